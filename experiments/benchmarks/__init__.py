@@ -1,0 +1,1 @@
+"""Benchmarks of speed and overhead, run with `make bench`."""

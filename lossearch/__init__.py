@@ -1,0 +1,3 @@
+"""Find, prove and export loss functions for PyTorch models."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,60 @@
+"""Constants as inputs, so that one compiled structure serves every graph that differs in its numbers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.graph import Graph, Parameter
+from lossearch.ir.interval import EPSILON
+from lossearch.ir.types import IllTyped
+
+LARGEST = 1e4
+
+
+def structure(graph: Graph, learnable: bool = False) -> tuple[Graph, dict[str, float]]:
+    """A graph whose non-structural constants are parameters `c0`, `c1` …, and their values here.
+
+    Graphs that differ only in such constants give the same structure. A constant keeps its place where its exact
+    value is part of the structure: 0 and ±1, exponents that are whole numbers, values beyond ±1e4, and wherever a
+    mere range would make the graph ill-typed. Apply it to lowered graphs, whose guards are decided already. With
+    `learnable` the parameters are tensors, through which gradients flow.
+    """
+    taken = {parameter.name for parameter in graph.parameters}
+    values: dict[str, float] = {}
+    for node, as_parameter in list(_candidates(graph)):
+        name = f"c{len(values)}"
+        while name in taken:
+            name += "_"
+        lower, upper = _range(as_parameter)
+        parameter = Parameter(name, as_parameter, lower, upper, learnable=learnable)
+        try:
+            roots = [root.substitute({node: parameter.node}) for root in graph.roots]
+        except IllTyped:
+            continue
+        graph = Graph(graph.signature, roots[0], (*graph.parameters, parameter), *roots[1:])
+        values[name] = as_parameter
+    return graph.bind({name: _reference(value) for name, value in values.items()}), values
+
+
+def _candidates(graph: Graph) -> Iterator[tuple[Expr, float]]:
+    nodes = list(postorder(graph.roots))
+    exponents = {node.args[1] for node in nodes if node.op == "pow"}
+    for node in nodes:
+        if node.op != "constant":
+            continue
+        value: float = node.attr("value")
+        whole = node in exponents and value == int(value)
+        if value not in (0.0, 1.0, -1.0) and EPSILON <= abs(value) <= LARGEST and not whole:
+            yield node, value
+
+
+def _range(value: float) -> tuple[float, float]:
+    """The class of a constant: its sign, and whether its size is below or above one."""
+    lower, upper = (EPSILON, 1.0) if abs(value) < 1.0 else (1.0, LARGEST)
+    return (lower, upper) if value > 0.0 else (-upper, -lower)
+
+
+def _reference(value: float) -> float:
+    """One default for every constant of a class, so that equal structures are equal graphs with equal keys."""
+    return _range(value)[value < 0.0]

@@ -1,0 +1,79 @@
+"""Names of variables in emitted source."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from collections.abc import Iterable
+
+from lossearch.ir.expr import Expr
+
+RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "torch", "F", "math", "nn", "Tensor", "List", "shape", "self"})
+
+NOUNS = {
+    "abs": "magnitude",
+    "add": "total",
+    "contract": "inner_product",
+    "div": "ratio",
+    "exp": "exponential",
+    "log": "logarithm",
+    "log_softmax": "log_probability",
+    "max": "largest",
+    "mean": "average",
+    "min": "smallest",
+    "mul": "product",
+    "neg": "negative",
+    "pow": "power",
+    "sigmoid": "probability",
+    "softmax": "probability",
+    "sort": "ordered",
+    "sub": "gap",
+    "sum": "total",
+    "where": "chosen",
+}
+"""What a result is called, where the operator's own name reads badly as a variable."""
+
+QUALIFIERS = {
+    "gather": "true",
+    "stop_gradient": "fixed",
+    "clamp": "bounded",
+    "clamp_min": "bounded",
+    "clamp_max": "bounded",
+}
+"""Operators that keep what their argument is called and qualify it."""
+
+
+def safe(name: str) -> str:
+    """An identifier that hides nothing: `lambda` becomes `lambda_`."""
+    return f"{name}_" if name in RESERVED else name
+
+
+class Names:
+    """Hands out distinct variable names for one function."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    def fresh(self, node: Expr) -> str:
+        """A new name for the value of `node`, with a number from the second of its kind on."""
+        noun = self._noun(node)
+        name, count = safe(noun), 2
+        while name in self._taken:
+            name, count = f"{noun}_{count}", count + 1
+        self._taken.add(name)
+        return name
+
+    def _noun(self, node: Expr) -> str:
+        if node.op == "sum" and node.args[0].op == "mul" and node.attr("over") == ("class",):
+            first, second = node.args[0].args
+            if first.op == "input" and first.attr("name") == "target" and second.args:
+                return f"true_{self._noun(second)}"
+        qualifier = QUALIFIERS.get(node.op)
+        if qualifier is None:
+            return NOUNS.get(node.op, node.op)
+        inner = node.args[0]
+        while inner.op in QUALIFIERS:
+            inner = inner.args[0]
+        if not inner.args:
+            return f"{qualifier}_{inner.attr('name')}" if inner.op == "input" else qualifier
+        return f"{qualifier}_{self._noun(inner)}"

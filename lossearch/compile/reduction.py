@@ -1,0 +1,55 @@
+"""The final reduction of a loss as part of its graph, so that one emitted function holds everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from lossearch.errors import UserError
+from lossearch.ir import functions as fn
+from lossearch.ir.axes import without
+from lossearch.ir.expr import Expr
+from lossearch.ir.interval import EPSILON
+
+Reduction = Literal["none", "mean", "sum"]
+
+
+def check_reduction(reduction: str) -> Reduction:
+    """Return `reduction` if it is one of none, mean, sum."""
+    for known in get_args(Reduction):
+        if reduction == known:
+            return known
+    raise UserError("reduction none, mean or sum", repr(reduction), "correct `reduction`")
+
+
+def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction) -> Expr:
+    """`root` reduced over all of its axes, each element entering with the product of `weights`.
+
+    mean = Σ weight·root / Σ weight, and 0 where no weight is left; sum = Σ weight·root; none = weight·root. Weights
+    have axes among the root's.
+    """
+    if not weights:
+        return root if reduction == "none" or not root.axes else over_all(reduction, root)
+    weight = weights[0]
+    for factor in weights[1:]:
+        weight = weight * factor
+    if reduction == "none":
+        return weight * root
+    if reduction == "sum":
+        return over_all("sum", weight * root)
+    # Axes that the weight lacks are averaged first: every entry along them has the same weight.
+    missing = without(root.axes, weight.axes)
+    inner = fn.mean(root, missing) if missing else root
+    kept = fn.clamp(over_all("sum", weight), lower=EPSILON)
+    return over_all("sum", weight * inner) / kept
+
+
+def over_all(reduction: str, node: Expr) -> Expr:
+    """`node` reduced over every axis that it has."""
+    return Expr.make(reduction, (node,), over=node.axes) if node.axes else node
+
+
+def restricted(mask: Expr, root: Expr) -> Expr:
+    """A mask for the elements of `root`: an element that stands for several masked ones counts if any is kept."""
+    lost = without(mask.axes, root.axes)
+    return fn.max(mask, lost) if lost else mask

@@ -1,0 +1,194 @@
+"""From a graph to the source of one torch function: straight-line code that feeds every backend and export."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from lossearch.compile.names import Names, safe
+from lossearch.compile.template import ATOM, UNARY, template
+from lossearch.errors import UserError
+from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.graph import Graph
+from lossearch.ir.types import IllTyped
+
+LONGEST = 84
+"""Longest expression on one line; with indentation and a name it stays near 100 characters."""
+
+LONGEST_INLINE = 56
+"""Longest subexpression that is not given a line of its own."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of an emitted function: the graph's name for it, its name in the source, and its type there."""
+
+    name: str
+    variable: str
+    annotation: str = "Tensor"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A torch function as text.
+
+    Attributes:
+        name: Name of the function.
+        arguments: Its arguments in order: inputs, then parameters, then the spatial shape where it is used.
+        body: Lines without indentation; the last returns the result or results.
+        helpers: Sources of functions that the body calls.
+        flat: Whether the spatial axes of its inputs must have been flattened into one.
+        doc: Docstring, or nothing.
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    body: tuple[str, ...]
+    helpers: tuple[str, ...] = ()
+    flat: bool = False
+    doc: str = ""
+    results: int = 1
+
+    @cached_property
+    def text(self) -> str:
+        """Helpers and function, for a namespace that has torch, F, math, Tensor and List."""
+        typed = ", ".join(f"{argument.variable}: {argument.annotation}" for argument in self.arguments)
+        returned = "Tensor" if self.results == 1 else f"tuple[{', '.join(['Tensor'] * self.results)}]"
+        lines = [f'"""{self.doc}"""'] if self.doc else []
+        body = "".join(f"    {line}\n" for line in [*lines, *self.body])
+        return "".join(f"{helper.strip()}\n\n\n" for helper in self.helpers) + (
+            f"def {self.name}({typed}) -> {returned}:\n{body}"
+        )
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def emit(graph: Graph, name: str = "loss", doc: str = "") -> Source:
+    """The source of a lowered graph: root, and weight where there is one, from inputs and parameters.
+
+    Inputs other than the signature's (labels, mask, weights) follow the signature's own. Learnable parameters are
+    tensors, others Python floats. Raises `UserError` for a graph that uses no input.
+    """
+    learnable = {parameter.name for parameter in graph.parameters if parameter.learnable}
+    return emit_roots(graph.roots, [declared.name for declared in graph.signature.inputs], learnable, name, doc)
+
+
+def emit_roots(
+    roots: Sequence[Expr], order: Sequence[str] = (), learnable: frozenset[str] | set[str] = frozenset(),
+    name: str = "loss", doc: str = "",
+) -> Source:  # fmt: skip
+    """The source of several expressions at once; `order` names the inputs that come first."""
+    leaves = [node for node in postorder(roots) if node.op in ("input", "parameter")]
+    arguments = _arguments(leaves, order, learnable)
+    like = next((a.variable for leaf, a in arguments.items() if _is_float_tensor(leaf, a)), None)
+    if like is None:
+        raise IllTyped("a loss that uses its inputs", "an expression of numbers only", "use a prediction")
+    writer = _Writer(roots, arguments, like)
+    for node in postorder(roots):
+        writer.visit(node)
+    results = ", ".join(writer.result(root) for root in roots)
+    used = tuple(arguments.values()) + ((Argument("shape", "shape", "List[int]"),) if writer.shape else ())
+    body = (*writer.lines, f"return {results}")
+    return Source(name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots))
+
+
+def _is_float_tensor(leaf: Expr, argument: Argument) -> bool:
+    return leaf.op == "input" and leaf.type.kind == "real" and argument.annotation == "Tensor"
+
+
+def _arguments(
+    leaves: Sequence[Expr], order: Sequence[str], learnable: frozenset[str] | set[str]
+) -> dict[Expr, Argument]:
+    ranks = {name: rank for rank, name in enumerate(order)}
+    found: dict[Expr, Argument] = {}
+    taken: set[str] = set()
+    for leaf in sorted(leaves, key=lambda leaf: (leaf.op, ranks.get(leaf.attr("name"), len(ranks)))):
+        name = leaf.attr("name")
+        variable = safe(name)
+        while variable in taken:
+            variable += "_"
+        taken.add(variable)
+        is_number = leaf.op == "parameter" and name not in learnable
+        found[leaf] = Argument(name, variable, "float" if is_number else "Tensor")
+    return found
+
+
+@dataclass(frozen=True)
+class _Value:
+    """Source of a node's value: text, binding strength, whether it is a Python number."""
+
+    text: str
+    strength: int
+    number: bool
+    named: bool
+
+
+@dataclass
+class _Writer:
+    roots: Sequence[Expr]
+    arguments: Mapping[Expr, Argument]
+    like: str
+    lines: list[str] = field(default_factory=list)
+    helpers: dict[str, None] = field(default_factory=dict)
+    values: dict[Expr, _Value] = field(default_factory=dict)
+    flat: bool = False
+    shape: bool = False
+
+    def __post_init__(self) -> None:
+        self.uses = Counter(argument for node in postorder(self.roots) for argument in node.args)
+        self.uses.update(self.roots)
+        self.names = Names(argument.variable for argument in self.arguments.values())
+
+    def visit(self, node: Expr) -> None:
+        """Write the node's value as an expression, and as a line of its own where it is shared."""
+        if not node.args:
+            self.values[node] = self._leaf(node)
+            return
+        made = template(node, tuple([self.values[argument].number for argument in node.args]))
+        self.flat, self.shape = self.flat or made.flat, self.shape or made.shape
+        if made.helper:
+            self.helpers[made.helper] = None
+        for argument, count in zip(node.args, made.counts, strict=True):
+            if count > 1:
+                self._assign(argument)
+        text = self._fill(node)
+        for argument in sorted(node.args, key=lambda argument: -len(self.values[argument].text)):
+            if len(text) <= LONGEST and len(self.values[argument].text) <= LONGEST_INLINE:
+                break
+            self._assign(argument)
+            text = self._fill(node)
+        self.values[node] = _Value(text, made.strength, made.number, False)
+        if self.uses[node] > 1:
+            self._assign(node)
+
+    def result(self, root: Expr) -> str:
+        """What is returned for a root: always a tensor."""
+        value = self.values[root]
+        return f"{self.like}.new_full((), {value.text})" if value.number else value.text
+
+    def _leaf(self, node: Expr) -> _Value:
+        if node.op == "constant":
+            text = repr(node.attr("value"))
+            return _Value(text, UNARY if text[0] == "-" else ATOM, True, True)
+        argument = self.arguments[node]
+        return _Value(argument.variable, ATOM, argument.annotation == "float", True)
+
+    def _fill(self, node: Expr) -> str:
+        values = [self.values[argument] for argument in node.args]
+        made = template(node, tuple([value.number for value in values]))
+        weak = [value.strength < needed for value, needed in zip(values, made.required, strict=True)]
+        texts = [f"({v.text})" if brackets else v.text for v, brackets in zip(values, weak, strict=True)]
+        return made.fill(texts, self.like)
+
+    def _assign(self, node: Expr) -> None:
+        value = self.values[node]
+        if not value.named:
+            name = self.names.fresh(node)
+            self.lines.append(f"{name} = {value.text}")
+            self.values[node] = _Value(name, ATOM, value.number, True)

@@ -1,0 +1,1 @@
+"""Running a search on Ray Tune: islands, resume and the run directory."""

@@ -1,0 +1,21 @@
+"""The one exception type for mistakes that a user can mend."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: a config, an expression, a file, a path, a dataset.
+
+    The message always says what was required, what was found and what to do about it. The command line prints it
+    without a traceback and exits with code 2.
+    """
+
+    def __init__(self, required: str, found: str, hint: str) -> None:
+        super().__init__(f"required: {required}; found: {found}; {hint}")
+        self.required = required
+        self.found = found
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+        # Exceptions cross process borders inside Ray; the default reduction would pass one joined argument.
+        return type(self), (self.required, self.found, self.hint)

@@ -1,0 +1,1 @@
+"""Judging a loss: screening, training, comparing, statistics and the archive."""

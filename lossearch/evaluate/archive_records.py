@@ -1,0 +1,238 @@
+"""What the archive holds: candidates, evaluations and filter counts, and how each becomes a database row."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lossearch.errors import UserError
+
+ACCEPTED = "accepted"
+OK = "ok"
+Retention = Literal["key", "full", "none"]
+
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where a candidate was made: the `index`-th candidate of one generation of one island."""
+
+    island: int
+    generation: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One candidate loss and what screening decided about it.
+
+    key: structural SHA-256 in hex. fingerprint: hash of value and gradient on the probe inputs, None when
+    screening ended before it. text and graph: one-line form and JSON form. complexity: size of the graph,
+    required of an accepted candidate. verdict: "accepted" or the filter that rejected it ("type", "range",
+    "duplicate_key", "probe", "duplicate_fingerprint", "rejection"). parents: keys. operator: "seed",
+    "random", "mutation:…" or "crossover". numbers: what screening measured. id and superseded are set by the
+    archive.
+    """
+
+    origin: Origin
+    key: str
+    verdict: str = ACCEPTED
+    reason: str = ""
+    fingerprint: str | None = None
+    text: str | None = None
+    graph: str | None = None
+    complexity: int | None = None
+    parents: tuple[str, ...] = ()
+    operator: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    id: int | None = None
+    superseded: int = 0
+
+    def __post_init__(self) -> None:
+        if self.accepted and self.complexity is None:
+            raise ValueError(f"candidate {self.key} is accepted but has no complexity")
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict == ACCEPTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One training with one candidate.
+
+    task names all that fixes the measurement besides the loss; seed and budget (in steps) complete the cell,
+    which holds one evaluation. metric is None (NaN becomes None) when there was nothing to measure. status:
+    "ok", or what went wrong ("diverged", "out_of_memory", "timeout", "error", …). curve: (step, metric)
+    pairs. step_scale: the factor that brought the candidate's gradient to the reference's RMS. timestamp:
+    seconds since the epoch, for display only.
+    """
+
+    key: str
+    task: str
+    seed: int
+    budget: int
+    metric: float | None
+    status: str = OK
+    curve: tuple[tuple[int, float], ...] = ()
+    seconds: float = 0.0
+    step_scale: float = 1.0
+    learning_rate: float | None = None
+    island: int | None = None
+    timestamp: float | None = None
+    id: int | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the evaluation may be ranked: it ended well and its metric is a finite number."""
+        return self.status == OK and self.metric is not None and math.isfinite(self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCount:
+    """How many candidates one screening filter looked at and rejected, and the seconds it took for that."""
+
+    filter: str
+    considered: int
+    rejected: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate with its score: the mean metric over `seeds` evaluations at `budget` steps.
+
+    metric is None when any of these evaluations failed (`failed` of them): averaging the survivors alone
+    would reward a loss for diverging on the seeds where it does badly.
+    """
+
+    candidate: Candidate
+    metric: float | None
+    seeds: int
+    failed: int
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Totals of an archive. verdicts and statuses count candidates and evaluations by name.
+
+    disagreements: evaluations that were submitted again with another outcome; the first one stands.
+    """
+
+    candidates: int
+    accepted: int
+    structures: int
+    evaluations: int
+    failed: int
+    disagreements: int
+    verdicts: Mapping[str, int]
+    statuses: Mapping[str, int]
+
+
+def pack_digest(digest: str) -> bytes | str:
+    """A hex digest as bytes, half the size in every row and index; any other string stays as it is."""
+    return bytes.fromhex(digest) if _HEX.fullmatch(digest) else digest
+
+
+def unpack_digest(stored: bytes | str) -> str:
+    """The string that `pack_digest` was given."""
+    return stored.hex() if isinstance(stored, bytes) else stored
+
+
+def encode_json(value: object) -> str:
+    """Compact JSON. NaN and infinities keep Python's own tokens, so that a diverging curve reads back
+    exactly.
+    """
+    return json.dumps(value, separators=(",", ":"))
+
+
+def decode_json(text: str, where: str) -> Any:
+    """The value of a JSON text. Raises UserError naming `where` it stands if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            required=f"JSON in {where} of the archive",
+            found=f"{str(text)[:60]!r} ({error})",
+            hint="the archive was edited or damaged; restore it from a copy",
+        ) from error
+
+
+def finite_or_none(metric: float | None) -> float | None:
+    """SQLite has no NaN: it stores NULL. Saying so here keeps records equal before and after."""
+    return None if metric is None or math.isnan(metric) else float(metric)
+
+
+CANDIDATE_COLUMNS = (
+    "c.id, c.island, c.generation, c.position, c.superseded, c.verdict, c.reason, c.operator, c.parents, "
+    "c.numbers, x.key, x.fingerprint, x.text, x.graph, x.complexity"
+)
+
+
+def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
+    """A candidate from CANDIDATE_COLUMNS."""
+    id, island, generation, position, superseded, verdict, reason, operator, parents, numbers, *structure = row
+    key, fingerprint, text, graph, complexity = structure
+    where = f"candidate {id}"
+    return Candidate(
+        id=id,
+        origin=Origin(island, generation, position),
+        superseded=superseded,
+        verdict=verdict,
+        reason=reason,
+        operator=operator,
+        parents=tuple(decode_json(parents, where)) if parents else (),
+        numbers=decode_json(numbers, where) if numbers else {},
+        key=unpack_digest(key),
+        fingerprint=None if fingerprint is None else unpack_digest(fingerprint),
+        text=text,
+        graph=graph,
+        complexity=complexity,
+    )
+
+
+EVALUATION_COLUMNS = (
+    "e.id, x.key, e.task, e.seed, e.budget, e.metric, e.status, e.curve, e.seconds, e.step_scale, "
+    "e.learning_rate, e.island, e.timestamp"
+)
+
+
+def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
+    """An evaluation from EVALUATION_COLUMNS."""
+    (
+        id,
+        key,
+        task,
+        seed,
+        budget,
+        metric,
+        status,
+        curve,
+        seconds,
+        step_scale,
+        learning_rate,
+        island,
+        timestamp,
+    ) = row
+    pairs = decode_json(curve, f"the curve of evaluation {id}")
+    return Evaluation(
+        id=id,
+        key=unpack_digest(key),
+        task=task,
+        seed=seed,
+        budget=budget,
+        metric=metric,
+        status=status,
+        curve=tuple((int(step), float(value)) for step, value in pairs),
+        seconds=seconds,
+        step_scale=step_scale,
+        learning_rate=learning_rate,
+        island=island,
+        timestamp=timestamp,
+    )

@@ -1,0 +1,99 @@
+"""torch's optimisers over a stack of runs: each row of a matrix of weights is updated as if it were alone."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+
+class StackedOptimizer(Protocol):
+    """Updates every row of a matrix of weights by its own gradient and learning rate."""
+
+    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, scale: float) -> None:
+        """One update, in place.
+
+        Args:
+            weights: `[run, parameter]`.
+            gradient: `[run, parameter]`.
+            learning_rate: `[run, 1]`.
+            scale: factor of the schedule on every learning rate.
+        """
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop the state of all runs but `rows[kept]` (indices)."""
+        ...
+
+
+class StackedSGD:
+    """torch.optim.SGD with momentum (no dampening, no Nesterov) and L2 penalty, row by row.
+
+    Args:
+        weights: `[run, parameter]`, what will be trained.
+        weight_decay: coefficient of the L2 penalty.
+        momentum: decay of the velocity.
+    """
+
+    def __init__(self, weights: Tensor, weight_decay: float = 0.0, momentum: float = 0.9) -> None:
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.velocity = torch.zeros_like(weights)
+
+    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, scale: float) -> None:
+        if self.weight_decay:
+            gradient = gradient.add(weights, alpha=self.weight_decay)
+        self.velocity.mul_(self.momentum).add_(gradient)
+        weights.addcmul_(self.velocity, learning_rate, value=-scale)
+
+    def keep(self, rows: Tensor) -> None:
+        self.velocity = self.velocity[rows]
+
+
+class StackedAdam:
+    """torch.optim.Adam with L2 penalty, row by row. Kingma and Ba 2015.
+
+    Args:
+        weights: `[run, parameter]`, what will be trained.
+        weight_decay: coefficient of the L2 penalty.
+        betas: decay of the first and second moment.
+        epsilon: added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        weights: Tensor,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+    ) -> None:
+        self.weight_decay = weight_decay
+        self.betas = betas
+        self.epsilon = epsilon
+        self.first = torch.zeros_like(weights)
+        self.second = torch.zeros_like(weights)
+        self.steps = 0
+
+    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, scale: float) -> None:
+        if self.weight_decay:
+            gradient = gradient.add(weights, alpha=self.weight_decay)
+        self.steps += 1
+        decay1, decay2 = self.betas
+        self.first.lerp_(gradient, 1 - decay1)
+        self.second.mul_(decay2).addcmul_(gradient, gradient, value=1 - decay2)
+        correction1, correction2 = 1 - decay1**self.steps, 1 - decay2**self.steps
+        root = (self.second.sqrt() / correction2**0.5).add_(self.epsilon)
+        weights.addcmul_(self.first / root, learning_rate, value=-scale / correction1)
+
+    def keep(self, rows: Tensor) -> None:
+        self.first, self.second = self.first[rows], self.second[rows]
+
+
+def make_optimizer(kind: Literal["sgd", "adam"], weights: Tensor, weight_decay: float) -> StackedOptimizer:
+    """The optimiser a task's configuration names, for `weights[run, parameter]`."""
+    match kind:
+        case "sgd":
+            return StackedSGD(weights, weight_decay)
+        case "adam":
+            return StackedAdam(weights, weight_decay)

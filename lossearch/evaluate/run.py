@@ -1,0 +1,66 @@
+"""What one call of training is asked to do: the runs, their losses, and when to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""`(logits[batch, class], target[batch]) -> scalar`, differentiable in the logits."""
+
+Promote = Callable[[int, list[float | None]], Sequence[bool]]
+"""`(step, metric of every run or None where it has ended) -> which runs go on`."""
+
+
+class LabelledImages(Protocol):
+    """Anything with images and labels: a task's split, or its opened test split."""
+
+    @property
+    def images(self) -> Tensor:
+        """`[sample, channel, height, width]`, float32."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """`[sample]`, int64."""
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training to be done.
+
+    Attributes:
+        loss: `(logits[batch, class], target[batch]) -> scalar`.
+        learning_rate: of the task's optimiser, at the start of its schedule; positive.
+        seed: of initial weights and data order; runs of one seed are paired, whatever their losses.
+    """
+
+    loss: LossFunction
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When a training ends and when it is evaluated.
+
+    Attributes:
+        steps: optimiser steps of a full training.
+        rungs: steps after which runs may be stopped.
+        eval_every: steps between evaluations, or None.
+        time_limit: seconds, or None.
+    """
+
+    steps: int
+    rungs: frozenset[int]
+    eval_every: int | None
+    time_limit: float | None
+
+    def evaluates_after(self, step: int) -> bool:
+        """Whether all runs are evaluated once `step` steps are done."""
+        regular = self.eval_every is not None and step % self.eval_every == 0
+        return regular or step in self.rungs or step == self.steps

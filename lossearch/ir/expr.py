@@ -1,0 +1,219 @@
+"""The node of an expression graph: immutable, interned, typed when it is made.
+
+Equal nodes are the same object, so a graph shares its common subexpressions by construction and `is` compares
+whole graphs. An ill-typed node cannot exist: making one raises `IllTyped`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Union
+from weakref import WeakValueDictionary
+
+from lossearch.errors import UserError
+from lossearch.ir.operator import OPERATORS, Attribute, Attributes, lookup
+from lossearch.ir.types import Type
+
+Operand = Union["Expr", float, int]
+
+
+class Expr:
+    """One node: an operator name, argument nodes and attributes. Make nodes with `Expr.make` or by arithmetic."""
+
+    __slots__ = ("__weakref__", "_key", "args", "attrs", "op", "type")
+
+    op: str
+    args: tuple[Expr, ...]
+    attrs: Attributes
+    type: Type
+    _key: bytes | None
+    _interned: ClassVar[WeakValueDictionary[tuple[Any, ...], Expr]] = WeakValueDictionary()
+
+    @classmethod
+    def make(cls, op: str, args: Sequence[Expr] = (), **attributes: Attribute) -> Expr:
+        """The node for `op` applied to `args`; raises `IllTyped` or, for unknown names, `UserError`."""
+        arguments, attrs = tuple(args), tuple(sorted(attributes.items()))
+        # Floats 0.0 and -0.0 or 1 and 1.0 compare equal; the representation keeps them apart.
+        identity = (op, arguments, repr(attrs))
+        found = cls._interned.get(identity)
+        if found is not None:
+            return found
+        operator = lookup(op)
+        if operator.arity != len(arguments):
+            raise UserError(f"{operator.arity} arguments for {op}", str(len(arguments)), "correct the call")
+        node = super().__new__(cls)
+        setters = object.__setattr__
+        setters(node, "op", op)
+        setters(node, "args", arguments)
+        setters(node, "attrs", attrs)
+        setters(node, "_key", None)
+        setters(node, "type", operator.rule(operator, arguments, attributes))
+        cls._interned[identity] = node
+        return node
+
+    def __new__(cls) -> Expr:
+        raise TypeError("make nodes with Expr.make")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("nodes are immutable")
+
+    def attr(self, name: str) -> Any:
+        """The attribute `name`."""
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def with_args(self, args: Sequence[Expr]) -> Expr:
+        """The same operator and attributes over other arguments."""
+        return self if tuple(args) == self.args else Expr.make(self.op, args, **dict(self.attrs))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Named axes in layout order."""
+        return self.type.axes
+
+    @property
+    def lower(self) -> float:
+        """Lower bound of the value."""
+        return self.type.interval.lower
+
+    @property
+    def upper(self) -> float:
+        """Upper bound of the value."""
+        return self.type.interval.upper
+
+    @property
+    def key(self) -> str:
+        """Structural SHA-256, the same in every process."""
+        if self._key is None:
+            for node in self.postorder():
+                if node._key is None:
+                    object.__setattr__(node, "_key", node._digest())
+        assert self._key is not None
+        return self._key.hex()
+
+    def _digest(self) -> bytes:
+        state = hashlib.sha256(f"{self.op}{self.attrs!r}{len(self.args)}".encode())
+        for argument in self.args:
+            assert argument._key is not None
+            state.update(argument._key)
+        return state.digest()
+
+    def postorder(self) -> Iterator[Expr]:
+        """Every distinct node below and including this one, arguments before users."""
+        return postorder((self,))
+
+    @property
+    def size(self) -> int:
+        """Number of distinct nodes."""
+        return sum(1 for _ in self.postorder())
+
+    def map(self, change: Callable[[Expr], Expr]) -> Expr:
+        """Rebuild bottom-up: `change` sees each node once, its arguments already changed."""
+        return map_nodes((self,), change)[0]
+
+    def substitute(self, replacements: dict[Expr, Expr]) -> Expr:
+        """Replace whole nodes by others."""
+        done: dict[Expr, Expr] = dict(replacements)
+        for node in postorder((self,), stop=done.__contains__):
+            if node not in done:
+                done[node] = node.with_args([done[argument] for argument in node.args])
+        return done[self]
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether this is a number."""
+        return self.op == "constant"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lossearch.ir.json_form import decode, encode
+
+        return decode, (encode((self,)),)
+
+    def __repr__(self) -> str:
+        from lossearch.ir.text_form import format_expression
+
+        return format_expression(self)
+
+    def __add__(self, other: Operand) -> Expr:
+        return Expr.make("add", (self, as_expr(other)))
+
+    def __radd__(self, other: Operand) -> Expr:
+        return Expr.make("add", (as_expr(other), self))
+
+    def __sub__(self, other: Operand) -> Expr:
+        return Expr.make("sub", (self, as_expr(other)))
+
+    def __rsub__(self, other: Operand) -> Expr:
+        return Expr.make("sub", (as_expr(other), self))
+
+    def __mul__(self, other: Operand) -> Expr:
+        return Expr.make("mul", (self, as_expr(other)))
+
+    def __rmul__(self, other: Operand) -> Expr:
+        return Expr.make("mul", (as_expr(other), self))
+
+    def __truediv__(self, other: Operand) -> Expr:
+        return Expr.make("div", (self, as_expr(other)))
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        return Expr.make("div", (as_expr(other), self))
+
+    def __pow__(self, other: Operand) -> Expr:
+        return Expr.make("pow", (self, as_expr(other)))
+
+    def __rpow__(self, other: Operand) -> Expr:
+        return Expr.make("pow", (as_expr(other), self))
+
+    def __neg__(self) -> Expr:
+        return Expr.make("neg", (self,))
+
+    def __abs__(self) -> Expr:
+        return Expr.make("abs", (self,))
+
+    def __bool__(self) -> bool:
+        raise TypeError("a traced expression has no truth value; choose with where(condition, a, b)")
+
+
+def as_expr(value: Operand) -> Expr:
+    """A node for a number, or the node itself."""
+    return value if isinstance(value, Expr) else constant(value)
+
+
+def constant(value: float) -> Expr:
+    """A number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError("a number or an expression", repr(value), "trace with expressions and plain numbers only")
+    return Expr.make("constant", value=float(value))
+
+
+def postorder(roots: Sequence[Expr], stop: Callable[[Expr], bool] = lambda node: False) -> Iterator[Expr]:
+    """Every distinct node below `roots`, arguments first, iteratively; does not look below nodes where `stop`."""
+    seen: set[Expr] = set()
+    stack = list(reversed(roots))
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        pending = () if stop(node) else [argument for argument in node.args if argument not in seen]
+        if pending:
+            stack.append(node)
+            stack.extend(reversed(pending))
+        else:
+            seen.add(node)
+            yield node
+
+
+def map_nodes(roots: Sequence[Expr], change: Callable[[Expr], Expr]) -> list[Expr]:
+    """Rebuild several graphs bottom-up with sharing kept; `change` sees each distinct node once."""
+    done: dict[Expr, Expr] = {}
+    for node in postorder(roots):
+        done[node] = change(node.with_args([done[argument] for argument in node.args]))
+    return [done[root] for root in roots]
+
+
+def is_operator(name: str) -> bool:
+    """Whether the operator table has this name."""
+    return name in OPERATORS

@@ -1,0 +1,161 @@
+"""A graph: what is compiled. Root expression, signature, parameters, and the weight of each element."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from lossearch.errors import UserError
+from lossearch.ir.expr import Expr, constant, map_nodes, postorder
+from lossearch.ir.operator import OPERATORS
+from lossearch.ir.signature import Signature
+from lossearch.ir.types import IllTyped
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named number of a loss.
+
+    `default` lies in [lower, upper]. `tunable` parameters are tuned on validation data by comparisons, over a
+    logarithmic grid where `log`; `learnable` ones become `nn.Parameter`s of the module.
+    """
+
+    name: str
+    default: float
+    lower: float
+    upper: float
+    tunable: bool = False
+    learnable: bool = False
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("default", "lower", "upper"):  # 1 and 1.0 must make one node
+            object.__setattr__(self, field, float(getattr(self, field)))
+        if not self.name.isidentifier():
+            raise UserError("a parameter name that is an identifier", repr(self.name), "rename the parameter")
+        if not all(map(math.isfinite, (self.default, self.lower, self.upper))):
+            raise UserError(f"finite default and bounds of {self.name}", repr(self), "give finite numbers")
+        if self.log and self.lower <= 0.0:
+            raise UserError(f"a lower bound > 0 for the log scale of {self.name}", f"{self.lower:g}", "raise it")
+        if not self.lower <= self.default <= self.upper:
+            raise UserError(
+                f"{self.name} in [{self.lower:g}, {self.upper:g}]", f"{self.default:g}", "choose a value in the range"
+            )
+
+    @property
+    def node(self) -> Expr:
+        """The graph node for this parameter."""
+        return Expr.make("parameter", name=self.name, axes=(), lower=self.lower, upper=self.upper)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An expression with its signature and parameters.
+
+    The root may keep axes: the final reduction belongs to the module. `weight`, if there is one, says with which
+    weight each element of the root enters it: mean = Σ weight·root / Σ weight.
+    """
+
+    signature: Signature
+    root: Expr
+    parameters: tuple[Parameter, ...] = ()
+    weight: Expr | None = None
+
+    def __post_init__(self) -> None:
+        if self.root.type.kind != "real":
+            raise IllTyped("a loss with real values", str(self.root.type), "end with a real expression")
+        if self.weight is not None and not set(self.weight.axes) <= set(self.root.axes):
+            raise IllTyped(
+                f"a weight with axes among [{', '.join(self.root.axes)}]", str(self.weight.type), "reduce the weight"
+            )
+        _check_names(self)
+
+    @property
+    def roots(self) -> tuple[Expr, ...]:
+        """Root and, where there is one, weight."""
+        return (self.root,) if self.weight is None else (self.root, self.weight)
+
+    def with_roots(self, roots: Iterable[Expr]) -> Graph:
+        """The same graph with other expressions; parameters that no longer occur are dropped."""
+        root, *weights = roots
+        used = {node.attr("name") for node in postorder((root, *weights)) if node.op == "parameter"}
+        parameters = tuple(parameter for parameter in self.parameters if parameter.name in used)
+        return replace(self, root=root, weight=weights[0] if weights else None, parameters=parameters)
+
+    def map(self, change: Callable[[Expr], Expr]) -> Graph:
+        """Rebuild every node bottom-up."""
+        return self.with_roots(map_nodes(self.roots, change))
+
+    def expanded(self) -> Graph:
+        """Every primitive call replaced by its body."""
+        return self.map(expand_call)
+
+    def bind(self, values: Mapping[str, float]) -> Graph:
+        """The same graph with new defaults for the named parameters."""
+        known = {parameter.name for parameter in self.parameters}
+        if unknown := set(values) - known:
+            raise UserError(
+                f"parameters among {sorted(known) or 'none'}", ", ".join(sorted(unknown)), "correct the name"
+            )
+        changed = (replace(p, default=float(values.get(p.name, p.default))) for p in self.parameters)
+        return replace(self, parameters=tuple(changed))
+
+    def frozen(self) -> Graph:
+        """Parameters that are not learnable replaced by their defaults as constants."""
+        fixed = {p.node: constant(p.default) for p in self.parameters if not p.learnable}
+        return self.with_roots([root.substitute(fixed) for root in self.roots])
+
+    @property
+    def nodes(self) -> list[Expr]:
+        """Every distinct node, arguments first."""
+        return list(postorder(self.roots))
+
+    @property
+    def complexity(self) -> int:
+        """Distinct operators after expansion: what a reader of the formula has to take in."""
+        return sum(1 for node in self.expanded().nodes if node.args)
+
+    @property
+    def key(self) -> str:
+        """Structural SHA-256 over signature, roots, and parameter defaults; the same in every process."""
+        text = "|".join((self.signature.name, *(root.key for root in self.roots), repr(self.parameters)))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def uses(self, name: str) -> bool:
+        """Whether an input of this name occurs."""
+        return any(node.op == "input" and node.attr("name") == name for node in postorder(self.roots))
+
+
+def expand_call(node: Expr) -> Expr:
+    """The body of a primitive call, all the way down; other nodes unchanged."""
+    expand = OPERATORS[node.op].expand
+    return node if expand is None else expand(*node.args, **dict(node.attrs)).map(expand_call)
+
+
+def _made_by_lowering(node: Expr, inputs: Mapping[str, Expr]) -> bool:
+    """A mask, or integer labels in place of a distribution."""
+    return node.op == "input" and (node.attr("name") == "mask" or (node.type.kind == "index" and node.attr("name") in inputs))
+
+
+def _check_names(graph: Graph) -> None:
+    """Every leaf must be the signature's or a declared parameter's own node, and every parameter must occur."""
+    inputs = graph.signature.nodes()
+    declared = {parameter.name: parameter.node for parameter in graph.parameters}
+    if len(declared) != len(graph.parameters) or declared.keys() & inputs.keys():
+        raise UserError("distinct names for inputs and parameters", ", ".join(declared), "rename a parameter")
+    used: set[str] = set()
+    for node in postorder(graph.roots):
+        if node.op in ("input", "parameter"):
+            name = node.attr("name")
+            known = inputs if node.op == "input" else declared
+            if known.get(name) is not node and not _made_by_lowering(node, inputs):
+                raise UserError(
+                    f"an {node.op} of signature {graph.signature.name} or a declared parameter",
+                    f"{node.op} {name!r}",
+                    f"inputs: {', '.join(inputs)}; parameters: {', '.join(declared) or 'none'}",
+                )
+            used.add(name)
+    if unused := declared.keys() - used:
+        raise UserError("parameters that occur in the expression", ", ".join(sorted(unused)), "remove them")

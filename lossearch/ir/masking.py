@@ -1,0 +1,53 @@
+"""Masks: every reduction over a masked axis becomes one over the kept elements."""
+
+from __future__ import annotations
+
+from lossearch.ir import functions as fn
+from lossearch.ir.axes import Axes
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Graph
+from lossearch.ir.interval import UNIT
+
+LOWEST = -1e4
+
+
+def mask_node(axes: Axes) -> Expr:
+    """The mask input: one where an element is kept, zero where it is ignored."""
+    return Expr.make("input", name="mask", axes=axes, lower=UNIT.lower, upper=UNIT.upper)
+
+
+def apply_mask(graph: Graph, mask: Expr) -> Graph:
+    """The graph in which ignored elements enter no reduction; a mean divides by the kept elements."""
+    return graph.map(lambda node: _masked(node, mask))
+
+
+def _masked(node: Expr, mask: Expr) -> Expr:
+    over = dict(node.attrs).get("over")
+    hidden = tuple(axis for axis in mask.axes if isinstance(over, tuple) and axis in over)
+    if not hidden or not node.args or not set(mask.axes) & set(node.args[0].axes):
+        return node
+    x = node.args[0]
+    if node.op in ("sum", "norm", "cumsum"):
+        return node.with_args((x * mask,))
+    if node.op == "contract":
+        return node.with_args((x * mask, node.args[1]))
+    if node.op == "mean":
+        assert isinstance(over, tuple)
+        total = fn.sum(x * mask, over)
+        kept = fn.sum(mask, hidden)
+        rest = tuple(axis for axis in over if axis not in hidden)
+        # At least one, so that a wholly ignored element has mean zero instead of 0 / 0.
+        kept = fn.clamp(kept, lower=1.0)
+        return total / (kept * fn.size(x, rest) if rest else kept)
+    if node.op in ("max", "logsumexp", "softmax", "log_softmax", "sort"):
+        return node.with_args((fn.where(fn.greater(mask, 0.5), x, max(x.lower, LOWEST)),))
+    if node.op == "min":
+        return node.with_args((fn.where(fn.greater(mask, 0.5), x, min(x.upper, -LOWEST)),))
+    if node.op == "sort_by":
+        kept_first = fn.where(fn.greater(mask, 0.5), node.args[1], max(node.args[1].lower, LOWEST) - 1.0)
+        return node.with_args((x * mask, kept_first))
+    if node.op == "size":
+        rest = tuple(axis for axis in node.attr("over") if axis not in hidden)
+        kept = fn.clamp(fn.sum(mask, hidden), lower=1.0)
+        return kept * fn.size(x, rest) if rest else kept
+    return node

@@ -1,0 +1,317 @@
+"""Operators over named axes: reductions, normalisations, contractions, orderings: one row each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lossearch.ir import interval as iv
+from lossearch.ir.axes import LARGEST_AXIS, Axes, align, check_axis, ordered, union, without
+from lossearch.ir.interval import UNIT, Interval, times
+from lossearch.ir.operator import Operator, guarded_intervals, register, require_real
+from lossearch.ir.types import IllTyped, Type
+
+if TYPE_CHECKING:
+    from lossearch.ir.expr import Expr
+
+
+def require_axes(name: str, argument: Expr, axes: Axes) -> None:
+    """Refuse an operator over axes that its argument does not have."""
+    missing = [axis for axis in axes if check_axis(axis) not in argument.type.axes]
+    if missing or not axes:
+        raise IllTyped(
+            f"{name} over axes of its argument",
+            f"over ({', '.join(axes)}) of an argument with axes [{', '.join(argument.type.axes)}]",
+            "name axes that the argument has",
+        )
+
+
+def _average_over(argument: Expr, over: Axes) -> Interval | None:
+    """Bounds of Σ w·x where w sums to one over the reduced axis: a weighted average stays within x."""
+    if argument.op != "mul" or len(over) != 1:
+        return None
+    for weights, values in (argument.args, argument.args[::-1]):
+        if weights.type.simplex == over[0] and weights is not values:
+            return values.type.interval
+    return None
+
+
+def reduction(
+    name: str, emit: str, doc: str, latex: str, bounds: Callable[[Interval], Interval], **fields: Any
+) -> None:
+    """Register an operator that removes the axes `over`."""
+
+    def rule(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+        (argument,), over = arguments, attributes["over"]
+        require_real(operator, arguments)
+        require_axes(name, argument, over)
+        interval = bounds(guarded_intervals(operator, arguments)[0])
+        if name == "sum":
+            if argument.type.simplex is not None and over == (argument.type.simplex,):
+                interval = Interval(1.0, 1.0)
+            else:
+                interval = _average_over(argument, over) or interval
+        return Type(without(argument.type.axes, over), interval)
+
+    fields.setdefault("slopes", lambda a, over: (1.0,))
+    register(Operator(name, 1, rule, emit, doc, latex=latex, attributes=(("over", ...),), **fields))
+
+
+def _norm_bounds(a: Interval) -> Interval:
+    return Interval(a.mignitude, a.magnitude * math.sqrt(LARGEST_AXIS))
+
+
+reduction(
+    "sum",
+    "{0}.sum({dims})",
+    "Sum over named axes.",
+    "\\sum_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: iv.scale(a, LARGEST_AXIS),
+)
+reduction(
+    "mean",
+    "{0}.mean({dims})",
+    "Mean over named axes.",
+    "\\operatorname*{{mean}}_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: a,
+)
+reduction(
+    "max",
+    "{0}.amax({dims})",
+    "Maximum over named axes.",
+    "\\max_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: a,
+)
+reduction(
+    "min",
+    "{0}.amin({dims})",
+    "Minimum over named axes.",
+    "\\min_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: a,
+)
+reduction(
+    "logsumexp",
+    "torch.logsumexp({0}, {dims})",
+    "Logarithm of the sum of exponentials over named axes.",
+    "\\operatorname*{{logsumexp}}_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: Interval(a.lower, a.upper + math.log(LARGEST_AXIS)),
+    cost=10.0,
+)
+reduction(
+    "norm",
+    "torch.linalg.vector_norm({0}, dim={dims})",
+    "Euclidean norm over named axes; its gradient at zero is zero.",
+    "\\left\\lVert {0} \\right\\rVert_{{\\mathrm{{{over}}}}}",
+    _norm_bounds,
+    cost=3.0,
+)
+
+
+def one_axis(name: str, argument: Expr, axes: Axes) -> str:
+    """The single axis that an operator works along."""
+    require_axes(name, argument, axes)
+    if len(axes) != 1:
+        raise IllTyped(f"{name} along one axis", f"({', '.join(axes)})", "apply it one axis at a time")
+    return axes[0]
+
+
+def along_axis(
+    name: str, emit: str, doc: str, latex: str, bounds: Callable[[Interval], Interval], **fields: Any
+) -> None:
+    """Register an operator that keeps its argument's shape and works along the single axis `over`."""
+    sums = name == "softmax"
+
+    def rule(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+        require_real(operator, arguments)
+        axis = one_axis(name, arguments[0], attributes["over"])
+        interval = bounds(arguments[0].type.interval)
+        return Type(arguments[0].type.axes, interval, simplex=axis if sums else None)
+
+    register(Operator(name, 1, rule, emit, doc, latex=latex, attributes=(("over", ...),), **fields))
+
+
+along_axis(
+    "softmax",
+    "torch.softmax({0}, {dim})",
+    "Exponentials normalised to sum to one along an axis.",
+    "\\operatorname*{{softmax}}_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: UNIT,
+    slopes=lambda a, over: (0.5,),
+    cost=12.0,
+)
+along_axis(
+    "log_softmax",
+    "torch.log_softmax({0}, {dim})",
+    "Logarithm of softmax, exact however small the probability.",
+    "\\log\\operatorname*{{softmax}}_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: Interval(-(a.upper - a.lower) - math.log(LARGEST_AXIS), 0.0),
+    slopes=lambda a, over: (float(LARGEST_AXIS),),
+    cost=12.0,
+)
+along_axis(
+    "cumsum",
+    "torch.cumsum({0}, {dim})",
+    "Cumulative sum along an axis.",
+    "\\operatorname*{{cumsum}}_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: iv.scale(a, LARGEST_AXIS),
+    slopes=lambda a, over: (float(LARGEST_AXIS),),
+)
+along_axis(
+    "sort",
+    "torch.sort({0}, {dim}, descending=True)[0]",
+    "Values in descending order along an axis.",
+    "\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",
+    lambda a: a,
+    slopes=lambda a, over: (1.0,),
+    cost=40.0,
+)
+
+
+def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    values, order = arguments
+    one_axis("sort_by", order, attributes["over"])
+    axes = union(values.type.axes, order.type.axes)
+    return Type(axes, values.type.interval)
+
+
+register(
+    Operator(
+        "sort_by",
+        2,
+        _sort_by,
+        "{0}.gather({dim}, torch.argsort({1}, {dim}, descending=True))",
+        "The first argument's values along an axis in the descending order of the second's.",
+        slopes=lambda a, b, over: (1.0, 0.0),
+        latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
+        attributes=(("over", ...),),
+        cost=40.0,
+    )
+)
+
+
+def _contract(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    over = attributes["over"]
+    for argument in arguments:
+        require_axes("contract", argument, over)
+    a, b = arguments
+    axes = without(union(a.type.axes, b.type.axes), over)
+    for weights, values in ((a, b), (b, a)):
+        if over == (weights.type.simplex,) and a is not b:
+            return Type(axes, values.type.interval)
+    product = iv.mul(a.type.interval, b.type.interval)
+    if a is b:
+        product = iv.power(a.type.interval, Interval(2.0, 2.0))
+    return Type(axes, iv.scale(product, LARGEST_AXIS))
+
+
+def _contract_slopes(a: Interval, b: Interval, over: Axes) -> tuple[float, float]:
+    return (times(b.magnitude, LARGEST_AXIS), times(a.magnitude, LARGEST_AXIS))
+
+
+def _emit_contract(sources: Sequence[str], node: Expr) -> str:
+    """Where both sides have axes of their own, an einsum, which is one matrix product; else product and sum."""
+    (a, b), kept = (argument.axes for argument in node.args), node.axes
+    full = union(a, b)
+    if {axis for axis in kept if axis not in b} and {axis for axis in kept if axis not in a}:
+        letters = {axis: chr(ord("a") + rank) for rank, axis in enumerate(full)}
+        spell = ["".join(letters[axis] for axis in axes) for axes in (a, b, kept)]
+        return f"torch.einsum('{spell[0]},{spell[1]}->{spell[2]}', {sources[0]}, {sources[1]})"
+    dims = [full.index(axis) for axis in full if axis in node.attr("over")]
+    return f"({align(sources[0], a, full)} * {align(sources[1], b, full)}).sum({dims})"
+
+
+register(
+    Operator(
+        "contract",
+        2,
+        _contract,
+        _emit_contract,
+        "Sum of products over named axes: inner product, matrix product, Gram matrix.",
+        slopes=_contract_slopes,
+        latex="\\left\\langle {0}, {1} \\right\\rangle_{{\\mathrm{{{over}}}}}",
+        attributes=(("over", ...),),
+        commutative=True,
+        cost=2.0,
+    )
+)
+
+
+def _rename(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    (argument,), source, target = arguments, attributes["source"], attributes["target"]
+    require_axes("rename", argument, (source,))
+    axes = tuple(target if axis == source else axis for axis in argument.type.axes)
+    simplex = target if argument.type.simplex == source else argument.type.simplex
+    return argument.type._replace(axes=ordered(axes), simplex=simplex)
+
+
+def _emit_rename(sources: Sequence[str], node: Expr) -> str:
+    """A new name moves no data unless the layout order asks for it."""
+    renamed = [node.attr("target") if axis == node.attr("source") else axis for axis in node.args[0].axes]
+    if tuple(renamed) == node.axes:
+        return sources[0]
+    return f"{sources[0]}.permute({', '.join(str(renamed.index(axis)) for axis in node.axes)})"
+
+
+register(
+    Operator(
+        "rename",
+        1,
+        _rename,
+        _emit_rename,
+        "The same values with one axis renamed, for pairwise work.",
+        slopes=lambda a, **_: (1.0,),
+        latex="{0}_{{\\mathrm{{{source}}}\\to\\mathrm{{{target}}}}}",
+        attributes=(("source", ...), ("target", ...)),
+        cost=0.0,
+    )
+)
+
+
+def _diagonal(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    axis = attributes["axis"]
+    require_axes("diagonal", arguments[0], (axis, axis + "'"))
+    return Type(without(arguments[0].type.axes, (axis + "'",)), arguments[0].type.interval)
+
+
+def _emit_diagonal(sources: Sequence[str], node: Expr) -> str:
+    axes = node.args[0].axes
+    first, second = axes.index(node.attr("axis")), axes.index(node.attr("axis") + "'")
+    taken = f"torch.diagonal({sources[0]}, 0, {first}, {second})"
+    return taken if len(axes) == 2 else f"{taken}.movedim(-1, {first})"
+
+
+register(
+    Operator(
+        "diagonal",
+        1,
+        _diagonal,
+        _emit_diagonal,
+        "Entries of a pairwise value at which an axis meets itself.",
+        slopes=lambda a, **_: (1.0,),
+        latex="\\operatorname{{diag}}({0})",
+        attributes=(("axis", ...),),
+    )
+)
+
+
+def _same(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    axis = attributes["axis"]
+    require_axes("same", arguments[0], (axis,))
+    return Type(ordered((axis, axis + "'")), UNIT)
+
+
+register(
+    Operator(
+        "same",
+        1,
+        _same,
+        "torch.eye({0}.shape[{axis_dim}], dtype={0}.dtype, device={0}.device)",
+        "One where an axis meets itself in pairwise work, else zero.",
+        slopes=lambda a, **_: (0.0,),
+        latex="\\mathbb{{1}}_{{\\mathrm{{{axis}}}}}",
+        attributes=(("axis", ...),),
+    )
+)

@@ -1,0 +1,152 @@
+"""Signatures: which tensors a family of tasks provides, with named axes and domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossearch.errors import UserError
+from lossearch.ir.axes import Axes
+from lossearch.ir.expr import Expr
+from lossearch.ir.interval import UNIT, Interval
+
+DOMAIN = Interval(-1e4, 1e4)
+"""The domain of unbounded inputs: value and gradient of every loss are finite in float32 up to here."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One tensor of a signature.
+
+    `role` says how it reaches the module: `prediction` (what gradients flow to), `target`, or `buffer` (given once,
+    at construction, such as class weights). `labels` names the axis along which integer labels may replace a
+    distribution. A `target` that is a distribution over its class axis has `simplex`.
+    """
+
+    name: str
+    axes: Axes
+    domain: Interval
+    role: str = "prediction"
+    labels: str | None = None
+    doc: str = ""
+
+    @property
+    def node(self) -> Expr:
+        """The graph node for this input."""
+        lower, upper = self.domain
+        return Expr.make(
+            "input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or ""
+        )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A task family's inputs, in the order of `forward`; buffers are given at construction."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    doc: str = ""
+
+    def __getitem__(self, name: str) -> Input:
+        for declared in self.inputs:
+            if declared.name == name:
+                return declared
+        known = ", ".join(declared.name for declared in self.inputs)
+        raise UserError(f"an input of signature {self.name}", repr(name), f"it has: {known}")
+
+    def __contains__(self, name: object) -> bool:
+        return any(declared.name == name for declared in self.inputs)
+
+    def nodes(self) -> dict[str, Expr]:
+        """Every input's node by name."""
+        return {declared.name: declared.node for declared in self.inputs}
+
+    @property
+    def forward_inputs(self) -> tuple[Input, ...]:
+        """The inputs that `forward` takes."""
+        return tuple(declared for declared in self.inputs if declared.role != "buffer")
+
+    @property
+    def buffers(self) -> tuple[Input, ...]:
+        """The inputs that are given at construction."""
+        return tuple(declared for declared in self.inputs if declared.role == "buffer")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return get_signature, (self.name,)
+
+
+SIGNATURES: dict[str, Signature] = {}
+"""Every signature by name."""
+
+
+def register_signature(signature: Signature) -> Signature:
+    """Add a signature; a name can be taken only once."""
+    if signature.name in SIGNATURES:
+        raise UserError("a new signature name", repr(signature.name), "choose another name")
+    SIGNATURES[signature.name] = signature
+    return signature
+
+
+def get_signature(name: str) -> Signature:
+    """The signature of this name."""
+    try:
+        return SIGNATURES[name]
+    except KeyError:
+        raise UserError("a signature", repr(name), f"known: {', '.join(sorted(SIGNATURES))}") from None
+
+
+_CLASS_WEIGHT = Input(
+    "class_weight", ("class",), Interval(0.0, 1e4), "buffer", doc="weight of each class, as PyTorch's `weight`"
+)
+
+DENSE = register_signature(
+    Signature(
+        "dense",
+        (
+            Input("logits", ("batch", "class", "space"), DOMAIN, doc="unnormalised class scores"),
+            Input(
+                "target",
+                ("batch", "class", "space"),
+                UNIT,
+                "target",
+                labels="class",
+                doc="class probabilities [batch, class, *space] or integer labels [batch, *space]",
+            ),
+            _CLASS_WEIGHT,
+        ),
+        "classification and segmentation with any number of spatial axes",
+    )
+)
+
+BOX = register_signature(
+    Signature(
+        "box",
+        (
+            Input("boxes", ("batch", "coord"), DOMAIN, doc="predicted boxes as x1, y1, x2, y2"),
+            Input("target", ("batch", "coord"), DOMAIN, "target", doc="true boxes as x1, y1, x2, y2"),
+        ),
+        "boxes in corner form with x1 ≤ x2 and y1 ≤ y2",
+    )
+)
+
+MARGIN = register_signature(
+    Signature(
+        "margin",
+        (
+            Input("cosine", ("batch", "class"), Interval(-1.0, 1.0), doc="cosines to the class centres"),
+            Input("target", ("batch", "class"), UNIT, "target", labels="class", doc="integer labels [batch]"),
+            _CLASS_WEIGHT,
+        ),
+        "cosine logits of a margin head",
+    )
+)
+
+FEATURES = register_signature(
+    Signature(
+        "features",
+        (
+            Input("features", ("batch", "channel", "space"), DOMAIN, doc="feature maps of the output"),
+            Input("target", ("batch", "channel", "space"), DOMAIN, "target", doc="feature maps of the reference"),
+        ),
+        "feature maps of one layer of any network",
+    )
+)

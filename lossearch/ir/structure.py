@@ -1,0 +1,326 @@
+"""Operators on position: selection, sizes, label indexing, and neighbourhoods in space: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lossearch.ir import interval as iv
+from lossearch.ir.axes import LARGEST_AXIS, SPATIAL_AXES, align, union, without
+from lossearch.ir.interval import UNIT, Interval
+from lossearch.ir.operator import Operator, register, require_real
+from lossearch.ir.reductions import one_axis, require_axes
+from lossearch.ir.types import IllTyped, Type
+
+if TYPE_CHECKING:
+    from lossearch.ir.expr import Expr
+
+
+def _select(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    axis = one_axis("select", arguments[0], attributes["over"])
+    if attributes["index"] < 0:
+        raise IllTyped("an index ≥ 0", str(attributes["index"]), "count from the first entry")
+    return Type(without(arguments[0].type.axes, (axis,)), arguments[0].type.interval)
+
+
+register(
+    Operator(
+        "select",
+        1,
+        _select,
+        "{0}.select({dim}, {index})",
+        "One entry of an axis of fixed meaning, such as a box coordinate.",
+        slopes=lambda a, **_: (1.0,),
+        latex="{{{0}}}_{{{index}}}",
+        attributes=(("over", ...), ("index", ...)),
+    )
+)
+
+
+def _size(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_axes("size", arguments[0], attributes["over"])
+    return Type((), Interval(1.0, float(LARGEST_AXIS)))
+
+
+def _emit_size(sources: Sequence[str], node: Expr) -> str:
+    """A Python number, so that it costs no kernel."""
+    dims = [node.args[0].axes.index(axis) for axis in node.attr("over")]
+    return " * ".join(f"{sources[0]}.shape[{dim}]" for dim in dims)
+
+
+register(
+    Operator(
+        "size",
+        1,
+        _size,
+        _emit_size,
+        "Number of entries along named axes.",
+        slopes=lambda a, **_: (0.0,),
+        latex="N_{{\\mathrm{{{over}}}}}",
+        attributes=(("over", ...),),
+        cost=0.0,
+    )
+)
+
+
+def _require_index(name: str, labels: Expr) -> None:
+    if labels.type.kind != "index":
+        raise IllTyped(f"{name} needs integer labels", str(labels.type), "this operator is made by lowering only")
+
+
+def _gather(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, labels = arguments
+    require_real(operator, (values,))
+    _require_index("gather", labels)
+    axis = one_axis("gather", values, attributes["over"])
+    return Type(union(without(values.type.axes, (axis,)), labels.type.axes), values.type.interval)
+
+
+def _emit_gather(sources: Sequence[str], node: Expr) -> str:
+    """Take each element's entry at its label, expanding whichever side lacks an axis."""
+    (values, labels), axis = node.args, node.attr("over")[0]
+    rest = without(values.axes, (axis,))
+    if not rest:
+        return f"{sources[0]}[{sources[1]}]"
+    full = union(node.axes, (axis,))
+    dim = full.index(axis)
+    if rest == labels.axes:
+        return f"{sources[0]}.gather({dim}, {sources[1]}.unsqueeze({dim})).squeeze({dim})"
+    left, right = align(sources[0], values.axes, full), align(sources[1], labels.axes, full)
+    return f"torch.take_along_dim({left}, {right}, {dim}).squeeze({dim})"
+
+
+register(
+    Operator(
+        "gather",
+        2,
+        _gather,
+        _emit_gather,
+        "The entry along an axis that integer labels choose: an inner product with a one-hot target.",
+        slopes=lambda a, b, **_: (1.0, 0.0),
+        latex="{{{0}}}_{{y}}",
+        attributes=(("over", ...),),
+        internal=True,
+    )
+)
+
+
+def _one_hot(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    labels, like = arguments
+    _require_index("one_hot", labels)
+    axis = one_axis("one_hot", like, attributes["over"])
+    return Type(union(labels.type.axes, (axis,)), UNIT, simplex=axis)
+
+
+def _emit_one_hot(sources: Sequence[str], node: Expr) -> str:
+    (labels, like), axis = node.args, node.attr("over")[0]
+    count = f"{sources[1]}.shape[{like.axes.index(axis)}]"
+    dim = node.axes.index(axis)
+    moved = "" if dim == len(node.axes) - 1 else f".movedim(-1, {dim})"
+    return f"F.one_hot({sources[0]}, {count}){moved}.to({sources[1]}.dtype)"
+
+
+register(
+    Operator(
+        "one_hot",
+        2,
+        _one_hot,
+        _emit_one_hot,
+        "Integer labels as one-hot vectors with as many entries as the second argument has.",
+        slopes=lambda a, b, **_: (0.0, 0.0),
+        latex="\\mathbb{{1}}[{0}]",
+        attributes=(("over", ...),),
+        internal=True,
+        cost=4.0,
+    )
+)
+
+
+def _scatter_sum(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, labels, like = arguments
+    _require_index("scatter_sum", labels)
+    axis = one_axis("scatter_sum", like, attributes["into"])
+    require_axes("scatter_sum", values, attributes["over"])
+    axes = union(without(values.type.axes, attributes["over"]), (axis,))
+    return Type(axes, iv.scale(values.type.interval.hull(Interval(0.0, 0.0)), LARGEST_AXIS))
+
+
+_SCATTER_SUM = '''
+def scatter_sum(values: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Sum values[row, element] into [row, count] at their labels."""
+    out = torch.zeros(values.shape[0], count, dtype=values.dtype, device=values.device)
+    return out.scatter_add(1, labels, values)
+'''
+
+
+def _emit_scatter_sum(sources: Sequence[str], node: Expr) -> str:
+    """Kept axes lead and reduced ones follow in the layout, so both sides reshape to [row, element]."""
+    values, labels, like = node.args
+    over, axis = node.attr("over"), node.attr("into")[0]
+    rows = len(without(values.axes, over))
+    count = f"{sources[2]}.shape[{like.axes.index(axis)}]"
+    if rows == 0:
+        return f"scatter_sum({sources[0]}.reshape(1, -1), {sources[1]}.reshape(1, -1), {count}).squeeze(0)"
+    flat = [f"{source}.flatten({rows})" if len(over) > 1 else source for source in sources[:2]]
+    return f"scatter_sum({flat[0]}, {flat[1]}, {count})"
+
+
+register(
+    Operator(
+        "scatter_sum",
+        3,
+        _scatter_sum,
+        _emit_scatter_sum,
+        "Sums of values per label: a one-hot product reduced over everything but the class.",
+        slopes=lambda a, b, c, **_: (1.0, 0.0, 0.0),
+        latex="\\sum_{{\\mathrm{{{over}}}}} {0}\\,\\mathbb{{1}}[{1}]",
+        attributes=(("over", ...), ("into", ...)),
+        helper=_SCATTER_SUM,
+        internal=True,
+    )
+)
+
+
+def _label_counts(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    labels, like = arguments
+    _require_index("label_counts", labels)
+    axis = one_axis("label_counts", like, attributes["into"])
+    require_axes("label_counts", labels, attributes["over"])
+    axes = union(without(labels.type.axes, attributes["over"]), (axis,))
+    return Type(axes, Interval(0.0, float(LARGEST_AXIS)))
+
+
+def _emit_label_counts(sources: Sequence[str], node: Expr) -> str:
+    labels, like = node.args
+    count = f"{sources[1]}.shape[{like.axes.index(node.attr('into')[0])}]"
+    rows = len(without(labels.axes, node.attr("over")))
+    if rows == 0:
+        return f"torch.bincount({sources[0]}.flatten(), minlength={count}).to({sources[1]}.dtype)"
+    flat = sources[0] if len(labels.axes) == rows + 1 else f"{sources[0]}.flatten({rows})"
+    return f"scatter_sum(torch.ones_like({flat}, dtype={sources[1]}.dtype), {flat}, {count})"
+
+
+register(
+    Operator(
+        "label_counts",
+        2,
+        _label_counts,
+        _emit_label_counts,
+        "How often each label occurs: a one-hot target reduced over everything but the class.",
+        slopes=lambda a, b, **_: (0.0, 0.0),
+        latex="\\sum_{{\\mathrm{{{over}}}}} \\mathbb{{1}}[{0}]",
+        attributes=(("over", ...), ("into", ...)),
+        helper=_SCATTER_SUM,
+        internal=True,
+    )
+)
+
+
+def _in_space(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    require_axes(operator.name, arguments[0], ("space",))
+    return Type(arguments[0].type.axes, arguments[0].type.interval)
+
+
+def _difference(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    argument = _in_space(operator, arguments, attributes)
+    if attributes["along"] not in SPATIAL_AXES:
+        raise IllTyped(f"a direction among {', '.join(SPATIAL_AXES)}", str(attributes["along"]), "correct `along`")
+    span = argument.interval.upper - argument.interval.lower
+    return Type(argument.axes, Interval(-span, span))
+
+
+_DIFFERENCE = '''
+def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
+    """Forward difference along a spatial axis counted from the last; zero at the far edge and for absent axes."""
+    if back > len(shape):
+        return torch.zeros_like(x)
+    image = x.unflatten(-1, shape)
+    step = torch.diff(image, dim=-back)
+    return F.pad(step, [0, 0] * (back - 1) + [0, 1]).flatten(-len(shape))
+'''
+
+
+def _emit_difference(sources: Sequence[str], node: Expr) -> str:
+    return f"spatial_difference({sources[0]}, shape, {SPATIAL_AXES.index(node.attr('along')) + 1})"
+
+
+register(
+    Operator(
+        "difference",
+        1,
+        _difference,
+        _emit_difference,
+        "Forward difference along width, height or depth; zero at the far edge.",
+        slopes=lambda a, **_: (2.0,),
+        latex="\\nabla_{{\\mathrm{{{along}}}}} {0}",
+        attributes=(("along", ...),),
+        helper=_DIFFERENCE,
+    )
+)
+
+
+def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    size = attributes["size"]
+    if size < 1 or size % 2 == 0:
+        raise IllTyped("an odd window size ≥ 1", str(size), "use 3, 5, 7, 11 …")
+    if attributes.get("sigma", 1.0) <= 0.0:
+        raise IllTyped("a window width sigma > 0", str(attributes["sigma"]), "correct `sigma`")
+    return _in_space(operator, arguments, attributes)
+
+
+_WINDOW_MEAN = '''
+def window_mean(x: Tensor, shape: List[int], weights: List[float]) -> Tensor:
+    """Weighted mean of each spatial neighbourhood, separable; at the border over the part inside."""
+    if len(shape) == 0:
+        return x
+    kernel = torch.tensor(weights, dtype=x.dtype, device=x.device).reshape(1, 1, -1)
+    out = x.unflatten(-1, shape)
+    for axis in range(len(shape)):
+        moved = out.movedim(-1 - axis, -1)
+        rows = moved.reshape(-1, 1, moved.shape[-1])
+        inside = F.conv1d(torch.ones_like(rows[:1]), kernel, padding=len(weights) // 2)
+        mean = F.conv1d(rows, kernel, padding=len(weights) // 2) / inside
+        out = mean.reshape(moved.shape).movedim(-1, -1 - axis)
+    return out.flatten(-len(shape))
+'''
+
+
+def _emit_local_mean(sources: Sequence[str], node: Expr) -> str:
+    return f"window_mean({sources[0]}, shape, [1.0] * {node.attr('size')})"
+
+
+def _emit_gaussian(sources: Sequence[str], node: Expr) -> str:
+    half, sigma = node.attr("size") // 2, node.attr("sigma")
+    weights = f"[math.exp(-0.5 * (i / {sigma!r}) ** 2) for i in range({-half}, {half + 1})]"
+    return f"window_mean({sources[0]}, shape, {weights})"
+
+
+register(
+    Operator(
+        "local_mean",
+        1,
+        _window,
+        _emit_local_mean,
+        "Mean of each spatial neighbourhood of `size` per axis; at the border over the part inside.",
+        slopes=lambda a, **_: (8.0,),
+        latex="\\operatorname{{mean}}_{{{size}}} {0}",
+        attributes=(("size", ...),),
+        helper=_WINDOW_MEAN,
+        cost=8.0,
+    )
+)
+register(
+    Operator(
+        "gaussian_window",
+        1,
+        _window,
+        _emit_gaussian,
+        "Gaussian-weighted mean of each spatial neighbourhood of `size` per axis with width `sigma`.",
+        slopes=lambda a, **_: (8.0,),
+        latex="G_{{{sigma}}} * {0}",
+        attributes=(("size", ...), ("sigma", ...)),
+        helper=_WINDOW_MEAN,
+        cost=8.0,
+    )
+)

@@ -1,0 +1,123 @@
+"""Metrics for many runs at once: `metric(logits[run, batch, class, *space], target) -> [run]`.
+
+`target[batch, *space]` holds class numbers and is shared by all runs. Space may be absent (classification).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossearch.errors import UserError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named metric. Calling it gives one value per run.
+
+    Attributes:
+        name: name in configs.
+        function: `(logits[run, batch, class, *space], target[batch, *space]) -> [run]`.
+        higher_is_better: direction of improvement.
+        lower: smallest possible value.
+        upper: largest possible value.
+        description: one line.
+    """
+
+    name: str
+    function: Callable[[Tensor, Tensor], Tensor]
+    higher_is_better: bool
+    lower: float
+    upper: float
+    description: str
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self.function(logits, target)
+
+    def is_better(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`."""
+        return a > b if self.higher_is_better else a < b
+
+
+def accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """Fraction of positions whose largest logit is at the target class, in [0, 1]. `[run]`."""
+    return (logits.argmax(2) == target).flatten(1).float().mean(1)
+
+
+def balanced_accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean recall over the classes that occur in `target`, in [0, 1]. `[run]`. Brodersen et al. 2010."""
+    matrix = confusion(logits, target).float()
+    support = matrix.sum(2)
+    recall = matrix.diagonal(dim1=1, dim2=2) / support.clamp(min=1)
+    return recall.sum(1) / (support > 0).sum(1)
+
+
+def mean_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean intersection over union, over the classes that occur in prediction or target, in [0, 1]. `[run]`.
+
+    Intersections and unions are counted over the whole batch (Everingham et al. 2010).
+    """
+    matrix = confusion(logits, target).float()
+    intersection = matrix.diagonal(dim1=1, dim2=2)
+    union = matrix.sum(1) + matrix.sum(2) - intersection
+    return (intersection / union.clamp(min=1)).sum(1) / (union > 0).sum(1)
+
+
+def negative_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean of -log softmax(logits) at the target, in [0, ∞), nats. `[run]`."""
+    runs = logits.shape[0]
+    # [run, batch, class, *space] -> [run · batch, class, *space], the layout of F.cross_entropy.
+    repeated = target.expand(runs, *target.shape).flatten(0, 1)
+    return (
+        F.cross_entropy(logits.flatten(0, 1), repeated, reduction="none")
+        .unflatten(0, (runs, -1))
+        .flatten(1)
+        .mean(1)
+    )
+
+
+def confusion(logits: Tensor, target: Tensor) -> Tensor:
+    """Counts of (true class, predicted class): `[run, class, class]`, int64."""
+    runs, classes = logits.shape[0], logits.shape[2]
+    pairs = target * classes + logits.argmax(2)
+    offset = torch.arange(runs, device=logits.device).view(-1, *[1] * target.ndim) * classes * classes
+    counts = torch.bincount((pairs + offset).flatten(), minlength=runs * classes * classes)
+    return counts.view(runs, classes, classes)
+
+
+_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", accuracy, True, 0.0, 1.0, "fraction of correct predictions"),
+        Metric("balanced_accuracy", balanced_accuracy, True, 0.0, 1.0, "mean recall over classes"),
+        Metric("mean_iou", mean_iou, True, 0.0, 1.0, "mean intersection over union over classes"),
+        Metric(
+            "negative_log_likelihood",
+            negative_log_likelihood,
+            False,
+            0.0,
+            float("inf"),
+            "mean -log p(target), nats",
+        ),
+    )
+}
+
+
+def metrics() -> dict[str, Metric]:
+    """Every metric by name, in listing order."""
+    return dict(_METRICS)
+
+
+def metric(name: str) -> Metric:
+    """The metric called `name`.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in _METRICS:
+        raise UserError(f"one of the metrics {', '.join(_METRICS)}", repr(name), "correct the name")
+    return _METRICS[name]

@@ -1,0 +1,88 @@
+"""Finding a user's own training function by name: `path/to/file.py:function` or `module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lossearch.errors import UserError
+
+_REQUIRED = "a function named as path/to/file.py:function or module:function"
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function that `reference` names. Its module is imported; a file's folder joins sys.path.
+
+    Raises:
+        UserError: the reference is malformed, the file or module is missing or fails to import, or there is
+            no such function in it.
+    """
+    place, _, name = reference.rpartition(":")
+    if not place or not name.isidentifier():
+        raise UserError(_REQUIRED, repr(reference), "write, for example, train.py:train")
+    try:
+        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"an importable module {place}",
+            f"{type(error).__name__}: {error}",
+            "mend the import, or run from the folder that it is found from",
+        ) from error
+    function = getattr(module, name, None)
+    if function is None:
+        known = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise UserError(
+            f"a function {name!r} in {place}", f"functions {known}", "correct the name after the colon"
+        )
+    if not callable(function):
+        raise UserError(f"a function {name!r} in {place}", f"a {type(function).__name__}", "name a function")
+    return function
+
+
+def reference_to(function: Callable[..., Any]) -> str:
+    """The reference under which another process finds `function`.
+
+    Raises:
+        UserError: it is no module-level function of a file, as with lambdas, closures and notebook cells.
+    """
+    name = getattr(function, "__qualname__", "")
+    module = getattr(function, "__module__", "")
+    if name.isidentifier():
+        if module != "__main__" and getattr(sys.modules.get(module), name, None) is function:
+            return f"{module}:{name}"
+        try:
+            file = inspect.getsourcefile(function)
+        except TypeError:
+            file = None
+        if file is not None and Path(file).is_file():
+            return f"{Path(file).resolve()}:{name}"
+    raise UserError(
+        "a training function defined at the top level of a file, as it runs in a process of its own",
+        repr(function),
+        "put it into a file and pass 'path/to/file.py:function'",
+    )
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(
+            f"a file {path}", f"no such file in {Path.cwd()}", "correct the path before the colon"
+        )
+    resolved = path.resolve()
+    spec = importlib.util.spec_from_file_location(resolved.stem, resolved)
+    if spec is None or spec.loader is None:
+        raise UserError(f"a Python file {path}", "a file that Python cannot import", "name a .py file")
+    # As when Python runs the file as a script, so that it finds its neighbours.
+    sys.path.insert(0, str(resolved.parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[resolved.stem] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,193 @@
+"""The process that runs a user's training function: a small server that forks one child per evaluation.
+
+Started by `serve_on`, with a connected socket as inherited file descriptor. The server has imported torch, so
+that a child is ready within milliseconds; the child alone imports the user's code, in a session of its own,
+so that it can be killed with everything it started. The server outlives children that crash or are killed;
+when its own parent ends, it ends too and takes the child with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing.connection import Connection, wait
+from typing import Any, NoReturn
+
+import torch
+
+from lossearch.errors import UserError
+from lossearch.tasks.outcome import is_out_of_memory
+from lossearch.tasks.user_function import load_function
+
+_POLL = 0.02  # seconds between looks at whether the child has ended
+_OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
+
+
+class Message(StrEnum):
+    """First item of every message to the parent; what follows it is in parentheses."""
+
+    READY = "ready"  # ()
+    METRIC = "metric"  # (value,)
+    DONE = "done"  # ()
+    ERROR = "error"  # (text,)
+    USER_ERROR = "user_error"  # (required, found, hint)
+    OUT_OF_MEMORY = "out_of_memory"  # (text,)
+    EXIT = "exit"  # (exit code, what the child printed last)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One evaluation.
+
+    Attributes:
+        function: reference to the user's function.
+        loss_factory: pickled callable without arguments that makes the loss.
+        budget: passed on.
+        seed: passed on; torch's global generator is seeded with it, too.
+        metric: key of the metric, where the function yields mappings.
+    """
+
+    function: str
+    loss_factory: bytes
+    budget: int
+    seed: int
+    metric: str
+
+
+def serve_on(descriptor: int) -> None:
+    """Answer requests on a connected socket, given by its file descriptor, until the parent closes it."""
+    with Connection(descriptor) as parent:
+        _serve(parent)
+
+
+def _serve(parent: Connection) -> None:
+    parent.send((Message.READY,))
+    with contextlib.suppress(EOFError, OSError):  # raised once the parent has gone
+        while True:
+            request = parent.recv()
+            if isinstance(request, Request):  # a late wish to stop may also arrive here
+                _run_child(parent, request)
+
+
+def _run_child(parent: Connection, request: Request) -> None:
+    """Fork, relay the child's messages, and report its end."""
+    reader_fd, writer_fd = os.pipe()
+    with tempfile.TemporaryFile() as output:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            for stream in (1, 2):
+                os.dup2(output.fileno(), stream)
+            for unused in (reader_fd, parent.fileno()):
+                os.close(unused)
+            _evaluate_and_exit(request, Connection(writer_fd, readable=False))
+        os.close(writer_fd)
+        try:
+            with Connection(reader_fd, writable=False) as reader:
+                exit_code = _relay(parent, reader, child)
+        except (EOFError, OSError):
+            _kill_session(child)
+            raise
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(0, size - _OUTPUT_TAIL))
+        parent.send((Message.EXIT, exit_code, output.read().decode(errors="replace")))
+
+
+def _relay(parent: Connection, reader: Connection, child: int) -> int:
+    """Pass messages on until the child has ended; its exit code. Whatever the parent says means: stop it.
+
+    Only whole messages are passed on, so a child killed in the middle of one does no harm.
+    """
+    while True:
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if ended:
+            _kill_session(child)  # what it left running; not yet reaped, so its number is still its own
+            while _pass_on(reader, parent):
+                pass
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        # One message at a time, so that a child that never stops talking cannot keep the parent from being heard.
+        wait([parent, reader], timeout=_POLL)
+        if parent.poll():
+            parent.recv()
+            _kill_session(child)
+        elif not _pass_on(reader, parent):
+            time.sleep(_POLL)
+
+
+def _pass_on(reader: Connection, parent: Connection) -> bool:
+    """Pass on one message, if there is one, and say whether there was."""
+    try:
+        message = reader.recv_bytes() if reader.poll() else None
+    except (EOFError, OSError):  # the end, or half a message
+        return False
+    if message is not None:
+        parent.send_bytes(message)
+    return message is not None
+
+
+def _kill_session(child: int) -> None:
+    # The group does not exist until the child has called setsid.
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(child, signal.SIGKILL)
+
+
+def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
+    """Run the user's function in this process, send what it yields, and end the process."""
+    try:
+        _evaluate(request, parent)
+    except UserError as error:
+        parent.send((Message.USER_ERROR, error.required, error.found, error.hint))
+    except BaseException as error:
+        kind = Message.OUT_OF_MEMORY if is_out_of_memory(error) else Message.ERROR
+        parent.send((kind, "".join(traceback.format_exception(error)).rstrip()))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
+
+
+def _evaluate(request: Request, parent: Connection) -> None:
+    function = load_function(request.function)
+    loss = pickle.loads(request.loss_factory)()
+    torch.manual_seed(request.seed)
+    for value in _yielded(function, loss, request):
+        parent.send((Message.METRIC, _as_float(value, request.metric)))
+    parent.send((Message.DONE,))
+
+
+def _yielded(function: Callable[..., Any], loss: object, request: Request) -> Iterable[object]:
+    values = function(loss, request.budget, request.seed)
+    if not isinstance(values, Iterable):
+        raise UserError(
+            f"{request.function} to yield metrics",
+            f"it returned a {type(values).__name__}",
+            "use yield, not return",
+        )
+    return values
+
+
+def _as_float(value: object, metric: str) -> float:
+    if isinstance(value, Mapping):
+        if metric not in value:
+            raise UserError(
+                f"a mapping with the metric {metric!r}",
+                f"the keys {sorted(map(str, value))}",
+                "yield it, or set the task's metric to one of these",
+            )
+        value = value[metric]
+    try:
+        return float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            "a number, or a mapping from names to numbers, at each yield", repr(value)[:200], "yield a float"
+        ) from error

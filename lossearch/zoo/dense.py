@@ -1,0 +1,109 @@
+"""Losses for classification and segmentation: `logits[batch, class, *space]`, `target` of the same axes.
+
+A target is one-hot, a soft distribution, or integer labels [batch, *space]. A loss that is published for labels is
+applied to a soft target as its expectation over labels drawn from it.
+"""
+
+from __future__ import annotations
+
+from lossearch import primitives as pr
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Parameter
+from lossearch.zoo.registry import hand_designed
+
+SIGNATURE = "dense"
+
+
+@hand_designed(signature=SIGNATURE, source="Good 1952")
+def cross_entropy(logits: Expr, target: Expr) -> Expr:
+    """Cross-entropy, -Σ_c t_c log p_c, as `torch.nn.functional.cross_entropy`."""
+    return pr.cross_entropy(logits, target)
+
+
+@hand_designed(signature=SIGNATURE, source="King and Zeng 2001")
+def weighted_cross_entropy(logits: Expr, target: Expr, class_weight: Expr) -> tuple[Expr, Expr]:
+    """Cross-entropy weighted by class, as `torch.nn.functional.cross_entropy(weight=class_weight)`.
+
+    The mean divides by the sum of the elements' weights Σ_c w_c t_c. For integer labels so does PyTorch; for soft
+    targets PyTorch's mean divides by the number of elements instead.
+    """
+    return pr.class_weighted_cross_entropy(logits, target, class_weight), fn.contract(target, class_weight, "class")
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Szegedy et al. 2016",
+    parameters=[Parameter("smoothing", 0.1, 0.0, 0.95, tunable=True)],
+)
+def label_smoothing_cross_entropy(logits: Expr, target: Expr, smoothing: Expr) -> Expr:
+    """Cross-entropy to (1 - s)·t + s/C, as `torch.nn.functional.cross_entropy(label_smoothing=s)`."""
+    return pr.label_smoothed_cross_entropy(logits, target, smoothing)
+
+
+@hand_designed(
+    signature=SIGNATURE, source="Lin et al. 2017", parameters=[Parameter("gamma", 2.0, 0.0, 10.0, tunable=True)]
+)
+def focal(logits: Expr, target: Expr, gamma: Expr) -> Expr:
+    """Focal loss over softmax, -Σ_c t_c (1 - p_c)^γ log p_c; cross-entropy at γ = 0."""
+    modulated = pr.modulating_factor(fn.softmax(logits, "class"), gamma) * -fn.log_softmax(logits, "class")
+    return fn.contract(target, modulated, "class")
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Weston and Watkins 1999",
+    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True)],
+)
+def hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
+    """Multi-class hinge Σ_{c≠y} max(m - x_y + x_c, 0)/C, as `torch.nn.functional.multi_margin_loss`.
+
+    For a soft target the expected score Σ_c t_c x_c stands for x_y.
+    """
+    return pr.multiclass_hinge(logits, target, margin)
+
+
+@hand_designed(signature=SIGNATURE, source="Brier 1950")
+def brier(logits: Expr, target: Expr) -> Expr:
+    """Brier score Σ_c (p_c - t_c)², between 0 and 2."""
+    return pr.squared_probability_error(logits, target)
+
+
+@hand_designed(signature=SIGNATURE, source="Ghosh et al. 2017")
+def probability_mae(logits: Expr, target: Expr) -> Expr:
+    """Absolute error of the probabilities Σ_c |p_c - t_c|, between 0 and 2: 2(1 - p_y) for a label."""
+    return pr.absolute_probability_error(logits, target)
+
+
+@hand_designed(
+    signature=SIGNATURE, source="Zhang and Sabuncu 2018", parameters=[Parameter("q", 0.7, 0.01, 1.0, tunable=True)]
+)
+def generalized_cross_entropy(logits: Expr, target: Expr, q: Expr) -> Expr:
+    """Generalised cross-entropy Σ_c t_c (1 - p_c^q)/q: cross-entropy as q → 0, half `probability_mae` at q = 1."""
+    return pr.generalized_cross_entropy(logits, target, q)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Wang et al. 2019",
+    parameters=[
+        Parameter("alpha", 0.1, 0.01, 10.0, tunable=True, log=True),
+        Parameter("beta", 1.0, 0.01, 10.0, tunable=True, log=True),
+        Parameter("log_zero", -4.0, -20.0, -0.1),
+    ],
+)
+def symmetric_cross_entropy(logits: Expr, target: Expr, alpha: Expr, beta: Expr, log_zero: Expr) -> Expr:
+    """Symmetric cross-entropy α·CE + β·RCE with RCE = -Σ_c p_c max(log t_c, A); `log_zero` A stands for log 0."""
+    reverse = pr.reverse_cross_entropy(logits, target, log_zero)
+    return alpha * pr.cross_entropy(logits, target) + beta * reverse
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Leng et al. 2022",
+    parameters=[Parameter("epsilon", 1.0, -1.0, 100.0, tunable=True)],
+)
+def poly1(logits: Expr, target: Expr, epsilon: Expr) -> Expr:
+    """Poly-1 cross-entropy CE + ε(1 - p_y), with p_y = Σ_c t_c p_c."""
+    true_probability = pr.true_class_probability(logits, target)
+    return pr.cross_entropy(logits, target) + pr.poly1_term(true_probability, epsilon)

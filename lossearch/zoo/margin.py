@@ -1,0 +1,25 @@
+"""Losses for margin heads: `cosine[batch, class]` to the class centres and integer or one-hot `target`."""
+
+from __future__ import annotations
+
+from lossearch import primitives as pr
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Parameter
+from lossearch.zoo.registry import hand_designed
+
+
+@hand_designed(
+    signature="margin",
+    source="Deng et al. 2019",
+    parameters=[
+        Parameter("margin", 0.5, 0.0, 1.5, tunable=True),
+        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True),
+    ],
+)
+def arcface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:
+    """ArcFace: cross-entropy of s·cos θ with the true class's θ enlarged by the margin m (radians).
+
+    Beyond θ = π - m the true class's cosine goes on as cos θ - m·sin m, as in the authors' code, so that the loss
+    never falls while the angle grows.
+    """
+    return pr.cross_entropy(scale * pr.additive_angular_margin(cosine, target, margin), target)

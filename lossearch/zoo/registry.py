@@ -1,0 +1,146 @@
+"""The registry of hand-designed losses: name, signature, source, parameters, and the function that traces the graph."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lossearch.errors import UserError
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Graph, Parameter
+from lossearch.ir.signature import SIGNATURES, Signature, get_signature
+from lossearch.loss import Loss
+
+Option = str | bool | int
+Trace = Callable[..., Expr | tuple[Expr, Expr]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One hand-designed loss.
+
+    Attributes:
+        name: Name of the loss, and of the function that traces it.
+        signature: Inputs of its task family.
+        source: Author and year.
+        parameters: Numbers with defaults and bounds.
+        options: Choices that change the graph, with their defaults.
+        trace: From inputs, parameters and options to the root, or to root and element weight.
+    """
+
+    name: str
+    signature: Signature
+    source: str
+    parameters: tuple[Parameter, ...]
+    options: tuple[tuple[str, Option], ...]
+    trace: Trace
+
+    @property
+    def doc(self) -> str:
+        """What the loss computes, in full."""
+        return inspect.getdoc(self.trace) or ""
+
+    @property
+    def summary(self) -> str:
+        """What the loss computes, in one line."""
+        return self.doc.splitlines()[0]
+
+    def build(self, **arguments: float | Option) -> Loss:
+        """The loss with the given parameter values and options; raises `UserError` for what it does not take."""
+        options: dict[str, Any] = dict(self.options)
+        values = {name: value for name, value in arguments.items() if name not in options}
+        parameters = {parameter.name: parameter for parameter in self.parameters}
+        if unknown := sorted(values.keys() - parameters.keys()):
+            takes = ", ".join([*parameters, *options]) or "no arguments"
+            raise UserError(f"arguments of {self.name}: {takes}", ", ".join(unknown), "correct the argument")
+        options.update((name, value) for name, value in arguments.items() if name in options)
+        nodes = self.signature.nodes() | {name: parameter.node for name, parameter in parameters.items()}
+        traced = self.trace(*(nodes[name] for name in operand_names(self.trace)), **options)
+        root, weight = traced if isinstance(traced, tuple) else (traced, None)
+        graph = Graph(self.signature, root, self.parameters, weight)
+        return Loss(self.name, graph.bind({name: _number(name, value) for name, value in values.items()}), self.source)
+
+
+def _number(name: str, value: float | Option) -> float:
+    if isinstance(value, (bool, str)):
+        raise UserError(f"a number for {name}", repr(value), "give a number within the parameter's bounds")
+    return float(value)
+
+
+ENTRIES: dict[str, Entry] = {}
+"""Every hand-designed loss by name, in the order of declaration."""
+
+
+def hand_designed(*, signature: str, source: str, parameters: Sequence[Parameter] = ()) -> Callable[[Trace], Trace]:
+    """Register a function over nodes as a hand-designed loss under its own name.
+
+    Its positional parameters are found by name among the signature's inputs and `parameters`; its keyword-only
+    parameters are options. It returns the root, or root and element weight. Raises `UserError` for a name that is
+    taken, an unknown argument, or a missing docstring.
+    """
+
+    def decorate(trace: Trace) -> Trace:
+        name = trace.__name__
+        if name in ENTRIES:
+            raise UserError("a new loss name", repr(name), "the zoo has this loss already")
+        if not inspect.getdoc(trace):
+            raise UserError("a docstring on a hand-designed loss", name, "say what it computes and who proposed it")
+        entry = Entry(name, get_signature(signature), source, tuple(parameters), _options(trace), trace)
+        known = {*entry.signature.nodes(), *(parameter.name for parameter in parameters)}
+        for operand in operand_names(trace):
+            if operand not in known:
+                raise UserError(f"arguments of {name} among {sorted(known)}", operand, "rename or declare it")
+        ENTRIES[name] = entry
+        return trace
+
+    return decorate
+
+
+def operand_names(trace: Trace) -> list[str]:
+    """Names of the expression arguments of a tracing function."""
+    return [p.name for p in inspect.signature(trace).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+
+
+def _options(trace: Trace) -> tuple[tuple[str, Option], ...]:
+    keywords = [p for p in inspect.signature(trace).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for keyword in keywords:
+        if keyword.default is keyword.empty:
+            raise UserError(f"a default for option {keyword.name} of {trace.__name__}", "none", "give one")
+    return tuple((keyword.name, keyword.default) for keyword in keywords)
+
+
+def choose(option: str, value: Any, choices: dict[Any, Any]) -> Any:
+    """What an option's value stands for; raises `UserError` for a value that is not a choice."""
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, choices))
+        raise UserError(f"{option} among {known}", repr(value), "choose one of them") from None
+
+
+def names(signature: str | None = None) -> list[str]:
+    """Names of the hand-designed losses, of one signature or of all."""
+    return [entry.name for entry in entries(signature)]
+
+
+def entries(signature: str | None = None) -> list[Entry]:
+    """Declarations of the hand-designed losses, of one signature or of all; families together."""
+    families = list(SIGNATURES.values()) if signature is None else [get_signature(signature)]
+    return [entry for family in families for entry in ENTRIES.values() if entry.signature is family]
+
+
+def entry(name: str) -> Entry:
+    """The declaration of this name; raises `UserError` with close matches."""
+    if name not in ENTRIES:
+        close = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(ENTRIES)}"
+        raise UserError("a hand-designed loss", repr(name), hint)
+    return ENTRIES[name]
+
+
+def get(name: str, **arguments: float | Option) -> Loss:
+    """The hand-designed loss of this name, with parameter values and options by keyword."""
+    return entry(name).build(**arguments)

@@ -1,0 +1,72 @@
+"""Overlap of axis-aligned boxes in corner form `boxes[batch, coord]` = x1, y1, x2, y2 with x1 ≤ x2 and y1 ≤ y2.
+
+Sides are max(x2 - x1, 0): a box with x2 < x1 is empty. Where a union or enclosure has no area, the ratio is zero and
+has no gradient (the denominator is held at 1e-12).
+"""
+
+from __future__ import annotations
+
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.primitive import primitive
+
+FAMILY = "box"
+X1, Y1, X2, Y2 = range(4)
+
+
+def _corner(boxes: Expr, index: int) -> Expr:
+    return fn.select(boxes, "coord", index)
+
+
+@primitive(family=FAMILY)
+def box_width(boxes: Expr) -> Expr:
+    """Width of boxes[batch, coord]: [batch], ≥ 0."""
+    return fn.relu(_corner(boxes, X2) - _corner(boxes, X1))
+
+
+@primitive(family=FAMILY)
+def box_height(boxes: Expr) -> Expr:
+    """Height of boxes[batch, coord]: [batch], ≥ 0."""
+    return fn.relu(_corner(boxes, Y2) - _corner(boxes, Y1))
+
+
+@primitive(family=FAMILY)
+def box_area(boxes: Expr) -> Expr:
+    """Area of boxes[batch, coord]: [batch], ≥ 0."""
+    return box_width(boxes) * box_height(boxes)
+
+
+@primitive(family=FAMILY)
+def box_intersection(boxes: Expr, target: Expr) -> Expr:
+    """Area common to two boxes[batch, coord]: [batch], ≥ 0."""
+    width = fn.minimum(_corner(boxes, X2), _corner(target, X2)) - fn.maximum(_corner(boxes, X1), _corner(target, X1))
+    height = fn.minimum(_corner(boxes, Y2), _corner(target, Y2)) - fn.maximum(_corner(boxes, Y1), _corner(target, Y1))
+    return fn.relu(width) * fn.relu(height)
+
+
+@primitive(family=FAMILY)
+def box_union(boxes: Expr, target: Expr) -> Expr:
+    """Area covered by either of two boxes[batch, coord]: [batch], ≥ 0."""
+    # A + B - I ≥ 0 always; relu says so to the types.
+    return fn.relu(box_area(boxes) + box_area(target) - box_intersection(boxes, target))
+
+
+@primitive(family=FAMILY)
+def box_enclosure(boxes: Expr, target: Expr) -> Expr:
+    """Area of the smallest box around two boxes[batch, coord]: [batch], ≥ 0."""
+    width = fn.maximum(_corner(boxes, X2), _corner(target, X2)) - fn.minimum(_corner(boxes, X1), _corner(target, X1))
+    height = fn.maximum(_corner(boxes, Y2), _corner(target, Y2)) - fn.minimum(_corner(boxes, Y1), _corner(target, Y1))
+    return fn.relu(width) * fn.relu(height)
+
+
+@primitive(family=FAMILY)
+def box_iou(boxes: Expr, target: Expr) -> Expr:
+    """Intersection over union of two boxes[batch, coord]: [batch] in [0, 1]. Jaccard 1912, Yu et al. 2016."""
+    return box_intersection(boxes, target) / box_union(boxes, target)
+
+
+@primitive(family=FAMILY)
+def box_giou(boxes: Expr, target: Expr) -> Expr:
+    """Generalised IoU: IoU minus the share of the enclosure that is empty, in (-1, 1]. Rezatofighi et al. 2019."""
+    enclosure = box_enclosure(boxes, target)
+    return box_iou(boxes, target) - (enclosure - box_union(boxes, target)) / enclosure

@@ -1,0 +1,23 @@
+"""Gram matrices of feature maps `features[batch, channel, *space]`."""
+
+from __future__ import annotations
+
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.primitive import primitive
+
+FAMILY = "gram"
+
+
+@primitive(family=FAMILY)
+def gram_matrix(features: Expr) -> Expr:
+    """Σ_space F_i F_j divided by the number of positions: [batch, channel, channel']. Gatys et al. 2016."""
+    other = fn.rename(features, "channel", "channel'")
+    return fn.contract(features, other, "space") / fn.size(features, "space")
+
+
+@primitive(family=FAMILY)
+def gram_difference(features: Expr, target: Expr) -> Expr:
+    """Mean squared difference of two Gram matrices over pairs of channels: [batch], ≥ 0. Gatys et al. 2016."""
+    difference = gram_matrix(features) - gram_matrix(target)
+    return fn.mean(fn.square(difference), ("channel", "channel'"))

@@ -1,0 +1,4 @@
+"""What a search may build for each signature. Imported as `lossearch.search_spaces`."""
+
+if __name__ == "search_spaces":
+    raise ImportError("'search_spaces' is part of lossearch; import it as 'lossearch.search_spaces'")

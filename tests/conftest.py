@@ -1,0 +1,12 @@
+import os
+
+# Set before torch, matplotlib or ray are first imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from hypothesis import settings
+
+# No deadline: no test asserts on time. Under CI hypothesis draws the same examples every time by itself.
+settings.register_profile("lossearch", deadline=None)
+settings.load_profile("lossearch")

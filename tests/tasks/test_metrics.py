@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torchmetrics.functional import accuracy, jaccard_index
+
+from lossearch.errors import UserError
+from lossearch.tasks.metrics import metric, metrics
+
+SHAPES = [(), (7,), (5, 6)]
+
+
+def _sample(space: tuple[int, ...], classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 40, classes, *space, generator=generator)
+    return logits, torch.randint(classes, (40, *space), generator=generator)
+
+
+@pytest.mark.parametrize("space", SHAPES)
+def test_accuracy_equals_torchmetrics(space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    expected = [accuracy(x, target, "multiclass", num_classes=4, average="micro") for x in logits]
+    torch.testing.assert_close(metric("accuracy")(logits, target), torch.stack(expected))
+
+
+@pytest.mark.parametrize("space", SHAPES)
+def test_balanced_accuracy_equals_torchmetrics(space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    expected = [accuracy(x, target, "multiclass", num_classes=4, average="macro") for x in logits]
+    torch.testing.assert_close(metric("balanced_accuracy")(logits, target), torch.stack(expected))
+
+
+@pytest.mark.parametrize("space", SHAPES)
+def test_mean_iou_equals_torchmetrics(space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    expected = [jaccard_index(x.argmax(1), target, "multiclass", num_classes=4) for x in logits]
+    torch.testing.assert_close(metric("mean_iou")(logits, target), torch.stack(expected))
+
+
+@pytest.mark.parametrize("space", SHAPES)
+def test_negative_log_likelihood_equals_cross_entropy(space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    expected = torch.stack([F.cross_entropy(x, target) for x in logits])
+    torch.testing.assert_close(metric("negative_log_likelihood")(logits, target), expected)
+
+
+def test_means_over_classes_ignore_absent_classes() -> None:
+    # Class 2 occurs nowhere; class 1 is missed once of twice.
+    logits = torch.eye(3)[torch.tensor([[0, 0, 1]])]
+    target = torch.tensor([0, 1, 1])
+    assert metric("balanced_accuracy")(logits, target).tolist() == [0.75]
+    assert metric("mean_iou")(logits, target).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("name", list(metrics()))
+def test_a_metric_knows_its_direction_and_its_bounds(name: str) -> None:
+    target = torch.arange(4).repeat(5)
+    right = 20.0 * F.one_hot(target, 4)
+    values = metric(name)(torch.stack([right, -right]), target).tolist()
+    assert metric(name).is_better(values[0], values[1])
+    assert not metric(name).is_better(values[1], values[1])
+    assert all(metric(name).lower <= value <= metric(name).upper for value in values)
+
+
+def test_an_unknown_metric_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"accuracy.*found: 'acuracy'"):
+        metric("acuracy")

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from lossearch.errors import UserError
+from lossearch.tasks import Status, UserTask
+
+_SCRIPT = '''
+import os, signal, subprocess, sys, time
+import torch
+from neighbour import OFFSET
+
+state = []
+
+def counts(loss, budget, seed):
+    print("chatter")
+    state.append(seed)
+    for step in range(budget):
+        yield OFFSET + step + 100 * seed + 1000 * (len(state) - 1)
+
+def mappings(loss, budget, seed):
+    yield {"accuracy": torch.tensor(0.25), "other": 3}
+
+def value_of_loss(loss, budget, seed):
+    yield loss(torch.zeros(4, 10), torch.arange(4))
+
+def draws(loss, budget, seed):
+    yield torch.rand(())
+
+def raises(loss, budget, seed):
+    yield 0.5
+    raise KeyError("no such thing")
+
+def diverges(loss, budget, seed):
+    yield 0.5
+    yield float("nan")
+    time.sleep(600)
+
+def hangs(loss, budget, seed):
+    yield 0.5
+    helper = subprocess.Popen(["sleep", "600"])
+    print("about to hang", flush=True)
+    open("pids", "w").write(f"{os.getpid()} {helper.pid}")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        pass
+
+def floods(loss, budget, seed):
+    while True:
+        yield 0.5
+
+def out_of_memory(loss, budget, seed):
+    raise MemoryError("no more")
+    yield
+
+def dies(loss, budget, seed):
+    yield 0.5
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def nothing(loss, budget, seed):
+    return iter(())
+
+def returns(loss, budget, seed):
+    return 0.5
+
+def text(loss, budget, seed):
+    yield "good"
+
+not_a_function = 3
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "script.py").write_text(_SCRIPT)
+    (folder / "neighbour.py").write_text("OFFSET = 7\n")
+    (folder / "broken.py").write_text("import does_not_exist\n")
+    return folder
+
+
+class _Harness:
+    """One server for all tests of this file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.task = UserTask(f"{folder / 'script.py'}:counts")
+
+    def __call__(self, function: str, time_limit: float | None = 60, metric: str = "accuracy") -> UserTask:
+        self.task.function = f"{self.folder / 'script.py'}:{function}"
+        self.task.time_limit, self.task.metric = time_limit, metric
+        return self.task
+
+
+@pytest.fixture(scope="module")
+def user(folder: Path) -> Iterator[_Harness]:
+    harness = _Harness(folder)
+    with harness.task:
+        yield harness
+
+
+LOSS = torch.nn.CrossEntropyLoss
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Killed, but its new parent has not asked how it ended.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_the_last_metric_counts_and_processes_share_no_state(user: _Harness) -> None:
+    for seed in (1, 2):
+        outcome = user("counts").evaluate(LOSS, budget=3, seed=seed)
+        assert outcome.status is Status.OK
+        assert outcome.metric == 9 + 100 * seed
+        assert outcome.curve == tuple((i + 1, 7.0 + i + 100 * seed) for i in range(3))
+        assert outcome.message == ""
+
+
+def test_mappings_are_read_by_the_metrics_name(user: _Harness) -> None:
+    assert user("mappings").evaluate(LOSS, 1, 0).metric == 0.25
+    with pytest.raises(UserError, match=r"metric 'recall'.*accuracy.*other"):
+        user("mappings", metric="recall").evaluate(LOSS, 1, 0)
+
+
+def test_the_factory_makes_the_loss_in_the_other_process(user: _Harness) -> None:
+    smoothed = functools.partial(LOSS, reduction="sum")
+    assert user("value_of_loss").evaluate(smoothed, 1, 0).metric == pytest.approx(4 * 2.302585)
+
+
+def test_the_seed_decides(user: _Harness) -> None:
+    first, again, other = (user("draws").evaluate(LOSS, 1, seed).metric for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_an_exception_is_recorded_with_its_traceback_and_output(user: _Harness) -> None:
+    outcome = user("raises").evaluate(LOSS, 1, 0)
+    assert (outcome.status, outcome.metric) == (Status.ERROR, None)
+    assert outcome.curve == ((1, 0.5),)
+    assert "KeyError: 'no such thing'" in outcome.message
+    assert "script.py" in outcome.message
+
+
+def test_nan_is_an_outcome_and_ends_the_training(user: _Harness) -> None:
+    outcome = user("diverges").evaluate(LOSS, 1, 0)
+    assert (outcome.status, outcome.metric, outcome.curve) == (Status.DIVERGED, None, ((1, 0.5),))
+
+
+def test_a_function_that_hangs_is_killed_with_what_it_started(
+    user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.task.close()
+    monkeypatch.chdir(folder)
+    outcome = user("hangs", time_limit=5).evaluate(LOSS, 1, 0)
+    assert (outcome.status, outcome.metric, outcome.curve) == (Status.TIMEOUT, None, ((1, 0.5),))
+    assert "5 s" in outcome.message
+    assert "about to hang" in outcome.message
+    pids = (folder / "pids").read_text().split()
+    assert len(pids) == 2
+    assert not any(_is_running(int(pid)) for pid in pids)
+    # The server has survived and serves on.
+    assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
+
+
+def test_a_function_that_yields_without_end_meets_its_limit_too(user: _Harness) -> None:
+    assert user("floods", time_limit=1).evaluate(LOSS, 1, 0).status is Status.TIMEOUT
+
+
+def test_running_out_of_memory_is_an_outcome(user: _Harness) -> None:
+    assert user("out_of_memory").evaluate(LOSS, 1, 0).status is Status.OUT_OF_MEMORY
+
+
+def test_a_killed_process_is_an_error_and_the_next_evaluation_works(user: _Harness) -> None:
+    outcome = user("dies").evaluate(LOSS, 1, 0)
+    assert outcome.status is Status.ERROR
+    assert "signal 9" in outcome.message
+    assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
+
+
+def test_a_killed_server_is_an_error_and_the_next_evaluation_works(user: _Harness) -> None:
+    def kill(count: int, value: float) -> bool:
+        assert user.task._server is not None
+        os.kill(user.task._server.process.pid, signal.SIGKILL)
+        return True
+
+    outcome = user("hangs").evaluate(LOSS, 1, 0, on_metric=kill)
+    assert outcome.status is Status.ERROR
+    assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
+
+
+def test_a_function_that_yields_nothing_is_an_error(user: _Harness) -> None:
+    outcome = user("nothing").evaluate(LOSS, 1, 0)
+    assert outcome.status is Status.ERROR
+    assert "without yielding" in outcome.message
+
+
+def test_a_training_can_be_stopped_at_a_metric(user: _Harness) -> None:
+    outcome = user("counts").evaluate(LOSS, 1000, 0, on_metric=lambda count, value: count < 4)
+    assert (outcome.status, outcome.metric) == (Status.OK, 10.0)
+    assert len(outcome.curve) == 4
+
+
+def test_an_exception_in_the_callback_ends_the_child_and_passes_through(user: _Harness) -> None:
+    def full_disk(count: int, value: float) -> bool:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        user("hangs").evaluate(LOSS, 1, 0, on_metric=full_disk)
+    assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("script.py", "module:function"),
+        ("missing.py:train", "no such file"),
+        ("script.py:train", r"'train' in .*counts"),
+        ("script.py:not_a_function", "found: a int"),
+        ("broken.py:train", "No module named 'does_not_exist'"),
+        ("no_such_module:train", "No module named 'no_such_module'"),
+        ("script.py:returns", "it returned a float"),
+        ("script.py:text", "found: 'good'"),
+    ],
+)
+def test_a_users_mistake_is_a_user_error(user: _Harness, folder: Path, reference: str, message: str) -> None:
+    user.task.function = str(folder / reference) if ".py" in reference else reference
+    with pytest.raises(UserError, match=message):
+        user.task.evaluate(LOSS, 1, 0)
+
+
+def test_what_cannot_cross_to_another_process_is_refused(user: _Harness) -> None:
+    with pytest.raises(UserError, match="can be pickled"):
+        user("counts").evaluate(lambda: None, 1, 0)
+    with pytest.raises(UserError, match="top level of a file"):
+        UserTask(lambda loss, budget, seed: iter(()))
+    with pytest.raises(UserError, match="positive time limit"):
+        UserTask("module:function", time_limit=0)
+
+
+def train_at_top_level(loss: torch.nn.Module, budget: int, seed: int) -> Iterator[float]:
+    yield float(budget)
+
+
+def test_a_function_is_found_again_by_its_name() -> None:
+    with UserTask(train_at_top_level, time_limit=60) as task:
+        assert task.function.endswith(":train_at_top_level")
+        assert task.evaluate(LOSS, 5, 0).metric == 5.0
+        copy = pickle.loads(pickle.dumps(task))
+    assert (copy.function, copy.time_limit) == (task.function, 60)
+
+
+def test_the_server_ends_with_its_owner(folder: Path) -> None:
+    task = UserTask(f"{folder / 'script.py'}:counts", time_limit=60)
+    task.evaluate(LOSS, 1, 0)
+    assert task._server is not None
+    process = task._server.process
+    task.close()
+    assert process.returncode == 0
+
+
+def test_when_the_owner_is_killed_so_is_the_training(folder: Path) -> None:
+    pids = folder / "pids"
+    pids.unlink(missing_ok=True)
+    code = "import sys, torch; from lossearch.tasks import UserTask; "
+    code += "UserTask(sys.argv[1]).evaluate(torch.nn.CrossEntropyLoss, 1, 0)"
+    command = [sys.executable, "-c", code, f"{folder / 'script.py'}:hangs"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, cwd=folder, env=environment) as owner:
+        assert _eventually(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
+        owner.kill()
+    running = [int(pid) for pid in pids.read_text().split()]
+    assert _eventually(lambda: not any(_is_running(pid) for pid in running))
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    for _ in range(1200):
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

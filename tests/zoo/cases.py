@@ -1,0 +1,36 @@
+"""One row per loss and set of arguments: what the harness runs through every check."""
+
+from __future__ import annotations
+
+from . import oracles
+from .harness import Case
+
+CASES = [
+    Case("cross_entropy", oracles.cross_entropy),
+    *(
+        Case("label_smoothing_cross_entropy", oracles.label_smoothing_cross_entropy, {"smoothing": s})
+        for s in (0.0, 0.1, 0.7)
+    ),
+    *(Case("focal", oracles.focal, {"gamma": gamma}) for gamma in (0.0, 0.5, 2.0)),
+    *(Case("hinge", oracles.hinge, {"margin": margin}) for margin in (1.0, 0.3)),
+    Case("brier", oracles.brier),
+    Case("probability_mae", oracles.probability_mae),
+    *(Case("generalized_cross_entropy", oracles.generalized_cross_entropy, {"q": q}) for q in (0.01, 0.7, 1.0)),
+    Case("symmetric_cross_entropy", oracles.symmetric_cross_entropy, {"alpha": 0.1, "beta": 1.0, "log_zero": -4.0}),
+    Case("symmetric_cross_entropy", oracles.symmetric_cross_entropy, {"alpha": 6.0, "beta": 0.1, "log_zero": -1.0}),
+    *(Case("poly1", oracles.poly1, {"epsilon": epsilon}) for epsilon in (-1.0, 1.0, 15.0)),
+    Case("dice", oracles.dice, {"smooth": 1e-5}),
+    Case("dice", oracles.dice, {"smooth": 1.0, "squared": False}),
+    Case("dice", oracles.dice, {"smooth": 1.0, "per": "image"}),
+    Case("dice", oracles.dice, {"smooth": 1e-5, "per": "image", "squared": False}),
+    Case("jaccard", oracles.jaccard, {"smooth": 1e-5}),
+    Case("jaccard", oracles.jaccard, {"smooth": 1.0, "per": "image"}),
+    Case("tversky", oracles.tversky, {"alpha": 0.3, "beta": 0.7, "smooth": 1e-5}),
+    Case("tversky", oracles.tversky, {"alpha": 2.0, "beta": 0.0, "smooth": 1.0, "per": "image"}),
+    Case("giou", oracles.giou),
+    *(
+        Case("arcface", oracles.arcface, {"margin": margin, "scale": scale})
+        for margin, scale in ((0.5, 64.0), (0.0, 1.0), (1.2, 16.0))
+    ),
+    Case("style", oracles.style),
+]

@@ -1,0 +1,161 @@
+"""Independent references: another library's loss, or the paper's formula written out, never our graph.
+
+Each takes (prediction, target as a distribution or boxes or maps, **arguments) and returns the unreduced loss.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from monai.losses.dice import DiceLoss
+from monai.losses.focal_loss import FocalLoss
+from monai.losses.tversky import TverskyLoss
+from pytorch_metric_learning.losses import ArcFaceLoss
+from torch import Tensor
+
+
+def _rows(x: Tensor) -> Tensor:
+    """[batch, class, *space] as [element, class]."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
+
+
+def _maps(x: Tensor) -> Tensor:
+    """[batch, class, *space] as [batch, class, position]."""
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+
+
+def _elements(rows: Tensor, like: Tensor) -> Tensor:
+    """[element] as [batch, *space]."""
+    return rows.reshape(like.shape[0], *like.shape[2:])
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def label_smoothing_cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    return F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """MONAI keeps the class axis; the loss of an element is the sum over it."""
+    return FocalLoss(use_softmax=True, gamma=gamma, reduction="none")(logits, target).sum(1)
+
+
+def hinge(logits: Tensor, target: Tensor, margin: float) -> Tensor:
+    """multi_margin_loss for labels; for soft targets its definition with Σ_c t_c x_c in place of x_y."""
+    x, t = _rows(logits), _rows(target)
+    if bool(((t == 0) | (t == 1)).all()):
+        return _elements(F.multi_margin_loss(x, t.argmax(1), margin=margin, reduction="none"), logits)
+    terms = (margin - (t * x).sum(1, keepdim=True) + x).clamp(min=0)
+    return _elements((terms.sum(1) - margin) / x.shape[1], logits)
+
+
+def brier(logits: Tensor, target: Tensor) -> Tensor:
+    return (torch.softmax(logits, 1) - target).pow(2).sum(1)
+
+
+def probability_mae(logits: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(torch.softmax(logits, 1), target, reduction="none").sum(1)
+
+
+def generalized_cross_entropy(logits: Tensor, target: Tensor, q: float) -> Tensor:
+    """Equation 6 of Zhang and Sabuncu for each label, averaged over the target."""
+    return (target * (1 - torch.softmax(logits, 1) ** q) / q).sum(1)
+
+
+def symmetric_cross_entropy(logits: Tensor, target: Tensor, alpha: float, beta: float, log_zero: float) -> Tensor:
+    """Section 3 of Wang et al.: H(q, p) and H(p, q), with log 0 = A."""
+    p = torch.softmax(logits, 1)
+    reverse = -(p * torch.where(target > math.exp(log_zero), target, math.exp(log_zero)).log()).sum(1)
+    return alpha * F.cross_entropy(logits, target, reduction="none") + beta * reverse
+
+
+def poly1(logits: Tensor, target: Tensor, epsilon: float) -> Tensor:
+    """Algorithm 1 of Leng et al."""
+    one_minus_pt = (target * (1 - torch.softmax(logits, 1))).sum(1)
+    return F.cross_entropy(logits, target, reduction="none") + epsilon * one_minus_pt
+
+
+def dice(logits: Tensor, target: Tensor, smooth: float, per: str = "batch", squared: bool = True) -> Tensor:
+    loss = DiceLoss(
+        softmax=True,
+        squared_pred=squared,
+        batch=per == "batch",
+        reduction="none",
+        smooth_nr=smooth,
+        smooth_dr=smooth,
+    )
+    return loss(_maps(logits), _maps(target)).reshape(_classes(logits, per))
+
+
+def jaccard(logits: Tensor, target: Tensor, smooth: float, per: str = "batch") -> Tensor:
+    """MONAI doubles numerator and denominator, so its smoothing is twice ours."""
+    loss = DiceLoss(
+        softmax=True,
+        jaccard=True,
+        batch=per == "batch",
+        reduction="none",
+        smooth_nr=2 * smooth,
+        smooth_dr=2 * smooth,
+    )
+    return loss(_maps(logits), _maps(target)).reshape(_classes(logits, per))
+
+
+def tversky(logits: Tensor, target: Tensor, alpha: float, beta: float, smooth: float, per: str = "batch") -> Tensor:
+    loss = TverskyLoss(
+        softmax=True,
+        alpha=alpha,
+        beta=beta,
+        batch=per == "batch",
+        reduction="none",
+        smooth_nr=smooth,
+        smooth_dr=smooth,
+    )
+    return loss(_maps(logits), _maps(target)).reshape(_classes(logits, per))
+
+
+def _classes(logits: Tensor, per: str) -> tuple[int, ...]:
+    return (logits.shape[1],) if per == "batch" else (logits.shape[0], logits.shape[1])
+
+
+def giou(boxes: Tensor, target: Tensor) -> Tensor:
+    """Algorithm 2 of Rezatofighi et al., with a ratio of two zero areas taken as zero."""
+
+    def ratio(part: Tensor, whole: Tensor) -> Tensor:
+        return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)
+
+    ax1, ay1, ax2, ay2 = boxes.unbind(1)
+    bx1, by1, bx2, by2 = target.unbind(1)
+    areas = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
+    inner_x = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
+    inner_y = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
+    outer_x = torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)
+    outer_y = torch.maximum(ay2, by2) - torch.minimum(ay1, by1)
+    union, outer = areas - inner_x * inner_y, outer_x * outer_y
+    return 1 - (ratio(inner_x * inner_y, union) - ratio(outer - union, outer))
+
+
+class _CosineArcFace(ArcFaceLoss):
+    """The library's loss with the cosines given instead of embeddings."""
+
+    def get_cosine(self, embeddings: Tensor) -> Tensor:
+        return embeddings
+
+
+def arcface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    """Margin in radians here, in degrees there."""
+    classes = cosine.shape[1]
+    loss = _CosineArcFace(classes, classes, margin=math.degrees(margin), scale=cast(Any, scale))
+    return loss.compute_loss(cosine, target.argmax(1), None, None, None)["loss"]["losses"]
+
+
+def style(features: Tensor, target: Tensor) -> Tensor:
+    """Equations 3 and 4 of Gatys et al.: Gram matrices of N maps over M positions."""
+    f, t = _maps(features), _maps(target)
+    channels, positions = f.shape[1:]
+    error = (f @ f.transpose(1, 2) - t @ t.transpose(1, 2)).pow(2).sum((1, 2))
+    return error / (4 * channels**2 * positions**2)

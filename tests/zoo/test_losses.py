@@ -1,0 +1,55 @@
+"""Every hand-designed loss against its oracle, through the public module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from lossearch import zoo
+
+from .cases import CASES
+from .harness import BACKENDS, Case, check_derivatives, check_empty, check_finite, check_oracle
+from .samples import EMPTY, EXTREME, ORDINARY, Sample
+
+SEPARATE = {"weighted_cross_entropy"}
+"""Losses with a test file of their own, because they take more than prediction and target."""
+
+
+def rows(kind: Mapping[str, Callable[[], list[Sample]]], most: int = 10**9) -> pytest.MarkDecorator:
+    """One test per case and sample."""
+    found = [
+        pytest.param(case, sample, id=f"{case.id}-{sample.name}")
+        for case in CASES
+        for sample in case.samples(kind)
+        if sample.prediction.numel() <= most
+    ]
+    return pytest.mark.parametrize(("case", "sample"), found)
+
+
+def test_every_loss_has_a_row() -> None:
+    assert {case.name for case in CASES} | SEPARATE == set(zoo.names())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@rows(ORDINARY)
+def test_equals_oracle(case: Case, sample: Sample, backend: str) -> None:
+    check_oracle(case, sample, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@rows(EXTREME)
+def test_finite_in_float32(case: Case, sample: Sample, backend: str) -> None:
+    check_finite(case, sample, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@rows(EMPTY)
+def test_empty_batch(case: Case, sample: Sample, backend: str) -> None:
+    check_empty(case, sample, backend)
+
+
+@rows(ORDINARY, most=24)
+def test_derivatives(case: Case, sample: Sample) -> None:
+    if sample.differentiable:
+        check_derivatives(case, sample, "torchscript")
