@@ -1,3 +1,28 @@
 """Find, prove and export loss functions for PyTorch models."""
 
 __version__ = "0.1.0"
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossearch import zoo
+    from lossearch.api import compare, export, load, search
+
+__all__ = ["compare", "export", "load", "search", "zoo"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: PyTorch and Ray take seconds to import."""
+    if name == "zoo":
+        import lossearch.zoo
+
+        return lossearch.zoo
+    if name in __all__:
+        from lossearch import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -66,6 +66,13 @@ from lossearch.primitives.overlap import (
     squared_dice_coefficient,
     tversky_index,
 )
+from lossearch.primitives.regularising import (
+    log_partition_penalty,
+    logit_penalty,
+    marginal_entropy,
+    peer_cross_entropy,
+    pseudo_label_cross_entropy,
+)
 
 __all__ = [
     "absolute_probability_error",
@@ -93,13 +100,18 @@ __all__ = [
     "hinge",
     "jaccard_index",
     "label_smoothed_cross_entropy",
+    "log_partition_penalty",
+    "logit_penalty",
+    "marginal_entropy",
     "modulating_factor",
     "multiclass_hinge",
     "multiplicative_angular_margin",
+    "peer_cross_entropy",
     "poly1_term",
     "polynomial_term",
     "power_factor",
     "probability_margin",
+    "pseudo_label_cross_entropy",
     "reverse_cross_entropy",
     "runner_up_probability",
     "saturated",

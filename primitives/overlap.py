@@ -37,13 +37,14 @@ def squared_cardinality(membership: Expr, *, over: Axes = BATCH) -> Expr:
 @primitive(family=FAMILY)
 def soft_false_negatives(prediction: Expr, target: Expr, *, over: Axes = BATCH) -> Expr:
     """Σ t(1 - p) over the named axes, ≥ 0."""
-    return fn.contract(1 - prediction, target, over)
+    # Σ t(1 - p) = Σ t - Σ p·t needs no map of 1 - p; relu only says that rounding cannot make it negative.
+    return fn.relu(fn.sum(target, over) - fn.contract(prediction, target, over))
 
 
 @primitive(family=FAMILY)
 def soft_false_positives(prediction: Expr, target: Expr, *, over: Axes = BATCH) -> Expr:
     """Σ p(1 - t) over the named axes, ≥ 0."""
-    # Σ p(1 - t) = Σ p - Σ p·t needs no map of 1 - t; relu only says that rounding cannot make it negative.
+    # Σ p(1 - t) = Σ p - Σ p·t, as above.
     return fn.relu(fn.sum(prediction, over) - fn.contract(prediction, target, over))
 
 
@@ -64,9 +65,10 @@ def squared_dice_coefficient(prediction: Expr, target: Expr, smooth: Expr, *, ov
 @primitive(family=FAMILY)
 def jaccard_index(prediction: Expr, target: Expr, smooth: Expr, *, over: Axes = BATCH) -> Expr:
     """(Σpt + s)/(Σ(p + t - pt) + s), in [0, 1]: intersection over union. Jaccard 1912, Rahman and Wang 2016."""
-    # Σ(p + t - pt) = Σp + Σt(1 - p), in which no term is negative.
-    union = fn.sum(prediction, over) + fn.contract(1 - prediction, target, over)
-    return (fn.contract(prediction, target, over) + smooth) / (union + smooth)
+    intersection = fn.contract(prediction, target, over)
+    # Σp + Σt - Σpt ≥ 0 always; relu says so to the types.
+    union = fn.relu(fn.sum(prediction, over) + fn.sum(target, over) - intersection)
+    return (intersection + smooth) / (union + smooth)
 
 
 @primitive(family=FAMILY)

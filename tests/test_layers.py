@@ -23,7 +23,9 @@ LAYERS = (
     ("evolve", "meta"),
     ("engine",),
     ("report",),
+    ("api",),
     ("cli",),
+    ("__main__",),
     ("experiments",),
 )
 FACADE_USERS = {"cli", "experiments"}  # what the facade itself never imports

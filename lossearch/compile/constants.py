@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.graph import Graph, Parameter
@@ -22,11 +22,11 @@ def structure(graph: Graph, learnable: bool = False) -> tuple[Graph, dict[str, f
     """
     taken = {parameter.name for parameter in graph.parameters}
     values: dict[str, float] = {}
-    for node, as_parameter in list(_candidates(graph)):
+    for node, as_parameter in list(candidates(graph.roots)):
         name = f"c{len(values)}"
         while name in taken:
             name += "_"
-        lower, upper = _range(as_parameter)
+        lower, upper = constant_range(as_parameter)
         parameter = Parameter(name, as_parameter, lower, upper, learnable=learnable)
         try:
             roots = [root.substitute({node: parameter.node}) for root in graph.roots]
@@ -37,8 +37,9 @@ def structure(graph: Graph, learnable: bool = False) -> tuple[Graph, dict[str, f
     return graph.bind({name: _reference(value) for name, value in values.items()}), values
 
 
-def _candidates(graph: Graph) -> Iterator[tuple[Expr, float]]:
-    nodes = list(postorder(graph.roots))
+def candidates(roots: Sequence[Expr]) -> Iterator[tuple[Expr, float]]:
+    """Constants whose exact value is not part of the structure, with their values."""
+    nodes = list(postorder(roots))
     exponents = {node.args[1] for node in nodes if node.op == "pow"}
     for node in nodes:
         if node.op != "constant":
@@ -49,7 +50,7 @@ def _candidates(graph: Graph) -> Iterator[tuple[Expr, float]]:
             yield node, value
 
 
-def _range(value: float) -> tuple[float, float]:
+def constant_range(value: float) -> tuple[float, float]:
     """The class of a constant: its sign, and whether its size is below or above one."""
     lower, upper = (EPSILON, 1.0) if abs(value) < 1.0 else (1.0, LARGEST)
     return (lower, upper) if value > 0.0 else (-upper, -lower)
@@ -57,4 +58,4 @@ def _range(value: float) -> tuple[float, float]:
 
 def _reference(value: float) -> float:
     """One default for every constant of a class, so that equal structures are equal graphs with equal keys."""
-    return _range(value)[value < 0.0]
+    return constant_range(value)[value < 0.0]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 from collections.abc import Iterable
+from functools import cache
 
 from lossearch.ir.expr import Expr
+from lossearch.ir.operator import OPERATORS
 
 RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "torch", "F", "math", "nn", "Tensor", "List", "shape", "self"})
 
@@ -24,6 +27,7 @@ NOUNS = {
     "mul": "product",
     "neg": "negative",
     "pow": "power",
+    "scatter_sum": "label_sums",
     "sigmoid": "probability",
     "softmax": "probability",
     "sort": "ordered",
@@ -43,9 +47,16 @@ QUALIFIERS = {
 """Operators that keep what their argument is called and qualify it."""
 
 
+@cache
+def _helpers() -> frozenset[str]:
+    """Names of the functions that emitted source may call."""
+    found = (re.findall(r"^def (\w+)", operator.helper, re.MULTILINE) for operator in OPERATORS.values())
+    return frozenset(name for names in found for name in names)
+
+
 def safe(name: str) -> str:
     """An identifier that hides nothing: `lambda` becomes `lambda_`."""
-    return f"{name}_" if name in RESERVED else name
+    return f"{name}_" if name in RESERVED or name in _helpers() else name
 
 
 class Names:

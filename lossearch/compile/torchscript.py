@@ -1,33 +1,74 @@
 """TorchScript: the only module that knows it.
 
-TorchScript is deprecated upstream; its warnings about that are kept from users here.
+TorchScript is deprecated upstream; the notices that say so are kept from users here.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, List  # noqa: UP035 (the string front end of TorchScript knows List)
+from typing import Any, List  # noqa: UP035 (TorchScript's string front end knows List)
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossearch.compile.source import Source
-
-__all__ = ["compile_text", "save", "without_profiling"]
-
-# Names that emitted source uses: TorchScript resolves them in the frame that compiles it.
-_NAMESPACE = (math, F, Tensor, List)
+_NAMES = {"math": math, "F": F, "Tensor": Tensor, "List": List}  # noqa: UP006
+"""What emitted source refers to besides torch."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hide the notices that TorchScript as a whole is deprecated."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=".*TorchScript.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r".torch\.jit\.", category=DeprecationWarning)
         yield
+
+
+def compile_function(text: str, name: str) -> Callable[..., Any]:
+    """The function `name` of emitted source, compiled."""
+    with quiet():
+        # The front end resolves names through a callback; globals of this module alone would hide a missing one.
+        unit = torch.jit.CompilationUnit()
+        unit.define(text, rcb=lambda symbol: torch if symbol == "torch" else _NAMES.get(symbol))
+    return getattr(unit, name)
+
+
+@contextmanager
+def quick_start() -> Iterator[None]:
+    """Run compiled functions as they are, without profiling and optimising them over their first calls.
+
+    The first call then takes a fraction of a millisecond instead of tens; steady calls on a CPU take as long. Use it
+    around the few calls that a candidate of a search gets. The setting is restored on leaving.
+    """
+    with torch.jit.optimized_execution(False):
+        yield
+
+
+def script_file(text: str, class_name: str, **options: Any) -> nn.Module:
+    """A scripted instance of a module class that stands in the source of a Python file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{class_name}.py"
+        path.write_text(text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(f"lossearch_export_{class_name}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # scripting looks the class's module up
+        try:
+            spec.loader.exec_module(module)
+            with quiet():
+                return torch.jit.script(getattr(module, class_name)(**options))
+        finally:
+            del sys.modules[spec.name]
+
+
+def save(module: nn.Module, path: Path) -> None:
+    """Write a scripted module for `torch.jit.load`."""
+    with quiet():
+        torch.jit.save(module, str(path))

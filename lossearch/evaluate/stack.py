@@ -113,10 +113,18 @@ def initial_weights(task: Task, seeds: Sequence[int], device: Device = "cpu") ->
     return torch.stack([drawn[seed] for seed in seeds]).to(device)
 
 
+def template(task: Task, device: Device = "cpu") -> nn.Module:
+    """The task's architecture, for a `Stack`. Leaves the global generator as it is."""
+    return _build(task, 0).to(device)
+
+
 def _draw_weights(task: Task, seed: int) -> Tensor:
-    # torch.manual_seed would also reseed every accelerator; modules are built on the CPU, so its generator
-    # suffices.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**63)))
-        model = task.build_model()
+    model = _build(task, int(generator(seed, Stream.WEIGHTS).integers(2**63)))
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def _build(task: Task, torch_seed: int) -> nn.Module:
+    # torch.manual_seed would also reseed every accelerator; modules are built on the CPU: its generator suffices.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(torch_seed)
+        return task.build_model()

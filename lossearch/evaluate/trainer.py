@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.optimizers import make_optimizer
-from lossearch.evaluate.run import LabelledImages, Plan, Promote, Run
-from lossearch.evaluate.stack import DataOrder, Device, Stack, initial_weights
+from lossearch.evaluate.run import LabelledImages, LossFunction, Plan, Promote, Run
+from lossearch.evaluate.stack import DataOrder, Device, Stack, initial_weights, template
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.tasks.task import Task
 
@@ -49,9 +50,7 @@ class Trainer:
         split: what to evaluate on.
     """
 
-    def __init__(
-        self, task: Task, runs: Sequence[Run], plan: Plan, device: Device, split: LabelledImages
-    ) -> None:
+    def __init__(self, task: Task, runs: Sequence[Run], plan: Plan, device: Device, split: LabelledImages) -> None:
         self.task, self.plan, self.device, self.split = task, plan, device, split
         self.records = [_Record(run) for run in runs]
         self.active = list(self.records)
@@ -65,9 +64,7 @@ class Trainer:
             done = step + 1
             evaluates = self.plan.evaluates_after(done)
             if evaluates or done % _CHECK_EVERY == 0:
-                self._end_diverged(
-                    self.finite & self.stack.weights.detach().isfinite().all(1), "loss or weights", done
-                )
+                self._end_diverged(self.finite & self.stack.weights.detach().isfinite().all(1), "loss or weights", done)
             if evaluates and self.active:
                 self._evaluate(done)
             if promote is not None and done in self.plan.rungs and self.active:
@@ -91,7 +88,7 @@ class Trainer:
         self.images, self.labels = self.task.train.images.to(device), self.task.train.labels.to(device)
         self.held_out = self.split.images.to(device), self.split.labels.to(device)
         seeds = [run.seed for run in runs]
-        self.stack = Stack(self.task.build_model().to(device), initial_weights(self.task, seeds, device))
+        self.stack = Stack(template(self.task, device), initial_weights(self.task, seeds, device))
         self.optimizer = make_optimizer(config.optimizer, self.stack.weights, config.weight_decay)
         self.learning_rate = torch.tensor([[run.learning_rate] for run in runs], device=device)
         self.order = DataOrder(seeds, len(self.labels), config.batch_size, device)
@@ -101,46 +98,45 @@ class Trainer:
         indices = self.order.batch(step)
         images, target = self.images[indices], self.labels[indices]
         if len(indices) < len(self.active):  # one seed, so one batch, for all
-            images, target = (x.expand(len(self.active), *x.shape[1:]) for x in (images, target))
+            images = images.expand(len(self.active), *images.shape[1:])
+            target = target.repeat(len(self.active), 1)  # copies, so that no loss can write into another's
         failed: _Failures = {}
-        losses = self._losses(self.stack.forward(images), target, failed)
-        if len(failed) < len(self.active):
-            try:
-                gradient = torch.autograd.grad(losses.sum(), self.stack.weights)[0]
-            except Exception:
-                gradient = self._isolated_gradient(images, target, failed)
-            with torch.no_grad():
-                self.finite &= losses.isfinite()
-                self.optimizer.step(self.stack.weights, gradient, self.learning_rate, self._schedule(step))
+        try:
+            losses, gradient = self._gradient(images, target)
+        except Exception:
+            losses, gradient = self._isolated_gradient(images, target, failed)
+        with torch.no_grad():
+            self.finite &= losses.isfinite()
+            self.optimizer.step(self.stack.weights, gradient, self.learning_rate, self._schedule(step))
         if failed:
             self._end(failed)
 
-    def _losses(self, logits: Tensor, target: Tensor, failed: _Failures) -> Tensor:
-        """Losses `[run]`. One that raises is noted in `failed`; a constant without gradient stands for it."""
-        values: list[Tensor] = []
-        # unbind, as its backward is one stack; that of logits[k] would fill a whole stack with zeros for
-        # every run.
-        for k, (x, t) in enumerate(zip(logits.unbind(0), target.unbind(0), strict=True)):
-            try:
-                values.append(_checked(self.active[k].run.loss(x, t)))
-            except Exception as error:
-                failed[k] = _failure(error)
-                values.append(torch.zeros((), device=x.device))
-        return torch.stack(values)
-
-    def _isolated_gradient(self, images: Tensor, target: Tensor, failed: _Failures) -> Tensor:
-        """The gradient with each loss differentiated by itself, which finds those whose backward raises."""
+    def _gradient(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses `[run]` and their gradients `[run, parameter]`. Raises if any loss does."""
         logits = self.stack.forward(images)
-        gradient = torch.zeros_like(logits)
-        for k, (x, t) in enumerate(zip(logits.detach().unbind(0), target.unbind(0), strict=True)):
-            if k in failed:
-                continue
-            leaf = x.clone().requires_grad_()
+        together = _group([record.run.loss for record in self.active])
+        if together is not None:
+            losses = GraphLoss.stacked(together, logits, target)
+        else:
+            # unbind, as its backward is one stack; that of logits[k] would fill a stack with zeros for every run.
+            slices = zip(self.active, logits.unbind(0), target.unbind(0), strict=True)
+            losses = torch.stack([_checked(record.run.loss(x, t)) for record, x, t in slices])
+        return losses.detach(), torch.autograd.grad(losses.sum(), self.stack.weights)[0]
+
+    def _isolated_gradient(self, images: Tensor, target: Tensor, failed: _Failures) -> tuple[Tensor, Tensor]:
+        """The same with each loss by itself, on memory of its own. One that raises is noted in `failed`."""
+        logits = self.stack.forward(images)
+        losses, gradient = logits.new_zeros(len(logits)), torch.zeros_like(logits)
+        for k, record in enumerate(self.active):
+            leaf = logits[k].detach().requires_grad_()
             try:
-                gradient[k] = torch.autograd.grad(_checked(self.active[k].run.loss(leaf, t)), leaf)[0]
+                # A copy, so that a loss may write to its logits, as it may in an ordinary loop.
+                loss = _checked(record.run.loss(leaf.clone(), target[k].clone()))
+                gradient[k] = torch.autograd.grad(loss, leaf)[0]
+                losses[k] = loss.detach()
             except Exception as error:
                 failed[k] = _failure(error)
-        return torch.autograd.grad(logits, self.stack.weights, gradient)[0]
+        return losses, torch.autograd.grad(logits, self.stack.weights, gradient)[0]
 
     def _schedule(self, step: int) -> float:
         if self.task.config.schedule == "constant":
@@ -201,6 +197,14 @@ class Trainer:
         for record in self.active:
             record.seconds += (now - self.last_share) / len(self.active)
         self.last_share = now
+
+
+def _group(losses: Sequence[LossFunction]) -> list[GraphLoss] | None:
+    """The losses, if one pass can evaluate them all."""
+    graphs = [loss for loss in losses if isinstance(loss, GraphLoss)]
+    groups = {loss.group for loss in graphs}
+    together = len(graphs) == len(losses) and len(groups) == 1 and None not in groups
+    return graphs if together else None
 
 
 def _checked(loss: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossearch.errors import UserError
 from lossearch.evaluate.run import LabelledImages, LossFunction, Plan, Promote, Run
-from lossearch.evaluate.stack import DataOrder, Device, Stack, initial_weights
+from lossearch.evaluate.stack import DataOrder, Device, Stack, initial_weights, template
 from lossearch.evaluate.trainer import Trainer
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.tasks.task import Task
@@ -113,11 +113,9 @@ def initial_predictions(task: Task, seed: int, n: int, device: Device = "cpu") -
     """
     samples = len(task.train)
     if not 1 <= n <= samples:
-        raise UserError(
-            f"n from 1 to {samples}, the size of the training split", str(n), "ask for fewer images"
-        )
+        raise UserError(f"n from 1 to {samples}, the size of the training split", str(n), "ask for fewer images")
     indices = DataOrder([seed], samples, n).batch(0)[0]
-    stack = Stack(task.build_model().to(device), initial_weights(task, [seed], device))
+    stack = Stack(template(task, device), initial_weights(task, [seed], device))
     with torch.no_grad():
         logits = stack.forward(task.train.images[indices].to(device).unsqueeze(0))[0]
     return logits, task.train.labels[indices].to(device)

@@ -21,12 +21,14 @@ Operand = Union["Expr", float, int]
 class Expr:
     """One node: an operator name, argument nodes and attributes. Make nodes with `Expr.make` or by arithmetic."""
 
-    __slots__ = ("__weakref__", "_key", "args", "attrs", "op", "type")
+    __slots__ = ("__weakref__", "_key", "args", "attrs", "leaves", "op", "type")
 
     op: str
     args: tuple[Expr, ...]
     attrs: Attributes
     type: Type
+    leaves: frozenset[Expr]
+    """The inputs and parameters below this node, itself included."""
     _key: bytes | None
     _interned: ClassVar[WeakValueDictionary[tuple[Any, ...], Expr]] = WeakValueDictionary()
 
@@ -49,6 +51,7 @@ class Expr:
         setters(node, "attrs", attrs)
         setters(node, "_key", None)
         setters(node, "type", operator.rule(operator, arguments, attributes))
+        setters(node, "leaves", _leaves(node))
         cls._interned[identity] = node
         return node
 
@@ -189,21 +192,30 @@ def constant(value: float) -> Expr:
     return Expr.make("constant", value=float(value))
 
 
-def postorder(roots: Sequence[Expr], stop: Callable[[Expr], bool] = lambda node: False) -> Iterator[Expr]:
+def _leaves(node: Expr) -> frozenset[Expr]:
+    if not node.args:
+        return frozenset((node,)) if node.op in ("input", "parameter") else frozenset()
+    first, *others = node.args
+    return first.leaves.union(*(argument.leaves for argument in others)) if others else first.leaves
+
+
+def postorder(roots: Sequence[Expr], stop: Callable[[Expr], bool] | None = None) -> Iterator[Expr]:
     """Every distinct node below `roots`, arguments first, iteratively; does not look below nodes where `stop`."""
     seen: set[Expr] = set()
     stack = list(reversed(roots))
     while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        pending = () if stop(node) else [argument for argument in node.args if argument not in seen]
-        if pending:
-            stack.append(node)
-            stack.extend(reversed(pending))
-        else:
+        node = stack[-1]
+        if node not in seen:
+            size = len(stack)
+            if stop is None or not stop(node):
+                for argument in reversed(node.args):
+                    if argument not in seen:
+                        stack.append(argument)
+            if len(stack) > size:
+                continue
             seen.add(node)
             yield node
+        stack.pop()
 
 
 def map_nodes(roots: Sequence[Expr], change: Callable[[Expr], Expr]) -> list[Expr]:

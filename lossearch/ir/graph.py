@@ -6,6 +6,8 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, constant, map_nodes, postorder
@@ -80,7 +82,7 @@ class Graph:
     def with_roots(self, roots: Iterable[Expr]) -> Graph:
         """The same graph with other expressions; parameters that no longer occur are dropped."""
         root, *weights = roots
-        used = {node.attr("name") for node in postorder((root, *weights)) if node.op == "parameter"}
+        used = {leaf.attr("name") for end in (root, *weights) for leaf in end.leaves if leaf.op == "parameter"}
         parameters = tuple(parameter for parameter in self.parameters if parameter.name in used)
         return replace(self, root=root, weight=weights[0] if weights else None, parameters=parameters)
 
@@ -90,6 +92,10 @@ class Graph:
 
     def expanded(self) -> Graph:
         """Every primitive call replaced by its body."""
+        return self._expanded
+
+    @cached_property
+    def _expanded(self) -> Graph:
         return self.map(expand_call)
 
     def bind(self, values: Mapping[str, float]) -> Graph:
@@ -112,12 +118,12 @@ class Graph:
         """Every distinct node, arguments first."""
         return list(postorder(self.roots))
 
-    @property
+    @cached_property
     def complexity(self) -> int:
         """Distinct operators after expansion: what a reader of the formula has to take in."""
         return sum(1 for node in self.expanded().nodes if node.args)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Structural SHA-256 over signature, roots, and parameter defaults; the same in every process."""
         text = "|".join((self.signature.name, *(root.key for root in self.roots), repr(self.parameters)))
@@ -125,13 +131,24 @@ class Graph:
 
     def uses(self, name: str) -> bool:
         """Whether an input of this name occurs."""
-        return any(node.op == "input" and node.attr("name") == name for node in postorder(self.roots))
+        return any(leaf.attr("name") == name for leaf in self._leaves if leaf.op == "input")
+
+    @cached_property
+    def _leaves(self) -> frozenset[Expr]:
+        return frozenset[Expr]().union(*(root.leaves for root in self.roots))
+
+
+_BODIES: WeakKeyDictionary[Expr, Expr] = WeakKeyDictionary()
 
 
 def expand_call(node: Expr) -> Expr:
     """The body of a primitive call, all the way down; other nodes unchanged."""
     expand = OPERATORS[node.op].expand
-    return node if expand is None else expand(*node.args, **dict(node.attrs)).map(expand_call)
+    if expand is None:
+        return node
+    if node not in _BODIES:
+        _BODIES[node] = expand(*node.args, **dict(node.attrs)).map(expand_call)
+    return _BODIES[node]
 
 
 def _made_by_lowering(node: Expr, inputs: Mapping[str, Expr]) -> bool:
@@ -146,16 +163,15 @@ def _check_names(graph: Graph) -> None:
     if len(declared) != len(graph.parameters) or declared.keys() & inputs.keys():
         raise UserError("distinct names for inputs and parameters", ", ".join(declared), "rename a parameter")
     used: set[str] = set()
-    for node in postorder(graph.roots):
-        if node.op in ("input", "parameter"):
-            name = node.attr("name")
-            known = inputs if node.op == "input" else declared
-            if known.get(name) is not node and not _made_by_lowering(node, inputs):
-                raise UserError(
-                    f"an {node.op} of signature {graph.signature.name} or a declared parameter",
-                    f"{node.op} {name!r}",
-                    f"inputs: {', '.join(inputs)}; parameters: {', '.join(declared) or 'none'}",
-                )
-            used.add(name)
+    for leaf in graph._leaves:
+        name = leaf.attr("name")
+        known = inputs if leaf.op == "input" else declared
+        if known.get(name) is not leaf and not _made_by_lowering(leaf, inputs):
+            raise UserError(
+                f"an {leaf.op} of signature {graph.signature.name} or a declared parameter",
+                f"{leaf.op} {name!r}",
+                f"inputs: {', '.join(inputs)}; parameters: {', '.join(declared) or 'none'}",
+            )
+        used.add(name)
     if unused := declared.keys() - used:
         raise UserError("parameters that occur in the expression", ", ".join(sorted(unused)), "remove them")

@@ -1,34 +1,91 @@
-"""Formulas in LaTeX, from each operator's own template."""
+"""Formulas in LaTeX, from each operator's own template.
+
+Shared and large subexpressions are named on lines of their own, `t_1 = …`, so that a formula stays as small as its
+graph. Brackets follow from where a template puts its arguments: as a base, as an operand, or enclosed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.graph import Graph
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.operator import OPERATORS, Attribute, Operator
+from lossearch.ir.primitive import parameter_names
 
 GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega".split()
 )
-SYMBOLS = {"logits": "z", "target": "t", "class_weight": "w", "mask": "m"}
-_ATOM, _PREFIX = 9, 3
+SYMBOLS = {"logits": "z", "target": "y", "class_weight": "w", "mask": "m"}
+LARGEST_INLINE = 16
+"""Symbols that a subexpression within a line may have; a larger one gets a line of its own."""
+LARGEST_REPEATED = 3
+"""Symbols up to which a subexpression is repeated rather than named."""
+
+LOOSE, SUM, PRODUCT, POWER, TALL, CLOSED = 0, 1, 2, 4, 5, 8
+"""How strongly a text holds together; `CLOSED` needs brackets nowhere."""
+
+Context = Literal["enclosed", "operand", "base", "bracketed"]
+
+
+class Equation(NamedTuple):
+    """One line: a name and what it stands for."""
+
+    name: str
+    formula: str
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.formula}"
+
+
+class Piece(NamedTuple):
+    """The text of a subexpression, its strength, its count of symbols, and whether its end takes in what follows."""
+
+    text: str
+    strength: int
+    size: int
+    open: bool = False
 
 
 def format_graph(graph: Graph) -> str:
-    """The formula of a graph; a weighted one as a weighted root."""
-    root = format_expression(graph.root)
-    if graph.weight is None:
-        return root
-    return f"{root} \\quad \\text{{weighted by }} {format_expression(graph.weight)}"
+    """The formula of a graph for display mode; of several lines, the last one is the loss."""
+    lines = equations(graph)
+    if len(lines) == 1:
+        return lines[0].formula
+    body = " \\\\\n".join(f"{line.name} &= {line.formula}" for line in lines)
+    return f"\\begin{{split}}\n{body}\n\\end{{split}}"
+
+
+def equations(graph: Graph) -> list[Equation]:
+    """Named subexpressions, the loss `\\ell`, and the weight of its elements where it has one."""
+    names = ("\\ell", "\\text{weight}")[: len(graph.roots)]
+    leaves = (node for node in postorder(graph.roots) if node.op in ("input", "parameter"))
+    return list(_equations(graph.roots, names, _fresh("t", {symbol(leaf.attr("name")) for leaf in leaves})))
+
+
+def definitions(graph: Graph) -> list[Equation]:
+    """What each primitive in the graph, or in another one's definition, stands for, in order of first use."""
+    waiting, done, lines = _calls(graph.roots), set[str](), list[Equation]()
+    fresh = _fresh("u", set())
+    while waiting:
+        head, body = _definition(waiting.pop(0))
+        if head not in done:
+            done.add(head)
+            lines += _equations((body,), (head,), fresh)
+            waiting += _calls((body,))
+    return lines
 
 
 def format_expression(root: Expr) -> str:
-    """The formula of one expression."""
-    done: dict[Expr, tuple[str, int]] = {}
+    """The formula of one expression on one line, with nothing named."""
+    pieces: dict[Expr, Piece] = {}
     for node in postorder((root,)):
-        done[node] = _format(node, [done[argument] for argument in node.args])
-    return done[root][0]
+        pieces[node] = _format(node, [pieces[argument] for argument in node.args])
+    return pieces[root].text
 
 
 def symbol(name: str) -> str:
@@ -38,56 +95,157 @@ def symbol(name: str) -> str:
     stem = stem.rstrip("_") or name
     base = SYMBOLS.get(stem) or (f"\\{stem}" if stem in GREEK else stem)
     if len(base) > 1 and base[0] != "\\":
-        base = f"\\mathrm{{{base.replace('_', chr(92) + '_')}}}"
+        base = _words(base)
     return f"{base}_{{{number}}}" if number else base
 
 
 def number(value: float) -> str:
     """A number to four significant digits, without a trailing `.0`."""
     text = f"{value:.4g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        return f"{mantissa}\\cdot 10^{{{int(exponent)}}}"
-    return text
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return {"1": power, "-1": f"-{power}"}.get(mantissa, f"{mantissa} \\cdot {power}")
 
 
-def _format(node: Expr, arguments: Sequence[tuple[str, int]]) -> tuple[str, int]:
+def _fresh(letter: str, taken: Collection[str]) -> Iterator[str]:
+    return (name for count in itertools.count(1) if (name := f"{letter}_{{{count}}}") not in taken)
+
+
+def _equations(roots: Sequence[Expr], names: Sequence[str], fresh: Iterator[str]) -> Iterator[Equation]:
+    uses = Counter(argument for node in postorder(roots) for argument in node.args)
+    pieces: dict[Expr, Piece] = {}
+    for node in postorder(roots):
+        piece = _format(node, [pieces[argument] for argument in node.args])
+        if node.args and node not in roots and _needs_name(node, piece.size, uses[node]):
+            name = next(fresh)
+            yield Equation(name, piece.text)
+            piece = Piece(name, CLOSED, 1)
+        pieces[node] = piece
+    for name, root in zip(names, roots, strict=True):
+        yield Equation(name, pieces[root].text)
+
+
+def _needs_name(node: Expr, size: int, uses: int) -> bool:
+    repeatable = size <= LARGEST_REPEATED and OPERATORS[node.op].elementwise
+    return size > LARGEST_INLINE or (uses > 1 and not repeatable)
+
+
+def _calls(roots: Sequence[Expr]) -> list[Expr]:
+    return [node for node in postorder(roots) if OPERATORS[node.op].expand is not None]
+
+
+def _definition(call: Expr) -> tuple[str, Expr]:
+    """A primitive's call on its own parameter names, and its body over them."""
+    expand = OPERATORS[call.op].expand
+    assert expand is not None
+    operands: list[Expr] = []
+    for name, argument in zip(parameter_names(call.op), call.args, strict=True):
+        type = argument.type
+        kind, simplex = type.kind, type.simplex or ""
+        leaf = {"name": name, "axes": type.axes, "lower": type.interval.lower, "upper": type.interval.upper}
+        operands.append(Expr.make("input", **leaf, kind=kind, simplex=simplex))
+    head = _call(call.with_args(operands), [Piece(symbol(name), CLOSED, 1) for name in parameter_names(call.op)])
+    return head.text, expand(*operands, **dict(call.attrs))
+
+
+def _format(node: Expr, arguments: Sequence[Piece]) -> Piece:
     if node.op == "constant":
-        value = node.attr("value")
-        return number(value), _ATOM if value >= 0 else 1
+        text = number(node.attr("value"))
+        return Piece(text, SUM if text[0] == "-" else PRODUCT if "10^" in text else CLOSED, 1)
     if node.op in ("input", "parameter"):
-        return symbol(node.attr("name")), _ATOM
+        return Piece(symbol(node.attr("name")), CLOSED, 1)
     operator = OPERATORS[node.op]
-    texts = [text for text, _ in arguments]
     if operator.expand is not None:
-        return _call(node, texts), _ATOM
-    if operator.symbol and node.op != "div":
-        strength = operator.symbol[1]
-        left = _bracket(arguments[0], strength - (node.op != "pow"))
-        right = texts[1] if node.op == "pow" else _bracket(arguments[1], strength - (node.op in ("add", "mul")))
-        return operator.latex.format(left, right), strength
-    if node.op == "neg":
-        return f"-{_bracket(arguments[0], 1)}", 1
+        return _call(node, arguments)
+    size = 1 + sum(argument.size for argument in arguments)
+    if operator.latex.startswith("{0} ") and operator.symbol:
+        return _infix(operator, *arguments)._replace(size=size)
+    contexts, strength = _layout(operator)
+    texts = [_place(argument, context) for argument, context in zip(arguments, contexts, strict=True)]
+    takes_more = operator.latex.startswith("\\sum") or (operator.latex == "-{0}" and texts[0] == arguments[0].text)
     attributes = {key: _attribute(value) for key, value in node.attrs}
-    if node.op in ("log", "square"):
-        texts = [_bracket(arguments[0], 8)]
-    elif node.op in ("sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax", "sort", "cumsum"):
-        texts = [_bracket(arguments[0], 1 if node.op == "sum" else 4)]
-        return operator.latex.format(*texts, **attributes), 2
-    return operator.latex.format(*texts, **attributes), _ATOM if node.op != "log" else _PREFIX
+    text = operator.latex.format(*texts, **attributes)
+    return Piece(text, strength, size, takes_more and (operator.arity > 1 or strength == PRODUCT or arguments[0].open))
 
 
-def _bracket(argument: tuple[str, int], binding: int) -> str:
-    text, strength = argument
-    return f"\\left({text}\\right)" if strength <= binding else text
+def _infix(operator: Operator, left: Piece, right: Piece) -> Piece:
+    """Left-grouping; a right side that begins with a minus, or could be read into the left one, is set apart."""
+    assert operator.symbol is not None
+    strength = operator.symbol[1]
+    first = f"\\left({left.text}\\right)" if left.open or left.strength < strength else left.text
+    # a + (b + c) and a (b c) need no brackets, a - (b + c) does.
+    loose = right.strength < strength + (not operator.commutative)
+    bracketed = loose or right.text.startswith("-")
+    second = f"\\left({right.text}\\right)" if bracketed else right.text
+    text = operator.latex.format(first, second)
+    if second[0].isdigit() or second.startswith("\\left("):
+        text = text.replace(f" \\, {second}", f" \\cdot {second}")
+    return Piece(text, strength, 0, right.open and not bracketed)
 
 
-def _attribute(value: object) -> str:
+def _place(piece: Piece, context: Context) -> str:
+    loosest = {"enclosed": LOOSE, "operand": PRODUCT, "base": CLOSED, "bracketed": CLOSED + 1}[context]
+    bare = piece.strength >= loosest and not (context == "operand" and piece.text.startswith("-"))
+    return piece.text if bare else f"\\left({piece.text}\\right)"
+
+
+@lru_cache(maxsize=1024)
+def _layout(operator: Operator) -> tuple[tuple[Context, ...], int]:
+    """Where a template puts each argument, and how strongly the whole holds together."""
+    marks = [chr(0xE000 + position) for position in range(operator.arity)]
+    text = operator.latex.format(*marks, **{key: "a" for key, _ in operator.attributes})
+    contexts = tuple([_context(text, mark, operator.arity) if mark in text else "enclosed" for mark in marks])
+    return contexts, _strength(text, marks[0])
+
+
+def _context(text: str, mark: str, arity: int) -> Context:
+    before, after = (part.strip() for part in text.split(mark))
+    braced = before.endswith("{") and after.startswith("}")
+    if after[braced:].startswith(("^", "_")):
+        return "base"
+    if braced:
+        return "enclosed"
+    if before.endswith(("+", "-")) or text.startswith("\\sum"):
+        return "operand"
+    return "bracketed" if arity == 1 and not after else "enclosed"
+
+
+def _strength(text: str, first: str) -> int:
+    if text.startswith(("\\begin", f"{first} ")):
+        return LOOSE
+    if text.startswith("-"):
+        return SUM
+    if text.startswith("\\sum"):
+        return PRODUCT
+    if text.startswith(f"{{{first}}}^"):
+        return POWER
+    return CLOSED if text.endswith((")", "]", "|", first)) else TALL
+
+
+def _call(node: Expr, arguments: Sequence[Piece]) -> Piece:
+    """A primitive's name, its axes as a subscript, and its arguments and other attributes in brackets."""
+    attributes = dict(node.attrs)
+    axes = [value for value in attributes.values() if isinstance(value, tuple)]
+    subscript = f"_{{\\text{{{'; '.join(map(_attribute, axes))}}}}}" if axes else ""
+    others = [f"{_words(key)} = {_scalar(value)}" for key, value in node.attrs if not isinstance(value, tuple)]
+    inside = ", ".join([piece.text for piece in arguments] + others)
+    size = 1 + sum(piece.size for piece in arguments)
+    return Piece(f"{_words(node.op)}{subscript}\\left({inside}\\right)", CLOSED, size)
+
+
+def _words(name: str) -> str:
+    hyphenated = name.replace("_", "-")
+    return f"\\text{{{hyphenated}}}"
+
+
+def _attribute(value: Attribute) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(value)
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _call(node: Expr, texts: Sequence[str]) -> str:
-    name = node.op.replace("_", "\\_")
-    return f"\\operatorname{{{name}}}\\left({', '.join(texts)}\\right)"
+def _scalar(value: Attribute) -> str:
+    return _words(str(value)) if isinstance(value, (str, bool)) else _attribute(value)
+

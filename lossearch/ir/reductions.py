@@ -176,12 +176,22 @@ def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
     return Type(axes, values.type.interval)
 
 
+def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
+    """Either side may lack axes of the other."""
+    (values, order), dim = node.args, node.axes.index(node.attr("over")[0])
+    ranks = f"torch.argsort({sources[1]}, {order.axes.index(node.attr('over')[0])}, descending=True)"
+    if values.axes == order.axes:
+        return f"{sources[0]}.gather({dim}, {ranks})"
+    left, right = align(sources[0], values.axes, node.axes), align(ranks, order.axes, node.axes)
+    return f"torch.take_along_dim({left}, {right}, {dim})"
+
+
 register(
     Operator(
         "sort_by",
         2,
         _sort_by,
-        "{0}.gather({dim}, torch.argsort({1}, {dim}, descending=True))",
+        _emit_sort_by,
         "The first argument's values along an axis in the descending order of the second's.",
         slopes=lambda a, b, over: (1.0, 0.0),
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
@@ -219,8 +229,9 @@ def _emit_contract(sources: Sequence[str], node: Expr) -> str:
         letters = {axis: chr(ord("a") + rank) for rank, axis in enumerate(full)}
         spell = ["".join(letters[axis] for axis in axes) for axes in (a, b, kept)]
         return f"torch.einsum('{spell[0]},{spell[1]}->{spell[2]}', {sources[0]}, {sources[1]})"
-    dims = [full.index(axis) for axis in full if axis in node.attr("over")]
-    return f"({align(sources[0], a, full)} * {align(sources[1], b, full)}).sum({dims})"
+    dims = tuple(full.index(axis) for axis in full if axis in node.attr("over"))
+    which = "" if not kept else dims[0] if len(dims) == 1 else dims
+    return f"({align(sources[0], a, full)} * {align(sources[1], b, full)}).sum({which})"
 
 
 register(

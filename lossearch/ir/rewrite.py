@@ -52,7 +52,7 @@ class Table:
 
         Rules are local, so a node's result does not depend on where it stands and is remembered.
         """
-        for node in postorder(roots, stop=self._done.__contains__ if trace is None else lambda node: False):
+        for node in postorder(roots, stop=self._done.__contains__ if trace is None else None):
             if trace is not None or node not in self._done:
                 self._done[node] = self._node(node, trace)
         return [self._done[root] for root in roots]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
@@ -29,7 +30,7 @@ class Input:
     labels: str | None = None
     doc: str = ""
 
-    @property
+    @cached_property
     def node(self) -> Expr:
         """The graph node for this input."""
         lower, upper = self.domain
@@ -58,6 +59,10 @@ class Signature:
 
     def nodes(self) -> dict[str, Expr]:
         """Every input's node by name."""
+        return dict(self._nodes)
+
+    @cached_property
+    def _nodes(self) -> dict[str, Expr]:
         return {declared.name: declared.node for declared in self.inputs}
 
     @property

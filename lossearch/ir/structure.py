@@ -116,6 +116,8 @@ def _emit_one_hot(sources: Sequence[str], node: Expr) -> str:
     (labels, like), axis = node.args, node.attr("over")[0]
     count = f"{sources[1]}.shape[{like.axes.index(axis)}]"
     dim = node.axes.index(axis)
+    if like.axes == node.axes:  # one pass in the right dtype and layout; F.one_hot makes int64, and not under vmap
+        return f"{sources[1]}.new_zeros(()).expand_as({sources[1]}).scatter({dim}, {sources[0]}.unsqueeze({dim}), 1.0)"
     moved = "" if dim == len(node.axes) - 1 else f".movedim(-1, {dim})"
     return f"F.one_hot({sources[0]}, {count}){moved}.to({sources[1]}.dtype)"
 
@@ -194,10 +196,12 @@ def _emit_label_counts(sources: Sequence[str], node: Expr) -> str:
     labels, like = node.args
     count = f"{sources[1]}.shape[{like.axes.index(node.attr('into')[0])}]"
     rows = len(without(labels.axes, node.attr("over")))
-    if rows == 0:
-        return f"torch.bincount({sources[0]}.flatten(), minlength={count}).to({sources[1]}.dtype)"
-    flat = sources[0] if len(labels.axes) == rows + 1 else f"{sources[0]}.flatten({rows})"
-    return f"scatter_sum(torch.ones_like({flat}, dtype={sources[1]}.dtype), {flat}, {count})"
+    if rows == 0:  # not bincount, whose result has a shape that depends on data
+        flat = f"{sources[0]}.reshape(1, -1)"
+    else:
+        flat = sources[0] if len(labels.axes) == rows + 1 else f"{sources[0]}.flatten({rows})"
+    counts = f"scatter_sum(torch.ones_like({flat}, dtype={sources[1]}.dtype), {flat}, {count})"
+    return counts if rows else f"{counts}.squeeze(0)"
 
 
 register(

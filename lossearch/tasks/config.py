@@ -135,9 +135,7 @@ class TaskConfig(_Config):
                 f" test split are more than the {dataset.train_samples} of dataset {self.dataset!r}"
             )
         if dataset.test_samples and self.test_size is not None and self.test_size > dataset.test_samples:
-            raise ValueError(
-                f"test_size {self.test_size} exceeds the {dataset.test_samples} official test images"
-            )
+            raise ValueError(f"test_size {self.test_size} exceeds the {dataset.test_samples} official test images")
         if self.batch_size > self.train_size:
             raise ValueError(f"batch_size {self.batch_size} exceeds train_size {self.train_size}")
         return self
@@ -155,8 +153,8 @@ def _one_of(field: str, value: str, known: Mapping[str, object]) -> None:
 _DIGITS: dict[str, Any] = {
     "dataset": "digits",
     "model": {"name": "mlp", "hidden": [64]},
-    "train_size": 1000,
-    "val_size": 300,
+    "train_size": 800,
+    "val_size": 500,
     "test_size": 497,
     "batch_size": 100,
     "steps": 300,
@@ -214,6 +212,4 @@ def task_config(spec: str | Mapping[str, Any] | TaskConfig) -> TaskConfig:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "task"
-        raise UserError(
-            "a valid task configuration", f"{place}: {first['msg']}", "correct the [task] table"
-        ) from error
+        raise UserError("a valid task configuration", f"{place}: {first['msg']}", "correct the [task] table") from error

@@ -91,9 +91,7 @@ def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
     if part == "test":
         check_allowed(f"the test split of dataset {name!r}")
         if not spec.test_samples:
-            raise UserError(
-                "a dataset with an official test split", repr(name), "build a task, which cuts its own"
-            )
+            raise UserError("a dataset with an official test split", repr(name), "build a task, which cuts its own")
     if spec.embedded:
         images, labels = read_digits()
     else:
@@ -106,9 +104,7 @@ def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
 
 def _complete_folder(spec: Dataset) -> Path | None:
     candidates = (data_folder() / name for name in (spec.name, *spec.other_folders))
-    return next(
-        (folder for folder in candidates if all(find_file(folder, name) for name in spec.files)), None
-    )
+    return next((folder for folder in candidates if all(find_file(folder, name) for name in spec.files)), None)
 
 
 def _is_intact(spec: Dataset, folder: Path) -> bool:

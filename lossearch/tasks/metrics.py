@@ -72,12 +72,7 @@ def negative_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     runs = logits.shape[0]
     # [run, batch, class, *space] -> [run · batch, class, *space], the layout of F.cross_entropy.
     repeated = target.expand(runs, *target.shape).flatten(0, 1)
-    return (
-        F.cross_entropy(logits.flatten(0, 1), repeated, reduction="none")
-        .unflatten(0, (runs, -1))
-        .flatten(1)
-        .mean(1)
-    )
+    return F.cross_entropy(logits.flatten(0, 1), repeated, reduction="none").unflatten(0, (runs, -1)).flatten(1).mean(1)
 
 
 def confusion(logits: Tensor, target: Tensor) -> Tensor:

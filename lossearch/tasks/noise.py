@@ -8,9 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def symmetric_noise(
-    labels: np.ndarray, rate: float, classes: int, generator: np.random.Generator
-) -> np.ndarray:
+def symmetric_noise(labels: np.ndarray, rate: float, classes: int, generator: np.random.Generator) -> np.ndarray:
     """Labels of which exactly round(rate · samples) are replaced, uniformly over the *other* classes.
 
     So `rate` is the fraction of wrong labels, and the data still carries information while
@@ -29,9 +27,7 @@ def symmetric_noise(
     return noisy
 
 
-def asymmetric_noise(
-    labels: np.ndarray, rate: float, classes: int, generator: np.random.Generator
-) -> np.ndarray:
+def asymmetric_noise(labels: np.ndarray, rate: float, classes: int, generator: np.random.Generator) -> np.ndarray:
     """Labels of which, in each class c, exactly round(rate · samples of c) become c + 1 (the last becomes 0).
 
     Circular class-dependent noise, "pair flipping" (Han et al. 2018). Beyond a rate of 0.5 the wrong class

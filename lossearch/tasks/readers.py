@@ -94,9 +94,7 @@ def read_idx_part(dataset: Dataset, folder: Path, part: str) -> tuple[np.ndarray
             path = find_file(folder, name)
             if path is None:
                 raise missing(dataset, folder)
-            arrays["images" if "images" in name else "labels"] = parse_idx(
-                read_verified(path, sha256, dataset)
-            )
+            arrays["images" if "images" in name else "labels"] = parse_idx(read_verified(path, sha256, dataset))
     images = arrays["images"].reshape(-1, *dataset.image_shape).astype(np.float32) / 255
     return images, arrays["labels"].astype(np.int64)
 

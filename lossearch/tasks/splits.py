@@ -56,9 +56,7 @@ def test_part(config: TaskConfig, arrays: Arrays) -> Part:
     everything = np.arange(len(arrays.labels))
     if config.test_size is None:
         return _part(arrays, everything)
-    return _part(
-        arrays, _draw(arrays.labels, everything, config.test_size, config.split_seed, Stream.TEST_SPLIT)
-    )
+    return _part(arrays, _draw(arrays.labels, everything, config.test_size, config.split_seed, Stream.TEST_SPLIT))
 
 
 test_part.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]

@@ -59,9 +59,7 @@ class TestSplit:
 
     def _opened(self) -> Split:
         if self._split is None:
-            raise UserError(
-                "an open test split", "one that was closed", "use it inside `with task.open_test(...)`"
-            )
+            raise UserError("an open test split", "one that was closed", "use it inside `with task.open_test(...)`")
         return self._split
 
     def _close(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Self
 from lossearch.errors import UserError
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user_function import reference_to
-from lossearch.tasks.user_worker import Message, Request
+from lossearch.tasks.user_worker import Message, Request, kill_session
 
 LossFactory = Callable[[], Any]
 """Makes the loss, in another process; must be picklable, such as `torch.nn.CrossEntropyLoss`."""
@@ -66,9 +66,7 @@ class UserTask:
         self.time_limit = time_limit
         self._server: _Server | None = None
 
-    def evaluate(
-        self, loss_factory: LossFactory, budget: int, seed: int, on_metric: OnMetric | None = None
-    ) -> Outcome:
+    def evaluate(self, loss_factory: LossFactory, budget: int, seed: int, on_metric: OnMetric | None = None) -> Outcome:
         """Train once with the loss that `loss_factory` makes.
 
         Args:
@@ -93,6 +91,8 @@ class UserTask:
             outcome = evaluation.run(request)
         except _ServerDied:
             self.close()
+            if evaluation.child is not None:
+                kill_session(evaluation.child)
             message = "the process that runs training functions died"
             return Outcome(Status.ERROR, None, tuple(evaluation.curve), 0.0, message)
         except BaseException:  # Ctrl-C, or an error in on_metric: the child must not go on
@@ -181,10 +181,11 @@ class _Evaluation:
     status: Status | None = None
     message: str = ""
     user_error: UserError | None = None
+    child: int | None = None
 
     def run(self, request: Request) -> Outcome:
         start = time.perf_counter()
-        self.server.send(request)
+        self._send(request)
         while (message := self._next(start))[0] != Message.EXIT:
             if self.status is None:
                 self._on_message(*message)
@@ -207,10 +208,18 @@ class _Evaluation:
 
     def _stop(self, status: Status, message: str) -> None:
         self.status, self.message = status, message
-        self.server.send("stop")
+        self._send("stop")
+
+    def _send(self, message: object) -> None:
+        try:
+            self.server.send(message)
+        except OSError as error:
+            raise _ServerDied(str(error)) from error
 
     def _on_message(self, kind: Message, *content: Any) -> None:
         match kind:
+            case Message.STARTED:
+                self.child = content[0]
             case Message.METRIC:
                 self._on_value(*content)
             case Message.DONE if self.curve:
@@ -235,9 +244,7 @@ class _Evaluation:
 
     def _on_exit(self, exit_code: int, output: str) -> None:
         if self.status is None:
-            how = (
-                f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
-            )
+            how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
             self.status, self.message = Status.ERROR, f"the training process {how}"
         if self.status in (Status.ERROR, Status.TIMEOUT) and output.strip():
             self.message += f"\nlast output:\n{output.rstrip()}"

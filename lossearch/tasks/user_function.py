@@ -39,9 +39,7 @@ def load_function(reference: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if function is None:
         known = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-        raise UserError(
-            f"a function {name!r} in {place}", f"functions {known}", "correct the name after the colon"
-        )
+        raise UserError(f"a function {name!r} in {place}", f"functions {known}", "correct the name after the colon")
     if not callable(function):
         raise UserError(f"a function {name!r} in {place}", f"a {type(function).__name__}", "name a function")
     return function
@@ -73,9 +71,7 @@ def reference_to(function: Callable[..., Any]) -> str:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UserError(
-            f"a file {path}", f"no such file in {Path.cwd()}", "correct the path before the colon"
-        )
+        raise UserError(f"a file {path}", f"no such file in {Path.cwd()}", "correct the path before the colon")
     resolved = path.resolve()
     spec = importlib.util.spec_from_file_location(resolved.stem, resolved)
     if spec is None or spec.loader is None:

@@ -9,6 +9,7 @@ when its own parent ends, it ends too and takes the child with it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pickle
 import signal
@@ -29,6 +30,7 @@ from lossearch.tasks.outcome import is_out_of_memory
 from lossearch.tasks.user_function import load_function
 
 _POLL = 0.02  # seconds between looks at whether the child has ended
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 _OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
 
 
@@ -36,6 +38,7 @@ class Message(StrEnum):
     """First item of every message to the parent; what follows it is in parentheses."""
 
     READY = "ready"  # ()
+    STARTED = "started"  # (process id of the child, which is also that of its session,)
     METRIC = "metric"  # (value,)
     DONE = "done"  # ()
     ERROR = "error"  # (text,)
@@ -82,9 +85,11 @@ def _run_child(parent: Connection, request: Request) -> None:
     """Fork, relay the child's messages, and report its end."""
     reader_fd, writer_fd = os.pipe()
     with tempfile.TemporaryFile() as output:
+        server = os.getpid()
         child = os.fork()
         if child == 0:
             os.setsid()
+            _end_with(server)
             for stream in (1, 2):
                 os.dup2(output.fileno(), stream)
             for unused in (reader_fd, parent.fileno()):
@@ -92,10 +97,11 @@ def _run_child(parent: Connection, request: Request) -> None:
             _evaluate_and_exit(request, Connection(writer_fd, readable=False))
         os.close(writer_fd)
         try:
+            parent.send((Message.STARTED, child))
             with Connection(reader_fd, writable=False) as reader:
                 exit_code = _relay(parent, reader, child)
         except (EOFError, OSError):
-            _kill_session(child)
+            kill_session(child)
             raise
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _OUTPUT_TAIL))
@@ -110,7 +116,7 @@ def _relay(parent: Connection, reader: Connection, child: int) -> int:
     while True:
         ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         if ended:
-            _kill_session(child)  # what it left running; not yet reaped, so its number is still its own
+            kill_session(child)  # what it left running; not yet reaped, so its number is still its own
             while _pass_on(reader, parent):
                 pass
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -118,7 +124,7 @@ def _relay(parent: Connection, reader: Connection, child: int) -> int:
         wait([parent, reader], timeout=_POLL)
         if parent.poll():
             parent.recv()
-            _kill_session(child)
+            kill_session(child)
         elif not _pass_on(reader, parent):
             time.sleep(_POLL)
 
@@ -134,11 +140,20 @@ def _pass_on(reader: Connection, parent: Connection) -> bool:
     return message is not None
 
 
-def _kill_session(child: int) -> None:
+def kill_session(child: int) -> None:
+    """Kill a child with everything that it started."""
     # The group does not exist until the child has called setsid.
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(child, signal.SIGKILL)
+
+
+def _end_with(server: int) -> None:
+    """Have this process killed when the server ends, however that comes about."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != server:  # it ended before this took effect
+        os._exit(1)
 
 
 def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:

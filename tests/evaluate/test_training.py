@@ -163,9 +163,7 @@ BAD: dict[str, tuple[LossFunction, Status, str]] = {
 
 @pytest.mark.parametrize("calls", [0, 23])
 @pytest.mark.parametrize("name", list(BAD))
-def test_a_run_that_fails_has_its_outcome_and_leaves_the_others_alone(
-    task: Task, name: str, calls: int
-) -> None:
+def test_a_run_that_fails_has_its_outcome_and_leaves_the_others_alone(task: Task, name: str, calls: int) -> None:
     loss, status, message = BAD[name]
     bad = Run(_FailsLater(calls, loss), 0.05, 0)
     outcomes = train(task, [GOOD[0], bad, *GOOD[1:]], STEPS, eval_every=15)
@@ -178,6 +176,20 @@ def test_a_run_that_fails_has_its_outcome_and_leaves_the_others_alone(
         assert outcome.status is Status.OK
         assert [s for s, _ in outcome.curve] == [15, 30, 45]
         assert [m for _, m in outcome.curve] == pytest.approx([m for _, m in reference.curve], rel=1e-4)
+
+
+def test_a_loss_may_write_to_its_arguments_without_harm_to_others(task: Task) -> None:
+    def writes(logits: Tensor, target: Tensor) -> Tensor:
+        logits.mul_(2)
+        loss = F.cross_entropy(logits, target.clone())
+        target.fill_(0)
+        return loss
+
+    doubled = Run(lambda logits, target: F.cross_entropy(2 * logits, target), 0.05, 0)
+    same_seed = [Run(run.loss, run.learning_rate, 0) for run in GOOD]
+    together = train(task, [Run(writes, 0.05, 0), *same_seed], STEPS)
+    expected = train(task, [doubled, *same_seed], STEPS)
+    assert [o.metric for o in together] == pytest.approx([o.metric for o in expected], rel=1e-4)
 
 
 def test_when_all_runs_fail_each_has_its_outcome(task: Task) -> None:
@@ -235,9 +247,7 @@ def test_a_promotion_for_another_number_of_runs_is_refused(task: Task) -> None:
         train(task, GOOD, STEPS, rungs=(0.5,), promote=lambda step, metrics: [True, True])
 
 
-def test_a_time_limit_ends_what_is_under_way_and_keeps_the_curve(
-    task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_time_limit_ends_what_is_under_way_and_keeps_the_curve(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1_000_000))
     monkeypatch.setattr("lossearch.evaluate.trainer.time.perf_counter", lambda: float(next(clock)))
     outcomes = train(task, GOOD, STEPS, eval_every=5, time_limit=12)

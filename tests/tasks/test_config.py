@@ -19,7 +19,7 @@ def test_every_named_task_is_valid_and_carries_its_name() -> None:
 def test_the_demo_task_is_forty_percent_symmetric_noise_on_digits() -> None:
     config = task_config("digits_noise")
     assert (config.dataset, config.noise, config.noise_rate) == ("digits", "symmetric", 0.4)
-    assert (config.train_size, config.val_size, config.test_size) == (1000, 300, 497)
+    assert (config.train_size, config.val_size, config.test_size) == (800, 500, 497)
 
 
 def test_a_toml_table_overrides_a_named_task() -> None:

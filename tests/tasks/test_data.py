@@ -124,7 +124,7 @@ def test_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\x09\1", b"\0\0\x08\1\0\0\0\5abc", b"\0\0\x08\2\0\0\0\1"])
 def test_malformed_idx_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match="idx file|announces"):
+    with pytest.raises(ValueError, match=r"idx file|announces"):
         readers.parse_idx(content)
 
 

@@ -27,7 +27,7 @@ def test_symmetric_noise_is_uniform_over_the_other_classes() -> None:
 def test_asymmetric_noise_moves_each_class_to_the_next() -> None:
     noisy = asymmetric_noise(LABELS, 0.3, 10, generator(0, Stream.NOISE))
     for label in range(10):
-        counts = np.bincount(noisy[LABELS == label], minlength=10)
+        counts = np.bincount(noisy[label == LABELS], minlength=10)
         assert counts[label] == 140
         assert counts[(label + 1) % 10] == 60
 
@@ -35,7 +35,7 @@ def test_asymmetric_noise_moves_each_class_to_the_next() -> None:
 def test_noise_leaves_its_input_alone_and_depends_on_the_seed() -> None:
     before = LABELS.copy()
     first, again, other = (symmetric_noise(LABELS, 0.4, 10, generator(s, Stream.NOISE)) for s in (0, 0, 1))
-    assert (LABELS == before).all()
+    assert (before == LABELS).all()
     assert (first == again).all()
     assert (first != other).any()
 

@@ -32,7 +32,7 @@ def _rows(task: Task, split: Split) -> list[bytes]:
 def test_the_three_splits_are_disjoint_and_cover_the_dataset(task: Task) -> None:
     with task.open_test(by="tests") as test:
         parts = [_rows(task, split) for split in (task.train, task.validation, Split(test.images, test.labels))]
-    assert [len(part) for part in parts] == [1000, 300, 497]
+    assert [len(part) for part in parts] == [800, 500, 497]
     assert set().union(*parts) == DIGITS
     assert sum(len(set(part)) for part in parts) == len(DIGITS)
 
@@ -119,7 +119,7 @@ def test_no_test_image_can_be_reached_from_a_task(task: Task) -> None:
     with task.open_test(by="tests") as test:
         forbidden = {image.numpy().tobytes() for image in test.images}
     arrays = _reachable_tensors(task)
-    assert any(len(array) == 1000 for array in arrays if array.ndim)  # the walk does find the training images
+    assert any(len(array) == 800 for array in arrays if array.ndim)  # the walk does find the training images
     for array in arrays:
         if array.ndim == 4:
             assert forbidden.isdisjoint(np.asarray(image).tobytes() for image in array)
@@ -151,7 +151,7 @@ print("sealed", len(task.validation))
 
 def test_a_sealed_process_cannot_open_a_test_split() -> None:
     done = subprocess.run([sys.executable, "-c", _SEALED], capture_output=True, text=True, check=False)
-    assert (done.stdout.strip(), done.returncode) == ("sealed 300", 0), done.stderr
+    assert (done.stdout.strip(), done.returncode) == ("sealed 500", 0), done.stderr
 
 
 def test_building_and_searching_reads_no_test_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import torch
 from lossearch.errors import UserError
 from lossearch.tasks import Status, UserTask
 
-_SCRIPT = '''
+_SCRIPT = """
 import os, signal, subprocess, sys, time
 import torch
 from neighbour import OFFSET
@@ -78,7 +78,7 @@ def text(loss, budget, seed):
     yield "good"
 
 not_a_function = 3
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +191,24 @@ def test_a_killed_process_is_an_error_and_the_next_evaluation_works(user: _Harne
     assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
 
 
-def test_a_killed_server_is_an_error_and_the_next_evaluation_works(user: _Harness) -> None:
+def test_a_killed_server_is_an_error_and_takes_the_training_with_it(
+    user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = folder / "pids"
+    pids.unlink(missing_ok=True)
+    user.task.close()
+    monkeypatch.chdir(folder)
+
     def kill(count: int, value: float) -> bool:
         assert user.task._server is not None
+        assert _eventually(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
         os.kill(user.task._server.process.pid, signal.SIGKILL)
         return True
 
     outcome = user("hangs").evaluate(LOSS, 1, 0, on_metric=kill)
     assert outcome.status is Status.ERROR
+    running = [int(pid) for pid in pids.read_text().split()]
+    assert _eventually(lambda: not any(_is_running(pid) for pid in running))
     assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
 
 

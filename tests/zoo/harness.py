@@ -77,6 +77,31 @@ def check_oracle(case: Case, sample: Sample, backend: str) -> None:
         close(modules["sum"](sample.prediction, target), expected.sum())
 
 
+def check_ignored(case: Case, sample: Sample, backend: str) -> None:
+    """Ignored elements leave every reduction inside the loss and out: the mean equals the oracle's over the others."""
+    assert sample.labels is not None
+    kept = torch.rand(sample.labels.shape, generator=torch.Generator().manual_seed(9)) < 0.7
+    kept.view(-1)[0] = True
+
+    def expected(prediction: Tensor, target: Tensor) -> Tensor:
+        return torch.cat([case.expected(p, t) for p, t in _kept_parts(case, prediction, target, kept)]).mean()
+
+    module = case.loss.to_module(backend, reduction="mean")
+    value, gradient = value_and_gradient(expected, sample.prediction, sample.target)
+    found = value_and_gradient(module, sample.prediction, sample.labels.masked_fill(~kept, -100))
+    close(found[0], value)
+    close(found[1], gradient)
+    assert not found[1].movedim(1, -1)[~kept].any()
+
+
+def _kept_parts(case: Case, prediction: Tensor, target: Tensor, kept: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The kept elements as one batch without space or, where a loss reduces over space alone, per image."""
+    if case.loss.root.axes != ("batch", "class") or "space" not in case.loss.signature["target"].axes:
+        return [(prediction.movedim(1, -1)[kept], target.movedim(1, -1)[kept])]
+    images = [i for i in range(len(kept)) if kept[i].any()]
+    return [(prediction[i][:, kept[i]][None], target[i][:, kept[i]][None]) for i in images]
+
+
 def check_finite(case: Case, sample: Sample, backend: str) -> None:
     """Value and gradient are finite in float32."""
     module = case.loss.to_module(backend, reduction="none")

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from monai.losses.dice import DiceLoss
-from monai.losses.focal_loss import FocalLoss
+from monai.losses.focal_loss import softmax_focal_loss
 from monai.losses.tversky import TverskyLoss
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor
@@ -41,8 +41,8 @@ def label_smoothing_cross_entropy(logits: Tensor, target: Tensor, smoothing: flo
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """MONAI keeps the class axis; the loss of an element is the sum over it."""
-    return FocalLoss(use_softmax=True, gamma=gamma, reduction="none")(logits, target).sum(1)
+    """MONAI keeps the class axis, and its class computes in float32: the function below it, summed over the axis."""
+    return softmax_focal_loss(logits, target, gamma).sum(1)
 
 
 def hinge(logits: Tensor, target: Tensor, margin: float) -> Tensor:
@@ -150,7 +150,8 @@ def arcface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tens
     """Margin in radians here, in degrees there."""
     classes = cosine.shape[1]
     loss = _CosineArcFace(classes, classes, margin=math.degrees(margin), scale=cast(Any, scale))
-    return loss.compute_loss(cosine, target.argmax(1), None, None, None)["loss"]["losses"]
+    labels = target.argmax(1)
+    return loss.compute_loss(cosine, labels, None, cosine, labels)["loss"]["losses"]
 
 
 def style(features: Tensor, target: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
+from torch import Tensor
 
 from lossearch import zoo
 
 from .cases import CASES
-from .harness import BACKENDS, Case, check_derivatives, check_empty, check_finite, check_oracle
+from .harness import BACKENDS, Case, check_derivatives, check_empty, check_finite, check_ignored, check_oracle
 from .samples import EMPTY, EXTREME, ORDINARY, Sample
 
 SEPARATE = {"weighted_cross_entropy"}
@@ -25,6 +26,10 @@ def rows(kind: Mapping[str, Callable[[], list[Sample]]], most: int = 10**9) -> p
         if sample.prediction.numel() <= most
     ]
     return pytest.mark.parametrize(("case", "sample"), found)
+
+
+def unused(prediction: Tensor, target: Tensor) -> Tensor:
+    raise AssertionError("these cases are not compared with an oracle")
 
 
 def test_every_loss_has_a_row() -> None:
@@ -49,7 +54,29 @@ def test_empty_batch(case: Case, sample: Sample, backend: str) -> None:
     check_empty(case, sample, backend)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@rows(ORDINARY)
+def test_ignore_index(case: Case, sample: Sample, backend: str) -> None:
+    if sample.labels is not None:
+        check_ignored(case, sample, backend)
+
+
 @rows(ORDINARY, most=24)
 def test_derivatives(case: Case, sample: Sample) -> None:
     if sample.differentiable:
         check_derivatives(case, sample, "torchscript")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(Case(entry.name, unused, {p.name: bound}), id=f"{entry.name}({p.name}={bound:g})")
+        for entry in zoo.entries()
+        if entry.name not in SEPARATE
+        for p in entry.parameters
+        for bound in (p.lower, p.upper)
+    ],
+)
+def test_finite_at_the_bounds_of_parameters(case: Case) -> None:
+    for sample in case.samples(EXTREME):
+        check_finite(case, sample, "eager")

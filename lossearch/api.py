@@ -1,0 +1,153 @@
+"""The public functions: loading, searching, comparing and exporting a loss by what it is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.evaluate.archive import Ranked
+from lossearch.evaluate.run_directory import RunDirectory, storage_errors
+from lossearch.ir import json_form
+from lossearch.ir.primitive import load_entry_points
+from lossearch.ir.text_parser import Parser
+from lossearch.loss import Loss
+
+LossLike = Loss | str | Path
+"""A loss, or what `load` takes."""
+
+LARGEST_FILE = 16_000_000
+"""Bytes of a file that may hold a loss."""
+
+_FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
+_ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*\))?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A loss and, where it comes from a run, its place there.
+
+    Attributes:
+        loss: The loss.
+        run: The run that found it.
+        ranked: Its candidate and score in that run.
+        rank: Its rank there, from 1.
+    """
+
+    loss: Loss
+    run: RunDirectory | None = None
+    ranked: Ranked | None = None
+    rank: int = 0
+
+
+def load(loss: LossLike) -> Loss:
+    """The loss that a name stands for.
+
+    Args:
+        loss: A zoo name with arguments (`focal(gamma=2)`), a `.json` file, a `.txt` file with the text form, the text
+            form itself (`dense: …`), or a rank in a run (`runs/x@1`, the best one). A `Loss` is returned as it is.
+
+    Raises:
+        UserError: It is none of these, or what it names is missing, malformed or ill-typed.
+    """
+    return find(loss).loss
+
+
+def find(loss: LossLike) -> Found:
+    """As `load`, with the loss's place in the run that it comes from."""
+    if isinstance(loss, Loss):
+        return Found(loss)
+    _load_other_primitives()
+    text = str(loss)
+    if Path(text).suffix in (".json", ".txt"):
+        return Found(_from_file(Path(text)))
+    if isinstance(loss, Path):
+        raise UserError("a .json or .txt file with a loss", text, "give the .json that `lossearch export` writes")
+    if "@" in text:
+        return _from_run(text)
+    if ":" in text:
+        return Found(Loss.from_text(text))
+    if _ZOO_CALL.fullmatch(text) and not Path(text).exists():
+        return Found(_from_zoo(text))
+    raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
+
+
+@cache
+def _load_other_primitives() -> None:
+    """Once per process: primitives that other installed packages declare."""
+    load_entry_points()
+
+
+def _advice(path: Path) -> str:
+    if (path / "archive.sqlite").exists():
+        return f"for the best loss of this run give {path}@1"
+    if path.is_file():
+        return "give the .json that `lossearch export` writes: other files cannot be read back"
+    return "see: lossearch zoo"
+
+
+def _from_zoo(text: str) -> Loss:
+    """A hand-designed loss, with arguments in brackets."""
+    parser = Parser(text, "a hand-designed loss with arguments")
+    syntax = parser.expression()
+    parser.finish()
+    if syntax.args:
+        raise UserError("arguments by name", text, f"write {syntax.name}(name=value)")
+    return zoo.get(syntax.name, **{name: _argument(name, value) for name, value in syntax.attrs})
+
+
+def _argument(name: str, value: object) -> Any:
+    if isinstance(value, tuple):
+        raise UserError(f"a number or a word for {name}", repr(value), "give one value")
+    return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _from_file(path: Path) -> Loss:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(f"a file of at most {LARGEST_FILE} bytes", f"{path.stat().st_size}: {path}", "correct it")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("a loss in UTF-8", f"{error} ({path})", "give a file that lossearch wrote") from None
+    except OSError as error:
+        raise UserError("a file with a loss", f"{error.strerror}: {path}", "check the path") from None
+    try:
+        if path.suffix == ".json":
+            return Loss.from_json(text)
+        return Loss.from_text(text.strip(), identifier(path.stem))
+    except UserError as error:
+        raise type(error)(error.required, error.found, f"{error.hint} (in {path})") from None
+
+
+def _from_run(text: str) -> Found:
+    directory, _, wanted = text.rpartition("@")
+    if not wanted.isascii() or not wanted.isdigit() or int(wanted) < 1:
+        raise UserError("DIR@RANK with a rank from 1", repr(text), f"see: lossearch ls {directory}")
+    rank = int(wanted)
+    run = RunDirectory.open(directory)
+    with run.open_archive(read_only=True) as archive:
+        rows = archive.ranked(rank)
+    if len(rows) < rank:
+        found = f"rank {rank}, but {len(rows)} candidates are ranked"
+        raise UserError(f"a rank that {directory} has", found, f"see: lossearch ls {directory}")
+    return Found(ranked_loss(run, rows[-1], rank), run, rows[-1], rank)
+
+
+def ranked_loss(run: RunDirectory, ranked: Ranked, rank: int) -> Loss:
+    """The loss of a ranked candidate of a run, named after both."""
+    if ranked.candidate.graph is None:
+        raise UserError("an archived graph", f"none for rank {rank} of {run.path}", "restore the archive from a copy")
+    graph = json_form.graph_from_dict(json_form.loads(ranked.candidate.graph))
+    name = run.path.resolve().name
+    return Loss(f"{identifier(name)}_{rank}", graph, f"discovered by lossearch in {name}, rank {rank}")
+
+
+def identifier(text: str) -> str:
+    """The text as an identifier: other characters become `_`."""
+    word = re.sub(r"\W", "_", text, flags=re.ASCII)
+    return word if word.isidentifier() else f"loss_{word}"

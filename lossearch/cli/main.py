@@ -1,0 +1,104 @@
+"""The command `lossearch`: its subcommands, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lossearch import __version__
+from lossearch.cli import data, listings, losses, search
+from lossearch.cli.output import note, print_error
+from lossearch.errors import UserError
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+# typer names this class in no version; it is the base of an error that all of them export.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class Commands(TyperGroup):
+    """A group of commands that ends with exit code 2 for a user's mistake and 130 for Ctrl-C.
+
+    A mistake is told in three parts without a traceback. Any other exception is a defect and keeps its traceback.
+    """
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except UserError as error:
+            print_error(error)
+            code = USER_MISTAKE
+        except _UsageError as error:
+            print_error(_as_user_error(error))
+            code = USER_MISTAKE
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            note("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _as_user_error(error: Any) -> UserError:
+    found = error.format_message().replace("Value error, ", "")  # what newer versions of typer put in front
+    context = error.ctx
+    if context is None:
+        return UserError("a command with its arguments", found, "see: lossearch --help")
+    usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)])
+    return UserError(usage, found, f"see: {context.command_path} --help")
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Find, prove and export loss functions for PyTorch models.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lossearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find, prove and export loss functions for PyTorch models.
+
+    A LOSS is a hand-designed loss, with arguments if need be ("focal(gamma=2)"), a .json or .txt file, a loss in
+    text form ("dense: …"), or a rank in a run (runs/x@1).
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _add(panel: str, *commands: Any) -> None:
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+_add("Search", search.ls)
+_add("Losses", losses.show, losses.export)
+_add("What there is", listings.zoo, listings.tasks, listings.spaces, listings.primitives)
+app.add_typer(data.app, name="data", rich_help_panel="What there is")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="lossearch")

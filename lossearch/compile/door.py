@@ -1,0 +1,173 @@
+"""A module's door: what comes in is checked against the signature before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossearch.errors import UserError
+from lossearch.ir.axes import Axes, without
+from lossearch.ir.expr import postorder
+from lossearch.ir.graph import Graph
+from lossearch.ir.signature import Input
+
+REMEMBERED = 256
+"""How many combinations of shapes and dtypes are remembered as sound."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a sound set of inputs looks like.
+
+    Attributes:
+        labels: Whether the target is integer labels.
+        shape: Lengths of the spatial axes.
+        sizes: Length of every other axis by name.
+        dtype: The dtype to compute in.
+        casts: Whether some input has another one.
+        device: Where the inputs are: "cpu", "cuda" …
+        empty: Whether there is nothing to compute: an axis has length zero.
+    """
+
+    labels: bool
+    shape: tuple[int, ...]
+    sizes: Mapping[str, int]
+    dtype: torch.dtype
+    casts: bool
+    device: str
+    empty: bool
+
+
+class Door:
+    """Checks inputs of a graph's signature; a combination of shapes and dtypes is checked once."""
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
+        self._signature = graph.signature
+        self._inputs = graph.signature.forward_inputs
+        self._sizes = dict(sizes)
+        self._least = _least_sizes(graph)
+        self._sound: dict[tuple[Any, ...], Geometry] = {}
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Geometry:
+        """The geometry of sound inputs; raises `UserError` for others."""
+        try:
+            key = tuple([(x.shape, x.dtype, x.device) for x in inputs])
+        except AttributeError:
+            key = ()
+        found = self._sound.get(key)
+        if found is None:
+            found = self._check(inputs)
+            if len(self._sound) >= REMEMBERED:
+                self._sound.clear()
+            self._sound[key] = found
+        return found
+
+    def _check(self, inputs: Sequence[Any]) -> Geometry:
+        if len(inputs) != len(self._inputs):
+            names = ", ".join(declared.name for declared in self._inputs)
+            raise UserError(f"{len(self._inputs)} inputs ({names})", f"{len(inputs)}", "correct the call")
+        sizes: dict[str, int] = dict(self._sizes)
+        shape: tuple[int, ...] | None = None
+        labels = False
+        for declared, x in zip(self._inputs, inputs, strict=True):
+            if not isinstance(x, Tensor):
+                raise UserError(f"{declared.name} as a tensor", type(x).__name__, "convert it with torch.as_tensor")
+            if x.device != inputs[0].device:
+                hint = f"{declared.name} on {x.device}"
+                raise UserError(f"all inputs on {inputs[0].device}", hint, "move it with .to(device)")
+            as_labels = _check_dtype(declared, x)
+            labels |= as_labels
+            shape = _check_shape(declared, x, as_labels, sizes, shape)
+        for axis, least in self._least.items():
+            if sizes[axis] < least:
+                raise UserError(f"{axis} of length ≥ {least}", str(sizes[axis]), "correct the inputs' shape")
+        floating = [x.dtype for x in inputs if x.is_floating_point()]
+        dtype = torch.float32
+        for other in floating:
+            dtype = torch.promote_types(dtype, other)
+        empty = 0 in (*sizes.values(), *(shape or ()))
+        casts = any(d != dtype for d in floating)
+        return Geometry(labels, shape or (), sizes, dtype, casts, inputs[0].device.type, empty)
+
+
+def _least_sizes(graph: Graph) -> dict[str, int]:
+    """Axes of fixed meaning are as long as the entries that the loss selects need."""
+    least: dict[str, int] = {}
+    for node in postorder(graph.expanded().roots):
+        if node.op == "select":
+            (axis,) = node.attr("over")
+            if any(axis in declared.axes for declared in graph.signature.inputs):
+                least[axis] = max(least.get(axis, 0), node.attr("index") + 1)
+    return least
+
+
+def _check_dtype(declared: Input, x: Tensor) -> bool:
+    """Whether `x` holds integer labels."""
+    if x.is_floating_point():
+        return False
+    if declared.labels and x.dtype != torch.bool and not x.is_complex():
+        return True
+    required = "a floating dtype" + (" or integer labels" if declared.labels else "")
+    raise UserError(f"{declared.name} of {required}", str(x.dtype), "convert it with .float() or .long()")
+
+
+def _check_shape(
+    declared: Input, x: Tensor, labels: bool, sizes: dict[str, int], shape: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    """Compare lengths with those of earlier inputs, and return the spatial shape, known from now on."""
+    axes = without(declared.axes, (declared.labels or "",)) if labels else declared.axes
+    leading = without(axes, ("space",))
+    spatial = tuple(x.shape[len(leading) :])
+    known = [sizes.get(axis, length) for axis, length in zip(leading, x.shape, strict=False)]
+    fits = list(x.shape[: len(leading)]) == known and len(known) == len(leading)
+    if "space" in axes:
+        fits = fits and (shape is None or spatial == shape)
+        shape = spatial if shape is None else shape
+    else:
+        fits = fits and not spatial
+    if not fits:
+        hint = "integer labels have no class axis; give a one-hot target as floating numbers" if labels else ""
+        raise UserError(
+            f"{declared.name}[{_spell(axes, sizes, shape)}]",
+            f"shape {list(x.shape)}",
+            hint or f"make it agree with {declared.doc or declared.name} and the other inputs",
+        )
+    sizes.update(zip(leading, x.shape, strict=False))
+    return shape
+
+
+def _spell(axes: Axes, sizes: Mapping[str, int], shape: tuple[int, ...] | None) -> str:
+    spelled = [f"{axis}={sizes[axis]}" if axis in sizes else axis for axis in axes if axis != "space"]
+    if "space" in axes:
+        spelled += ["*space"] if shape is None else [f"space={length}" for length in shape]
+    return ", ".join(spelled)
+
+
+def ignores(labels: Tensor, classes: int, ignore_index: int | None) -> bool:
+    """Whether some labels may be ignored; raises `UserError` for labels that are no class.
+
+    Only labels on the CPU are looked at: elsewhere that would wait for the device, so there every label may be
+    ignored, and one out of range is met by the device's own check.
+    """
+    if labels.device.type != "cpu" or _is_traced(labels):
+        return ignore_index is not None
+    lowest, highest = labels.aminmax()
+    if 0 <= lowest.item() and highest.item() < classes:
+        return ignore_index is not None and 0 <= ignore_index < classes
+    wrong = (labels < 0) | (labels >= classes)
+    if ignore_index is not None:
+        wrong &= labels != ignore_index
+    if bool(wrong.any()):
+        found = ", ".join(map(str, labels[wrong].unique()[:5].tolist()))
+        allowed = "" if ignore_index is None else f" or ignore_index {ignore_index}"
+        raise UserError(f"target labels in [0, {classes - 1}]{allowed}", found, "correct the labels or `ignore_index`")
+    return True
+
+
+def _is_traced(x: Tensor) -> bool:
+    """Whether values are out of reach: while torch compiles, exports or transforms."""
+    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x)

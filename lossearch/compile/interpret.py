@@ -1,0 +1,101 @@
+"""Evaluating a graph without compiling it: for the thousands of candidates a second that a search screens.
+
+Each operator's template is compiled once, as a tiny function; a program is the list of such calls in order, with
+shared nodes evaluated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from lossearch.compile.backend import execute
+from lossearch.compile.template import Template, template
+from lossearch.errors import UserError
+from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.graph import Graph
+
+Value = Any
+"""A tensor or a Python number."""
+
+
+def evaluate(
+    graph: Graph,
+    inputs: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor | float] | None = None,
+    shape: Sequence[int] = (),
+) -> tuple[Tensor, Tensor | None]:
+    """Root and weight of a lowered graph; the weight is None where the graph has none.
+
+    `inputs` has a tensor for each input by name, laid out as the graph's axes say: spatial axes flattened into one,
+    last, of length one where there are none; `shape` is the spatial shape, for operators that need it. Parameters
+    default to the graph's own values; a tensor in place of a number lets gradients flow to it. Floating inputs share
+    one dtype. Raises `UserError` if an input is missing.
+    """
+    values: dict[str, Value] = {parameter.name: parameter.default for parameter in graph.parameters}
+    values.update(parameters or {})
+    tensors = frozenset(name for name, value in values.items() if isinstance(value, Tensor))
+    root, *weight = program(graph.roots, tensors).run({**values, **inputs}, list(shape))
+    return root, weight[0] if weight else None
+
+
+@lru_cache(maxsize=4096)
+def program(roots: tuple[Expr, ...], tensors: frozenset[str] = frozenset()) -> Program:
+    """The program for some roots; `tensors` names the parameters that will be tensors instead of numbers."""
+    return Program(roots, tensors)
+
+
+class Program:
+    """A graph as a list of operator calls on numbered slots."""
+
+    def __init__(self, roots: Sequence[Expr], tensors: frozenset[str]) -> None:
+        slots: dict[Expr, int] = {}
+        numbers: list[bool] = []
+        self._constants: list[Value] = []
+        self._leaves: list[tuple[int, str]] = []
+        self._steps: list[tuple[int, Callable[..., Value], tuple[int, ...]]] = []
+        self._like = -1
+        for slot, node in enumerate(postorder(roots)):
+            slots[node] = slot
+            self._constants.append(node.attr("value") if node.op == "constant" else None)
+            if node.args:
+                arguments = tuple([slots[argument] for argument in node.args])
+                made = template(node, tuple([numbers[argument] for argument in arguments]))
+                numbers.append(made.number)
+                self._steps.append((slot, function_of(made, len(arguments)), arguments))
+                continue
+            numbers.append(node.op == "constant" or (node.op == "parameter" and node.attr("name") not in tensors))
+            if node.op != "constant":
+                self._leaves.append((slot, node.attr("name")))
+            if node.op == "input" and node.type.kind == "real" and self._like < 0:
+                self._like = slot
+        self._roots = [(slots[root], numbers[slots[root]]) for root in roots]
+        if self._like < 0:
+            raise UserError("a loss that uses its inputs", "an expression of numbers only", "use a prediction")
+
+    def run(self, leaves: Mapping[str, Value], shape: list[int]) -> list[Tensor]:
+        """Values of the roots from inputs and parameters by name."""
+        values = self._constants.copy()
+        for slot, name in self._leaves:
+            if name not in leaves:
+                raise UserError(f"an input {name!r}", f"inputs {', '.join(leaves)}", "give every input of the graph")
+            values[slot] = leaves[name]
+        like = values[self._like]
+        for slot, function, arguments in self._steps:
+            values[slot] = function(like, shape, *[values[argument] for argument in arguments])
+        return [like.new_full((), values[slot]) if number else values[slot] for slot, number in self._roots]
+
+
+def function_of(made: Template, arity: int) -> Callable[..., Value]:
+    """The template as a function of (tensor of the wanted dtype, spatial shape, arguments)."""
+    return _compiled(made.text, made.helper, arity)
+
+
+@lru_cache(maxsize=2**16)
+def _compiled(text: str, helper: str, arity: int) -> Callable[..., Value]:
+    arguments = "".join(f", _ARG{position}" for position in range(arity))
+    source = f"{helper}\ndef operation(_LIKE, shape{arguments}):\n    return {text}\n"
+    return execute(source, f"<lossearch operator {text[:40]}>")["operation"]

@@ -1,0 +1,239 @@
+"""A loss as an `nn.Module` that behaves like PyTorch's own losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossearch.compile.backend import Function, check_backend, compile_source
+from lossearch.compile.door import Door, Geometry, ignores
+from lossearch.compile.names import safe
+from lossearch.compile.reduction import check_reduction
+from lossearch.compile.variant import CLASS_WEIGHT, SAMPLE_WEIGHT, Variant, check_class_weight, source_of
+from lossearch.errors import UserError
+from lossearch.ir.axes import Axes
+from lossearch.ir.graph import Graph, Parameter
+from lossearch.ir.lowering import label_input
+from lossearch.ir.text_form import format_graph
+
+IGNORE_INDEX = -100
+"""PyTorch's default for `ignore_index`."""
+
+
+def build(
+    graph: Graph,
+    backend: str = "eager",
+    *,
+    reduction: str = "mean",
+    weight: Tensor | Sequence[float] | None = None,
+    ignore_index: int | None = IGNORE_INDEX,
+    buffers: Mapping[str, Tensor] | None = None,
+    name: str = "loss",
+) -> LossModule:
+    """The module of a graph; see `LossModule`."""
+    given = dict(buffers or {})
+    if weight is not None:
+        given[CLASS_WEIGHT] = torch.as_tensor(weight, dtype=torch.get_default_dtype()).detach().clone()
+    return LossModule(graph, backend, reduction, ignore_index, given, name)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What one kind of call runs: a function, the names of its arguments and of the buffers and spatial ones."""
+
+    function: Function
+    arguments: list[str]
+    buffers: list[str]
+    flat: bool
+    spatial: frozenset[str]
+
+
+class LossModule(nn.Module):
+    """A loss with `forward(prediction, target)`: the signature's inputs in their order.
+
+    Spatial axes may be any number. Where the signature has a class axis, the target is either probabilities
+    `[batch, class, *space]` or integer labels `[batch, *space]`. Computation is in float32, or float64 where an
+    input is: half-precision inputs are converted and autocast is switched off inside, so the result stays finite.
+    Each kind of call is compiled when it first occurs.
+
+    Args:
+        graph: The loss. Learnable parameters become `nn.Parameter`s of their names, held in their bounds where they
+            are used; others are written into the code as numbers.
+        backend: `eager`, `torchscript` or `compile` (torch.compile).
+        reduction: `mean` (Σ weight·loss / Σ weight), `sum` (Σ weight·loss) or `none` (weight·loss, with the axes of
+            the loss). Where no element is kept or the batch is empty, mean and sum are 0 with zero gradient, where
+            PyTorch's mean is nan.
+        ignore_index: Label whose elements are left out, also of reductions inside the loss; None for none, which
+            saves work on a GPU. As in PyTorch it applies to integer labels only.
+        buffers: Inputs that the signature takes at construction. `class_weight[class]` is what `build` calls
+            `weight`: required by losses that use it themselves; in others it multiplies each element by the weight
+            of its label's class, or each class's value where the loss keeps the class axis.
+        name: Name for display.
+
+    Raises:
+        UserError: For options that do not fit the loss, and from `forward` for inputs with a wrong shape, dtype,
+            device or (on the CPU) label; the message names the argument.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        backend: str,
+        reduction: str,
+        ignore_index: int | None,
+        buffers: Mapping[str, Tensor],
+        name: str,
+    ) -> None:
+        super().__init__()
+        self.backend = check_backend(backend)
+        self.reduction = check_reduction(reduction)
+        self.name = name
+        self.graph = graph.frozen()
+        self._target = label_input(graph)
+        self.ignore_index = ignore_index
+        if self._target is None and ignore_index not in (None, IGNORE_INDEX):
+            hint = f"signature {graph.signature.name} has no integer labels"
+            raise UserError("no `ignore_index`", str(ignore_index), hint)
+        sizes = self._take_buffers(buffers)
+        self._door = Door(self.graph, sizes)
+        self._scales = CLASS_WEIGHT in self._buffers and not self.graph.uses(CLASS_WEIGHT)
+        for parameter in self.graph.parameters:
+            self._take_parameter(parameter)
+        forward_inputs = graph.signature.forward_inputs
+        self._names = [declared.name for declared in forward_inputs]
+        self._spatial = frozenset(i.name for i in forward_inputs if "space" in i.axes)
+        self._plans: dict[tuple[bool, bool, Axes], _Plan] = {}
+
+    def _take_buffers(self, buffers: Mapping[str, Tensor]) -> dict[str, int]:
+        """Register what the signature takes at construction; returns the axis lengths that follow."""
+        signature = self.graph.signature
+        check_class_weight(self.graph, CLASS_WEIGHT in buffers)
+        declared = {buffer.name: buffer for buffer in signature.buffers}
+        if unknown := buffers.keys() - declared.keys():
+            raise UserError(
+                f"buffers among {', '.join(declared) or 'none'}", ", ".join(sorted(unknown)), "correct the name"
+            )
+        sizes: dict[str, int] = {}
+        for name, buffer in declared.items():
+            if name not in buffers:
+                if self.graph.uses(name):
+                    raise UserError(f"buffer {name}[{', '.join(buffer.axes)}]", "none", f"give {name}: {buffer.doc}")
+                continue
+            value = buffers[name]
+            if value.dim() != len(buffer.axes) or not bool(torch.isfinite(value).all()):
+                raise UserError(f"finite {name}[{', '.join(buffer.axes)}]", f"shape {list(value.shape)}", buffer.doc)
+            if bool((value < buffer.domain.lower).any()) or bool((value > buffer.domain.upper).any()):
+                raise UserError(f"{name} in {buffer.domain}", str(value.tolist())[:80], "correct the values")
+            sizes.update(zip(buffer.axes, value.shape, strict=True))
+            self.register_buffer(name, value)
+        return sizes
+
+    def _take_parameter(self, parameter: Parameter) -> None:
+        name = safe(parameter.name)
+        if hasattr(self, name):
+            raise UserError("a parameter name that nn.Module leaves free", repr(parameter.name), "rename it")
+        self.register_parameter(name, nn.Parameter(torch.tensor(parameter.default)))
+
+    def forward(self, *inputs: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """The loss. `sample_weight[batch]` or `[batch, *space]` weighs elements in the final reduction."""
+        geometry = self._door(inputs)
+        if geometry.empty:
+            return self._nothing(inputs, geometry)
+        if torch.is_autocast_enabled(geometry.device):
+            with torch.autocast(geometry.device, enabled=False):
+                return self._evaluate(inputs, geometry, sample_weight)
+        return self._evaluate(inputs, geometry, sample_weight)
+
+    def _evaluate(self, inputs: Sequence[Tensor], geometry: Geometry, sample_weight: Tensor | None) -> Tensor:
+        values: dict[str, Any] = dict(zip(self._names, inputs, strict=True))
+        if geometry.casts:
+            values = {n: x.to(geometry.dtype) if x.is_floating_point() else x for n, x in values.items()}
+        masked = geometry.labels and self._take_labels(values, geometry)
+        axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
+        plan = self._plans.get((geometry.labels, masked, axes)) or self._plan(geometry.labels, masked, axes)
+        for name in plan.buffers:
+            values[name] = self._buffers[name].to(geometry.dtype)  # type: ignore[union-attr]
+        for parameter in self.graph.parameters:
+            values[parameter.name] = _held(self._parameters[safe(parameter.name)], parameter)
+        if plan.flat:
+            self._flatten(values, geometry, plan.spatial)
+        values["shape"] = list(geometry.shape)
+        result = plan.function(*[values[name] for name in plan.arguments])
+        if plan.flat and self.reduction == "none" and self.graph.root.axes[-1:] == ("space",):
+            return result.reshape(*result.shape[:-1], *geometry.shape)
+        return result
+
+    def _take_labels(self, values: dict[str, Any], geometry: Geometry) -> bool:
+        """Replace labels that are ignored by class 0, and say whether there is now a mask for them."""
+        assert self._target is not None and self._target.labels is not None
+        labels: Tensor = values[self._target.name]
+        if labels.dtype != torch.int64:
+            labels = values[self._target.name] = labels.long()
+        if not ignores(labels, geometry.sizes[self._target.labels], self.ignore_index):
+            return False
+        kept = labels != self.ignore_index
+        values["mask"] = kept.to(geometry.dtype)
+        values[self._target.name] = labels * kept
+        return True
+
+    def _plan(self, labels: bool, masked: bool, axes: Axes) -> _Plan:
+        """Compile what one kind of call needs."""
+        source = source_of(self.graph, Variant(labels, masked, self._scales, axes), self.reduction)
+        arguments = [argument.name for argument in source.arguments]
+        spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
+        buffers = [name for name in self._buffers if name in arguments]
+        made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, spatial)
+        self._plans[labels, masked, axes] = made
+        return made
+
+    def _flatten(self, values: dict[str, Any], geometry: Geometry, spatial: frozenset[str]) -> None:
+        """Make one axis of the spatial ones, or a single entry where there are none."""
+        if len(geometry.shape) == 1:
+            return
+        for name in spatial & values.keys():
+            x: Tensor = values[name]
+            values[name] = x.flatten(x.dim() - len(geometry.shape)) if geometry.shape else x.unsqueeze(-1)
+
+    def _take_sample_weight(self, weight: Tensor, geometry: Geometry, values: dict[str, Any]) -> Axes:
+        """Note a weight given with the call; returns its axes."""
+        root = self.graph.root.axes
+        batch = (geometry.sizes.get("batch", -1),)
+        axes: Axes = tuple(axis for axis in ("batch", "space") if axis in root)
+        if "batch" not in root:
+            hint = "this loss reduces the batch itself"
+            raise UserError("no `sample_weight`", f"shape {list(weight.shape)}", hint)
+        if tuple(weight.shape) == batch and geometry.shape:
+            axes = ("batch",)
+        elif tuple(weight.shape) != (batch + geometry.shape if "space" in root else batch):
+            required = "sample_weight[batch]" + (" or [batch, *space]" if "space" in root else "")
+            raise UserError(required, f"shape {list(weight.shape)}", "make it agree with the inputs")
+        values[SAMPLE_WEIGHT] = weight.to(geometry.dtype)
+        return axes
+
+    def _nothing(self, inputs: Sequence[Tensor], geometry: Geometry) -> Tensor:
+        """The loss of an empty batch: zero, or no elements, with zero gradient."""
+        zero = sum(x.sum().to(geometry.dtype) for x in inputs if x.is_floating_point())
+        assert isinstance(zero, Tensor)
+        if self.reduction != "none":
+            return zero
+        leading = [geometry.sizes.get(axis.rstrip("'"), 0) for axis in self.graph.root.axes if axis != "space"]
+        spatial = geometry.shape if "space" in self.graph.root.axes else ()
+        return zero.expand(*leading, *spatial)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled functions cannot be copied or pickled; they are made again when needed.
+        return {**self.__dict__, "_plans": {}}
+
+    def extra_repr(self) -> str:
+        """Formula and options, for `print(module)`."""
+        text = format_graph(self.graph)
+        return f"{self.name}, {text}, reduction={self.reduction!r}, backend={self.backend!r}"
+
+
+def _held(value: Tensor, parameter: Parameter) -> Tensor:
+    """The parameter held in its bounds; its gradient passes, so that it can come back from beyond."""
+    return value.detach().clamp(parameter.lower, parameter.upper) + (value - value.detach())

@@ -1,0 +1,104 @@
+"""What a module compiles for one kind of call: integer labels or a distribution, masked or not, weighted or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossearch.compile.reduction import Reduction, reduced, restricted
+from lossearch.compile.source import Source, emit_roots
+from lossearch.errors import UserError
+from lossearch.ir.axes import Axes, without
+from lossearch.ir.expr import Expr, map_nodes
+from lossearch.ir.graph import Graph
+from lossearch.ir.interval import Interval
+from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower
+from lossearch.ir.masking import mask_node
+from lossearch.ir.signature import Input
+
+CLASS_WEIGHT = "class_weight"
+SAMPLE_WEIGHT = "sample_weight"
+WEIGHTS = Interval(0.0, 1e4)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kind of call.
+
+    Attributes:
+        labels: Whether the target is integer labels.
+        masked: Whether some elements are ignored; the function then takes a `mask` of ones and zeros.
+        class_weight: Whether class weights multiply a loss that does not use them itself.
+        sample_weight: Axes of a weight given with the call, or none.
+    """
+
+    labels: bool = False
+    masked: bool = False
+    class_weight: bool = False
+    sample_weight: Axes = ()
+
+
+def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
+    """The root of a graph in elementary operators, and the weights with which its elements enter a reduction."""
+    lowered = lower(graph, labels=variant.labels, masked=variant.masked)
+    weights = [] if lowered.weight is None else [lowered.weight]
+    if variant.masked:
+        target = label_input(graph)
+        assert target is not None and target.labels is not None
+        weights.append(restricted(mask_node(label_axes(target)), lowered.root))
+    if variant.class_weight:
+        weights.append(_class_weight(graph, variant.labels))
+    if variant.sample_weight:
+        lower_end, upper = WEIGHTS
+        leaf = Expr.make("input", name=SAMPLE_WEIGHT, axes=variant.sample_weight, lower=lower_end, upper=upper)
+        weights.append(leaf)
+    return lowered.root, weights
+
+
+def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = "loss") -> Source:
+    """The function that a module calls: everything from inputs to the reduced loss. Parameters must be learnable."""
+    root, weights = lowered_for(graph, variant)
+    table = LABEL_TABLE if variant.labels else DENSE_TABLE
+    (result,) = map_nodes(table.rewrite([reduced(root, weights, reduction)]), guard)
+    order = [declared.name for declared in graph.signature.inputs]
+    return emit_roots([result], order, {parameter.name for parameter in graph.parameters}, name)
+
+
+def check_class_weight(graph: Graph, given: bool) -> None:
+    """Refuse class weights that are missing, or that cannot multiply the elements of a loss."""
+    if graph.uses(CLASS_WEIGHT):
+        if not given:
+            raise UserError("class weights `weight`[class]", "none", "this loss uses them: give `weight`")
+        return
+    if not given:
+        return
+    target = label_input(graph)
+    if target is None:
+        raise UserError("no `weight`", "class weights", f"signature {graph.signature.name} has no classes")
+    if target.labels not in graph.root.axes and not set(label_axes(target)) <= set(graph.root.axes):
+        raise UserError(
+            f"a loss with a value per {' and '.join(label_axes(target))} or per class to multiply by `weight`",
+            f"one with axes [{', '.join(graph.root.axes)}]",
+            "use a loss that takes class weights itself, or leave `weight` out",
+        )
+
+
+def _class_weight(graph: Graph, labels: bool) -> Expr:
+    """Class weights as a factor of each element: along the class axis, or that of the element's label."""
+    target = label_input(graph)
+    assert target is not None and target.labels is not None
+    weight = graph.signature[CLASS_WEIGHT].node
+    if target.labels in graph.root.axes:
+        return weight
+    if not labels:
+        raise UserError(
+            "integer labels where class weights multiply the loss",
+            "a target of probabilities",
+            "give labels, or use a loss that takes class weights itself",
+        )
+    return Expr.make("gather", (weight, label_node(target)), over=(target.labels,))
+
+
+def label_axes(target: Input) -> Axes:
+    """Axes of integer labels in place of a distribution."""
+    assert target.labels is not None
+    return without(target.axes, (target.labels,))

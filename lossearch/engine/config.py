@@ -1,0 +1,234 @@
+"""Configuration of a search: small frozen models over TOML, and messages that name the field at fault."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from lossearch.errors import UserError
+from lossearch.evaluate.archive import Retention
+from lossearch.evaluate.candidate import EvaluationConfig
+from lossearch.evaluate.screening import ScreeningConfig
+from lossearch.tasks import TaskConfig, task_config
+from lossearch.tasks.streams import MAX_SEED
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FunctionConfig(_Config):
+    """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
+
+    Attributes:
+        function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
+        metric: its name; the key to look up where the function yields mappings.
+        direction: which way is better.
+        budget: passed to the function, in its own units (epochs, steps).
+        time_limit_s: seconds for one training; one that takes longer is killed.
+    """
+
+    function: str
+    metric: str = "metric"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    budget: int = Field(default=1, ge=1)
+    time_limit_s: float = Field(default=600.0, gt=0.0)
+
+    @property
+    def name(self) -> str:
+        """What the task is called in the archive: file or module, and function."""
+        place, _, function = self.function.rpartition(":")
+        return f"{Path(place).name}:{function}"
+
+
+class MethodConfig(BaseModel):
+    """A search method by name; the other fields are its own settings, see `lossearch.evolve.make_method`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    name: str = "regularized_evolution"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings besides the name."""
+        return dict(self.model_extra or {})
+
+
+class MigrationConfig(_Config):
+    """Exchange between islands: each `every` generations an island sends its `count` best to the next one.
+
+    every: generations; 0 for islands that stay apart.
+    """
+
+    every: int = Field(default=1, ge=0)
+    count: int = Field(default=2, ge=1)
+
+
+def _kind_of_task(value: object) -> str:
+    """Which of the forms of a task a value has; brackets tell the tags from field names in error messages."""
+    if isinstance(value, str):
+        return "[name]"
+    function = isinstance(value, FunctionConfig) or (isinstance(value, Mapping) and "function" in value)
+    return "[function]" if function else "[bundled]"
+
+
+def _bundled(value: object) -> object:
+    return task_config(value) if isinstance(value, Mapping) else value
+
+
+Task = Annotated[
+    Annotated[str, Tag("[name]")]
+    | Annotated[FunctionConfig, Tag("[function]")]
+    | Annotated[TaskConfig, BeforeValidator(_bundled), Tag("[bundled]")],
+    Discriminator(_kind_of_task),
+]
+
+
+class SearchConfig(_Config):
+    """All that defines a search.
+
+    Attributes:
+        task: a bundled task's name, a table of overrides (`base = "digits"` …), or a user's function.
+        space: a search space's name, or a TOML file.
+        reference: hand-designed loss at whose step size candidates are trained.
+        method: how candidates are proposed.
+        islands: populations searched at once, each in a process of its own; null takes one per CPU.
+        generations: of each island, at most.
+        max_candidates: proposals of all islands together, rejected ones included, at most.
+        time_limit_s: seconds of searching, at most, over all resumptions; results then depend on the clock.
+        generation_size: candidates trained per generation, after which an island's state is saved.
+        migration: exchange of the best between islands.
+        screening: settings of the filters.
+        evaluation: how an accepted candidate is trained.
+        seed: decides, with one island, the whole search.
+        keep_rejected: what the archive keeps of rejected candidates: "key", "full" or "none".
+        audit: share of the rejected candidates, drawn at random, that are trained all the same, to see what the
+            filters cost. Their scores are archived and never used by the search.
+        max_restarts: how often an island whose process died, or was preempted, is started again.
+    """
+
+    task: Task
+    space: str = "dense"
+    reference: str = "cross_entropy"
+    method: MethodConfig = MethodConfig()
+    islands: int | None = Field(default=None, ge=1)
+    generations: int | None = Field(default=None, ge=1)
+    max_candidates: int | None = Field(default=None, ge=1)
+    time_limit_s: float | None = Field(default=None, gt=0.0)
+    generation_size: int = Field(default=16, ge=1)
+    migration: MigrationConfig = MigrationConfig()
+    screening: ScreeningConfig = ScreeningConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    keep_rejected: Retention = "key"
+    audit: float = Field(default=0.0, ge=0.0, le=1.0)
+    max_restarts: int = Field(default=20, ge=0)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.generations is None and self.max_candidates is None and self.time_limit_s is None:
+            raise ValueError("one of generations, max_candidates, time_limit_s is required, or it would never end")
+        return self
+
+    def to_json(self) -> str:
+        """The configuration with every default written out; `parse_json` reads it back."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    @classmethod
+    def parse_json(cls, text: str, source: str) -> SearchConfig:
+        """The configuration in a JSON text; raises `UserError` for anything malformed."""
+        try:
+            return validate(json.loads(text), source)
+        except json.JSONDecodeError as error:
+            raise UserError("a JSON document", str(error), f"restore {source} from a copy") from error
+
+
+def load_config(path: str | Path) -> tuple[SearchConfig, str]:
+    """The configuration in a TOML file, and its text.
+
+    Raises:
+        UserError: the file is missing, no TOML, or holds a field or value that does not fit.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        hint = "give a .toml file, such as experiments/digits_noise.toml"
+        raise UserError("a search configuration", f"{error.strerror} ({path})", hint) from error
+    except UnicodeDecodeError as error:
+        raise UserError("a configuration in UTF-8", f"{error} ({path})", "save it as UTF-8") from error
+    return parse_config(text, str(path), path.parent), text
+
+
+def parse_config(text: str, source: str, folder: Path) -> SearchConfig:
+    """The configuration in a TOML text. Paths in it are relative to `folder`; raises `UserError` as `load_config`."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError("a TOML document", str(error), f"correct {source}") from error
+    return validate(_anchored(values, folder), source)
+
+
+def validate(values: Mapping[str, Any], source: str = "the configuration") -> SearchConfig:
+    """The configuration that plain values describe; raises `UserError` naming the field at fault."""
+    try:
+        return SearchConfig.model_validate(values)
+    except ValidationError as error:
+        raise _user_error(error, source) from error
+
+
+def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths made absolute, so that they stay good in other working directories."""
+    space, task = values.get("space"), values.get("task")
+    if isinstance(space, str) and space.endswith(".toml"):
+        values = {**values, "space": str((folder / space).resolve())}
+    if isinstance(task, dict) and isinstance(task.get("function"), str):
+        place, colon, name = task["function"].rpartition(":")
+        if place.endswith(".py"):
+            values = {**values, "task": {**task, "function": f"{(folder / place).resolve()}{colon}{name}"}}
+    return values
+
+
+def _user_error(error: ValidationError, source: str) -> UserError:
+    """The first fault as field path, required, found and hint."""
+    faults = error.errors()
+    first = faults[0]
+    path = tuple(str(part) for part in first["loc"] if not str(part).startswith("["))
+    place, more = ".".join(path), f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = list(_fields(path[:-1]))
+        close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"remove it from {source}"
+        where = ".".join(path[:-1])
+        required = f"fields of {where}: {', '.join(known)}" if where else f"fields {', '.join(known)}"
+        return UserError(required, f"the unknown field {place}{more}", hint)
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "missing":
+        return UserError(f"the field {place}", f"none in {source}{more}", f"add {place}")
+    found = repr(first["input"])[:80] if place else "none of them"
+    return UserError(f"{place}: {message}" if place else message, f"{found}{more}", f"correct {source}")
+
+
+def _fields(path: tuple[str, ...]) -> Iterator[str]:
+    """Names of the fields of the model at a path below SearchConfig."""
+    model: type[BaseModel] = SearchConfig
+    for part in path:
+        annotation = FunctionConfig if part == "task" else model.model_fields[part].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    yield from model.model_fields

@@ -1,0 +1,396 @@
+"""The life of an island, free of Ray: propose, screen, train, learn, and tell the writer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import time
+import traceback
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lossearch.engine.digests import DigestSet
+from lossearch.engine.messages import (
+    Batch,
+    GenerationReport,
+    Parcel,
+    Scribe,
+    Trained,
+    scores,
+    tuned_from,
+)
+from lossearch.engine.state import IslandState
+from lossearch.errors import UserError
+from lossearch.evaluate import archive
+from lossearch.evaluate.candidate import CandidateResult
+from lossearch.evaluate.screening import FilterCount, Verdict
+from lossearch.evolve.method import Candidate, Method
+from lossearch.ir.graph import Graph
+from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
+from lossearch.ir.text_form import format_graph
+
+AUDITED_FILTERS = frozenset({"range", "probe", "rejection"})
+"""Filters that judge whether a candidate can be any good; the others only recognise what is known or ill-typed."""
+
+MOST_ATTEMPTS = 2
+"""A candidate during whose training the process died this often is not tried again."""
+
+_PROPOSALS_PER_TRAINING = 500  # bounds a generation in a space in which hardly anything passes
+_FLUSH_ROWS = 200
+_FLUSH_SECONDS = 1.0
+_LONGEST_REASON = 2000  # characters
+
+
+class Screening(Protocol):
+    """As `lossearch.evaluate.screening.Screen`."""
+
+    def check(self, graph: Graph, seen: Container[str]) -> Verdict: ...
+    def counts(self) -> dict[str, FilterCount]: ...
+    def reset_counts(self) -> None: ...
+
+
+class Evaluator(Protocol):
+    """As `lossearch.evaluate.candidate.CandidateEvaluator`."""
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When an island ends, and how long a generation is. None: no limit.
+
+    Attributes:
+        generations: in all.
+        candidates: proposals in all.
+        seconds: of wall-clock in all.
+        generation_size: candidates trained per generation.
+    """
+
+    generations: int | None
+    candidates: int | None
+    seconds: float | None
+    generation_size: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an island's loop needs to know besides its parts.
+
+    Attributes:
+        task: the task's name in the archive.
+        budget: of a full training, in steps.
+        seed: of trainings; the same for all candidates, so that they are paired.
+        audit: share of rejected candidates that are trained all the same.
+        audit_seed: picks them.
+        keep_full: whether rejected candidates are archived in full.
+        migration_every: generations between exchanges; 0 for none.
+        migration_count: elites sent.
+        guard: called with True before and False after each training, to end a process that hangs.
+    """
+
+    task: str
+    budget: int
+    seed: int
+    limits: Limits
+    audit: float = 0.0
+    audit_seed: int = 0
+    keep_full: bool = False
+    migration_every: int = 0
+    migration_count: int = 1
+    guard: Callable[[bool], None] = lambda _: None
+
+
+@dataclass
+class _Outbox:
+    """Rows on their way to the archive."""
+
+    candidates: list[archive.Candidate] = field(default_factory=list)
+    audited: list[archive.Candidate] = field(default_factory=list)
+    evaluations: list[archive.Evaluation] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+    def batch(self) -> Batch:
+        return Batch(tuple(self.candidates), tuple(self.audited), tuple(self.evaluations))
+
+    @property
+    def due(self) -> bool:
+        waiting = len(self.candidates)
+        return waiting >= _FLUSH_ROWS or (waiting > 0 and time.monotonic() - self.since > _FLUSH_SECONDS)
+
+
+class IslandLoop:
+    """One island. With equal parts, settings and state, and no other island, it repeats itself exactly.
+
+    A candidate that fails in whatever way is an outcome in the archive; only a `UserError` and what the writer
+    raises end a generation early.
+    """
+
+    def __init__(
+        self, state: IslandState, method: Method, screen: Screening, evaluator: Evaluator, scribe: Scribe, setting: Setting
+    ) -> None:
+        self.state, self.method, self.screen, self.evaluator = state, method, screen, evaluator
+        self.scribe, self.setting = scribe, setting
+        self._audit_rng = random.Random(setting.audit_seed)
+        self._outbox = _Outbox()
+        self._fingerprints: list[str] = []
+        self._index = 0
+        self._begun = False
+        self._last_look = time.monotonic()
+        self._restore()
+
+    def load(self, state: IslandState) -> None:
+        """Continue exactly where `state` was taken."""
+        self.state = state
+        self._begun = False
+        self._restore()
+
+    def _restore(self) -> None:
+        if self.state.method:
+            self.method.load_state(self.state.method)
+        if self.state.audit_rng:
+            version, internal, gauss = self.state.audit_rng
+            self._audit_rng.setstate((version, tuple(internal), gauss))
+
+    def save(self) -> IslandState:
+        """The state after the last whole generation, ready to be written."""
+        version, internal, gauss = self._audit_rng.getstate()
+        self.state.audit_rng = [version, list(internal), gauss]
+        self.state.method = self.method.state()
+        return self.state
+
+    @property
+    def done(self) -> bool:
+        """Whether the island has reached one of its limits."""
+        limits = self.setting.limits
+        return (limits.generations is not None and self.state.generation >= limits.generations) or self._spent()
+
+    def _spent(self) -> bool:
+        limits, state = self.setting.limits, self.state
+        over = limits.candidates is not None and state.candidates >= limits.candidates
+        return over or (limits.seconds is not None and state.wall_seconds >= limits.seconds)
+
+    def generation(self) -> GenerationReport:
+        """Run one generation and report it."""
+        state = self.state
+        if not self._begun:
+            self._last_look = time.monotonic()
+            self.scribe.begin(state.island, state.generation)
+            self._begun = True
+        self.screen.reset_counts()
+        self._index = 0
+        before, proposals = state.trained, state.candidates
+        if not self.done:
+            size = self.setting.limits.generation_size
+            while state.trained - before < size and not self._spent():
+                if state.candidates - proposals >= size * _PROPOSALS_PER_TRAINING:
+                    break
+                self._one_candidate()
+                self._look_at_clock()
+            state.generation += 1
+            self._flush()
+            self._migrate()
+        return self._report()
+
+    def _report(self) -> GenerationReport:
+        state = self.state
+        self._look_at_clock()
+        counts = self.screen.counts().items()
+        report = GenerationReport(
+            generation=state.generation - 1,
+            filters=tuple(archive.FilterCount(n, c.considered, c.rejected, c.seconds) for n, c in counts),
+            candidates=state.candidates,
+            trained=state.trained,
+            training_seconds=state.training_seconds,
+            screening_seconds=state.screening_seconds,
+            proposing_seconds=state.proposing_seconds,
+            wall_seconds=state.wall_seconds,
+            done=self.done,
+        )
+        self.scribe.report(state.island, report)
+        return report
+
+    def _look_at_clock(self) -> None:
+        """Let wall-clock time pass, that between generations included."""
+        now = time.monotonic()
+        self.state.wall_seconds += now - self._last_look
+        self._last_look = now
+
+    # One candidate
+
+    def _one_candidate(self) -> None:
+        state, start = self.state, time.perf_counter()
+        proposal = self.method.ask()
+        asked = time.perf_counter()
+        verdict = self._check(proposal)
+        screened = time.perf_counter()
+        state.proposing_seconds += asked - start
+        state.screening_seconds += screened - asked
+        state.candidates += 1
+        self._remember(verdict, proposal)
+        if verdict.accepted:
+            self._train_accepted(proposal, verdict)
+        else:
+            self._reject(proposal, verdict)
+        if self._outbox.due:
+            self._flush()
+
+    def _check(self, proposal: Candidate) -> Verdict:
+        try:
+            return self.screen.check(proposal.graph, self.state.seen)
+        except UserError:
+            raise
+        except Exception as error:  # recorded: a filter that breaks on a candidate rejects it
+            reason = "".join(traceback.format_exception(error))[-_LONGEST_REASON:]
+            graph = proposal.graph
+            return Verdict(False, "error", reason, graph.key, None, graph.complexity, graph)
+
+    def _remember(self, verdict: Verdict, proposal: Candidate) -> None:
+        self.state.seen.add(verdict.key)
+        if verdict.fingerprint:
+            self.state.seen.add(verdict.fingerprint)
+            # Every island is to learn the scores of the seeds itself.
+            if not verdict.filter.startswith("duplicate") and not proposal.operator.startswith("seed:"):
+                self._fingerprints.append(verdict.fingerprint)
+
+    def _reject(self, proposal: Candidate, verdict: Verdict) -> None:
+        audited = (
+            self.setting.audit > 0.0
+            and verdict.filter in AUDITED_FILTERS
+            and self._audit_rng.random() < self.setting.audit
+        )
+        row = self._row(proposal, verdict, full=audited or self.setting.keep_full)
+        if audited:
+            trained = self._train(row, verdict.graph)
+            self._outbox.audited.append(row)
+            # Of the loss as it was rejected: constants that training changed would make it another one.
+            self._outbox.evaluations.extend(dataclasses.replace(e, key=row.key) for e in trained.evaluations)
+            self._flush()
+        else:
+            self._outbox.candidates.append(row)
+        self.method.tell(proposal, None, verdict.complexity)
+
+    def _train_accepted(self, proposal: Candidate, verdict: Verdict) -> None:
+        trained = self._train(self._row(proposal, verdict, full=True), verdict.graph)
+        row, evaluations = trained.candidate, trained.evaluations
+        self.state.trained += 1
+        self.state.seen.add(row.key)
+        self._outbox.candidates.append(row)
+        self._outbox.evaluations.extend(evaluations)
+        self._flush()
+        ok = len(scores(evaluations)) == len(evaluations) > 0
+        graph = _parse(row.graph) if row.key != verdict.key else verdict.graph
+        score = row.numbers["score"] if ok else None
+        self.method.tell(dataclasses.replace(proposal, graph=graph), score, graph.complexity)
+
+    def _train(self, row: archive.Candidate, graph: Graph) -> Trained:
+        """Train a candidate, or take its training from the archive."""
+        claim = self.scribe.claim(self.state.island, row.key)
+        if claim.found is not None:
+            return Trained(dataclasses.replace(claim.found.candidate, origin=row.origin), claim.found.evaluations)
+        start = time.perf_counter()
+        if claim.attempts >= MOST_ATTEMPTS:
+            message = f"the process that trained it died {claim.attempts} times"
+            result = _failed(graph, "error", message)
+        else:
+            result = self._evaluate(graph)
+        self.state.training_seconds += time.perf_counter() - start
+        return self._as_trained(row, graph, result)
+
+    def _evaluate(self, graph: Graph) -> CandidateResult:
+        self.setting.guard(True)
+        try:
+            return self.evaluator.evaluate(graph, self.setting.seed)
+        except UserError:
+            raise
+        except Exception as error:  # recorded: a failure of one candidate is its outcome
+            return _failed(graph, "error", "".join(traceback.format_exception(error)))
+        finally:
+            self.setting.guard(False)
+
+    def _as_trained(self, row: archive.Candidate, graph: Graph, result: CandidateResult) -> Trained:
+        ok = result.status == archive_ok() and result.score is not None and math.isfinite(result.score)
+        changed = ok and result.graph.key != graph.key
+        reason = result.message[-_LONGEST_REASON:] if not ok else tuned_from(row.key) if changed else ""
+        if changed:
+            row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
+        if ok:
+            row = dataclasses.replace(row, numbers={**row.numbers, "score": float(result.score or 0.0)})
+        return Trained(dataclasses.replace(row, reason=reason), tuple(self._evaluations(row.key, result, ok)))
+
+    def _evaluations(self, key: str, result: CandidateResult, ok: bool) -> list[archive.Evaluation]:
+        metrics = result.metrics if ok else (None,)
+        reached = result.curve[-1][0] if ok and result.curve else self.setting.budget
+        return [
+            archive.Evaluation(
+                key=key,
+                task=self.setting.task,
+                seed=self.setting.seed + rank,
+                budget=reached,
+                metric=value,
+                status=str(result.status),
+                curve=tuple(result.curve),
+                seconds=result.seconds / len(metrics),
+                step_scale=result.step_scale,
+                learning_rate=result.learning_rate,
+                island=self.state.island,
+            )
+            for rank, value in enumerate(metrics)
+        ]
+
+    def _row(self, proposal: Candidate, verdict: Verdict, full: bool) -> archive.Candidate:
+        origin = archive.Origin(self.state.island, self.state.generation, self._index)
+        self._index += 1
+        forms = _forms(verdict.graph) if full else {"complexity": verdict.complexity}
+        return archive.Candidate(
+            origin=origin,
+            key=verdict.key,
+            verdict=archive.ACCEPTED if verdict.accepted else verdict.filter,
+            reason=verdict.reason,
+            fingerprint=verdict.fingerprint,
+            parents=proposal.parents,
+            operator=proposal.operator,
+            numbers=verdict.numbers,
+            **forms,
+        )
+
+    # Towards the writer
+
+    def _flush(self) -> None:
+        batch = self._outbox.batch()
+        self._outbox = _Outbox()
+        if batch.candidates or batch.audited:
+            self.scribe.submit(self.state.island, batch)
+
+    def _migrate(self) -> None:
+        every = self.setting.migration_every
+        if not every or self.state.generation % every:
+            return
+        elites = self.method.elites(self.setting.migration_count)
+        sent = tuple((dumps(graph_to_dict(graph)), score) for graph, score in elites)
+        received = self.scribe.exchange(self.state.island, Parcel(sent, tuple(self._fingerprints)))
+        self._fingerprints = []
+        for fingerprint in received.fingerprints:
+            self.state.seen.add(fingerprint)
+        for text, score in received.elites:
+            graph = _parse(text)
+            self.state.seen.add(graph.key)
+            self.method.inject(graph, score)
+
+
+def archive_ok() -> str:
+    return "ok"
+
+
+def _forms(graph: Graph) -> dict[str, object]:
+    """Text, JSON and complexity of a graph, as the archive wants them."""
+    return {"text": format_graph(graph), "graph": dumps(graph_to_dict(graph)), "complexity": graph.complexity}
+
+
+def _parse(text: str | None) -> Graph:
+    return graph_from_dict(loads(text or ""))
+
+
+def _failed(graph: Graph, status: str, message: str) -> CandidateResult:
+    raise NotImplementedError

@@ -1,0 +1,213 @@
+"""Evaluating a candidate: its constants are tuned in one stacked training, then it is trained on fresh seeds."""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from lossearch.compile.constants import candidates
+from lossearch.evaluate.graph_loss import GraphLoss
+from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
+from lossearch.evaluate.training import Outcome, Run, Status, initial_predictions, train
+from lossearch.ir.expr import Expr, constant
+from lossearch.ir.graph import Graph
+from lossearch.ir.types import IllTyped
+from lossearch.loss import Loss
+from lossearch.tasks import Task, UserTask
+
+TUNING_SEED = 10_000
+"""Training seeds of tuning start here; those of scoring start at zero."""
+
+
+class EvaluationConfig(BaseModel):
+    """How a candidate is trained.
+
+    Attributes:
+        steps: optimiser steps of a full training (for a user's function: its budget); None takes the task's.
+        seeds: trainings whose mean metric is the score.
+        learning_rates: factors on the task's learning rate that are tried.
+        variants: settings of the constants that are tried, the given ones among them.
+        spread: standard deviation of a variant's constants, in units of their logarithm.
+        rung: share of the steps after which the worse half of the variants stops.
+        time_limit_s: seconds for one stacked training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: int | None = Field(None, ge=1)
+    seeds: int = Field(3, ge=1)
+    learning_rates: tuple[float, ...] = Field((1.0, 4.0), min_length=1)
+    variants: int = Field(4, ge=1)
+    spread: float = Field(0.7, gt=0.0)
+    rung: float = Field(1 / 3, gt=0.0, lt=1.0)
+    time_limit_s: float | None = Field(None, gt=0.0)
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """What training a candidate gave.
+
+    Attributes:
+        status: OK if every seed ended with a metric, else how the first failure ended.
+        score: mean metric over the seeds; None unless OK.
+        metrics: metric of each seed, in order of the seeds 0, 1, …
+        graph: the candidate with the constants that were tuned.
+        learning_rate: the one that was best.
+        step_scale: factor that gives the candidate the reference's RMS gradient at untrained predictions.
+        curve: (step, metric) of the first seed.
+        seconds: wall-clock of tuning and scoring.
+        message: what went wrong.
+    """
+
+    status: Status
+    score: float | None
+    metrics: tuple[float, ...]
+    graph: Graph
+    learning_rate: float
+    step_scale: float
+    curve: tuple[tuple[int, float], ...]
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
+class _Setting:
+    graph: Graph
+    loss: GraphLoss
+    scale: float
+    learning_rate: float
+
+
+class CandidateEvaluator:
+    """Trains candidates on a task at the reference loss's step size. Same arguments, same result.
+
+    Args:
+        task: with train and validation splits, or the user's own function.
+        reference: the loss whose RMS gradient at untrained predictions every candidate is scaled to.
+        settings: see `EvaluationConfig`.
+    """
+
+    def __init__(self, task: Task | UserTask, reference: Graph, settings: EvaluationConfig) -> None:
+        self.task = task
+        self.settings = settings
+        self._reference = reference
+        if isinstance(task, Task):
+            self._logits, self._target = initial_predictions(task, 0, min(SAMPLES, len(task.train)))
+            self._class_weight = inverse_frequencies(task)
+            self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+        """Tune the constants of `graph` and score it; `seed` draws the variants."""
+        if isinstance(self.task, UserTask):
+            return self._evaluate_function(self.task, graph)
+        start = time.perf_counter()
+        settings = self._settings(graph, seed)
+        if not settings:
+            message = "no gradient at untrained predictions"
+            return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
+        best = settings[0]
+        if len(settings) > 1:
+            tuned = self._train(settings, [TUNING_SEED] * len(settings), rung=True)
+            best = settings[self._best(tuned)]
+        outcomes = self._train([best] * self.settings.seeds, range(self.settings.seeds), rung=False)
+        return _result(outcomes, best, time.perf_counter() - start)
+
+    def _train(self, settings: Sequence[_Setting], seeds: Sequence[int], rung: bool) -> list[Outcome]:
+        assert isinstance(self.task, Task)
+        pairs = zip(settings, seeds, strict=True)
+        runs = [Run(s.loss.scaled(s.scale), s.learning_rate, seed) for s, seed in pairs]
+        limit, steps = self.settings.time_limit_s, self.settings.steps
+        if rung:
+            rungs = (self.settings.rung,)
+            return train(self.task, runs, steps, time_limit=limit, rungs=rungs, promote=self._better_half)
+        every = max(1, (steps or self.task.config.steps) // 5)
+        return train(self.task, runs, steps, time_limit=limit, eval_every=every)
+
+    def _rank(self, metric: float | None) -> float:
+        assert isinstance(self.task, Task)
+        if metric is None or math.isnan(metric):
+            return -math.inf
+        return metric if self.task.metric.higher_is_better else -metric
+
+    def _better_half(self, step: int, metrics: list[float | None]) -> list[bool]:
+        order = sorted(range(len(metrics)), key=lambda k: (-self._rank(metrics[k]), k))
+        kept = set(order[: (len(order) + 1) // 2])
+        return [k in kept for k in range(len(metrics))]
+
+    def _best(self, outcomes: Sequence[Outcome]) -> int:
+        """The best that trained to the end: (steps reached, metric), the first of equals."""
+        reached = [o.curve[-1][0] if o.curve and o.status is Status.OK else 0 for o in outcomes]
+        return max(range(len(outcomes)), key=lambda k: (reached[k], self._rank(outcomes[k].metric), -k))
+
+    def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
+        assert isinstance(self.task, Task)
+        variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
+        losses = [GraphLoss(variant, self._class_weight) for variant in variants]
+        rate = self.task.config.learning_rate
+        return [
+            _Setting(variant, loss, self._wanted / size, rate * factor)
+            for variant, loss, size in zip(variants, losses, self._sizes(losses), strict=True)
+            for factor in self.settings.learning_rates
+            if math.isfinite(size) and size > 0.0
+        ]
+
+    def _sizes(self, losses: Sequence[GraphLoss]) -> list[float]:
+        """RMS gradient of each loss at untrained predictions."""
+        return prediction_gradients(losses, self._logits, self._target).flatten(1).double().square().mean(1).sqrt().tolist()
+
+    def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
+        """The user's own training, once per seed, with the loss as a module."""
+        start = time.perf_counter()
+        factory = functools.partial(Loss("candidate", graph).to_module)
+        setting = _Setting(graph, GraphLoss(graph), 1.0, math.nan)
+        outcomes = [task.evaluate(factory, self.settings.steps or 1, seed) for seed in range(self.settings.seeds)]
+        return _result(outcomes, setting, time.perf_counter() - start)
+
+
+def _result(outcomes: Sequence[Outcome], setting: _Setting, seconds: float) -> CandidateResult:
+    failed = next((o for o in outcomes if o.status is not Status.OK), None)
+    metrics = tuple(math.nan if o.metric is None else o.metric for o in outcomes)
+    return CandidateResult(
+        Status.OK if failed is None else failed.status,
+        sum(metrics) / len(metrics) if failed is None else None,
+        metrics,
+        setting.graph,
+        setting.learning_rate,
+        setting.scale,
+        outcomes[0].curve,
+        seconds,
+        "" if failed is None else failed.message,
+    )
+
+
+def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:
+    """The graph, and others whose constants are multiplied by e^(spread·N(0, 1)); well-typed ones only."""
+    found = [node for node, _ in candidates(graph.roots)]
+    if not found:
+        return [graph]
+    rng = random.Random(f"{graph.key}:{seed}")
+    variants = [graph]
+    for _ in range(count - 1):
+        changes: dict[Expr, Expr] = {}
+        for node in found:
+            value = node.attr("value") * math.exp(spread * rng.gauss(0.0, 1.0))
+            changes[node] = constant(float(f"{min(max(value, -1e3), 1e3):.3g}"))
+        try:
+            variants.append(graph.with_roots([root.substitute(changes) for root in graph.roots]))
+        except IllTyped:
+            continue
+    return variants
+
+
+def inverse_frequencies(task: Task) -> Tensor:
+    """Class weights 1 / (classes · frequency) from the training split; a class that is absent counts as one sample."""
+    frequencies = torch.tensor(task.statistics().class_frequencies).clamp_min(1.0 / len(task.train))
+    return 1.0 / (task.classes * frequencies)

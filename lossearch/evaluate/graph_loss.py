@@ -1,0 +1,132 @@
+"""Graphs as training losses; those of one structure are evaluated together, each with its own constants.
+
+Where no operator reduces over the batch, runs can share one: predictions [run, batch, class] become
+[run·batch, class] and each constant one value per row. A run more then costs no Python and no kernel launch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from torch import Tensor
+
+from lossearch.compile.constants import candidates, constant_range
+from lossearch.compile.interpret import program
+from lossearch.errors import UserError
+from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.graph import Graph
+from lossearch.ir.lowering import lower
+from lossearch.ir.types import IllTyped
+
+IN_SPACE = ("difference", "local_mean", "gaussian_window")
+
+
+class GraphLoss:
+    """A graph of the dense family as a function (logits[batch, class], target[batch]) -> scalar mean.
+
+    Parameters of the graph enter with their defaults. `scale` multiplies the loss. Losses of one `group` differ in
+    constants and scale only.
+    """
+
+    def __init__(self, graph: Graph, class_weight: Tensor | None = None, scale: float = 1.0) -> None:
+        if graph.uses("class_weight") and class_weight is None:
+            raise UserError("class weights for a loss that uses them", "none", "give class_weight[class]")
+        self.class_weight = class_weight
+        self.scale = scale
+        self.structure, self.constants = split_constants(lower(graph.frozen(), labels=True).roots)
+
+    def scaled(self, scale: float) -> GraphLoss:
+        """The same loss times a factor."""
+        other = object.__new__(GraphLoss)
+        other.__dict__.update(self.__dict__, scale=scale)
+        return other
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The mean loss of one run."""
+        values = dict(zip(self.structure.names, self.constants, strict=True))
+        rows = {name: logits.new_full(logits.shape[:1], value) for name, value in values.items()}
+        return self.structure.means(logits, target, rows, self.class_weight, 1)[0] * self.scale
+
+    @property
+    def group(self) -> object | None:
+        """What losses share that can be evaluated together; None if this one has to stand alone."""
+        return self.structure if self.structure.row_wise else None
+
+    @staticmethod
+    def stacked(losses: Sequence[GraphLoss], logits: Tensor, target: Tensor) -> Tensor:
+        """Mean losses [run] of one group from logits[run, batch, class] and target[run, batch]."""
+        structure, (runs, batch) = losses[0].structure, target.shape
+        table = logits.new_tensor([loss.constants for loss in losses]).reshape(runs, -1)
+        rows = dict(zip(structure.names, table.repeat_interleave(batch, 0).unbind(1), strict=True))
+        means = structure.means(logits.flatten(0, 1), target.flatten(), rows, losses[0].class_weight, runs)
+        return means * logits.new_tensor([loss.scale for loss in losses])
+
+
+class Structure:
+    """A lowered loss whose constants are inputs, one value per row."""
+
+    def __init__(self, roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> None:
+        self.names = names
+        self.row_wise = row_wise
+        self._needs_space = any(_names_space(node) for node in postorder(roots))
+        self._program = program(roots, frozenset(names))
+
+    def means(
+        self, logits: Tensor, target: Tensor, rows: Mapping[str, Tensor], class_weight: Tensor | None, runs: int
+    ) -> Tensor:
+        """Mean losses [run] from rows [run·batch]."""
+        if self._needs_space:
+            logits, target = logits.unsqueeze(-1), target.unsqueeze(-1)
+            rows = {name: row.unsqueeze(-1) for name, row in rows.items()}
+        leaves = {**rows, "logits": logits, "target": target}
+        if class_weight is not None:
+            leaves["class_weight"] = class_weight
+        root, *weights = self._program.run(leaves, [])
+        if not weights:
+            return root.reshape(runs, -1).mean(1)
+        weight = weights[0].expand_as(root).reshape(runs, -1)
+        return (root.reshape(runs, -1) * weight).sum(1) / weight.sum(1)
+
+
+def _names_space(node: Expr) -> bool:
+    """Whether an operator needs `space` to be there as an axis."""
+    named = any(key in ("over", "into") and isinstance(v, tuple) and "space" in v for key, v in node.attrs)
+    return node.op in IN_SPACE or (named and bool(node.args))
+
+
+def _mixes_rows(node: Expr) -> bool:
+    """Whether an operator reduces or reorders over the batch, or asks for its size."""
+    for _, value in node.attrs if node.args else ():
+        names = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(name, str) and name.startswith("batch") for name in names):
+            return True
+    return False
+
+
+@lru_cache(maxsize=512)
+def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
+    """The structure of lowered roots and its constants; equal structures are the same object.
+
+    A constant stays in the structure where its exact value matters to the type, or where rows are mixed.
+    """
+    # A value per element is laid out as a value per row is, since no operator asks for `space` as an axis.
+    axes = ("batch", "space")
+    row_wise = roots[0].axes == axes and not any(map(_mixes_rows, postorder(roots)))
+    values: list[float] = []
+    for node, value in list(candidates(roots)) if row_wise else ():
+        lower_bound, upper_bound = constant_range(value)
+        row = Expr.make("parameter", name=f"c{len(values)}", axes=axes, lower=lower_bound, upper=upper_bound)
+        try:
+            replaced = tuple(root.substitute({node: row}) for root in roots)
+        except IllTyped:
+            continue
+        if [root.axes for root in replaced] == [root.axes for root in roots]:
+            roots = replaced
+            values.append(value)
+    return _structure(roots, tuple(f"c{rank}" for rank in range(len(values))), row_wise), tuple(values)
+
+
+@lru_cache(maxsize=512)
+def _structure(roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> Structure:
+    return Structure(roots, names, row_wise)

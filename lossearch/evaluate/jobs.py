@@ -1,0 +1,293 @@
+"""Trainings of one loss with several settings, done in worker processes, with the same result on any number of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lossearch.errors import UserError
+from lossearch.evaluate.step_size import step_scale
+from lossearch.evaluate.training import LabelledImages, LossFunction, Run, train
+from lossearch.evaluate.tuning_space import Setting, round_to_digits
+from lossearch.loss import Loss
+from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig, forbid_test_split
+
+RUNS_AT_ONCE = 24
+"""Trainings in one stack: enough to share the cost of each operation, few enough to stay in a CPU's cache."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which conditions all losses of one comparison are trained.
+
+    Attributes:
+        config: the task.
+        steps: optimiser steps of each training.
+        backend: of the loss modules, as in `Loss.to_module`.
+        device: where to train.
+    """
+
+    config: TaskConfig
+    steps: int
+    backend: str = "eager"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trainings of one loss: every setting with every seed, all in one stack.
+
+    Attributes:
+        loss: JSON form with its primitives expanded, so that a worker need not know a user's own ones.
+        settings: what to train with.
+        seeds: of initial weights and data order.
+        conditions: task, steps, backend, device.
+        test: images and labels of the test split, in the one phase that looks at it; None evaluates on validation. As
+            arrays, since tensors would cross process borders in shared memory, which containers often keep small.
+    """
+
+    loss: str
+    settings: tuple[Setting, ...]
+    seeds: tuple[int, ...]
+    conditions: Conditions
+    test: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        loss: Loss,
+        settings: Sequence[Setting],
+        seeds: Sequence[int],
+        conditions: Conditions,
+        test: LabelledImages | None = None,
+    ) -> Job:
+        """The job of training a loss."""
+        expanded = replace(loss, graph=loss.graph.expanded())
+        arrays = None if test is None else (test.images.numpy(), test.labels.numpy())
+        return cls(expanded.to_json(), tuple(settings), tuple(seeds), conditions, arrays)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How one setting fared.
+
+    Attributes:
+        learning_rate: effective: the relative one times `step_scale`.
+        step_scale: by which factor the loss's gradient is smaller than cross-entropy's at the predictions of the
+            untrained network; 0 where it has no finite gradient there.
+        metrics: one per seed; None where a training failed.
+        message: of the first failure; otherwise empty.
+    """
+
+    learning_rate: float
+    step_scale: float
+    metrics: tuple[float | None, ...]
+    message: str = ""
+
+
+Stages = Generator[Sequence[Job], list[list[Trained]], Result]
+"""Yields the jobs of one stage, is sent their results in order, and returns what came of all."""
+
+
+def run_job(job: Job) -> list[Trained]:
+    """Train every setting of a job; one result per setting."""
+    with _one_thread():
+        task, loss = _task(job.conditions.config.model_dump_json()), Loss.from_json(job.loss)
+        functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
+        scales = [_scale(function, task) for function in functions]
+        rates = [round_to_digits(s.learning_rate * scale) for s, scale in zip(job.settings, scales, strict=True)]
+        usable = [0 < rate < math.inf for rate in rates]
+        runs = [
+            Run(function, rate, seed)
+            for function, rate, ok in zip(functions, rates, usable, strict=True)
+            for seed in job.seeds
+            if ok
+        ]
+        outcomes = iter(train(task, runs, job.conditions.steps, device=job.conditions.device, split=_split(job)))
+    return [
+        _trained(rate, scale, [next(outcomes) for _ in job.seeds]) if ok else _without_gradient(job)
+        for rate, scale, ok in zip(rates, scales, usable, strict=True)
+    ]
+
+
+def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> Trained:
+    message = next((f"{o.status}: {o.message}" for o in outcomes if o.metric is None), "")
+    return Trained(rate, scale, tuple(outcome.metric for outcome in outcomes), message)
+
+
+def _without_gradient(job: Job) -> Trained:
+    message = f"{Status.DIVERGED}: the gradient at the initial predictions is zero or not finite"
+    return Trained(0.0, 0.0, (None,) * len(job.seeds), message)
+
+
+def loss_function(loss: Loss, task: Task, conditions: Conditions) -> LossFunction:
+    """The loss as a callable for training; class weights, where it takes them, are the inverse class frequencies."""
+    options: dict[str, Any] = {}
+    if loss.graph.uses("class_weight"):
+        options["weight"] = inverse_frequencies(task)
+    return loss.to_module(backend=conditions.backend, reduction="mean", **options).to(conditions.device)
+
+
+def inverse_frequencies(task: Task) -> Tensor:
+    """Weight 1/(C·f) of each class with frequency f among the training labels, 0 for an absent class: `[class]`.
+
+    Their mean over the training labels is one.
+    """
+    frequencies = task.statistics().class_frequencies
+    return torch.tensor([1 / (len(frequencies) * f) if f > 0 else 0.0 for f in frequencies])
+
+
+def drive(
+    pending: Mapping[str, Callable[[], Stages[Result]]], executor: Executor, width: int
+) -> Iterator[tuple[str, Result]]:
+    """Carry several losses through their stages, and give each result as it is ready.
+
+    Another loss is begun only when fewer than `width` jobs are under way, so that results come early.
+
+    Raises:
+        UserError: a worker process was killed.
+    """
+    waiting = iter(pending.items())
+    active: dict[str, tuple[Stages[Result], list[Future[list[Trained]]]]] = {}
+    try:
+        while True:
+            for name, (stages, futures) in list(active.items()):
+                if all(future.done() for future in futures):
+                    finished = _advance(stages, [future.result() for future in futures], executor)
+                    if isinstance(finished, _Finished):
+                        del active[name]
+                        yield name, finished.result
+                    else:
+                        active[name] = stages, finished
+            under_way = [f for _, futures in active.values() for f in futures if not f.done()]
+            ready = any(all(f.done() for f in futures) for _, futures in active.values())
+            if not ready and len(under_way) < width and (new := next(waiting, None)) is not None:
+                stages = new[1]()
+                active[new[0]] = stages, [executor.submit(run_job, job) for job in next(stages)]
+            elif not active:
+                return
+            elif not ready:
+                wait(under_way, return_when=FIRST_COMPLETED)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "worker processes that stay alive",
+            "one was killed, as happens when memory runs out",
+            "run again with fewer workers; with an output directory, finished losses are kept",
+        ) from error
+    finally:
+        for _, futures in active.values():
+            for future in futures:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class _Finished:
+    result: Any
+
+
+def _advance(stages: Stages[Any], results: list[list[Trained]], executor: Executor) -> Any:
+    try:
+        return [executor.submit(run_job, job) for job in stages.send(results)]
+    except StopIteration as stop:
+        return _Finished(stop.value)
+
+
+@contextmanager
+def open_executor(workers: int) -> Iterator[Executor]:
+    """Worker processes, or for one worker this process itself.
+
+    Raises:
+        UserError: fewer than one worker.
+    """
+    if workers < 1:
+        raise UserError("at least one worker", str(workers), "raise workers")
+    if workers == 1:
+        yield _InThisProcess()
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=_Context(), initializer=_initialize)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def default_workers() -> int:
+    """One per core."""
+    return os.cpu_count() or 1
+
+
+class _InThisProcess(Executor):
+    """Does each job at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class _Process(SpawnProcess):
+    """A process that does not import the script of its parent, which then needs no `if __name__ == "__main__"`."""
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(SpawnContext):
+    Process = _Process  # pyright: ignore[reportAssignmentType]
+
+
+def _initialize() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    forbid_test_split("it trains what its parent process hands it")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread, as another number would change the last bits of the results."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def _task(config: str) -> Task:
+    return Task(TaskConfig.model_validate_json(config))
+
+
+def _scale(function: LossFunction, task: Task) -> float:
+    # Adam's steps do not depend on the size of the gradient.
+    return step_scale(function, F.cross_entropy, task) if task.config.optimizer == "sgd" else 1.0
+
+
+def _split(job: Job) -> LabelledImages | Literal["validation"]:
+    if job.test is None:
+        return "validation"
+    images, labels = job.test
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))

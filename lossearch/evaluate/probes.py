@@ -1,0 +1,108 @@
+"""Probes: fixed inputs on which a candidate's value and gradient are measured and fingerprinted.
+
+Probe inputs come from a counter-based generator of their own, so that a fingerprint is the same in every process.
+Rows i and i + half have the same predictions and different targets: equal gradients there mean that a candidate does
+not depend on the target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossearch.compile.interpret import evaluate
+from lossearch.errors import UserError
+from lossearch.ir.graph import Graph
+from lossearch.ir.lowering import lower
+from lossearch.ir.signature import DOMAIN, Signature
+
+SAMPLES = 16
+POSITIONS = 2
+SIGNIFICANT_DIGITS = 4
+ENDS = (1.0, 30.0, 300.0, DOMAIN.upper)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one forward and backward pass showed.
+
+    Attributes:
+        reason: why the candidate is useless, or None.
+        fingerprint: SHA-256 of gradient and centred value, up to a positive factor, rounded relatively.
+        inverted: whether the gradient pushes the true class down.
+        gradient_rms: root mean square of ∂ mean(loss) / ∂ prediction.
+    """
+
+    reason: str | None
+    fingerprint: str = ""
+    inverted: bool = False
+    gradient_rms: float = 0.0
+
+
+class Probes:
+    """The probe inputs of the dense family for a number of classes."""
+
+    def __init__(self, signature: Signature, classes: int) -> None:
+        if signature.name != "dense":
+            raise UserError("a search over the signature dense", signature.name, "choose a space of signature dense")
+        half = np.random.Generator(np.random.Philox(key=20201)).normal(size=(SAMPLES // 2, classes, POSITIONS))
+        scales = np.array([0.1, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 8.0])[:, None, None]
+        logits = np.tile(half * scales, (2, 1, 1))
+        labels = (np.arange(SAMPLES * POSITIONS).reshape(SAMPLES, POSITIONS) * 7 + 3) % classes
+        labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS)) % classes
+        self.logits = torch.from_numpy(logits)
+        self.target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).movedim(-1, 1).double()
+        self.weights = torch.linspace(0.5, 1.5, classes, dtype=torch.float64)
+        ends = torch.cat([torch.sign(self.logits[:4]) * end for end in ENDS] + [torch.zeros_like(self.logits[:4])])
+        self.end_logits = ends.float()
+        self.end_target = self.target.float().repeat(2, 1, 1)[: len(ends)]
+
+    def measure(self, graph: Graph) -> Probe:
+        """Value, gradient and fingerprint of a candidate, in float64."""
+        logits = self.logits.clone().requires_grad_()
+        value = self._value(graph, logits, self.target)
+        if not bool(torch.isfinite(value).all()):
+            return Probe("the value is not finite on probe inputs")
+        if not value.requires_grad:
+            return Probe("does not depend on the prediction")
+        (gradient,) = torch.autograd.grad(value.sum() / SAMPLES, logits, allow_unused=True)
+        return Probe("does not depend on the prediction") if gradient is None else self._judge(value.detach(), gradient)
+
+    def _judge(self, value: Tensor, gradient: Tensor) -> Probe:
+        size = float(gradient.square().mean().sqrt())
+        if not np.isfinite(size):
+            return Probe("the gradient is not finite on probe inputs")
+        if size < 1e-12:
+            return Probe("the gradient vanishes on probe inputs")
+        half = SAMPLES // 2
+        if float((gradient[:half] - gradient[half:]).abs().max()) < 1e-9 * size:
+            return Probe("the gradient does not depend on the target")
+        inverted = float((gradient * self.target).sum()) > 0.0
+        centred = (value - value.mean()).flatten() / size
+        # Without the mean, since a constant in a loss changes nothing.
+        features = torch.cat([gradient.flatten() / size, centred if len(centred) > 1 else centred * 0.0])
+        return Probe(None, _digest(features), inverted, size)
+
+    def finite_in_float32(self, graph: Graph) -> bool:
+        """Whether value and gradient are finite in float32 up to the ends of the declared domain."""
+        logits = self.end_logits.clone().requires_grad_()
+        value = self._value(graph, logits, self.end_target)
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        return bool(torch.isfinite(value).all()) and bool(torch.isfinite(gradient).all())
+
+    def _value(self, graph: Graph, logits: Tensor, target: Tensor) -> Tensor:
+        inputs = {"logits": logits, "target": target}
+        if graph.uses("class_weight"):
+            inputs["class_weight"] = self.weights.to(logits.dtype)
+        root, weight = evaluate(lower(graph), inputs)
+        return root if weight is None else root * weight / weight.mean()
+
+
+def _digest(features: Tensor) -> str:
+    """A hash of numbers rounded relative to their root mean square."""
+    rounded = torch.round(features * 10.0**SIGNIFICANT_DIGITS).to(torch.int64)
+    return hashlib.sha256(rounded.numpy().tobytes()).hexdigest()

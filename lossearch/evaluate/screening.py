@@ -1,0 +1,233 @@
+"""Screening: filters in order of cost, each counted and timed, that a candidate passes before it is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from lossearch.errors import UserError
+from lossearch.evaluate.probes import Probe, Probes
+from lossearch.evaluate.rejection import RejectionTest
+from lossearch.evaluate.training import initial_predictions
+from lossearch.ir.graph import Graph
+from lossearch.ir.range_check import out_of_range
+from lossearch.ir.simplification import CANONICAL
+from lossearch.loss import Loss
+from lossearch.search_spaces import SearchSpace
+from lossearch.tasks import Task, UserTask
+from lossearch.zoo import get
+
+FUNCTION_CLASSES = 10
+FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "rejection")
+"""Every filter, cheapest first."""
+
+
+class ScreeningConfig(BaseModel):
+    """Settings of the filters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rejection_steps: int = Field(40, ge=0)
+    rejection_samples: int = Field(64, ge=8)
+    rejection_gain: float = Field(0.3, gt=0.0, le=1.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What screening found.
+
+    Attributes:
+        accepted: whether the candidate may be trained.
+        filter: the filter that rejected it, or "accepted".
+        reason: in words.
+        key: structural SHA-256 of the canonical graph.
+        fingerprint: of its behaviour, once that was computed.
+        complexity: distinct operators of the expanded graph.
+        graph: the canonical graph; its sign is flipped where the candidate punished the true class.
+        numbers: what the filters measured.
+    """
+
+    accepted: bool
+    filter: str
+    reason: str
+    key: str
+    fingerprint: str | None
+    complexity: int
+    graph: Graph
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class FilterCount:
+    """How many candidates a filter saw and rejected, and the seconds it took."""
+
+    considered: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+
+
+class _Rejected(Exception):
+    """A candidate ends at a filter."""
+
+
+class Screen:
+    """The filters of one task and search space. Deterministic; `check` changes nothing but the counts.
+
+    Args:
+        task: gives untrained predictions and the number of classes.
+        space: gives the signature, size limit, and hand-designed losses that count as known.
+        reference: the loss whose step size candidates are compared at.
+        settings: of the filters.
+    """
+
+    def __init__(self, task: Task | UserTask, space: SearchSpace, reference: Graph, settings: ScreeningConfig) -> None:
+        if reference.signature.name != space.signature:
+            raise UserError(
+                f"a reference loss of signature {space.signature}", reference.signature.name, "choose another reference"
+            )
+        self.space = space
+        self.settings = settings
+        logits, labels = predictions(task, settings.rejection_samples)
+        self.probes = Probes(reference.signature, logits.shape[1])
+        self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
+        self._known = {self._fingerprint(loss): loss.name for loss in map(get, space.seeds)}
+        self._known_keys = {canonical(get(name).graph).key for name in space.seeds}
+        self._counts = {name: FilterCount() for name in FILTERS}
+
+    def _fingerprint(self, loss: Loss) -> str:
+        found = self.probes.measure(canonical(loss.graph))
+        return found.fingerprint
+
+    def counts(self) -> dict[str, FilterCount]:
+        """Cumulative counts per filter."""
+        return self._counts
+
+    def reset_counts(self) -> None:
+        """Start counting anew."""
+        self._counts = {name: FilterCount() for name in FILTERS}
+
+    def check(self, graph: Graph, seen: Container[str]) -> Verdict:
+        """Run the filters in order until one rejects.
+
+        Args:
+            graph: a candidate.
+            seen: keys and fingerprints of earlier candidates.
+        """
+        run = _Run(self, graph, seen)
+        for name in FILTERS:
+            count = self._counts[name]
+            start = time.perf_counter()
+            count.considered += 1
+            try:
+                getattr(run, name)()
+            except _Rejected as rejected:
+                count.rejected += 1
+                return run.verdict(name, str(rejected))
+            finally:
+                count.seconds += time.perf_counter() - start
+        return run.verdict("accepted", "")
+
+
+class _Run:
+    """One candidate on its way through the filters; each method is a filter."""
+
+    def __init__(self, screen: Screen, graph: Graph, seen: Container[str]) -> None:
+        self.screen = screen
+        self.graph = graph
+        self.seen = seen
+        self.complexity = 0
+        self.measured: Probe | None = None
+        self.numbers: dict[str, float] = {}
+
+    def verdict(self, name: str, reason: str) -> Verdict:
+        fingerprint = None if self.measured is None else self.measured.fingerprint
+        return Verdict(
+            name == "accepted",
+            name,
+            reason,
+            self.graph.key,
+            fingerprint,
+            self.complexity,
+            self.graph,
+            self.numbers,
+        )
+
+    def type(self) -> None:
+        """Simplify; both prediction and target must remain, within the size limit."""
+        self.graph = canonical(self.graph)
+        for declared in self.graph.signature.forward_inputs:
+            if not self.graph.uses(declared.name):
+                raise _Rejected(f"does not depend on {declared.name}")
+        self.complexity = self.graph.complexity
+        if self.complexity > self.screen.space.max_nodes:
+            raise _Rejected(f"{self.complexity} operators, more than {self.screen.space.max_nodes}")
+
+    def range(self) -> None:
+        """Value and gradient must be proven finite over the declared domain."""
+        reason = out_of_range(self.graph.expanded().roots)
+        if reason is not None:
+            raise _Rejected(reason)
+
+    def duplicate_key(self) -> None:
+        """The same expression as an earlier one."""
+        if self.graph.key in self.seen:
+            raise _Rejected("the same expression as an earlier candidate")
+
+    def probe(self) -> None:
+        """One forward and backward pass: finite, with a gradient that depends on prediction and target."""
+        measured = self.screen.probes.measure(self.graph)
+        if measured.reason is not None:
+            raise _Rejected(measured.reason)
+        if measured.inverted:
+            self.graph = canonical(self.graph.with_roots([-self.graph.root, *self.graph.roots[1:]]))
+            measured = self.screen.probes.measure(self.graph)
+            if measured.reason is not None or measured.inverted:
+                raise _Rejected("rewards neither the true class nor any other")
+        self.measured = measured
+        self.numbers["gradient_rms"] = measured.gradient_rms
+
+    def known(self) -> None:
+        """A positive multiple of a hand-designed loss, other than that loss itself."""
+        assert self.measured is not None
+        name = self.screen._known.get(self.measured.fingerprint)
+        if name is not None and self.graph.key not in self.screen._known_keys:
+            raise _Rejected(f"a constant multiple of {name}")
+
+    def duplicate_fingerprint(self) -> None:
+        """The same behaviour as an earlier one."""
+        assert self.measured is not None
+        if self.measured.fingerprint in self.seen:
+            raise _Rejected("the same behaviour as an earlier candidate")
+        if not self.screen.probes.finite_in_float32(self.graph):
+            raise _Rejected("not finite in float32 at the ends of the domain")
+
+    def rejection(self) -> None:
+        """Optimising the predictions themselves must improve the metric."""
+        gain = self.screen.rejection.gain(self.graph)
+        self.numbers["rejection_gain"] = gain
+        if not gain >= self.screen.settings.rejection_gain:
+            raise _Rejected(f"optimising predictions gains {gain:.2f} of what is possible")
+
+
+def predictions(task: Task | UserTask, samples: int) -> tuple[Tensor, Tensor]:
+    """Predictions of an untrained network, `logits[batch, class]`, with their `labels[batch]`.
+
+    What a user's own function predicts is not known: there they are small random numbers over ten classes.
+    """
+    if isinstance(task, Task):
+        return initial_predictions(task, 0, min(samples, len(task.train)))
+    draw = np.random.Generator(np.random.Philox(key=20202))
+    logits = torch.from_numpy(0.1 * draw.normal(size=(samples, FUNCTION_CLASSES))).float()
+    return logits, torch.from_numpy(draw.integers(FUNCTION_CLASSES, size=samples))
+
+
+def canonical(graph: Graph) -> Graph:
+    """Parameters at their defaults as constants, simplified, commutative arguments in order."""
+    frozen = graph.frozen()
+    return frozen.with_roots(CANONICAL.rewrite(frozen.roots))

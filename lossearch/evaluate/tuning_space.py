@@ -1,0 +1,166 @@
+"""What is tuned for a loss, learning rate and own parameters, as a box of coordinates, and which points are tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lossearch.ir.graph import Parameter
+
+Edge = Literal["low", "high"]
+Point = tuple[float, ...]
+"""One coordinate for the learning rate, then one per parameter; [0, 1] spans the range."""
+
+LEARNING_RATE = "learning_rate"
+OCTAVES = 12.0
+"""Width of the learning-rate range: a factor 64 below and above its centre, 3.6 decades."""
+
+EXTENSION = 4.0
+"""Octaves by which a range is extended whose edge has won."""
+
+_MARGIN = 0.5  # octaves: a learning rate is no edge if one farther out than this was tried
+_PARAMETER_MARGIN = 0.05  # of a parameter's range
+_QUARTER = 0.25  # a default closer to its bound than this part of the range bends the scale
+_STEEPEST = 4.0
+_CONCENTRATION = 1.5  # half of the first learning rates lie within 2.1 of 6 octaves from the middle
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one point means.
+
+    Attributes:
+        parameters: value of each tuned parameter.
+        learning_rate: relative: for a loss whose gradient is as large as the reference's.
+    """
+
+    parameters: Mapping[str, float]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TuningSpace:
+    """Learning rates around a centre on a logarithmic scale, and the tunable parameters over their bounds.
+
+    A parameter without logarithmic scale whose default lies near one bound gets finer steps there: ε = 1 of
+    [-1, 100] says that the unit of ε is nearer to one than to a hundred.
+
+    Attributes:
+        centre: learning rate at the middle of the range.
+        parameters: the tuned ones, each with upper > lower.
+    """
+
+    centre: float
+    parameters: tuple[Parameter, ...]
+
+    @classmethod
+    def of(cls, parameters: Iterable[Parameter], centre: float) -> TuningSpace:
+        """The space of a loss's tunable parameters."""
+        return cls(centre, tuple(p for p in parameters if p.tunable and p.upper > p.lower))
+
+    @property
+    def default(self) -> Point:
+        """The centre of the learning rates with every parameter's default."""
+        return (0.5, *(_to_unit(parameter, parameter.default) for parameter in self.parameters))
+
+    def setting(self, point: Point) -> Setting:
+        """The values at a point, rounded to three digits."""
+        rate, *units = point
+        values = {p.name: _to_value(p, unit) for p, unit in zip(self.parameters, units, strict=True)}
+        return Setting(values, round_to_digits(self.centre * 2 ** ((rate - 0.5) * OCTAVES)))
+
+    def first_points(self, n: int) -> list[Point]:
+        """The defaults, and points all over the space, denser at the learning rates of its middle."""
+        points = _kronecker(n - 1, len(self.default), start=1)
+        return [self.default, *((_towards_middle(rate), *units) for rate, *units in points)]
+
+    def points_around(
+        self, centre: Point, half_width: float, n: int, edges: Mapping[str, Edge], start: int
+    ) -> list[Point]:
+        """Points that fill a box around `centre`; a learning rate at an edge is the inner end of the box.
+
+        `start`: how many points were tried before, so that none comes twice.
+        """
+        boxes = [_clip(unit, half_width) for unit in centre]
+        boxes[0] = centre[0] - half_width, centre[0] + half_width
+        if edges.get(LEARNING_RATE) == "low":
+            boxes[0] = centre[0] - EXTENSION / OCTAVES, centre[0]
+        elif edges.get(LEARNING_RATE) == "high":
+            boxes[0] = centre[0], centre[0] + EXTENSION / OCTAVES
+        points = _kronecker(n, len(centre), start)
+        return [tuple(a + (b - a) * unit for (a, b), unit in zip(boxes, p, strict=True)) for p in points]
+
+    def edges(self, best: Point, tried: Sequence[Point]) -> dict[str, Edge]:
+        """Which coordinates of `best` lie at an edge: of the learning rates tried, or of a parameter's bounds."""
+        found: dict[str, Edge] = {}
+        margin = _MARGIN / OCTAVES
+        if min(point[0] for point in tried) > best[0] - margin:
+            found[LEARNING_RATE] = "low"
+        elif max(point[0] for point in tried) < best[0] + margin:
+            found[LEARNING_RATE] = "high"
+        for parameter, unit in zip(self.parameters, best[1:], strict=True):
+            if unit < _PARAMETER_MARGIN:
+                found[parameter.name] = "low"
+            elif unit > 1 - _PARAMETER_MARGIN:
+                found[parameter.name] = "high"
+        return found
+
+
+def round_to_digits(value: float, digits: int = 3) -> float:
+    """The value as a table prints it, so that what was used can be typed in again."""
+    return float(f"{value:.{digits}g}")
+
+
+def _kronecker(n: int, dimensions: int, start: int) -> list[Point]:
+    """Points number `start` and on of a Kronecker sequence in the unit cube; number 0 is its centre.
+
+    Additive recurrence with powers of the root of x^(d+1) = x + 1 (Roberts 2018); the golden ratio for d = 1.
+    """
+    root = 2.0
+    for _ in range(64):
+        root = (1 + root) ** (1 / (dimensions + 1))
+    steps = [root ** -(axis + 1) for axis in range(dimensions)]
+    return [tuple((0.5 + index * step) % 1.0 for step in steps) for index in range(start, start + n)]
+
+
+def _towards_middle(unit: float) -> float:
+    offset = 2 * unit - 1
+    return 0.5 + math.copysign(abs(offset) ** _CONCENTRATION, offset) / 2
+
+
+def _clip(centre: float, half_width: float) -> tuple[float, float]:
+    """An interval of full width within [0, 1], as near to the centre as it can be."""
+    low = min(max(centre - half_width, 0.0), 1.0 - 2 * half_width)
+    return max(low, 0.0), min(low + 2 * half_width, 1.0)
+
+
+def _bend(parameter: Parameter) -> tuple[float, bool]:
+    """Exponent k of value = lower + width·u^k, and whether it counts from the upper bound instead."""
+    fraction = (parameter.default - parameter.lower) / (parameter.upper - parameter.lower)
+    mirrored = fraction > 0.5
+    nearness = 1 - fraction if mirrored else fraction
+    if nearness in (0.0, 1.0) or nearness >= _QUARTER:  # a default that is the bound says nothing about scale
+        return 1.0, mirrored
+    return min(math.log(nearness) / math.log(_QUARTER), _STEEPEST), mirrored
+
+
+def _to_value(parameter: Parameter, unit: float) -> float:
+    lower, upper = parameter.lower, parameter.upper
+    if parameter.log:
+        value = lower * (upper / lower) ** unit
+    else:
+        exponent, mirrored = _bend(parameter)
+        width = upper - lower
+        value = upper - width * (1 - unit) ** exponent if mirrored else lower + width * unit**exponent
+    return min(max(round_to_digits(value), lower), upper)
+
+
+def _to_unit(parameter: Parameter, value: float) -> float:
+    lower, upper = parameter.lower, parameter.upper
+    if parameter.log:
+        return math.log(value / lower) / math.log(upper / lower)
+    exponent, mirrored = _bend(parameter)
+    fraction = (value - lower) / (upper - lower)
+    return 1 - (1 - fraction) ** (1 / exponent) if mirrored else fraction ** (1 / exponent)

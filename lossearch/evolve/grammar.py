@@ -1,0 +1,138 @@
+"""The grammar of a search space, parsed once: terminals as nodes, templates as node builders."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from lossearch.errors import UserError
+from lossearch.ir.axes import Axes
+from lossearch.ir.expr import Expr, constant
+from lossearch.ir.signature import get_signature
+from lossearch.ir.text_form import build
+from lossearch.ir.text_parser import Parser, Syntax
+from lossearch.ir.types import IllTyped
+from lossearch.search_spaces.space import SearchSpace, Sort
+
+SORT_AXES: dict[Sort, Axes] = {"E": ("batch", "space"), "K": ("batch", "class", "space")}
+HOLES = ("E", "K", "C")
+MOST_TRIES = 20
+"""Attempts at a well-typed filling before a terminal is taken instead."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed template; `holes` are its sorts in order of occurrence, each a subexpression of its own."""
+
+    syntax: Syntax
+    holes: tuple[str, ...]
+    parser: Parser
+    names: Mapping[str, Expr]
+
+    def fill(self, nodes: Sequence[Expr]) -> Expr:
+        """The expression with its holes filled; raises `IllTyped` where they do not fit."""
+        filled = {f"_{rank}": node for rank, node in enumerate(nodes)}
+        return build(self.syntax, {**self.names, **filled}, self.parser)
+
+
+class Weighted:
+    """Draws an index in proportion to weights."""
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        self.cumulative = list(accumulate(weights))
+        self.indices = range(len(weights))
+
+    def draw(self, rng: random.Random) -> int:
+        """An index."""
+        return rng.choices(self.indices, cum_weights=self.cumulative)[0]
+
+
+class Grammar:
+    """Random well-typed expressions of a search space."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.signature = get_signature(space.signature)
+        self.names = self.signature.nodes()
+        self.terminals: dict[Sort, list[Expr]] = {}
+        self.templates: dict[Sort, list[Template]] = {}
+        self._draw_terminal: dict[Sort, Weighted] = {}
+        self._draw_template: dict[Sort, Weighted] = {}
+        for sort in SORT_AXES:
+            terminals, templates = space.terminals.get(sort, {}), space.templates.get(sort, {})
+            if not terminals or not templates:
+                raise UserError(f"terminals and templates of sort {sort}", "none", f"add them to space {space.name}")
+            self.terminals[sort] = [self._terminal(text, sort) for text in terminals]
+            self.templates[sort] = [self._template(text) for text in templates]
+            self._draw_terminal[sort] = Weighted(list(terminals.values()))
+            self._draw_template[sort] = Weighted(list(templates.values()))
+
+    def _terminal(self, text: str, sort: Sort) -> Expr:
+        node = self._template(text).fill(())
+        if node.axes != SORT_AXES[sort]:
+            raise IllTyped(f"a terminal of sort {sort} with axes {SORT_AXES[sort]}", f"{text}: {node.axes}", "move it")
+        return node
+
+    def _template(self, text: str) -> Template:
+        parser = Parser(text, "a template")
+        syntax = parser.expression()
+        parser.finish()
+        holes: list[str] = []
+        return Template(_numbered(syntax, holes), tuple(holes), parser, self.names)
+
+    def constant(self, rng: random.Random) -> Expr:
+        """A constant of a usual magnitude, give or take half an octave."""
+        value = rng.choice(self.space.constants.magnitudes) * 2.0 ** rng.uniform(-0.5, 0.5)
+        return constant(float(f"{value:.3g}"))
+
+    def terminal(self, sort: Sort, rng: random.Random) -> Expr:
+        """A terminal."""
+        return self.terminals[sort][self._draw_terminal[sort].draw(rng)]
+
+    def expression(self, sort: Sort, size: int, rng: random.Random) -> Expr:
+        """An expression of `size` templates at most."""
+        found = self.apply_template(sort, size, rng) if size > 0 else None
+        return self.terminal(sort, rng) if found is None else found
+
+    def apply_template(self, sort: Sort, size: int, rng: random.Random, inside: Expr | None = None) -> Expr | None:
+        """A filled template; `inside`, if given, fills the first hole of its own sort."""
+        wanted = None if inside is None else sort_of(inside)
+        for _ in range(MOST_TRIES):
+            template = self.templates[sort][self._draw_template[sort].draw(rng)]
+            if wanted is not None and wanted not in template.holes:
+                continue
+            nodes = self._fill_holes(template, size - 1, rng)
+            if inside is not None and wanted is not None:
+                nodes[template.holes.index(wanted)] = inside
+            try:
+                filled = template.fill(nodes)
+            except IllTyped:
+                continue
+            if filled.axes == SORT_AXES[sort]:
+                return filled
+        return None
+
+    def _fill_holes(self, template: Template, left: int, rng: random.Random) -> list[Expr]:
+        nodes: list[Expr] = []
+        for hole in template.holes:
+            if hole == "C":
+                nodes.append(self.constant(rng))
+                continue
+            share = rng.randint(0, max(left, 0))
+            left -= share
+            nodes.append(self.expression("K" if hole == "K" else "E", share, rng))
+        return nodes
+
+
+def _numbered(syntax: Syntax, holes: list[str]) -> Syntax:
+    if syntax.kind == "name" and syntax.name in HOLES:
+        holes.append(syntax.name)
+        return replace(syntax, name=f"_{len(holes) - 1}")
+    return replace(syntax, args=tuple(_numbered(argument, holes) for argument in syntax.args))
+
+
+def sort_of(node: Expr) -> Sort | None:
+    """The sort whose axes a node has."""
+    return next((s for s, axes in SORT_AXES.items() if node.axes == axes and node.type.kind == "real"), None)

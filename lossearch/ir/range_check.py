@@ -1,0 +1,50 @@
+"""Range check: whether value and gradient of a graph stay finite in float32 over the whole declared domain.
+
+Bounds on every node's value come from its type. Bounds on every adjoint (∂root/∂node) come from one sweep from the
+root down, with each operator's own bound on its local derivative and with sums over broadcast axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lossearch.ir.axes import LARGEST_AXIS
+from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.interval import times
+from lossearch.ir.operator import OPERATORS, guard_interval
+
+LARGEST_VALUE = 1e36
+"""A little below float32's largest number, 3.4e38."""
+
+
+def out_of_range(roots: Sequence[Expr]) -> str | None:
+    """Why value or gradient may overflow float32, or None where both are proven finite."""
+    nodes = list(postorder(roots))
+    adjoints = dict.fromkeys(nodes, 0.0)
+    for root in roots:
+        adjoints[root] = 1.0
+    for node in reversed(nodes):
+        magnitude = node.type.interval.magnitude
+        if not magnitude <= LARGEST_VALUE:
+            return f"the value of {node.op} may reach {magnitude:.0e}"
+        if not adjoints[node] <= LARGEST_VALUE:
+            return f"the gradient at {node.op} may reach {adjoints[node]:.0e}"
+        if node.args:
+            _descend(node, adjoints)
+    return None
+
+
+def _descend(node: Expr, adjoints: dict[Expr, float]) -> None:
+    operator = OPERATORS[node.op]
+    intervals = [argument.type.interval for argument in node.args]
+    domains = operator.domains(*intervals)
+    if domains:
+        intervals = [guard_interval(d, i) for d, i in zip(domains, intervals, strict=True)]
+    slopes = operator.slopes(*intervals, **dict(node.attrs))
+    for argument, slope in zip(node.args, slopes, strict=True):
+        if argument.is_constant or slope == 0.0:
+            continue
+        fan = LARGEST_AXIS if operator.elementwise and argument.axes != node.axes else 1
+        reached = times(adjoints[node], slope) * fan
+        adjoints[argument] += math.inf if math.isnan(reached) else reached

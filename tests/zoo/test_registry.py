@@ -1,0 +1,97 @@
+"""The registry: names, arguments, options, and what it says to a mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.ir import Expr, Parameter
+from lossearch.zoo import registry
+
+
+def test_names_by_signature_cover_all_names() -> None:
+    families = ["dense", "box", "margin", "features"]
+    assert sorted(zoo.names()) == sorted(name for family in families for name in zoo.names(family))
+    assert "giou" in zoo.names("box")
+    assert "giou" not in zoo.names("dense")
+
+
+def test_every_entry_says_what_it_is() -> None:
+    for entry in zoo.entries():
+        loss = entry.build()
+        assert (loss.name, loss.source, loss.signature) == (entry.name, entry.source, entry.signature)
+        assert entry.summary.endswith(".")
+        assert entry.source[-4:].isdigit()
+        assert loss.parameters == entry.parameters
+
+
+def test_ranges_hold_what_comparisons_found_best() -> None:
+    found_at_40_percent_noise = {
+        "label_smoothing_cross_entropy": {"smoothing": 0.7},
+        "poly1": {"epsilon": 15.0},
+        "symmetric_cross_entropy": {"alpha": 0.3},
+    }
+    for name, values in found_at_40_percent_noise.items():
+        loss = zoo.get(name, **values)
+        assert {p.name: p.default for p in loss.parameters} | values == {p.name: p.default for p in loss.parameters}
+
+
+def test_parameters_bind_by_keyword() -> None:
+    (gamma,) = zoo.get("focal", gamma=5).parameters
+    assert gamma == Parameter("gamma", 5.0, 0.0, 10.0, tunable=True)
+
+
+def test_options_change_the_graph() -> None:
+    plain, per_image, unsquared = zoo.get("dice"), zoo.get("dice", per="image"), zoo.get("dice", squared=False)
+    assert plain.root.axes == ("class",)
+    assert per_image.root.axes == ("batch", "class")
+    assert len({plain.key, per_image.key, unsquared.key}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("focl", {}, "did you mean focal"),
+        ("qqq", {}, "known: cross_entropy"),
+        ("focal", {"gama": 2.0}, "arguments of focal: gamma; found: gama"),
+        ("focal", {"gamma": 11.0}, r"gamma in \[0, 10\]; found: 11"),
+        ("focal", {"gamma": "two"}, "a number for gamma; found: 'two'"),
+        ("focal", {"gamma": True}, "a number for gamma; found: True"),
+        ("cross_entropy", {"gamma": 2.0}, "no arguments; found: gamma"),
+        ("dice", {"per": "pixel"}, "per among 'batch', 'image'; found: 'pixel'"),
+        ("dice", {"squared": "no"}, "squared among True, False; found: 'no'"),
+    ],
+)
+def test_a_mistake_is_named(name: str, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        zoo.get(name, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_name_can_be_taken_only_once() -> None:
+    def focal(logits: Expr, target: Expr) -> Expr:
+        """Another."""
+        return logits
+
+    with pytest.raises(UserError, match="has this loss already"):
+        registry.hand_designed(signature="dense", source="Nobody 2000")(focal)
+
+
+def test_an_argument_must_be_an_input_or_a_parameter() -> None:
+    def unheard(logits: Expr, gama: Expr) -> Expr:
+        """A slip."""
+        return logits * gama
+
+    with pytest.raises(UserError, match=r"arguments of unheard among .*found: gama"):
+        registry.hand_designed(signature="dense", source="Nobody 2000", parameters=[Parameter("gamma", 1, 0, 2)])(
+            unheard
+        )
+    assert "unheard" not in zoo.names()
+
+
+def test_a_docstring_is_asked_for() -> None:
+    def silent(logits: Expr) -> Expr:
+        return logits
+
+    with pytest.raises(UserError, match="a docstring"):
+        registry.hand_designed(signature="dense", source="Nobody 2000")(silent)
