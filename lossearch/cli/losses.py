@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.output import note, short
+from lossearch.cli.output import note, print_fields, print_table, short
 
 if TYPE_CHECKING:
     from lossearch.api import Found
+    from lossearch.evaluate.tuning import Tuned
     from lossearch.loss import Loss
+    from lossearch.tasks import Task
 
 LossArgument = Annotated[
     str, typer.Argument(metavar="LOSS", help='A zoo name ("focal(gamma=2)"), a file, a text form, or DIR@RANK.')
 ]
+TaskOption = Annotated[
+    str, typer.Option("--task", "-t", help="Name of a task, or a search configuration (.toml) whose task is meant.")
+]
+TrialsOption = Annotated[
+    int | None, typer.Option("--trials", min=2, help="Settings tried in tuning, the same number for every loss.")
+]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one per core by default.")]
 
 
 def show(
@@ -29,8 +38,7 @@ def show(
     from lossearch.api import find
 
     found = find(loss)
-    for heading, value in (*_described(found.loss), *_provenance(found)):
-        print(f"{heading + ':':<14}{value}")
+    print_fields((*_described(found.loss), *_provenance(found)))
     if plot is not None:
         from lossearch.report.curves import plot_loss
 
@@ -71,6 +79,92 @@ def _provenance(found: Found) -> Iterator[tuple[str, str]]:
     for parent in parents:
         if parent is not None and parent.text is not None:
             yield "parent", parent.text
+
+
+def compare(
+    losses: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LOSS", help='Zoo names ("focal(gamma=2)"), files, text forms, or DIR@RANK.'),
+    ] = None,
+    *,
+    task: TaskOption,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Compare with every hand-designed loss that fits the task.")
+    ] = False,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Paired seeds on the test split.")] = 10,
+    trials: TrialsOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Directory for table, CSV, JSON and figure; keeps finished losses.")
+    ] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Tune losses on validation data and compare them on the test split."""
+    from lossearch import api
+    from lossearch.cli.progress import comparison_progress
+
+    found = [api.load(loss) for loss in losses or []]
+    try:
+        with comparison_progress() as progress:
+            comparison = api.compare(
+                task,
+                found,
+                seeds,
+                trials=trials,
+                baselines=baselines,
+                out=out,
+                workers=workers,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        if out is not None:
+            note("finished losses are kept: run the same command again to go on")
+        raise
+    print_table(comparison.table())
+    print(comparison.verdict)
+    if out is not None:
+        note(f"wrote table.txt, comparison.csv, comparison.json and comparison.png to {out}")
+
+
+def tune(
+    loss: LossArgument,
+    *,
+    task: TaskOption,
+    trials: TrialsOption = None,
+    workers: WorkersOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Export the tuned loss; by suffix.")
+    ] = None,
+) -> None:
+    """Tune a loss's learning rate and parameters on validation data."""
+    from lossearch import api
+    from lossearch.evaluate.tuning import Budget
+    from lossearch.evaluate.tuning import tune as run
+    from lossearch.tasks import Task
+
+    found, subject = api.load(loss), Task(api.task_of(task))
+    tuned = run(found, subject, Budget() if trials is None else Budget(trials), workers=workers)
+    print_fields(_tuned(tuned, subject))
+    if output is not None:
+        note(f"wrote {api.export(tuned.loss, output)}")
+
+
+def _tuned(tuned: Tuned, task: Task) -> Iterator[tuple[str, str]]:
+    yield "loss", tuned.loss.name
+    yield "task", task.name
+    yield "trials", f"{len(tuned.trials)} ({tuned.runs} trainings)"
+    if tuned.validation is None:
+        yield "failed", tuned.message.strip()
+        return
+    yield task.metric.name, f"{short(tuned.validation)} on validation, at the settings that it chose"
+    yield "learning rate", f"{tuned.learning_rate:.4g}{_edge(tuned, 'learning_rate')}"
+    for parameter in tuned.loss.parameters:
+        if parameter.name in tuned.setting.parameters:
+            yield "parameter", f"{parameter.name} = {parameter.default:.4g}{_edge(tuned, parameter.name)}"
+    yield "formula", tuned.loss.to_text()
+
+
+def _edge(tuned: Tuned, name: str) -> str:
+    return f", at the {tuned.at_edge[name]} edge of its range" if name in tuned.at_edge else ""
 
 
 def export(

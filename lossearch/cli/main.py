@@ -57,6 +57,7 @@ def _as_user_error(error: Any) -> UserError:
 
 
 app = typer.Typer(
+    name="lossearch",
     cls=Commands,
     help="Find, prove and export loss functions for PyTorch models.",
     add_completion=False,
@@ -94,7 +95,7 @@ def _add(panel: str, *commands: Any) -> None:
 
 
 _add("Search", search.ls)
-_add("Losses", losses.show, losses.export)
+_add("Losses", losses.show, losses.compare, losses.tune, losses.export)
 _add("What there is", listings.zoo, listings.tasks, listings.spaces, listings.primitives)
 app.add_typer(data.app, name="data", rich_help_panel="What there is")
 

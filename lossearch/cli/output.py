@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, TextIO
@@ -108,6 +108,12 @@ def print_table(table: Table) -> None:
     with target.capture() as captured:
         target.print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Write headings with their values, one a line."""
+    for heading, value in fields:
+        print(f"{heading + ':':<15}{value}")
 
 
 def console(file: TextIO) -> Console:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes, without
@@ -19,7 +20,7 @@ REMEMBERED = 256
 """How many combinations of shapes and dtypes are remembered as sound."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Geometry:
     """What a sound set of inputs looks like.
 
@@ -27,19 +28,23 @@ class Geometry:
         labels: Whether the target is integer labels.
         shape: Lengths of the spatial axes.
         sizes: Length of every other axis by name.
+        classes: How many classes integer labels may name, or zero.
         dtype: The dtype to compute in.
         casts: Whether some input has another one.
         device: Where the inputs are: "cpu", "cuda" …
         empty: Whether there is nothing to compute: an axis has length zero.
+        direct: What can be called with the inputs as they are where nothing is ignored, once that is known.
     """
 
     labels: bool
     shape: tuple[int, ...]
     sizes: Mapping[str, int]
+    classes: int
     dtype: torch.dtype
     casts: bool
     device: str
     empty: bool
+    direct: Callable[..., Tensor] | None = None
 
 
 class Door:
@@ -91,7 +96,8 @@ class Door:
             dtype = torch.promote_types(dtype, other)
         empty = 0 in (*sizes.values(), *(shape or ()))
         casts = any(d != dtype for d in floating)
-        return Geometry(labels, shape or (), sizes, dtype, casts, inputs[0].device.type, empty)
+        classes = next((sizes[i.labels] for i in self._inputs if i.labels), 0)
+        return Geometry(labels, shape or (), sizes, classes, dtype, casts, inputs[0].device.type, empty)
 
 
 def _least_sizes(graph: Graph) -> dict[str, int]:
@@ -151,12 +157,12 @@ def ignores(labels: Tensor, classes: int, ignore_index: int | None) -> bool:
     """Whether some labels may be ignored; raises `UserError` for labels that are no class.
 
     Only labels on the CPU are looked at: elsewhere that would wait for the device, so there every label may be
-    ignored, and one out of range is met by the device's own check.
+    ignored, and one out of range is met by the device's own check. So it is while torch compiles or transforms.
     """
-    if labels.device.type != "cpu" or _is_traced(labels):
+    if not labels.is_cpu or torch.compiler.is_compiling() or is_functorch_wrapped_tensor(labels):
         return ignore_index is not None
     lowest, highest = labels.aminmax()
-    if 0 <= lowest.item() and highest.item() < classes:
+    if lowest.item() >= 0 and highest.item() < classes:
         return ignore_index is not None and 0 <= ignore_index < classes
     wrong = (labels < 0) | (labels >= classes)
     if ignore_index is not None:
@@ -166,8 +172,3 @@ def ignores(labels: Tensor, classes: int, ignore_index: int | None) -> bool:
         allowed = "" if ignore_index is None else f" or ignore_index {ignore_index}"
         raise UserError(f"target labels in [0, {classes - 1}]{allowed}", found, "correct the labels or `ignore_index`")
     return True
-
-
-def _is_traced(x: Tensor) -> bool:
-    """Whether values are out of reach: while torch compiles, exports or transforms."""
-    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x)

@@ -43,12 +43,13 @@ def build(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What one kind of call runs: a function, the names of its arguments and of the buffers and spatial ones."""
+    """What one kind of call runs: a function, the names of its arguments, and which of them need preparing."""
 
     function: Function
     arguments: list[str]
     buffers: list[str]
     flat: bool
+    shape: bool
     spatial: frozenset[str]
 
 
@@ -105,6 +106,7 @@ class LossModule(nn.Module):
             self._take_parameter(parameter)
         forward_inputs = graph.signature.forward_inputs
         self._names = [declared.name for declared in forward_inputs]
+        self._label_at = next((rank for rank, i in enumerate(forward_inputs) if i.labels), -1)
         self._spatial = frozenset(i.name for i in forward_inputs if "space" in i.axes)
         self._plans: dict[tuple[bool, bool, Axes], _Plan] = {}
 
@@ -143,16 +145,27 @@ class LossModule(nn.Module):
         geometry = self._door(inputs)
         if geometry.empty:
             return self._nothing(inputs, geometry)
-        if torch.is_autocast_enabled(geometry.device):
+        masked = geometry.labels and ignores(inputs[self._label_at], geometry.classes, self.ignore_index)
+        autocast = torch.is_autocast_enabled(geometry.device)
+        if geometry.direct is not None and not (masked or autocast or sample_weight is not None):
+            return geometry.direct(*inputs)
+        if autocast:
             with torch.autocast(geometry.device, enabled=False):
-                return self._evaluate(inputs, geometry, sample_weight)
-        return self._evaluate(inputs, geometry, sample_weight)
+                return self._evaluate(inputs, geometry, masked, sample_weight)
+        return self._evaluate(inputs, geometry, masked, sample_weight)
 
-    def _evaluate(self, inputs: Sequence[Tensor], geometry: Geometry, sample_weight: Tensor | None) -> Tensor:
-        values: dict[str, Any] = dict(zip(self._names, inputs, strict=True))
-        if geometry.casts:
-            values = {n: x.to(geometry.dtype) if x.is_floating_point() else x for n, x in values.items()}
-        masked = geometry.labels and self._take_labels(values, geometry)
+    def _evaluate(
+        self, inputs: Sequence[Tensor], geometry: Geometry, masked: bool, sample_weight: Tensor | None
+    ) -> Tensor:
+        values = dict(zip(self._names, inputs, strict=True))
+        values.update((n, x.to(geometry.dtype)) for n, x in values.items() if x.is_floating_point())
+        if geometry.labels:
+            labels = values[self._names[self._label_at]].long()
+            if masked:
+                kept = labels != self.ignore_index
+                values["mask"] = kept.to(geometry.dtype)
+                labels = labels * kept  # any class will do for what is ignored
+            values[self._names[self._label_at]] = labels
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
         plan = self._plans.get((geometry.labels, masked, axes)) or self._plan(geometry.labels, masked, axes)
         for name in plan.buffers:
@@ -161,44 +174,36 @@ class LossModule(nn.Module):
             values[parameter.name] = _held(self._parameters[safe(parameter.name)], parameter)
         if plan.flat:
             self._flatten(values, geometry, plan.spatial)
-        values["shape"] = list(geometry.shape)
-        result = plan.function(*[values[name] for name in plan.arguments])
+        elif plan.arguments == self._names and all(values[n] is x for n, x in zip(self._names, inputs, strict=True)):
+            geometry.direct = plan.function  # nothing was changed on the way, so next time there is no way to go
+        if plan.shape:
+            result = plan.function(*[values[name] for name in plan.arguments[:-1]], list(geometry.shape))
+        else:
+            result = plan.function(*[values[name] for name in plan.arguments])
         if plan.flat and self.reduction == "none" and self.graph.root.axes[-1:] == ("space",):
             return result.reshape(*result.shape[:-1], *geometry.shape)
         return result
-
-    def _take_labels(self, values: dict[str, Any], geometry: Geometry) -> bool:
-        """Replace labels that are ignored by class 0, and say whether there is now a mask for them."""
-        assert self._target is not None and self._target.labels is not None
-        labels: Tensor = values[self._target.name]
-        if labels.dtype != torch.int64:
-            labels = values[self._target.name] = labels.long()
-        if not ignores(labels, geometry.sizes[self._target.labels], self.ignore_index):
-            return False
-        kept = labels != self.ignore_index
-        values["mask"] = kept.to(geometry.dtype)
-        values[self._target.name] = labels * kept
-        return True
 
     def _plan(self, labels: bool, masked: bool, axes: Axes) -> _Plan:
         """Compile what one kind of call needs."""
         source = source_of(self.graph, Variant(labels, masked, self._scales, axes), self.reduction)
         arguments = [argument.name for argument in source.arguments]
+        shape = source.arguments[-1].variable == "shape"
         spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
         buffers = [name for name in self._buffers if name in arguments]
-        made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, spatial)
+        made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial)
         self._plans[labels, masked, axes] = made
         return made
 
-    def _flatten(self, values: dict[str, Any], geometry: Geometry, spatial: frozenset[str]) -> None:
+    def _flatten(self, values: dict[str, Tensor], geometry: Geometry, spatial: frozenset[str]) -> None:
         """Make one axis of the spatial ones, or a single entry where there are none."""
         if len(geometry.shape) == 1:
             return
         for name in spatial & values.keys():
-            x: Tensor = values[name]
+            x = values[name]
             values[name] = x.flatten(x.dim() - len(geometry.shape)) if geometry.shape else x.unsqueeze(-1)
 
-    def _take_sample_weight(self, weight: Tensor, geometry: Geometry, values: dict[str, Any]) -> Axes:
+    def _take_sample_weight(self, weight: Tensor, geometry: Geometry, values: dict[str, Tensor]) -> Axes:
         """Note a weight given with the call; returns its axes."""
         root = self.graph.root.axes
         batch = (geometry.sizes.get("batch", -1),)

@@ -35,19 +35,17 @@ class _Config(BaseModel):
 class FunctionConfig(_Config):
     """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
 
+    Its budget is `evaluation.steps`, in the function's own units; `evaluation.time_limit_s` bounds each call.
+
     Attributes:
         function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
         metric: its name; the key to look up where the function yields mappings.
         direction: which way is better.
-        budget: passed to the function, in its own units (epochs, steps).
-        time_limit_s: seconds for one training; one that takes longer is killed.
     """
 
     function: str
     metric: str = "metric"
     direction: Literal["maximize", "minimize"] = "maximize"
-    budget: int = Field(default=1, ge=1)
-    time_limit_s: float = Field(default=600.0, gt=0.0)
 
     @property
     def name(self) -> str:
@@ -132,8 +130,8 @@ class SearchConfig(_Config):
     time_limit_s: float | None = Field(default=None, gt=0.0)
     generation_size: int = Field(default=16, ge=1)
     migration: MigrationConfig = MigrationConfig()
-    screening: ScreeningConfig = ScreeningConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    screening: ScreeningConfig = ScreeningConfig.model_validate({})
+    evaluation: EvaluationConfig = EvaluationConfig.model_validate({})
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     keep_rejected: Retention = "key"
     audit: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -229,6 +227,7 @@ def _fields(path: tuple[str, ...]) -> Iterator[str]:
     model: type[BaseModel] = SearchConfig
     for part in path:
         annotation = FunctionConfig if part == "task" else model.model_fields[part].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         model = annotation
     yield from model.model_fields

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 import time
-import traceback
-from collections.abc import Callable, Container
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from lossearch.engine.digests import DigestSet
-from lossearch.engine.messages import (
-    Batch,
-    GenerationReport,
-    Parcel,
-    Scribe,
-    Trained,
-    scores,
-    tuned_from,
+from lossearch.engine.messages import AUDITED_FILTERS, Batch, GenerationReport, Parcel, Scribe, Trained
+from lossearch.engine.rows import (
+    candidate_row,
+    failure,
+    graph_from_json,
+    graph_to_json,
+    rejection_by_error,
+    score,
+    trained_row,
 )
+from lossearch.engine.setting import Evaluator, Screening, Setting
 from lossearch.engine.state import IslandState
 from lossearch.errors import UserError
 from lossearch.evaluate import archive
 from lossearch.evaluate.candidate import CandidateResult
-from lossearch.evaluate.screening import FilterCount, Verdict
+from lossearch.evaluate.screening import Verdict
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.graph import Graph
-from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
-from lossearch.ir.text_form import format_graph
-
-AUDITED_FILTERS = frozenset({"range", "probe", "rejection"})
-"""Filters that judge whether a candidate can be any good; the others only recognise what is known or ill-typed."""
+from lossearch.ir.types import IllTyped
 
 MOST_ATTEMPTS = 2
 """A candidate during whose training the process died this often is not tried again."""
@@ -40,66 +33,6 @@ MOST_ATTEMPTS = 2
 _PROPOSALS_PER_TRAINING = 500  # bounds a generation in a space in which hardly anything passes
 _FLUSH_ROWS = 200
 _FLUSH_SECONDS = 1.0
-_LONGEST_REASON = 2000  # characters
-
-
-class Screening(Protocol):
-    """As `lossearch.evaluate.screening.Screen`."""
-
-    def check(self, graph: Graph, seen: Container[str]) -> Verdict: ...
-    def counts(self) -> dict[str, FilterCount]: ...
-    def reset_counts(self) -> None: ...
-
-
-class Evaluator(Protocol):
-    """As `lossearch.evaluate.candidate.CandidateEvaluator`."""
-
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult: ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When an island ends, and how long a generation is. None: no limit.
-
-    Attributes:
-        generations: in all.
-        candidates: proposals in all.
-        seconds: of wall-clock in all.
-        generation_size: candidates trained per generation.
-    """
-
-    generations: int | None
-    candidates: int | None
-    seconds: float | None
-    generation_size: int
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What an island's loop needs to know besides its parts.
-
-    Attributes:
-        task: the task's name in the archive.
-        budget: of a full training, in steps.
-        seed: of trainings; the same for all candidates, so that they are paired.
-        audit: share of rejected candidates that are trained all the same.
-        audit_seed: picks them.
-        keep_full: whether rejected candidates are archived in full.
-        migration_every: generations between exchanges; 0 for none.
-        migration_count: elites sent.
-        guard: called with True before and False after each training, to end a process that hangs.
-    """
-
-    task: str
-    budget: int
-    seed: int
-    limits: Limits
-    audit: float = 0.0
-    audit_seed: int = 0
-    keep_full: bool = False
-    migration_every: int = 0
-    migration_count: int = 1
-    guard: Callable[[bool], None] = lambda _: None
 
 
 @dataclass
@@ -128,7 +61,13 @@ class IslandLoop:
     """
 
     def __init__(
-        self, state: IslandState, method: Method, screen: Screening, evaluator: Evaluator, scribe: Scribe, setting: Setting
+        self,
+        state: IslandState,
+        method: Method,
+        screen: Screening,
+        evaluator: Evaluator,
+        scribe: Scribe,
+        setting: Setting,
     ) -> None:
         self.state, self.method, self.screen, self.evaluator = state, method, screen, evaluator
         self.scribe, self.setting = scribe, setting
@@ -239,12 +178,10 @@ class IslandLoop:
     def _check(self, proposal: Candidate) -> Verdict:
         try:
             return self.screen.check(proposal.graph, self.state.seen)
-        except UserError:
-            raise
         except Exception as error:  # recorded: a filter that breaks on a candidate rejects it
-            reason = "".join(traceback.format_exception(error))[-_LONGEST_REASON:]
-            graph = proposal.graph
-            return Verdict(False, "error", reason, graph.key, None, graph.complexity, graph)
+            if _ends_search(error):
+                raise
+            return rejection_by_error(proposal.graph, error)
 
     def _remember(self, verdict: Verdict, proposal: Candidate) -> None:
         self.state.seen.add(verdict.key)
@@ -279,81 +216,41 @@ class IslandLoop:
         self._outbox.candidates.append(row)
         self._outbox.evaluations.extend(evaluations)
         self._flush()
-        ok = len(scores(evaluations)) == len(evaluations) > 0
-        graph = _parse(row.graph) if row.key != verdict.key else verdict.graph
-        score = row.numbers["score"] if ok else None
-        self.method.tell(dataclasses.replace(proposal, graph=graph), score, graph.complexity)
+        graph = graph_from_json(row.graph) if row.key != verdict.key else verdict.graph
+        self.method.tell(
+            dataclasses.replace(proposal, graph=graph),
+            score(evaluations, self.setting.higher_is_better),
+            graph.complexity,
+        )
 
     def _train(self, row: archive.Candidate, graph: Graph) -> Trained:
         """Train a candidate, or take its training from the archive."""
         claim = self.scribe.claim(self.state.island, row.key)
         if claim.found is not None:
-            return Trained(dataclasses.replace(claim.found.candidate, origin=row.origin), claim.found.evaluations)
+            return claim.found.under(row)
         start = time.perf_counter()
         if claim.attempts >= MOST_ATTEMPTS:
-            message = f"the process that trained it died {claim.attempts} times"
-            result = _failed(graph, "error", message)
+            result = failure(graph, f"the process that trained it died {claim.attempts} times")
         else:
             result = self._evaluate(graph)
         self.state.training_seconds += time.perf_counter() - start
-        return self._as_trained(row, graph, result)
+        return trained_row(row, graph, result, self.setting.task, self.setting.budget)
 
     def _evaluate(self, graph: Graph) -> CandidateResult:
         self.setting.guard(True)
         try:
             return self.evaluator.evaluate(graph, self.setting.seed)
-        except UserError:
-            raise
         except Exception as error:  # recorded: a failure of one candidate is its outcome
-            return _failed(graph, "error", "".join(traceback.format_exception(error)))
+            if _ends_search(error):
+                raise
+            return failure(graph, error)
         finally:
             self.setting.guard(False)
-
-    def _as_trained(self, row: archive.Candidate, graph: Graph, result: CandidateResult) -> Trained:
-        ok = result.status == archive_ok() and result.score is not None and math.isfinite(result.score)
-        changed = ok and result.graph.key != graph.key
-        reason = result.message[-_LONGEST_REASON:] if not ok else tuned_from(row.key) if changed else ""
-        if changed:
-            row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
-        if ok:
-            row = dataclasses.replace(row, numbers={**row.numbers, "score": float(result.score or 0.0)})
-        return Trained(dataclasses.replace(row, reason=reason), tuple(self._evaluations(row.key, result, ok)))
-
-    def _evaluations(self, key: str, result: CandidateResult, ok: bool) -> list[archive.Evaluation]:
-        metrics = result.metrics if ok else (None,)
-        reached = result.curve[-1][0] if ok and result.curve else self.setting.budget
-        return [
-            archive.Evaluation(
-                key=key,
-                task=self.setting.task,
-                seed=self.setting.seed + rank,
-                budget=reached,
-                metric=value,
-                status=str(result.status),
-                curve=tuple(result.curve),
-                seconds=result.seconds / len(metrics),
-                step_scale=result.step_scale,
-                learning_rate=result.learning_rate,
-                island=self.state.island,
-            )
-            for rank, value in enumerate(metrics)
-        ]
 
     def _row(self, proposal: Candidate, verdict: Verdict, full: bool) -> archive.Candidate:
         origin = archive.Origin(self.state.island, self.state.generation, self._index)
         self._index += 1
-        forms = _forms(verdict.graph) if full else {"complexity": verdict.complexity}
-        return archive.Candidate(
-            origin=origin,
-            key=verdict.key,
-            verdict=archive.ACCEPTED if verdict.accepted else verdict.filter,
-            reason=verdict.reason,
-            fingerprint=verdict.fingerprint,
-            parents=proposal.parents,
-            operator=proposal.operator,
-            numbers=verdict.numbers,
-            **forms,
-        )
+        return candidate_row(proposal, verdict, origin, full)
 
     # Towards the writer
 
@@ -368,29 +265,17 @@ class IslandLoop:
         if not every or self.state.generation % every:
             return
         elites = self.method.elites(self.setting.migration_count)
-        sent = tuple((dumps(graph_to_dict(graph)), score) for graph, score in elites)
+        sent = tuple((graph_to_json(graph), merit) for graph, merit in elites)
         received = self.scribe.exchange(self.state.island, Parcel(sent, tuple(self._fingerprints)))
         self._fingerprints = []
         for fingerprint in received.fingerprints:
             self.state.seen.add(fingerprint)
-        for text, score in received.elites:
-            graph = _parse(text)
+        for text, merit in received.elites:
+            graph = graph_from_json(text)
             self.state.seen.add(graph.key)
-            self.method.inject(graph, score)
+            self.method.inject(graph, merit)
 
 
-def archive_ok() -> str:
-    return "ok"
-
-
-def _forms(graph: Graph) -> dict[str, object]:
-    """Text, JSON and complexity of a graph, as the archive wants them."""
-    return {"text": format_graph(graph), "graph": dumps(graph_to_dict(graph)), "complexity": graph.complexity}
-
-
-def _parse(text: str | None) -> Graph:
-    return graph_from_dict(loads(text or ""))
-
-
-def _failed(graph: Graph, status: str, message: str) -> CandidateResult:
-    raise NotImplementedError
+def _ends_search(error: Exception) -> bool:
+    """Whether an error is the user's to mend; an ill-typed expression is a candidate's own fault."""
+    return isinstance(error, UserError) and not isinstance(error, IllTyped)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Candidate, Evaluation, FilterCount
+
+AUDITED_FILTERS = frozenset({"range", "probe", "rejection"})
+"""Filters that judge whether a candidate can be any good; the others only recognise what is known or ill-typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Trained:
 
     candidate: Candidate
     evaluations: tuple[Evaluation, ...]
+
+    def under(self, row: Candidate) -> Trained:
+        """The same training for another proposal of the same loss, archived in `row`'s place."""
+        place = {"origin": row.origin, "operator": row.operator, "parents": row.parents, "verdict": row.verdict}
+        return replace(self, candidate=replace(self.candidate, **place, id=None, superseded=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +133,3 @@ def tuned_from(proposal: str) -> str:
 def proposal_key(candidate: Candidate) -> str:
     """The key under which an archived candidate was proposed."""
     return candidate.reason.removeprefix(_TUNED) if candidate.reason.startswith(_TUNED) else candidate.key
-
-
-def scores(evaluations: Sequence[Evaluation]) -> list[float]:
-    """Metrics of the evaluations that may be ranked."""
-    return [evaluation.metric for evaluation in evaluations if evaluation.succeeded and evaluation.metric is not None]

@@ -36,7 +36,8 @@ class EvaluationConfig(BaseModel):
         learning_rates: factors on the task's learning rate that are tried.
         variants: settings of the constants that are tried, the given ones among them.
         spread: standard deviation of a variant's constants, in units of their logarithm.
-        rung: share of the steps after which the worse half of the variants stops.
+        rung: share of the steps after which the worse half of the variants stops; None trains all to the end, which
+            label noise calls for: there what learns fastest is not what ends best.
         time_limit_s: seconds for one stacked training.
     """
 
@@ -47,7 +48,7 @@ class EvaluationConfig(BaseModel):
     learning_rates: tuple[float, ...] = Field((1.0, 4.0), min_length=1)
     variants: int = Field(4, ge=1)
     spread: float = Field(0.7, gt=0.0)
-    rung: float = Field(1 / 3, gt=0.0, lt=1.0)
+    rung: float | None = Field(None, gt=0.0, lt=1.0)
     time_limit_s: float | None = Field(None, gt=0.0)
 
 
@@ -125,7 +126,7 @@ class CandidateEvaluator:
         pairs = zip(settings, seeds, strict=True)
         runs = [Run(s.loss.scaled(s.scale), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
-        if rung:
+        if rung and self.settings.rung is not None:
             rungs = (self.settings.rung,)
             return train(self.task, runs, steps, time_limit=limit, rungs=rungs, promote=self._better_half)
         every = max(1, (steps or self.task.config.steps) // 5)

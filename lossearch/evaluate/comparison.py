@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lossearch.errors import UserError
-from lossearch.evaluate import statistics
-from lossearch.evaluate.comparison_table import comparison_figure, comparison_table, table_text, write_csv
+from lossearch.evaluate.comparison_figure import draw
+from lossearch.evaluate.comparison_table import csv_text, make_table, table_text
+from lossearch.evaluate.comparison_verdict import verdict
 from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.evaluate.tuning import Tuned
 from lossearch.evaluate.tuning_space import Edge
@@ -119,13 +123,11 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """What the comparison says, in one sentence."""
-        from lossearch.evaluate.verdict import verdict
-
         return verdict(self)
 
     def table(self) -> Table:
         """A table for a terminal."""
-        return comparison_table(self)
+        return make_table(self)
 
     def to_text(self) -> str:
         """Table and verdict as plain text."""
@@ -133,7 +135,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        rows = [asdict(row) | {"noise_floor": row.noise_floor} for row in self.rows]
+        rows = [asdict(row) for row in self.rows]
         for row in rows:
             row["document"] = json.loads(self.results[row["loss"]].loss.to_json())
         return {
@@ -150,24 +152,47 @@ class Comparison:
 
     def to_json(self, path: str | Path) -> None:
         """Write everything as JSON."""
-        write_text(Path(path), json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        write_file(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
     def to_csv(self, path: str | Path) -> None:
         """Write one line per loss."""
-        write_csv(self, Path(path))
+        write_file(path, csv_text(self))
 
     def figure(self, path: str | Path) -> None:
         """Draw means with intervals, best at the top; the format is that of the suffix."""
-        comparison_figure(self, Path(path))
+        buffer = io.BytesIO()
+        draw(self).savefig(buffer, format=Path(path).suffix.removeprefix(".") or "png", dpi=150)
+        write_file(path, buffer.getvalue())
 
     def save(self, directory: str | Path) -> None:
         """Write table.txt, comparison.csv, comparison.json and comparison.png."""
         folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "table.txt", self.to_text())
+        write_file(folder / "table.txt", self.to_text())
         self.to_csv(folder / "comparison.csv")
         self.to_json(folder / "comparison.json")
         self.figure(folder / "comparison.png")
 
     def __str__(self) -> str:
         return self.to_text()
+
+
+def write_file(path: str | Path, content: str | bytes) -> None:
+    """Write a file that is there as a whole or not at all; missing directories are made.
+
+    Raises:
+        UserError: the disk is full, or the place cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"a place where {path} can be written",
+            str(error),
+            "free space or name another directory, then run again: finished losses are kept",
+        ) from error

@@ -1,20 +1,13 @@
-"""Trainings of one loss with several settings, done in worker processes, with the same result on any number of them."""
+"""Trainings of one loss with several settings, as jobs whose results do not depend on the process that does them."""
 
 from __future__ import annotations
 
 import math
-import os
-import signal
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from multiprocessing.context import SpawnContext, SpawnProcess
-from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossearch.errors import UserError
 from lossearch.evaluate.step_size import step_scale
 from lossearch.evaluate.training import LabelledImages, LossFunction, Run, train
 from lossearch.evaluate.tuning_space import Setting, round_to_digits
 from lossearch.loss import Loss
-from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig, forbid_test_split
+from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig
 
 RUNS_AT_ONCE = 24
 """Trainings in one stack: enough to share the cost of each operation, few enough to stay in a CPU's cache."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -104,10 +94,6 @@ class Trained:
     message: str = ""
 
 
-Stages = Generator[Sequence[Job], list[list[Trained]], Result]
-"""Yields the jobs of one stage, is sent their results in order, and returns what came of all."""
-
-
 def run_job(job: Job) -> list[Trained]:
     """Train every setting of a job; one result per setting."""
     with _one_thread():
@@ -154,115 +140,6 @@ def inverse_frequencies(task: Task) -> Tensor:
     """
     frequencies = task.statistics().class_frequencies
     return torch.tensor([1 / (len(frequencies) * f) if f > 0 else 0.0 for f in frequencies])
-
-
-def drive(
-    pending: Mapping[str, Callable[[], Stages[Result]]], executor: Executor, width: int
-) -> Iterator[tuple[str, Result]]:
-    """Carry several losses through their stages, and give each result as it is ready.
-
-    Another loss is begun only when fewer than `width` jobs are under way, so that results come early.
-
-    Raises:
-        UserError: a worker process was killed.
-    """
-    waiting = iter(pending.items())
-    active: dict[str, tuple[Stages[Result], list[Future[list[Trained]]]]] = {}
-    try:
-        while True:
-            for name, (stages, futures) in list(active.items()):
-                if all(future.done() for future in futures):
-                    finished = _advance(stages, [future.result() for future in futures], executor)
-                    if isinstance(finished, _Finished):
-                        del active[name]
-                        yield name, finished.result
-                    else:
-                        active[name] = stages, finished
-            under_way = [f for _, futures in active.values() for f in futures if not f.done()]
-            ready = any(all(f.done() for f in futures) for _, futures in active.values())
-            if not ready and len(under_way) < width and (new := next(waiting, None)) is not None:
-                stages = new[1]()
-                active[new[0]] = stages, [executor.submit(run_job, job) for job in next(stages)]
-            elif not active:
-                return
-            elif not ready:
-                wait(under_way, return_when=FIRST_COMPLETED)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "worker processes that stay alive",
-            "one was killed, as happens when memory runs out",
-            "run again with fewer workers; with an output directory, finished losses are kept",
-        ) from error
-    finally:
-        for _, futures in active.values():
-            for future in futures:
-                future.cancel()
-
-
-@dataclass(frozen=True)
-class _Finished:
-    result: Any
-
-
-def _advance(stages: Stages[Any], results: list[list[Trained]], executor: Executor) -> Any:
-    try:
-        return [executor.submit(run_job, job) for job in stages.send(results)]
-    except StopIteration as stop:
-        return _Finished(stop.value)
-
-
-@contextmanager
-def open_executor(workers: int) -> Iterator[Executor]:
-    """Worker processes, or for one worker this process itself.
-
-    Raises:
-        UserError: fewer than one worker.
-    """
-    if workers < 1:
-        raise UserError("at least one worker", str(workers), "raise workers")
-    if workers == 1:
-        yield _InThisProcess()
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=_Context(), initializer=_initialize)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def default_workers() -> int:
-    """One per core."""
-    return os.cpu_count() or 1
-
-
-class _InThisProcess(Executor):
-    """Does each job at once."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-class _Process(SpawnProcess):
-    """A process that does not import the script of its parent, which then needs no `if __name__ == "__main__"`."""
-
-    def start(self) -> None:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            super().start()
-        finally:
-            sys.modules["__main__"] = main
-
-
-class _Context(SpawnContext):
-    Process = _Process  # pyright: ignore[reportAssignmentType]
-
-
-def _initialize() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
-    forbid_test_split("it trains what its parent process hands it")
 
 
 @contextmanager

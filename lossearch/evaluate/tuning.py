@@ -8,17 +8,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from lossearch.errors import UserError
-from lossearch.evaluate.jobs import (
-    RUNS_AT_ONCE,
-    Conditions,
-    Job,
-    Stages,
-    Trained,
-    default_workers,
-    drive,
-    open_executor,
-)
+from lossearch.evaluate.jobs import RUNS_AT_ONCE, Conditions, Job, Trained
 from lossearch.evaluate.tuning_space import Edge, Point, Setting, TuningSpace
+from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
 from lossearch.loss import Loss
 from lossearch.tasks import Task, TaskConfig, metric
 
@@ -168,7 +160,7 @@ def tune(
 
 
 def tuning(loss: Loss, budget: Budget, conditions: Conditions) -> Stages[Tuned]:
-    """The stages of one tuning, for `lossearch.evaluate.jobs.drive`."""
+    """The stages of one tuning, for `lossearch.evaluate.workers.drive`."""
     space, higher = _space(loss, conditions.config), metric(conditions.config.metric).higher_is_better
     trials: list[Trial] = []
     for round_, size in enumerate(_round_sizes(budget.trials)):

@@ -1,1 +1,5 @@
-"""Search methods behind one ask/tell interface."""
+"""Ways to find a loss by evolution: grammar, variation, and methods behind one ask/tell interface."""
+
+from lossearch.evolve.method import METHODS, Candidate, Method, make_method
+
+__all__ = ["METHODS", "Candidate", "Method", "make_method"]

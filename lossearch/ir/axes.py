@@ -53,12 +53,12 @@ def ordered(axes: Axes) -> Axes:
     return tuple(sorted(map(check_axis, axes), key=ORDER.__getitem__))
 
 
-def align(source: str, axes: Axes, target: Axes) -> str:
+def align(source: str, axes: Axes, target: Axes, lead: bool = False) -> str:
     """Torch source that inserts dimensions of length one so that `axes` broadcast against `target`.
 
-    Axes missing in front need nothing: broadcasting adds them.
+    Axes missing in front need nothing, since broadcasting adds them, unless `lead` asks for the full rank.
     """
-    front = next((rank for rank, axis in enumerate(target) if axis in axes), len(target))
+    front = 0 if lead else next((rank for rank, axis in enumerate(target) if axis in axes), len(target))
     for position in range(front, len(target)):
         if target[position] not in axes:
             source = f"{source}.unsqueeze({position - front})"

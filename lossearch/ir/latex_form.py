@@ -221,7 +221,7 @@ def _strength(text: str, first: str) -> int:
         return PRODUCT
     if text.startswith(f"{{{first}}}^"):
         return POWER
-    return CLOSED if text.endswith((")", "]", "|", first)) else TALL
+    return CLOSED if text.startswith(("(", "\\left|")) and text.endswith((")", "|")) else TALL
 
 
 def _call(node: Expr, arguments: Sequence[Piece]) -> Piece:
@@ -232,7 +232,7 @@ def _call(node: Expr, arguments: Sequence[Piece]) -> Piece:
     others = [f"{_words(key)} = {_scalar(value)}" for key, value in node.attrs if not isinstance(value, tuple)]
     inside = ", ".join([piece.text for piece in arguments] + others)
     size = 1 + sum(piece.size for piece in arguments)
-    return Piece(f"{_words(node.op)}{subscript}\\left({inside}\\right)", CLOSED, size)
+    return Piece(f"{_words(node.op)}{subscript}\\left({inside}\\right)", TALL, size)
 
 
 def _words(name: str) -> str:

@@ -152,7 +152,7 @@ def _checked(name: str, position: int, domain: Domain, interval: Interval) -> In
         return interval
     inside = domain.required.lower <= interval.lower and interval.upper <= domain.required.upper
     one_sided = not domain.nonzero or not interval.lower < 0.0 < interval.upper
-    if not inside or not one_sided or (domain.nonzero and interval == (0.0, 0.0)):
+    if not inside or not one_sided:
         needed = "on one side of zero" if domain.nonzero else f"in {domain.required}"
         raise IllTyped(
             f"{name} needs argument {position + 1} {needed}",

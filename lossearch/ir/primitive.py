@@ -92,10 +92,10 @@ def parameter_names(name: str) -> list[str]:
 
 
 def source_of(name: str) -> str:
-    """Author and year from a primitive's docstring, or an empty string."""
+    """Author and year from the end of a primitive's docstring, or an empty string."""
     expand = OPERATORS[name].expand
-    found = re.search(r"([A-Z][^.;:()]*?,? (?:19|20)\d\d)", inspect.getdoc(expand) or "")
-    return found.group(1).strip() if found else ""
+    found = re.search(r"([A-Z][\w.]*(?: (?:and|et|al\.|[A-Z][\w.]*))* (?:19|20)\d\d)", inspect.getdoc(expand) or "")
+    return found.group(1) if found else ""
 
 
 def load_entry_points() -> None:

@@ -104,6 +104,8 @@ reduction(
     "Euclidean norm over named axes; its gradient at zero is zero.",
     "\\left\\lVert {0} \\right\\rVert_{{\\mathrm{{{over}}}}}",
     _norm_bounds,
+    # The kernel squares its argument, which must not overflow float32.
+    slopes=lambda a, over: (1.0 if a.magnitude < 1e15 else math.inf,),
     cost=3.0,
 )
 
@@ -171,9 +173,9 @@ along_axis(
 def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     require_real(operator, arguments)
     values, order = arguments
-    one_axis("sort_by", order, attributes["over"])
-    axes = union(values.type.axes, order.type.axes)
-    return Type(axes, values.type.interval)
+    for argument in arguments:
+        one_axis("sort_by", argument, attributes["over"])
+    return Type(union(values.type.axes, order.type.axes), values.type.interval)
 
 
 def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
@@ -182,7 +184,8 @@ def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
     ranks = f"torch.argsort({sources[1]}, {order.axes.index(node.attr('over')[0])}, descending=True)"
     if values.axes == order.axes:
         return f"{sources[0]}.gather({dim}, {ranks})"
-    left, right = align(sources[0], values.axes, node.axes), align(ranks, order.axes, node.axes)
+    left = align(sources[0], values.axes, node.axes, lead=True)
+    right = align(ranks, order.axes, node.axes, lead=True)
     return f"torch.take_along_dim({left}, {right}, {dim})"
 
 
@@ -283,6 +286,7 @@ register(
 
 def _diagonal(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     axis = attributes["axis"]
+    require_real(operator, arguments)
     require_axes("diagonal", arguments[0], (axis, axis + "'"))
     return Type(without(arguments[0].type.axes, (axis + "'",)), arguments[0].type.interval)
 
@@ -310,6 +314,7 @@ register(
 
 def _same(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     axis = attributes["axis"]
+    require_real(operator, arguments)
     require_axes("same", arguments[0], (axis,))
     return Type(ordered((axis, axis + "'")), UNIT)
 

@@ -16,6 +16,7 @@ from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.operator import OPERATORS
 from lossearch.ir.text_parser import Parser, Syntax
+from lossearch.ir.types import IllTyped
 
 Bindings = dict[str, Any]
 Matcher = Callable[[Expr, Bindings], Iterator[Bindings]]
@@ -58,7 +59,10 @@ class Table:
         return [self._done[root] for root in roots]
 
     def _node(self, node: Expr, trace: list[tuple[str, Expr, Expr]] | None) -> Expr:
-        current = node.with_args([self._done[argument] for argument in node.args])
+        try:
+            current = node.with_args([self._done[argument] for argument in node.args])
+        except IllTyped:
+            return node  # a rewritten argument has lost the bound that this operator needs
         for _ in range(MOST_STEPS):
             step = self._step(current)
             if step is None:
@@ -67,8 +71,11 @@ class Table:
             if trace is not None:
                 trace.append((rule.identity, current, changed))
             # The new node's arguments may be new, so they are rewritten first.
-            inner = self.rewrite(changed.args)
-            current = changed.with_args(inner)
+            inner = self.rewrite(changed.args, trace)
+            try:
+                current = changed.with_args(inner)
+            except IllTyped:
+                return changed
             if current in self._done:
                 return self._done[current]
         raise RuntimeError(f"table {self.name} does not come to rest on {node!r}")

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossearch.ir.expr import Expr, constant
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.interval import Interval
+from lossearch.ir.operator import OPERATORS, guard_interval
 from lossearch.ir.rewrite import Rule, Table
 
 
@@ -16,9 +17,12 @@ def _number(node: Expr) -> float:
 
 
 def _folded(name: str, *values: float, **attributes: Any) -> Expr | None:
-    """The constant, unless the operator is undefined there or overflows."""
+    """The constant, unless the operator is undefined or guarded there, or overflows."""
     function = OPERATORS[name].value
     assert function is not None
+    intervals = [Interval(value, value) for value in values]
+    if any(guard_interval(d, i) != i for d, i in zip(OPERATORS[name].domains(*intervals), intervals, strict=False)):
+        return None
     try:
         result = function(*values, **attributes)
     except (ValueError, OverflowError, ZeroDivisionError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def _select(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
     axis = one_axis("select", arguments[0], attributes["over"])
     if attributes["index"] < 0:
         raise IllTyped("an index ≥ 0", str(attributes["index"]), "count from the first entry")
@@ -86,7 +87,7 @@ def _emit_gather(sources: Sequence[str], node: Expr) -> str:
     dim = full.index(axis)
     if rest == labels.axes:
         return f"{sources[0]}.gather({dim}, {sources[1]}.unsqueeze({dim})).squeeze({dim})"
-    left, right = align(sources[0], values.axes, full), align(sources[1], labels.axes, full)
+    left, right = align(sources[0], values.axes, full, lead=True), align(sources[1], labels.axes, full, lead=True)
     return f"torch.take_along_dim({left}, {right}, {dim}).squeeze({dim})"
 
 

@@ -146,10 +146,9 @@ def _one_of(field: str, value: str, known: Mapping[str, object]) -> None:
         raise ValueError(f"{field} is {value!r}, must be one of {', '.join(known)}")
 
 
-# digits: stratified 1000 / 300 / 497 of 1797 images. At 40 % noise 1000 labels leave 600 right ones, few
-# enough for losses to differ; 300 validation images are 30 a class; the remaining 497 give the test accuracy
-# of a single training a standard error of about 1.2 points, of a paired difference much less. 300 steps are
-# 30 epochs.
+# digits: stratified 800 / 500 / 497 of 1797 images. At 40 % noise 800 labels leave 480 right ones, few enough for
+# losses to differ; a search compares hundreds of losses on the validation split, so it is as large as the test split,
+# where the accuracy of a single training has a standard error of about 1.2 points, a paired difference much less.
 _DIGITS: dict[str, Any] = {
     "dataset": "digits",
     "model": {"name": "mlp", "hidden": [64]},

@@ -12,7 +12,7 @@ from torch import Tensor
 from lossearch import zoo
 from lossearch.loss import Loss
 
-from .samples import EMPTY, EXTREME, ORDINARY, Sample
+from .samples import ORDINARY, Sample
 
 RELATIVE = 1e-6
 BACKENDS = ("eager", "torchscript")
@@ -129,6 +129,3 @@ def check_derivatives(case: Case, sample: Sample, backend: str) -> None:
     for target in targets(sample):
         assert torch.autograd.gradcheck(lambda x, t=target: module(x, t), (leaf,))
         assert torch.autograd.gradgradcheck(lambda x, t=target: module(x, t), (leaf,), atol=1e-4)
-
-
-__all__ = ["BACKENDS", "EMPTY", "EXTREME", "ORDINARY", "Case", "Sample"]

@@ -1,0 +1,40 @@
+"""How far a comparison is: a bar on a terminal, a line for each finished loss elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from lossearch.cli.output import console, note, short
+
+if TYPE_CHECKING:
+    from lossearch.evaluate.compare import Progress
+
+PHASES = {"tune": "tuned", "test": "tested"}
+
+
+@contextmanager
+def comparison_progress() -> Iterator[Callable[[Progress], None]]:
+    """What `compare` calls for each finished loss."""
+    if not sys.stderr.isatty():
+        yield lambda progress: note(_line(progress))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console(sys.stderr), transient=True) as bars:
+        tasks = {phase: bars.add_task(f"losses {done}", total=None) for phase, done in PHASES.items()}
+
+        def show(progress: Progress) -> None:
+            bars.update(tasks[progress.phase], completed=progress.done, total=progress.total)
+            bars.console.print(_line(progress))
+
+        yield show
+
+
+def _line(progress: Progress) -> str:
+    value = "failed" if progress.metric is None else short(progress.metric)
+    return f"{PHASES[progress.phase]} {progress.done}/{progress.total} {progress.loss}: {value}"

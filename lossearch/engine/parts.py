@@ -1,0 +1,142 @@
+"""From a configuration to the parts of a search: task, space, screen, evaluator, method."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lossearch.engine.config import FunctionConfig, SearchConfig
+from lossearch.engine.setting import Evaluator, Limits, Screening, Setting
+from lossearch.evaluate.candidate import CandidateEvaluator
+from lossearch.evaluate.screening import Screen
+from lossearch.evolve.method import Method, make_method
+from lossearch.ir.graph import Graph
+from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.tasks import Task, UserTask
+from lossearch.tasks.user_function import load_function
+from lossearch.zoo import get
+
+SCREENING_TASK = "digits"
+"""Screens the losses for a user's function, whose own predictions are out of reach."""
+
+_HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What the archive and the driver need to know of a task.
+
+    Attributes:
+        name: in the archive.
+        metric: its name.
+        higher_is_better: its direction.
+        budget: of a full training.
+        description: one line, with sizes.
+    """
+
+    name: str
+    metric: str
+    higher_is_better: bool
+    budget: int
+    description: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of one island.
+
+    Attributes:
+        facts: of the task.
+        space: what may be built.
+        screen: judges proposals.
+        evaluator: trains those that pass.
+        hang_limit: seconds after which a training must have ended by itself; None where it has no limit.
+    """
+
+    facts: TaskFacts
+    space: SearchSpace
+    screen: Screening
+    evaluator: Evaluator
+    hang_limit: float | None
+
+
+def make_task(config: SearchConfig) -> Task | UserTask:
+    """The task that a configuration names; raises `UserError` if it cannot be had."""
+    if isinstance(config.task, FunctionConfig):
+        higher = config.task.direction == "maximize"
+        load_function(config.task.function)
+        return UserTask(config.task.function, config.task.metric, higher, config.evaluation.time_limit_s)
+    return Task(config.task)
+
+
+def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
+    """What the archive and the driver need to know of a task."""
+    steps = config.evaluation.steps
+    if isinstance(task, UserTask):
+        assert isinstance(config.task, FunctionConfig)
+        name = config.task.name
+        return TaskFacts(name, task.metric, task.higher_is_better, steps or 1, f"your function {name}")
+    sizes = task.statistics()
+    description = (
+        f"{task.name}: {task.config.model.name} on {task.config.dataset}, {sizes.train_size} training and"
+        f" {sizes.val_size} validation images, {sizes.classes} classes, {sizes.noise_rate:.0%} wrong labels"
+    )
+    budget = steps or task.config.steps
+    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, description)
+
+
+def reference_graph(config: SearchConfig) -> Graph:
+    """The reference loss; raises `UserError` if there is none of that name."""
+    return get(config.reference).graph
+
+
+def build_parts(config: SearchConfig) -> Parts:
+    """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
+    task, space, reference = make_task(config), load_space(config.space), reference_graph(config)
+    screening_task = task if isinstance(task, Task) else Task(SCREENING_TASK)
+    screen = Screen(screening_task, space, reference, config.screening)
+    evaluator = CandidateEvaluator(task, reference, config.evaluation)
+    return Parts(task_facts(config, task), space, screen, evaluator, hang_limit(config, task))
+
+
+def hang_limit(config: SearchConfig, task: Task | UserTask) -> float | None:
+    """Generously more than all trainings of one candidate may take; a user's function is killed at its own limit."""
+    limit = config.evaluation.time_limit_s
+    if limit is None or isinstance(task, UserTask):
+        return None
+    return _HANG_FACTOR * 2 * limit + _HANG_SLACK
+
+
+def island_method(config: SearchConfig, space: SearchSpace, island: int, islands: int) -> Method:
+    """The search method of one island. Each begins with other seeds of the space, so that they share that work."""
+    start = island * len(space.seeds) // islands
+    rotated = space.model_copy(update={"seeds": space.seeds[start:] + space.seeds[:start]})
+    return make_method(config.method.name, rotated, derived_seed(config.seed, island), **config.method.settings)
+
+
+def derived_seed(seed: int, island: int, purpose: str = "method") -> int:
+    """A seed of its own for each island and purpose; the same in every process."""
+    digest = hashlib.sha256(f"{seed}:{island}:{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def island_setting(
+    config: SearchConfig, parts: Parts, island: int, islands: int, guard: Callable[[bool], None]
+) -> Setting:
+    """Settings of one island; the budget of candidates is shared out evenly."""
+    candidates = config.max_candidates
+    share = None if candidates is None else candidates // islands + (island < candidates % islands)
+    return Setting(
+        task=parts.facts.name,
+        budget=parts.facts.budget,
+        seed=config.seed,
+        limits=Limits(config.generations, share, config.time_limit_s, config.generation_size),
+        higher_is_better=parts.facts.higher_is_better,
+        audit=config.audit,
+        audit_seed=derived_seed(config.seed, island, "audit"),
+        keep_full=config.keep_rejected == "full",
+        migration_every=config.migration.every if islands > 1 else 0,
+        migration_count=config.migration.count,
+        guard=guard,
+    )

@@ -1,0 +1,52 @@
+"""What a search would do, found out by building every part of it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossearch.engine.config import SearchConfig
+from lossearch.engine.parts import TaskFacts, build_parts, island_method
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search would do.
+
+    Attributes:
+        facts: of the task.
+        lines: in words, one fact a line.
+        islands: how many.
+    """
+
+    facts: TaskFacts
+    lines: tuple[str, ...]
+    islands: int
+
+
+def make_plan(config: SearchConfig, islands: int) -> Plan:
+    """Build every part once, so that what cannot work fails before anything starts, and say what will happen.
+
+    Raises:
+        UserError: something that the configuration names cannot be had, or does not fit.
+    """
+    parts = build_parts(config)
+    method = island_method(config, parts.space, 0, islands)
+    size = config.generation_size
+    limits = [
+        f"{config.generations} generations of {size} trained candidates on each island" if config.generations else "",
+        f"{config.max_candidates} candidates, rejected ones included" if config.max_candidates else "",
+        f"{config.time_limit_s:g} s" if config.time_limit_s else "",
+    ]
+    evaluation = config.evaluation
+    lines = (
+        f"task        {parts.facts.description}",
+        f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
+        f"space       {parts.space.name}: {len(parts.space.seeds)} seeds, at most {parts.space.max_nodes} operators",
+        f"method      {config.method.name} ({type(method).__name__})",
+        f"islands     {islands}",
+        f"ends after  {' or '.join(filter(None, limits))}",
+        f"training    {parts.facts.budget} steps, {evaluation.seeds} seeds, {evaluation.variants} settings of constants"
+        f" x {len(evaluation.learning_rates)} learning rates",
+        f"seed        {config.seed}",
+    )
+    return Plan(parts.facts, lines, islands)

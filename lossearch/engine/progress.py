@@ -1,0 +1,111 @@
+"""How a search stands: plain data, gathered where the archive is written and polled by whoever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lossearch.engine.messages import Batch, GenerationReport
+from lossearch.evaluate.archive import ArchiveReader
+from lossearch.evaluate.archive_records import ACCEPTED
+
+_WINDOW = 60.0  # seconds over which the rate is measured
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """One loss of the Pareto front."""
+
+    complexity: int
+    metric: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a search stands.
+
+    Attributes:
+        candidates: proposals so far, rejected ones included, over all sessions.
+        trained: accepted and trained ones.
+        failed: trained ones of which a training failed.
+        rejected: candidates rejected by each filter.
+        rate: proposals per second over the last minute.
+        best: the loss with the best score, or None.
+        front: Pareto front over metric and complexity, in order of complexity.
+        islands: the last report of each island.
+        seconds: since this session began.
+    """
+
+    candidates: int
+    trained: int
+    failed: int
+    rejected: Mapping[str, int]
+    rate: float
+    best: FrontPoint | None
+    front: tuple[FrontPoint, ...]
+    islands: Mapping[int, GenerationReport]
+    seconds: float
+
+    @property
+    def overhead(self) -> float | None:
+        """Share of the islands' wall-clock that was neither training nor screening; None before the first report."""
+        wall = sum(report.wall_seconds for report in self.islands.values())
+        busy = sum(report.training_seconds + report.screening_seconds for report in self.islands.values())
+        return max(0.0, 1.0 - busy / wall) if wall > 0.0 else None
+
+
+class Tracker:
+    """Counts what passes by on its way into the archive; the front is asked of the archive.
+
+    Args:
+        archive: of the run.
+        task: its task.
+    """
+
+    def __init__(self, archive: ArchiveReader, task: str) -> None:
+        self._archive = archive
+        self._task = task
+        counts = archive.counts()
+        self._verdicts = Counter(counts.verdicts)
+        self._failed = 0
+        self._arrivals: deque[tuple[float, int]] = deque()
+        self._islands: dict[int, GenerationReport] = {}
+        self._start = time.monotonic()
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        rows = (*batch.candidates, *batch.audited)
+        self._verdicts.update(row.verdict for row in rows)
+        self._failed += len({e.key for e in batch.evaluations if not e.succeeded})
+        self._arrivals.append((time.monotonic(), len(rows)))
+
+    def report(self, island: int, report: GenerationReport) -> None:
+        """Note the end of a generation."""
+        self._islands[island] = report
+
+    def snapshot(self) -> Progress:
+        """How the search stands now."""
+        now = time.monotonic()
+        while self._arrivals and now - self._arrivals[0][0] > _WINDOW:
+            self._arrivals.popleft()
+        rate = sum(count for _, count in self._arrivals) / max(1e-9, min(_WINDOW, now - self._start))
+        ranked = self._archive.pareto_front(task=self._task)
+        front = tuple(
+            FrontPoint(row.candidate.complexity or 0, row.metric, row.candidate.text or "")
+            for row in ranked
+            if row.metric is not None
+        )
+        return Progress(
+            candidates=self._verdicts.total(),
+            trained=self._verdicts[ACCEPTED],
+            failed=self._failed,
+            rejected={name: count for name, count in self._verdicts.items() if name != ACCEPTED},
+            rate=rate,
+            best=front[-1] if front else None,
+            front=front,
+            islands=dict(self._islands),
+            seconds=now - self._start,
+        )

@@ -1,0 +1,150 @@
+"""The writer of the archive: one process beside the driver, to which all islands report."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+from lossearch.engine.exchange import Exchange
+from lossearch.engine.messages import AUDITED_FILTERS, Batch, Claim, GenerationReport, Parcel, Trained, proposal_key
+from lossearch.engine.progress import Progress, Tracker
+from lossearch.errors import UserError
+from lossearch.evaluate.archive import Archive
+from lossearch.evaluate.archive_records import ACCEPTED
+from lossearch.evaluate.run_directory import RunDirectory
+
+_LOCK_PATIENCE = 60.0  # seconds in which the writer of a killed search must have ended
+
+
+class ArchiveWriter:
+    """Owns the archive of a run while a search runs. Implements `Scribe`; each call commits before it returns.
+
+    Nothing that matters is kept in memory alone: after a restart the archive tells what is known.
+
+    Args:
+        run: path of the run directory.
+        islands: how many; with one, a restarted island repeats itself, with several it need not.
+        task: the task's name in the archive.
+    """
+
+    def __init__(self, run: str, islands: int, task: str) -> None:
+        self._lock = hold_writer_lock(Path(run), _LOCK_PATIENCE)
+        self._archive = Archive.open(RunDirectory(run).archive)
+        self._islands = islands
+        self._task = task
+        self._exchange = Exchange(islands)
+        self._trained: dict[str, str] = {}
+        self._attempts: Counter[tuple[int, str]] = Counter()
+        self._tracker = Tracker(self._archive, task)
+        self._failure: UserError | None = None
+
+    def begin(self, island: int, generation: int) -> None:
+        """An island starts, or starts again, at a generation: what it has trained from there on need not be again."""
+        with self._recorded():
+            for verdict in (ACCEPTED, *AUDITED_FILTERS):
+                for candidate in self._archive.candidates(island=island, verdict=verdict):
+                    if candidate.origin.generation >= generation and candidate.graph is not None:
+                        self._trained.setdefault(proposal_key(candidate), candidate.key)
+            if self._islands > 1:
+                self._archive.supersede(island, generation)
+            self._exchange.forget(island)
+
+    def claim(self, island: int, proposal: str) -> Claim:
+        """What is known of a proposal that an island is about to train."""
+        with self._recorded():
+            found = self._find(proposal)
+        attempts = self._attempts[island, proposal]
+        self._attempts[island, proposal] += found is None
+        return Claim(attempts, found)
+
+    def _find(self, proposal: str) -> Trained | None:
+        key = self._trained.get(proposal)
+        candidate = self._archive.candidate(key) if key is not None else None
+        if candidate is None:
+            return None
+        evaluations = tuple(self._archive.evaluations(candidate.key, self._task))
+        return Trained(candidate, evaluations) if evaluations else None
+
+    def submit(self, island: int, batch: Batch) -> None:
+        """Archive a batch."""
+        with self._recorded():
+            if batch.candidates:
+                self._archive.add_candidates(batch.candidates)
+            if batch.audited:
+                self._archive.add_candidates(batch.audited, keep_rejected="full")
+            if batch.evaluations:
+                self._archive.add_evaluations(batch.evaluations)
+        for candidate in (*batch.candidates, *batch.audited):
+            if candidate.graph is not None:
+                self._trained[proposal_key(candidate)] = candidate.key
+                self._attempts.pop((island, proposal_key(candidate)), None)
+        self._tracker.add(batch)
+
+    def report(self, island: int, report: GenerationReport) -> None:
+        """Archive what the filters did in a generation."""
+        with self._recorded():
+            self._archive.add_filter_counts(island, report.generation, report.filters)
+        self._tracker.report(island, report)
+
+    def exchange(self, island: int, parcel: Parcel) -> Parcel:
+        """Swap parcels with the other islands."""
+        return self._exchange.swap(island, parcel)
+
+    def fail(self, island: int, error: UserError) -> None:
+        """Note what ends the search."""
+        self._failure = self._failure or error
+
+    def failure(self) -> UserError | None:
+        """What the user must mend, if anything ended the search."""
+        return self._failure
+
+    def progress(self) -> Progress:
+        """How the search stands."""
+        with self._recorded():
+            return self._tracker.snapshot()
+
+    def close(self) -> None:
+        """Close the archive and let go of it."""
+        self._archive.close()
+        os.close(self._lock)
+
+    def _recorded(self) -> _Recorded:
+        return _Recorded(self)
+
+
+class _Recorded:
+    """Notes a UserError as the end of the search, and lets it through."""
+
+    def __init__(self, writer: ArchiveWriter) -> None:
+        self._writer = writer
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UserError):
+            self._writer.fail(-1, error)
+
+
+def hold_writer_lock(run: Path, patience: float) -> int:
+    """Wait until no other process writes the archive, and hold it; returns the descriptor to close.
+
+    Raises:
+        UserError: another one still writes after `patience` seconds.
+    """
+    descriptor = os.open(run / "writer.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise UserError(
+                    "an archive that no other process writes", f"{run} is being written", "end the other search"
+                ) from error
+            time.sleep(0.1)

@@ -1,0 +1,109 @@
+"""Reading the comparison that `lossearch compare` left in a run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from lossearch.errors import UserError
+from lossearch.loss import Loss
+
+PLACE = Path("comparison") / "comparison.json"
+"""Where it lies in the run directory."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class IntervalPart(_Part):
+    """A mean with its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+
+
+class DifferencePart(_Part):
+    """Loss minus reference over paired seeds."""
+
+    interval: IntervalPart
+    p_value: float
+    test: str
+
+
+class ComparisonRow(_Part):
+    """One loss; see `lossearch.evaluate.comparison.Row`. `document` is the tuned loss in its JSON form."""
+
+    loss: str
+    source: Literal["hand-designed", "discovered"]
+    origin: str
+    formula: str
+    parameters: Mapping[str, float]
+    learning_rate: float
+    validation: float | None
+    values: tuple[float | None, ...]
+    interval: IntervalPart | None
+    difference: DifferencePart | None
+    p_holm: float | None
+    better: bool | None
+    noise_floor: float | None
+    at_edge: Mapping[str, str] | None
+    message: str
+    document: Mapping[str, Any]
+
+    def to_loss(self) -> Loss:
+        """The loss with its tuned parameters; raises `UserError` for a malformed document."""
+        return Loss.from_json(json.dumps(self.document))
+
+
+class ComparisonFile(_Part):
+    """Losses compared on the test split of one task, best first; see `lossearch.evaluate.comparison.Comparison`."""
+
+    task: str
+    metric: str
+    higher_is_better: bool
+    seeds: tuple[int, ...]
+    reference: str | None
+    noise_floor: float | None
+    verdict: str
+    settings: Mapping[str, Any]
+    rows: tuple[ComparisonRow, ...]
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> ComparisonFile:
+        names = [row.loss for row in self.rows]
+        if len(set(names)) < len(names) or (self.reference is not None and self.reference not in names):
+            raise ValueError("rows need distinct names, the reference's among them")
+        return self
+
+    @property
+    def trained(self) -> tuple[ComparisonRow, ...]:
+        """The losses that did not fail."""
+        return tuple(row for row in self.rows if row.interval is not None)
+
+    @property
+    def discovered(self) -> ComparisonRow | None:
+        """The best discovered loss that did not fail."""
+        return next((row for row in self.trained if row.source == "discovered"), None)
+
+
+def read_comparison(run: Path) -> ComparisonFile | None:
+    """The comparison of a run, or None where there is none. Raises `UserError` if the file cannot be read."""
+    path = run / PLACE
+    if not path.is_file():
+        return None
+    hint = "run `lossearch compare` again with the same --out"
+    try:
+        return ComparisonFile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError("a comparison that can be read", f"{error.strerror} ({PLACE})", hint) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{place or 'a document'}: {first['msg']}", str(PLACE), hint) from error

@@ -1,0 +1,235 @@
+"""What a run directory holds, gathered for a report: scores, totals, the course of the search, what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossearch.errors import UserError
+from lossearch.evaluate.archive import Archive, Counts, FilterCount, Ranked
+from lossearch.evaluate.comparison_verdict import Units
+from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.ir import json_form
+from lossearch.loss import Loss
+from lossearch.report.comparison_file import ComparisonFile, read_comparison
+from lossearch.tasks import metrics
+
+CONSIDERED = 20_000
+"""Candidates whose scores are looked at, best first."""
+
+HALL_OF_FAME = 40
+
+_SEED = "seed:"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate that trained without failure, with its place in the ranking, from 1."""
+
+    rank: int
+    ranked: Ranked
+    metric: float
+
+    @property
+    def complexity(self) -> int:
+        """Operators of the formula."""
+        return self.ranked.candidate.complexity or 0
+
+    @property
+    def text(self) -> str:
+        """One-line form."""
+        return self.ranked.candidate.text or ""
+
+    @property
+    def made_by(self) -> str:
+        """How the search made it."""
+        return self.ranked.candidate.operator
+
+    @property
+    def seed(self) -> str | None:
+        """Name of the hand-designed loss that it is, or None."""
+        return self.made_by.removeprefix(_SEED) if self.made_by.startswith(_SEED) else None
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Totals over evaluations. last: seconds since the epoch at which the last one ended, None without any."""
+
+    count: int
+    seconds: float
+    last: float | None
+    islands: int
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run, as far as it went.
+
+    Attributes:
+        name: Of the directory.
+        metric: Of the search, on validation data.
+        units: How its values are written.
+        budget: Steps of the trainings that are compared; None where nothing trained.
+        scored: Best first, all measured at `budget`; at most `CONSIDERED`.
+        others: Candidates considered that are not in `scored`: stopped early, or failed.
+        course: (trainings done, best score from then on).
+        notes: What is missing or unusual, in sentences.
+    """
+
+    name: str
+    path: Path
+    created: str
+    tasks: tuple[str, ...]
+    metric: str
+    higher_is_better: bool
+    units: Units
+    counts: Counts
+    funnel: tuple[FilterCount, ...]
+    trainings: Trainings
+    budget: int | None
+    scored: tuple[Scored, ...]
+    others: int
+    front: tuple[Scored, ...]
+    hall: tuple[Scored, ...]
+    course: tuple[tuple[int, float], ...]
+    config: str
+    environment: Mapping[str, Any]
+    comparison: ComparisonFile | None
+    notes: tuple[str, ...]
+
+    @property
+    def best(self) -> Scored | None:
+        """The best candidate."""
+        return self.scored[0] if self.scored else None
+
+    @property
+    def seeds(self) -> tuple[Scored, ...]:
+        """The hand-designed losses that the search began with, best first."""
+        return tuple(one for one in self.scored if one.seed is not None)
+
+    def shown(self, value: float) -> str:
+        """A value of the metric with its unit."""
+        return self.units.value(value) + (" %" if self.units.factor == 100.0 else "")
+
+
+def summarize(path: Path) -> RunSummary:
+    """Gather a run. Raises `UserError` if there is no run, or its archive is missing or damaged."""
+    run = RunDirectory.open(path)
+    notes: list[str] = []
+    with run.open_archive(read_only=True) as archive:
+        return _summary(run, archive, notes)
+
+
+def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummary:
+    counts = archive.counts()
+    ranked = archive.ranked(min(counts.accepted, CONSIDERED))
+    budget = next((row.budget for row in ranked if row.metric is not None), None)
+    scored = [
+        Scored(rank, row, row.metric)
+        for rank, row in enumerate(ranked, start=1)
+        if row.metric is not None and row.budget == budget
+    ]
+    ranks = {one.ranked.candidate.key: one.rank for one in scored}
+    trainings = _trainings(archive)
+    notes += _peculiarities(counts, ranked)
+    return RunSummary(
+        name=run.path.resolve().name,
+        path=run.path,
+        created=archive.created,
+        tasks=tuple(archive.tasks()),
+        metric=archive.metric,
+        higher_is_better=archive.higher_is_better,
+        units=_units(archive.metric),
+        counts=counts,
+        funnel=tuple(archive.funnel()),
+        trainings=trainings,
+        budget=budget,
+        scored=tuple(scored),
+        others=len(ranked) - len(scored),
+        front=tuple(_placed(archive.pareto_front(), ranks)),
+        hall=tuple(_placed(archive.hall_of_fame(HALL_OF_FAME), ranks)),
+        course=tuple(archive.best_so_far()),
+        config=run.config_text(),
+        environment=_environment(run, notes),
+        comparison=_comparison(run, notes),
+        notes=tuple(notes),
+    )
+
+
+def _placed(rows: list[Ranked], ranks: Mapping[str, int]) -> Iterator[Scored]:
+    """Rank 0 stands for one beyond `CONSIDERED`."""
+    for row in rows:
+        if row.metric is not None:
+            yield Scored(ranks.get(row.candidate.key, 0), row, row.metric)
+
+
+def _trainings(archive: Archive) -> Trainings:
+    count, seconds, last, islands = 0, 0.0, None, set[int | None]()
+    for evaluation in archive.evaluations():
+        count += 1
+        seconds += evaluation.seconds
+        islands.add(evaluation.island)
+        if evaluation.timestamp is not None:
+            last = max(evaluation.timestamp, evaluation.timestamp if last is None else last)
+    return Trainings(count, seconds, last, len(islands))
+
+
+def _units(metric: str) -> Units:
+    known = metrics()
+    return Units.of(known[metric]) if metric in known else Units(metric, 1.0, 4)
+
+
+def _peculiarities(counts: Counts, ranked: list[Ranked]) -> Iterator[str]:
+    if counts.candidates == 0:
+        yield "The archive is empty: the search has not archived a candidate yet."
+    elif counts.accepted == 0:
+        yield "No candidate has passed the filters yet; the filters below say what stopped them."
+    elif counts.evaluations == 0:
+        yield "Candidates have passed the filters, but no training has ended yet."
+    elif all(row.metric is None for row in ranked):
+        yield "Every training failed, so there is no score to rank by."
+    superseded = sum(1 for row in ranked if row.candidate.superseded)
+    if superseded:
+        yield (
+            f"The search was resumed after an interruption: {superseded} of the ranked candidates were made in"
+            " generations that an island has repeated since. They count like all others."
+        )
+    if counts.disagreements:
+        yield (
+            f"{counts.disagreements} trainings were repeated with another outcome than the first one, which stands:"
+            " training on this machine is not quite deterministic."
+        )
+    if counts.accepted > CONSIDERED:
+        yield f"Figures consider the best {CONSIDERED} of {counts.accepted} accepted candidates."
+
+
+def _environment(run: RunDirectory, notes: list[str]) -> Mapping[str, Any]:
+    try:
+        found = json.loads(run.environment.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        notes.append(f"There is no {run.environment.name}, so the versions that ran the search are not known.")
+        return {}
+    except ValueError as error:  # malformed JSON or UTF-8
+        notes.append(f"{run.environment.name} cannot be read ({error}), so the versions are not known.")
+        return {}
+    return found if isinstance(found, dict) else {"environment": found}
+
+
+def _comparison(run: RunDirectory, notes: list[str]) -> ComparisonFile | None:
+    try:
+        return read_comparison(run.path)
+    except UserError as error:
+        notes.append(f"The comparison cannot be shown. {error}.")
+        return None
+
+
+def candidate_loss(run: str, one: Scored) -> Loss:
+    """The loss of a scored candidate; raises `UserError` if its graph is missing or malformed."""
+    graph = one.ranked.candidate.graph
+    if graph is None:
+        raise UserError("an archived graph", f"none for rank {one.rank}", "restore the archive from a copy")
+    name = "best" if one.seed is None else one.seed
+    return Loss(name, json_form.graph_from_dict(json_form.loads(graph)), f"found by lossearch in {run}, rank {one.rank}")

@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lossearch import zoo
+from lossearch.evaluate.run_directory import RunDirectory
+
+Command = Callable[..., str]
+
+
+def fields(text: str) -> dict[str, str]:
+    """What `show` prints, by heading."""
+    return {line[:15].rstrip(" :"): line[15:] for line in text.splitlines()}
+
+
+def test_show_a_hand_designed_loss(lossearch: Command) -> None:
+    shown = fields(lossearch("show", "focal(gamma=3)"))
+    loss = zoo.get("focal", gamma=3.0)
+    assert shown["name"] == "focal"
+    assert shown["formula"] == loss.to_text()
+    assert shown["latex"] == loss.latex()
+    assert shown["parameter"] == "gamma = 3 in [0, 10], tunable"
+    assert shown["signature"].startswith("dense: logits[batch, class, space], target[")
+    assert shown["complexity"] == f"{loss.complexity} operators"
+    assert shown["key"] == loss.key
+    assert shown["source"] == "Lin et al. 2017"
+
+
+def test_show_a_loss_of_a_run(run: RunDirectory, lossearch: Command) -> None:
+    shown = fields(lossearch("show", f"{run.path}@1"))
+    assert shown["name"] == "first_run_1"
+    assert shown["formula"] == zoo.get("focal", gamma=1.5).to_text()
+    assert shown["source"] == "discovered by lossearch in first run, rank 1"
+    assert shown["run"] == str(run.path)
+    assert shown["rank"] == "1"
+    assert shown["accuracy"] == "0.92 on validation (mean of 2 seeds, budget 100)"
+    assert shown["made by"] == "mutation:constant (island 0, generation 0)"
+    assert shown["parent"] == zoo.get("cross_entropy").to_text()
+    assert fields(lossearch("show", f"{run.path}@3"))["failed"] == "1 of 2 evaluations"
+
+
+@pytest.mark.parametrize("form", ["text", ".txt", ".json"])
+def test_show_reads_every_form_that_it_prints_or_export_writes(form: str, tmp_path: Path, lossearch: Command) -> None:
+    loss = zoo.get("poly1", epsilon=2.0)
+    argument = loss.to_text()
+    if form != "text":
+        (tmp_path / f"best{form}").write_text(loss.to_json() if form == ".json" else argument + "\n", encoding="utf-8")
+        argument = str(tmp_path / f"best{form}")
+    assert fields(lossearch("show", argument))["key"] == loss.key

@@ -1,0 +1,50 @@
+"""Evaluating graphs on random inputs of a signature, for property tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossearch.compile.interpret import evaluate
+from lossearch.ir import Graph
+from lossearch.ir.expr import map_nodes
+from lossearch.ir.lowering import guard
+
+SIZES = {"batch": 5, "class": 4, "space": 6, "coord": 4, "channel": 3}
+SHAPE = (2, 3)
+
+
+def inputs(graph: Graph, seed: int, scale: float = 2.0, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+    """Random values in each input's domain; a distribution target is one-hot."""
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, Tensor] = {}
+    for declared in graph.signature.inputs:
+        shape = [SIZES[axis] for axis in declared.axes]
+        if declared.labels:
+            labels = torch.randint(0, SIZES["class"], shape[:1] + shape[2:], generator=generator)
+            value = torch.nn.functional.one_hot(labels, SIZES["class"]).movedim(-1, 1).double()
+        elif declared.domain.upper <= 1.0:
+            value = torch.rand(shape, generator=generator, dtype=torch.float64) * 1.8 - 0.9
+        else:
+            value = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+            value = value.clamp(*declared.domain)
+        found[declared.name] = value.to(dtype)
+    return found
+
+
+def value_and_gradient(graph: Graph, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Value of the root and ∂ Σ root / ∂ prediction; a gradient of zero where none flows."""
+    name = graph.signature.inputs[0].name
+    prediction = given[name].clone().requires_grad_()
+    root, _ = evaluate(graph, {**given, name: prediction}, shape=SHAPE)
+    gradient = torch.zeros_like(prediction)
+    if root.requires_grad:
+        (found,) = torch.autograd.grad(root.sum(), prediction, allow_unused=True)
+        gradient = gradient if found is None else found
+    return root.detach(), gradient
+
+
+def unrewritten(graph: Graph) -> Graph:
+    """The graph expanded and guarded, but not rewritten: what every rewrite is held against."""
+    expanded = graph.expanded()
+    return expanded.with_roots(map_nodes(expanded.roots, guard))

@@ -1,0 +1,73 @@
+"""Random well-typed graphs over every operator and primitive that is open to users."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from lossearch.errors import UserError
+from lossearch.ir import OPERATORS, Expr, Graph, Parameter, constant
+from lossearch.ir.lowering import lower
+from lossearch.ir.range_check import out_of_range
+from lossearch.ir.signature import SIGNATURES, Signature
+
+NAMES = sorted(name for name, op in OPERATORS.items() if op.arity and not op.internal)
+
+
+def attributes(name: str, args: list[Expr], rng: random.Random) -> dict[str, object]:
+    """Values for an operator's attributes that may fit its arguments."""
+    axes = args[0].axes or ("batch",)
+    found: dict[str, object] = {}
+    for key, default in OPERATORS[name].attributes:
+        if key == "over":
+            count = rng.randint(1, len(axes)) if name in ("sum", "mean", "max", "min", "norm", "contract") else 1
+            found[key] = tuple(axis for axis in axes if axis in rng.sample(axes, count))
+        elif key == "index":
+            found[key] = rng.randrange(2)
+        elif key in ("lower", "upper"):
+            found[key] = round(rng.uniform(-3.0, 0.0) if key == "lower" else rng.uniform(0.1, 3.0), 3)
+        elif key == "along":
+            found[key] = rng.choice(("width", "height", "depth"))
+        elif key == "size":
+            found[key] = rng.choice((1, 3, 5))
+        elif key == "sigma":
+            found[key] = 1.5
+        elif key in ("source", "axis"):
+            found[key] = rng.choice(axes)
+        elif key == "target":
+            found[key] = found["source"] + "'"  # type: ignore[operator]
+        elif default is not ...:
+            found[key] = default
+        else:
+            raise AssertionError(f"say what {name}'s attribute {key} may be")
+    return found
+
+
+def random_graph(seed: int, signature: Signature | None = None, steps: int = 40) -> Graph:
+    """A graph whose value and gradient are proven finite in float32."""
+    rng = random.Random(seed)
+    signature = signature or rng.choice(list(SIGNATURES.values()))
+    parameter = Parameter("alpha", rng.uniform(0.5, 2.0), 0.25, 4.0, tunable=True)
+    predictions = [declared.node for declared in signature.forward_inputs]
+    pool = [*predictions, *predictions, parameter.node, constant(round(rng.uniform(-3.0, 3.0), 4))]
+    while len(pool) < steps + 5:
+        pool.append(next(_made(pool, rng)))
+    roots = [node for node in reversed(pool) if predictions[0] in node.leaves and node.type.kind == "real"]
+    for root in sorted((node for node in roots if out_of_range((node,)) is None), key=lambda node: -node.size):
+        graph = Graph(signature, root, (parameter,) if parameter.node in root.leaves else ())
+        if any(leaf.op == "input" for leaf in lower(graph).root.leaves):
+            return graph
+    raise AssertionError("the prediction itself is a graph")
+
+
+def _made(pool: list[Expr], rng: random.Random) -> Iterator[Expr]:
+    while True:
+        name = rng.choice(NAMES)
+        # Later nodes are likelier, so that graphs grow deep.
+        args = [pool[max(rng.randrange(len(pool)) for _ in range(2))] for _ in range(OPERATORS[name].arity)]
+        try:
+            node = Expr.make(name, args, **attributes(name, args, rng))  # type: ignore[arg-type]
+        except UserError:
+            continue
+        if len(node.axes) <= 4 and out_of_range((node,)) is None:
+            yield node

@@ -1,0 +1,105 @@
+"""Properties of random well-typed graphs, by the thousand."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from ir.evaluation import SIZES, inputs, unrewritten, value_and_gradient
+from ir.random_graphs import NAMES, random_graph
+
+import lossearch.primitives  # noqa: F401  (registers the primitives)
+from lossearch.evolve import make_method
+from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
+from lossearch.ir.latex_form import format_graph as format_latex
+from lossearch.ir.lowering import lower
+from lossearch.ir.signature import SIGNATURES
+from lossearch.ir.simplification import CANONICAL
+from lossearch.ir.text_form import format_graph, parse_graph
+from lossearch.search_spaces import load_space
+
+CHUNK, CHUNKS = 250, 8
+chunks = pytest.mark.parametrize("chunk", range(CHUNKS))
+
+
+def graphs(chunk: int, signature=None):
+    for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+        yield seed, random_graph(seed, signature)
+
+
+def agree(first: torch.Tensor, second: torch.Tensor, tolerance: float = 1e-9) -> bool:
+    size = max(1.0, float(first.abs().max()) if first.numel() else 1.0)
+    return first.shape == second.shape and torch.allclose(first, second, rtol=tolerance, atol=tolerance * size)
+
+
+def test_the_random_graphs_reach_every_operator():
+    found = {node.op for seed in range(3000) for node in random_graph(seed).nodes}
+    assert set(NAMES) - found == set()
+
+
+@chunks
+def test_text_and_json_round_trips_are_exact(chunk):
+    for seed, graph in graphs(chunk):
+        assert parse_graph(format_graph(graph)) == graph, seed
+        read = graph_from_dict(loads(dumps(graph_to_dict(graph))))
+        assert read == graph and read.key == graph.key, seed
+        assert pickle.loads(pickle.dumps(graph.root)) is graph.root, seed
+        assert format_latex(graph)
+
+
+@chunks
+def test_lowering_keeps_value_and_gradient(chunk):
+    for seed, graph in graphs(chunk):
+        given = inputs(graph, seed)
+        before, after = value_and_gradient(unrewritten(graph), given), value_and_gradient(lower(graph), given)
+        assert agree(before[0], after[0]), (seed, format_graph(graph), format_graph(lower(graph)))
+        assert agree(before[1], after[1], 1e-6), (seed, format_graph(graph), format_graph(lower(graph)))
+
+
+@chunks
+def test_integer_labels_equal_one_hot_targets(chunk):
+    for seed, graph in graphs(chunk, SIGNATURES["dense"]):
+        given = inputs(graph, seed)
+        labelled = {**given, "target": given["target"].argmax(1)}
+        expected, found = value_and_gradient(lower(graph), given), value_and_gradient(lower(graph, labels=True), labelled)
+        assert agree(expected[0], found[0]), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
+        assert agree(expected[1], found[1], 1e-6), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
+
+
+@chunks
+def test_value_and_gradient_are_finite_over_the_whole_domain(chunk):
+    for seed, graph in graphs(chunk):
+        for scale in (1e-3, 1.0, 1e2, 1e4):
+            given = inputs(graph, seed, scale, torch.float32)
+            name = graph.signature.inputs[0].name
+            if scale == 1e4 and graph.signature.inputs[0].domain.upper > 1.0:
+                given[name] = given[name].sign() * 1e4
+            value, gradient = value_and_gradient(lower(graph), given)
+            assert torch.isfinite(value).all(), (seed, scale, format_graph(graph))
+            assert torch.isfinite(gradient).all(), (seed, scale, format_graph(graph), format_graph(lower(graph)))
+
+
+@chunks
+def test_values_lie_in_their_intervals(chunk):
+    for seed, graph in graphs(chunk):
+        value, _ = value_and_gradient(unrewritten(graph), inputs(graph, seed))
+        slack = 1e-9 * max(1.0, float(value.abs().max()))
+        assert value.min() >= graph.root.lower - slack, (seed, format_graph(graph), str(graph.root.type))
+        assert value.max() <= graph.root.upper + slack, (seed, format_graph(graph), str(graph.root.type))
+        assert list(value.shape) == [SIZES[axis.rstrip("'")] for axis in graph.root.axes], (seed, format_graph(graph))
+
+
+@chunks
+def test_canonical_form_is_a_fixed_point(chunk):
+    for seed, graph in graphs(chunk):
+        once = CANONICAL.rewrite(graph.roots)
+        assert CANONICAL.rewrite(once) == once, (seed, format_graph(graph))
+
+
+def test_what_evolution_proposes_is_well_typed_and_round_trips():
+    method = make_method("regularized_evolution", load_space("dense"), seed=3)
+    for step in range(1500):
+        candidate = method.ask()
+        assert parse_graph(format_graph(candidate.graph)) == candidate.graph
+        method.tell(candidate, step % 7, candidate.graph.complexity)

@@ -1,0 +1,102 @@
+"""Run directories with rows as a search writes them, and scores that follow a simple law instead of training."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from lossearch import zoo
+from lossearch.evaluate.archive import Archive, Candidate, Evaluation, FilterCount, Origin
+from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.evolve.grammar import Grammar
+from lossearch.ir.graph import Graph
+from lossearch.ir.json_form import dumps, graph_to_dict
+from lossearch.ir.text_form import format_graph
+from lossearch.search_spaces.space import load_space
+
+CONFIG = """# <b>40 % of the labels are wrong</b>
+task = "digits_noise"
+reference = "cross_entropy"
+islands = 2
+max_candidates = 4000
+"""
+TASK, BUDGET = "digits_noise", 300
+FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "rejection")
+
+
+def candidate(graph: Graph, origin: Origin, operator: str = "random") -> Candidate:
+    """An accepted candidate, as an island archives it."""
+    described = {"text": format_graph(graph), "graph": dumps(graph_to_dict(graph)), "complexity": graph.complexity}
+    return Candidate(origin=origin, key=graph.key, fingerprint=graph.key[:32], operator=operator, **described)
+
+
+def evaluation(row: Candidate, metric: float | None, status: str = "ok", budget: int = BUDGET) -> Evaluation:
+    """One training of a candidate."""
+    curve = () if metric is None else ((budget // 2, metric - 0.02), (budget, metric))
+    rate = dict(learning_rate=0.0125, step_scale=1.5, seconds=0.6, island=row.origin.island, timestamp=1.7e9)
+    return Evaluation(key=row.key, task=TASK, seed=0, budget=budget, metric=metric, status=status, curve=curve, **rate)
+
+
+def empty_run(path: Path, config: str = CONFIG, metric: str = "accuracy", higher_is_better: bool = True) -> Archive:
+    """A run directory whose search has not archived anything yet; returns its open archive."""
+    run = RunDirectory.create(path, config)
+    return run.create_archive(metric, higher_is_better)
+
+
+def searched_run(path: Path, candidates: int = 120, seed: int = 0) -> Path:
+    """A finished search over the dense space: the zoo, random losses, failures, rungs, rejections."""
+    rng, space = random.Random(seed), load_space("dense")
+    grammar = Grammar(space)
+    with empty_run(path) as archive:
+        losses = [zoo.get(name) for name in space.seeds]
+        graphs = [(loss.graph.frozen(), f"seed:{loss.name}") for loss in losses]
+        while len(graphs) < candidates:
+            expression = grammar.expression("E", rng.choice((2, 4, 8, 16)), rng)
+            graphs.append((Graph(grammar.signature, expression), rng.choice(("random", "mutation:swap", "crossover"))))
+        rows, trainings, seen = [], [], set[str]()
+        for index, (graph, operator) in enumerate(graphs):
+            row = candidate(graph, Origin(index % 2, index // 32, index // 2 % 16), operator)
+            if row.key in seen:
+                continue
+            seen.add(row.key)
+            rows.append(row)
+            trainings.append(_training(row, rng))
+        archive.add_candidates(rows)
+        archive.add_evaluations(trainings)
+        _reject(archive, rng, 3 * len(rows))
+    return path
+
+
+def _training(row: Candidate, rng: random.Random) -> Evaluation:
+    """Larger formulas can reach more and usually do not."""
+    if row.operator.startswith("seed:"):
+        return evaluation(row, round(0.78 + 0.08 * rng.random(), 4))
+    if rng.random() < 0.04:
+        return evaluation(row, None, rng.choice(("diverged", "timeout", "error")))
+    if rng.random() < 0.3:
+        return evaluation(row, round(0.1 + 0.5 * rng.random(), 4), budget=BUDGET // 3)
+    best = 0.9 - 0.3 / (1 + (row.complexity or 0))
+    return evaluation(row, round(max(0.1, best - rng.expovariate(8.0)), 4))
+
+
+def _reject(archive: Archive, rng: random.Random, count: int) -> None:
+    weights = (8, 4, 20, 12, 6, 10, 40)
+    verdicts = rng.choices(FILTERS, weights, k=count)
+    origins = [Origin(2, index // 100, index % 100) for index in range(count)]
+    keys = [f"{rng.getrandbits(256):064x}" for _ in range(count)]
+    rejected = [Candidate(origin=o, key=k, verdict=v) for o, k, v in zip(origins, keys, verdicts, strict=True)]
+    archive.add_candidates(rejected)
+    left = count + archive.counts().accepted
+    counts = []
+    for position, name in enumerate(FILTERS):
+        stopped = verdicts.count(name)
+        counts.append(FilterCount(name, left, stopped, 1e-5 * 8**position * left / 50))
+        left -= stopped
+    archive.add_filter_counts(0, 0, counts)
+
+
+def compared(run: Path, seeds: int = 10) -> Path:
+    """Add a comparison as `lossearch compare` writes it; returns its JSON file."""
+    del run, seeds
+    raise NotImplementedError
