@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Ranked
-from lossearch.evaluate.run_directory import RunDirectory, storage_errors
+from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.ir import json_form
 from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
 
 if TYPE_CHECKING:
+    from lossearch.engine.result import SearchResult
+    from lossearch.engine.search import ConfigSource, ProgressOption
     from lossearch.evaluate.compare import Progress as ComparisonProgress
     from lossearch.evaluate.comparison import Comparison
     from lossearch.tasks import Task, TaskConfig
@@ -34,7 +36,7 @@ _ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Found:
+class Resolved:
     """A loss and, where it comes from a run, its place there.
 
     Attributes:
@@ -63,22 +65,22 @@ def load(loss: LossLike) -> Loss:
     return find(loss).loss
 
 
-def find(loss: LossLike) -> Found:
+def find(loss: LossLike) -> Resolved:
     """As `load`, with the loss's place in the run that it comes from."""
     if isinstance(loss, Loss):
-        return Found(loss)
+        return Resolved(loss)
     _load_other_primitives()
     text = str(loss)
     if Path(text).suffix in (".json", ".txt"):
-        return Found(_from_file(Path(text)))
+        return Resolved(_from_file(Path(text)))
     if isinstance(loss, Path):
         raise UserError("a .json or .txt file with a loss", text, "give the .json that `lossearch export` writes")
     if "@" in text:
         return _from_run(text)
     if ":" in text:
-        return Found(Loss.from_text(text))
+        return Resolved(Loss.from_text(text))
     if _ZOO_CALL.fullmatch(text) and not Path(text).exists():
-        return Found(_from_zoo(text))
+        return Resolved(_from_zoo(text))
     raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
 
 
@@ -129,7 +131,7 @@ def _from_file(path: Path) -> Loss:
         raise type(error)(error.required, error.found, f"{error.hint} (in {path})") from None
 
 
-def _from_run(text: str) -> Found:
+def _from_run(text: str) -> Resolved:
     directory, _, wanted = text.rpartition("@")
     if not wanted.isascii() or not wanted.isdigit() or int(wanted) < 1:
         raise UserError("DIR@RANK with a rank from 1", repr(text), f"see: lossearch ls {directory}")
@@ -140,7 +142,7 @@ def _from_run(text: str) -> Found:
     if len(rows) < rank:
         found = f"rank {rank}, but {len(rows)} candidates are ranked"
         raise UserError(f"a rank that {directory} has", found, f"see: lossearch ls {directory}")
-    return Found(ranked_loss(run, rows[-1], rank), run, rows[-1], rank)
+    return Resolved(ranked_loss(run, rows[-1], rank), run, rows[-1], rank)
 
 
 def ranked_loss(run: RunDirectory, ranked: Ranked, rank: int) -> Loss:
@@ -156,6 +158,33 @@ def identifier(text: str) -> str:
     """The text as an identifier: other characters become `_`."""
     word = re.sub(r"\W", "_", text, flags=re.ASCII)
     return word if word.isidentifier() else f"loss_{word}"
+
+
+def search(
+    config: ConfigSource,
+    out: str | Path | None = None,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    progress: ProgressOption = True,
+) -> SearchResult:
+    """Search for losses, and keep everything in a new run directory; see `lossearch.engine.search.search`.
+
+    Args:
+        config: A TOML file, its content as a mapping, or a configuration.
+        out: The run directory; None takes the next free `runs/NAME`.
+        address: Of a Ray cluster; None uses the one this process is connected to, or starts a local one.
+        workers: Islands, in place of the configuration's; None takes those, or else one per CPU.
+        seed: In place of the configuration's.
+        progress: Whether to show progress on standard error, or a function to call about once a second.
+
+    Raises:
+        UserError: A mistake in the configuration, a missing dataset, a full disk …
+    """
+    from lossearch.engine.search import search as run
+
+    return run(config, out, address=address, workers=workers, seed=seed, progress=progress)
 
 
 def task_of(name: str | Path) -> str | TaskConfig:

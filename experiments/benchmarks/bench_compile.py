@@ -25,6 +25,7 @@ from lossearch.ir.lowering import lower
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 SIZES = ((256, 10), (4, 21, 256, 256))
+SMOOTH = 1e-5
 
 
 def focal_by_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -40,26 +41,23 @@ def focal_by_gather(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def dice_by_one_hot(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice per class and image with smoothing one, as most repositories have it."""
+    """Soft Dice per class over the batch, squared cardinalities, as most repositories have it."""
     p = F.softmax(logits, 1)
     one_hot = F.one_hot(target, p.shape[1]).movedim(-1, 1).to(p.dtype)
-    dims = tuple(range(2, p.dim()))
-    intersection, cardinality = (p * one_hot), p + one_hot
-    if dims:
-        intersection, cardinality = intersection.sum(dims), cardinality.sum(dims)
-    return (1 - (2 * intersection + 1) / (cardinality + 1)).mean()
+    dims = (0, *range(2, p.dim()))
+    intersection = (p * one_hot).sum(dims)
+    cardinality = (p**2).sum(dims) + one_hot.sum(dims)
+    return (1 - (2 * intersection + SMOOTH) / (cardinality + SMOOTH)).mean()
 
 
 def dice_by_scatter(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice per class and image with smoothing one, from the labels' own probabilities."""
-    p, labels = F.softmax(logits, 1).flatten(2), target.flatten(1)
-    if logits.dim() == 2:
-        p, labels = p.unsqueeze(2), target.unsqueeze(1)
-    chosen = p.gather(1, labels.unsqueeze(1)).squeeze(1)
-    zeros = torch.zeros(p.shape[:2], dtype=p.dtype, device=p.device)
-    intersection = zeros.scatter_add(1, labels, chosen)
-    cardinality = p.sum(2) + zeros.scatter_add(1, labels, torch.ones_like(chosen))
-    return (1 - (2 * intersection + 1) / (cardinality + 1)).mean()
+    """The same from the labels' own probabilities, without one-hot vectors."""
+    p = F.softmax(logits, 1)
+    chosen, labels = p.gather(1, target.unsqueeze(1)).flatten(), target.flatten()
+    zeros = p.new_zeros(p.shape[1])
+    intersection = zeros.scatter_add(0, labels, chosen)
+    cardinality = p.square().sum((0, *range(2, p.dim()))) + zeros.scatter_add(0, labels, torch.ones_like(chosen))
+    return (1 - (2 * intersection + SMOOTH) / (cardinality + SMOOTH)).mean()
 
 
 HAND_WRITTEN: Mapping[str, tuple[Criterion, ...]] = {
@@ -73,6 +71,9 @@ def interleaved(forms: Mapping[str, Criterion], size: tuple[int, ...], rounds: i
     torch.manual_seed(0)
     logits = torch.randn(size, requires_grad=True)
     target = torch.randint(size[1], (size[0], *size[2:]))
+    values = [form(logits, target).item() for form in forms.values()]
+    if max(values) - min(values) > 1e-4 * abs(values[0]):
+        raise RuntimeError(f"forms disagree: {dict(zip(forms, values, strict=True))}")
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(rounds + 4):  # the first turns compile and warm up
         for name, form in forms.items():

@@ -11,7 +11,7 @@ import typer
 from lossearch.cli.output import note, print_fields, print_table, short
 
 if TYPE_CHECKING:
-    from lossearch.api import Found
+    from lossearch.api import Resolved
     from lossearch.evaluate.tuning import Tuned
     from lossearch.loss import Loss
     from lossearch.tasks import Task
@@ -61,7 +61,7 @@ def _described(loss: Loss) -> Iterator[tuple[str, str]]:
     yield "source", loss.source or "-"
 
 
-def _provenance(found: Found) -> Iterator[tuple[str, str]]:
+def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate

@@ -42,8 +42,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            note("interrupted")
+        except KeyboardInterrupt as error:
+            note(str(error) or "interrupted")  # a search says how to go on
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -94,7 +94,7 @@ def _add(panel: str, *commands: Any) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add("Search", search.ls)
+_add("Search", search.search, search.resume, search.ls, search.report)
 _add("Losses", losses.show, losses.compare, losses.tune, losses.export)
 _add("What there is", listings.zoo, listings.tasks, listings.spaces, listings.primitives)
 app.add_typer(data.app, name="data", rich_help_panel="What there is")

@@ -7,12 +7,85 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.output import Format, FormatOption, Listing, note, print_listing
+from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, short
 
 if TYPE_CHECKING:
-    from lossearch.evaluate.archive import Archive
+    from lossearch.engine.result import SearchResult
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster to search on; without it a local Ray is started.")
+]
+
+
+def search(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration of the search (.toml).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory to make; the next free runs/NAME by default.")
+    ] = None,
+    address: AddressOption = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Islands, in place of the configuration's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="In place of the configuration's.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and say what would be done; train and write nothing.")
+    ] = False,
+) -> None:
+    """Search for a loss."""
+    from lossearch.engine import search as engine
+
+    if dry_run:
+        print("\n".join(engine.plan_search(config, address=address, workers=workers, seed=seed).lines))
+        return
+    _print_result(engine.search(config, out, address=address, workers=workers, seed=seed))
+
+
+def resume(
+    directory: Directory,
+    address: AddressOption = None,
+    generations: Annotated[int | None, typer.Option("--generations", min=1, help="A new limit.")] = None,
+    max_candidates: Annotated[int | None, typer.Option("--max-candidates", min=1, help="A new limit.")] = None,
+    time_limit: Annotated[float | None, typer.Option("--time-limit", help="A new limit, in seconds.")] = None,
+) -> None:
+    """Go on with a search that was interrupted, or search longer."""
+    from lossearch.engine import search as engine
+
+    _print_result(
+        engine.resume(
+            directory,
+            address=address,
+            generations=generations,
+            max_candidates=max_candidates,
+            time_limit_s=time_limit,
+        )
+    )
+
+
+def _print_result(result: SearchResult) -> None:
+    from lossearch.api import load
+
+    with result.archive as archive:
+        counts, front, ranked = archive.counts(), archive.pareto_front(), archive.ranked(1)
+    fields = {
+        "run": str(result.path),
+        "candidates": f"{counts.candidates}, of which {counts.accepted} were trained",
+        "front": f"{len(front)} losses",
+    }
+    if ranked and ranked[0].metric is not None:
+        fields[archive.metric] = f"{short(ranked[0].metric)} on validation"
+        fields["complexity"] = f"{ranked[0].candidate.complexity} operators"
+        fields["formula"] = load(f"{result.path}@1").to_text()
+    else:
+        fields["best"] = "none: no candidate was trained to the end"
+    print_fields(fields.items())
+
+
+def report(directory: Directory) -> None:
+    """Write a run's report, one HTML file that opens offline."""
+    from lossearch.report import write_report
+
+    print(write_report(directory))
 
 
 def ls(

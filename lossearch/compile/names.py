@@ -79,6 +79,8 @@ class Names:
             first, second = node.args[0].args
             if first.op == "input" and first.attr("name") == "target" and second.args:
                 return f"true_{self._noun(second)}"
+        if node.op == "select" and node.args[0].op == "input":
+            return f"{node.args[0].attr('name')}_{node.attr('index')}"
         qualifier = QUALIFIERS.get(node.op)
         if qualifier is None:
             return NOUNS.get(node.op, node.op)

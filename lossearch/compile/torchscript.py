@@ -51,21 +51,33 @@ def quick_start() -> Iterator[None]:
         yield
 
 
-def script_file(text: str, class_name: str, **options: Any) -> nn.Module:
-    """A scripted instance of a module class that stands in the source of a Python file."""
+@contextmanager
+def _imported(text: str, class_name: str) -> Iterator[type[nn.Module]]:
+    """A class from the source of a Python file, importable and with its source at hand, as scripting needs it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{class_name}.py"
         path.write_text(text, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(f"lossearch_export_{class_name}", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # scripting looks the class's module up
+        sys.modules[spec.name] = module
         try:
             spec.loader.exec_module(module)
-            with quiet():
-                return torch.jit.script(getattr(module, class_name)(**options))
+            yield getattr(module, class_name)
         finally:
             del sys.modules[spec.name]
+
+
+def load_class(text: str, class_name: str) -> type[nn.Module]:
+    """The module class that stands in the source of a Python file."""
+    with _imported(text, class_name) as found:
+        return found
+
+
+def script_file(text: str, class_name: str, **options: Any) -> nn.Module:
+    """A scripted instance of a module class that stands in the source of a Python file."""
+    with _imported(text, class_name) as found, quiet():
+        return torch.jit.script(found(**options))
 
 
 def save(module: nn.Module, path: Path) -> None:

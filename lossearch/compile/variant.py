@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lossearch.compile.reduction import Reduction, reduced, restricted
@@ -57,10 +58,14 @@ def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
 def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = "loss") -> Source:
     """The function that a module calls: everything from inputs to the reduced loss. Parameters must be learnable."""
     root, weights = lowered_for(graph, variant)
-    table = LABEL_TABLE if variant.labels else DENSE_TABLE
-    (result,) = map_nodes(table.rewrite([reduced(root, weights, reduction)]), guard)
+    (result,) = tidied([reduced(root, weights, reduction)], variant.labels)
     order = [declared.name for declared in graph.signature.inputs]
     return emit_roots([result], order, {parameter.name for parameter in graph.parameters}, name)
+
+
+def tidied(roots: Sequence[Expr], labels: bool) -> list[Expr]:
+    """Lowered expressions after something was built on top of them: rewritten and guarded again."""
+    return map_nodes((LABEL_TABLE if labels else DENSE_TABLE).rewrite(roots), guard)
 
 
 def check_class_weight(graph: Graph, given: bool) -> None:

@@ -53,7 +53,8 @@ class Island(tune.Trainable):
         forbid_test_split()
         assignment: Assignment = parameters["assignment"]
         use_one_thread()
-        sys.path[:0] = [folder for folder in assignment.python_path if folder not in sys.path]
+        # At the end: a file of the user's must not take the place of a module that others import.
+        sys.path.extend(folder for folder in assignment.python_path if folder not in sys.path)
         self.number = int(config["island"])
         self.scribe = RemoteScribe(ray.get_actor(assignment.writer, namespace=assignment.namespace))
         try:

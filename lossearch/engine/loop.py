@@ -102,13 +102,7 @@ class IslandLoop:
     @property
     def done(self) -> bool:
         """Whether the island has reached one of its limits."""
-        limits = self.setting.limits
-        return (limits.generations is not None and self.state.generation >= limits.generations) or self._spent()
-
-    def _spent(self) -> bool:
-        limits, state = self.setting.limits, self.state
-        over = limits.candidates is not None and state.candidates >= limits.candidates
-        return over or (limits.seconds is not None and state.wall_seconds >= limits.seconds)
+        return self.setting.limits.reached(self.state)
 
     def generation(self) -> GenerationReport:
         """Run one generation and report it."""
@@ -122,7 +116,7 @@ class IslandLoop:
         before, proposals = state.trained, state.candidates
         if not self.done:
             size = self.setting.limits.generation_size
-            while state.trained - before < size and not self._spent():
+            while state.trained - before < size and not self.setting.limits.spent(state):
                 if state.candidates - proposals >= size * _PROPOSALS_PER_TRAINING:
                     break
                 self._one_candidate()

@@ -121,17 +121,22 @@ def derived_seed(seed: int, island: int, purpose: str = "method") -> int:
     return int.from_bytes(digest[:8], "big")
 
 
+def island_limits(config: SearchConfig, island: int, islands: int) -> Limits:
+    """When an island ends; the budget of candidates is shared out evenly."""
+    candidates = config.max_candidates
+    share = None if candidates is None else candidates // islands + (island < candidates % islands)
+    return Limits(config.generations, share, config.time_limit_s, config.generation_size)
+
+
 def island_setting(
     config: SearchConfig, parts: Parts, island: int, islands: int, guard: Callable[[bool], None]
 ) -> Setting:
-    """Settings of one island; the budget of candidates is shared out evenly."""
-    candidates = config.max_candidates
-    share = None if candidates is None else candidates // islands + (island < candidates % islands)
+    """Settings of one island."""
     return Setting(
         task=parts.facts.name,
         budget=parts.facts.budget,
         seed=config.seed,
-        limits=Limits(config.generations, share, config.time_limit_s, config.generation_size),
+        limits=island_limits(config, island, islands),
         higher_is_better=parts.facts.higher_is_better,
         audit=config.audit,
         audit_seed=derived_seed(config.seed, island, "audit"),

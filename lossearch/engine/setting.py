@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Protocol
 
+from lossearch.engine.state import IslandState
 from lossearch.evaluate.candidate import CandidateResult
 from lossearch.evaluate.screening import FilterCount, Verdict
 from lossearch.ir.graph import Graph
@@ -40,6 +41,15 @@ class Limits:
     candidates: int | None
     seconds: float | None
     generation_size: int
+
+    def spent(self, state: IslandState) -> bool:
+        """Whether an island may propose no further candidate."""
+        over = self.candidates is not None and state.candidates >= self.candidates
+        return over or (self.seconds is not None and state.wall_seconds >= self.seconds)
+
+    def reached(self, state: IslandState) -> bool:
+        """Whether an island has ended."""
+        return (self.generations is not None and state.generation >= self.generations) or self.spent(state)
 
 
 @dataclass(frozen=True)

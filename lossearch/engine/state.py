@@ -64,12 +64,20 @@ class IslandState:
         return cls(**{**values, "seen": DigestSet.unpack(values["seen"])})
 
 
-def newest_states(checkpoints: Path) -> dict[int, str]:
-    """The text of each island's newest sound state below a run's folder of checkpoints.
+@dataclass(frozen=True)
+class SavedState:
+    """The text of a state, and the file that it was read from."""
+
+    text: str
+    path: Path
+
+
+def newest_states(checkpoints: Path) -> dict[int, SavedState]:
+    """Each island's newest sound state below a run's folder of checkpoints.
 
     A kill in the middle of saving leaves a torn file; then the one before it counts.
     """
-    newest: dict[int, tuple[tuple[int, str], str]] = {}
+    newest: dict[int, tuple[tuple[int, str], SavedState]] = {}
     for path in checkpoints.glob(f"*/*/*/{FILE_NAME}"):
         text = path.read_text(encoding="utf-8", errors="replace")
         try:
@@ -78,8 +86,8 @@ def newest_states(checkpoints: Path) -> dict[int, str]:
             continue
         rank = (state.generation, path.as_posix())
         if state.island not in newest or rank > newest[state.island][0]:
-            newest[state.island] = (rank, text)
-    return {island: text for island, (_, text) in sorted(newest.items())}
+            newest[state.island] = (rank, SavedState(text, path))
+    return {island: saved for island, (_, saved) in sorted(newest.items())}
 
 
 def _digest(content: str) -> str:

@@ -8,22 +8,27 @@ not depend on the target.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lossearch.compile.interpret import evaluate
 from lossearch.errors import UserError
 from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import lower
+from lossearch.ir.lowering import guard_only, lower
 from lossearch.ir.signature import DOMAIN, Signature
 
 SAMPLES = 16
 POSITIONS = 2
 SIGNIFICANT_DIGITS = 4
+SMALLEST_GRADIENT = 1e-9
 ENDS = (1.0, 30.0, 300.0, DOMAIN.upper)
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Probe:
     Attributes:
         reason: why the candidate is useless, or None.
         fingerprint: SHA-256 of gradient and centred value, up to a positive factor, rounded relatively.
-        inverted: whether the gradient pushes the true class down.
+        inverted: whether the gradient pushes the true class down; the fingerprint is then that of the negative.
         gradient_rms: root mean square of ∂ mean(loss) / ∂ prediction.
     """
 
@@ -56,41 +61,49 @@ class Probes:
         labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS)) % classes
         self.logits = torch.from_numpy(logits)
         self.target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).movedim(-1, 1).double()
+        self._one_hot = self.target.numpy()
         self.weights = torch.linspace(0.5, 1.5, classes, dtype=torch.float64)
         ends = torch.cat([torch.sign(self.logits[:4]) * end for end in ENDS] + [torch.zeros_like(self.logits[:4])])
         self.end_logits = ends.float()
         self.end_target = self.target.float().repeat(2, 1, 1)[: len(ends)]
 
     def measure(self, graph: Graph) -> Probe:
-        """Value, gradient and fingerprint of a candidate, in float64."""
+        """Value, gradient and fingerprint of a candidate, in float64.
+
+        The graph is guarded but not rewritten, which is quicker; on these inputs rewriting changes nothing but
+        rounding.
+        """
         logits = self.logits.clone().requires_grad_()
-        value = self._value(graph, logits, self.target)
-        if not bool(torch.isfinite(value).all()):
-            return Probe("the value is not finite on probe inputs")
+        value = self._value(guard_only(graph), logits, self.target)
         if not value.requires_grad:
             return Probe("does not depend on the prediction")
         (gradient,) = torch.autograd.grad(value.sum() / SAMPLES, logits, allow_unused=True)
-        return Probe("does not depend on the prediction") if gradient is None else self._judge(value.detach(), gradient)
+        if gradient is None:
+            return Probe("does not depend on the prediction")
+        return self._judge(value.detach().numpy(), gradient.numpy())
 
-    def _judge(self, value: Tensor, gradient: Tensor) -> Probe:
-        size = float(gradient.square().mean().sqrt())
-        if not np.isfinite(size):
+    def _judge(self, value: Array, gradient: Array) -> Probe:
+        if not np.isfinite(value).all():
+            return Probe("the value is not finite on probe inputs")
+        size = math.sqrt(np.vdot(gradient, gradient) / gradient.size)
+        if not math.isfinite(size):
             return Probe("the gradient is not finite on probe inputs")
-        if size < 1e-12:
+        if size < SMALLEST_GRADIENT:
             return Probe("the gradient vanishes on probe inputs")
         half = SAMPLES // 2
-        if float((gradient[:half] - gradient[half:]).abs().max()) < 1e-9 * size:
+        if np.abs(gradient[:half] - gradient[half:]).max() < SMALLEST_GRADIENT * size:
             return Probe("the gradient does not depend on the target")
-        inverted = float((gradient * self.target).sum()) > 0.0
-        centred = (value - value.mean()).flatten() / size
+        # An inverted candidate is measured as what it becomes, its negative.
+        inverted = bool(np.vdot(gradient, self._one_hot) > 0.0)
+        scale = -1.0 / size if inverted else 1.0 / size
         # Without the mean, since a constant in a loss changes nothing.
-        features = torch.cat([gradient.flatten() / size, centred if len(centred) > 1 else centred * 0.0])
-        return Probe(None, _digest(features), inverted, size)
+        centred = (value - value.mean()).ravel()
+        return Probe(None, _digest(np.concatenate((gradient.ravel(), centred)) * scale), inverted, size)
 
     def finite_in_float32(self, graph: Graph) -> bool:
         """Whether value and gradient are finite in float32 up to the ends of the declared domain."""
         logits = self.end_logits.clone().requires_grad_()
-        value = self._value(graph, logits, self.end_target)
+        value = self._value(lower(graph), logits, self.end_target)
         (gradient,) = torch.autograd.grad(value.sum(), logits)
         return bool(torch.isfinite(value).all()) and bool(torch.isfinite(gradient).all())
 
@@ -98,11 +111,11 @@ class Probes:
         inputs = {"logits": logits, "target": target}
         if graph.uses("class_weight"):
             inputs["class_weight"] = self.weights.to(logits.dtype)
-        root, weight = evaluate(lower(graph), inputs)
+        root, weight = evaluate(graph, inputs)
         return root if weight is None else root * weight / weight.mean()
 
 
-def _digest(features: Tensor) -> str:
-    """A hash of numbers rounded relative to their root mean square."""
-    rounded = torch.round(features * 10.0**SIGNIFICANT_DIGITS).to(torch.int64)
-    return hashlib.sha256(rounded.numpy().tobytes()).hexdigest()
+def _digest(features: Array) -> str:
+    """A hash of numbers rounded relative to the root mean square of the gradient."""
+    rounded = np.rint(np.clip(features * 10.0**SIGNIFICANT_DIGITS, -1e18, 1e18)).astype(np.int64)
+    return hashlib.sha256(rounded.tobytes()).hexdigest()

@@ -186,9 +186,6 @@ class _Run:
             raise _Rejected(measured.reason)
         if measured.inverted:
             self.graph = canonical(self.graph.with_roots([-self.graph.root, *self.graph.roots[1:]]))
-            measured = self.screen.probes.measure(self.graph)
-            if measured.reason is not None or measured.inverted:
-                raise _Rejected("rewards neither the true class nor any other")
         self.measured = measured
         self.numbers["gradient_rms"] = measured.gradient_rms
 

@@ -72,9 +72,18 @@ class TuningSpace:
         return Setting(values, round_to_digits(self.centre * 2 ** ((rate - 0.5) * OCTAVES)))
 
     def first_points(self, n: int) -> list[Point]:
-        """The defaults, and points all over the space, denser at the learning rates of its middle."""
+        """Points all over the space, denser at the learning rates of its middle; the first has all defaults.
+
+        On every axis by itself they are evenly spread from end to end (a Latin hypercube); without parameters they
+        are a grid of learning rates.
+        """
+        if not self.parameters:
+            return [(_towards_middle(unit),) for unit in _spread(range(n))]
         points = _kronecker(n - 1, len(self.default), start=1)
-        return [self.default, *((_towards_middle(rate), *units) for rate, *units in points)]
+        if not points:
+            return [self.default]
+        rates, *others = [_spread(axis) for axis in zip(*points, strict=True)]
+        return [self.default, *zip(map(_towards_middle, rates), *others, strict=True)]
 
     def points_around(
         self, centre: Point, half_width: float, n: int, edges: Mapping[str, Edge], start: int
@@ -83,14 +92,15 @@ class TuningSpace:
 
         `start`: how many points were tried before, so that none comes twice.
         """
+        axes = list(zip(*_kronecker(n, len(centre), start), strict=True))
         boxes = [_clip(unit, half_width) for unit in centre]
         boxes[0] = centre[0] - half_width, centre[0] + half_width
-        if edges.get(LEARNING_RATE) == "low":
-            boxes[0] = centre[0] - EXTENSION / OCTAVES, centre[0]
-        elif edges.get(LEARNING_RATE) == "high":
-            boxes[0] = centre[0], centre[0] + EXTENSION / OCTAVES
-        points = _kronecker(n, len(centre), start)
-        return [tuple(a + (b - a) * unit for (a, b), unit in zip(boxes, p, strict=True)) for p in points]
+        if LEARNING_RATE in edges:
+            outwards = 1 if edges[LEARNING_RATE] == "high" else -1
+            boxes[0] = centre[0], centre[0] + outwards * EXTENSION / OCTAVES
+            axes[0] = tuple((rank + 1) / n for rank in _ranks(axes[0]))  # the outer end is reached, the inner known
+        scaled = [[a + (b - a) * unit for unit in axis] for (a, b), axis in zip(boxes, axes, strict=True)]
+        return list(zip(*scaled, strict=True))
 
     def edges(self, best: Point, tried: Sequence[Point]) -> dict[str, Edge]:
         """Which coordinates of `best` lie at an edge: of the learning rates tried, or of a parameter's bounds."""
@@ -123,6 +133,16 @@ def _kronecker(n: int, dimensions: int, start: int) -> list[Point]:
         root = (1 + root) ** (1 / (dimensions + 1))
     steps = [root ** -(axis + 1) for axis in range(dimensions)]
     return [tuple((0.5 + index * step) % 1.0 for step in steps) for index in range(start, start + n)]
+
+
+def _ranks(axis: Sequence[float]) -> list[int]:
+    order = sorted(range(len(axis)), key=axis.__getitem__)
+    return [order.index(index) for index in range(len(axis))]
+
+
+def _spread(axis: Sequence[float]) -> list[float]:
+    """Coordinates in the same order, evenly spaced from 0 to 1; one alone is in the middle."""
+    return [rank / (len(axis) - 1) for rank in _ranks(axis)] if len(axis) > 1 else [0.5]
 
 
 def _towards_middle(unit: float) -> float:

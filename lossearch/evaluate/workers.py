@@ -120,14 +120,19 @@ class _InThisProcess(Executor):
 
 
 class _Process(SpawnProcess):
-    """A process that does not import the script of its parent, which then needs no `if __name__ == "__main__"`."""
+    """A process that does not import the script of its parent, which then needs no `if __name__ == "__main__"`.
+
+    It never sees Ctrl-C, which is for the parent: a blocked signal stays blocked in the program that is started.
+    """
 
     def start(self) -> None:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             super().start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             sys.modules["__main__"] = main
 
 
@@ -145,7 +150,6 @@ class _Context(SpawnContext):
 
 
 def _initialize() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
     threading.Thread(target=_end_with_parent, daemon=True).start()
     forbid_test_split("it trains what its parent process hands it")
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Union
 from weakref import WeakValueDictionary
 
 from lossearch.errors import UserError
-from lossearch.ir.operator import OPERATORS, Attribute, Attributes, lookup
+from lossearch.ir.operator import Attribute, Attributes, lookup
 from lossearch.ir.types import Type
 
 Operand = Union["Expr", float, int]
@@ -21,7 +21,7 @@ Operand = Union["Expr", float, int]
 class Expr:
     """One node: an operator name, argument nodes and attributes. Make nodes with `Expr.make` or by arithmetic."""
 
-    __slots__ = ("__weakref__", "_key", "args", "attrs", "leaves", "op", "type")
+    __slots__ = ("__weakref__", "_key", "args", "attrs", "leaves", "memo", "op", "type")
 
     op: str
     args: tuple[Expr, ...]
@@ -29,6 +29,8 @@ class Expr:
     type: Type
     leaves: frozenset[Expr]
     """The inputs and parameters below this node, itself included."""
+    memo: dict[object, Expr]
+    """What context-free changes made of this node, by change; it lives and dies with the node."""
     _key: bytes | None
     _interned: ClassVar[WeakValueDictionary[tuple[Any, ...], Expr]] = WeakValueDictionary()
 
@@ -50,6 +52,7 @@ class Expr:
         setters(node, "args", arguments)
         setters(node, "attrs", attrs)
         setters(node, "_key", None)
+        setters(node, "memo", {})
         setters(node, "type", operator.rule(operator, arguments, attributes))
         setters(node, "leaves", _leaves(node))
         cls._interned[identity] = node
@@ -226,6 +229,15 @@ def map_nodes(roots: Sequence[Expr], change: Callable[[Expr], Expr]) -> list[Exp
     return [done[root] for root in roots]
 
 
-def is_operator(name: str) -> bool:
-    """Whether the operator table has this name."""
-    return name in OPERATORS
+class Remembered:
+    """A context-free change of single nodes, applied bottom-up to whole graphs and remembered on the nodes."""
+
+    def __init__(self, change: Callable[[Expr], Expr]) -> None:
+        self.change = change
+
+    def __call__(self, roots: Sequence[Expr]) -> list[Expr]:
+        """The changed graphs."""
+        for node in postorder(roots, stop=lambda node: self in node.memo):
+            if self not in node.memo:
+                node.memo[self] = self.change(node.with_args([argument.memo[self] for argument in node.args]))
+        return [root.memo[self] for root in roots]

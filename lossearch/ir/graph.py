@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from weakref import WeakKeyDictionary
 
 from lossearch.errors import UserError
-from lossearch.ir.expr import Expr, constant, map_nodes, postorder
+from lossearch.ir.expr import Expr, Remembered, constant, map_nodes, postorder
 from lossearch.ir.operator import OPERATORS
 from lossearch.ir.signature import Signature
 from lossearch.ir.types import IllTyped
@@ -96,7 +95,7 @@ class Graph:
 
     @cached_property
     def _expanded(self) -> Graph:
-        return self.map(expand_call)
+        return self.with_roots(EXPANSION(self.roots))
 
     def bind(self, values: Mapping[str, float]) -> Graph:
         """The same graph with new defaults for the named parameters."""
@@ -138,17 +137,14 @@ class Graph:
         return frozenset[Expr]().union(*(root.leaves for root in self.roots))
 
 
-_BODIES: WeakKeyDictionary[Expr, Expr] = WeakKeyDictionary()
-
-
 def expand_call(node: Expr) -> Expr:
     """The body of a primitive call, all the way down; other nodes unchanged."""
     expand = OPERATORS[node.op].expand
-    if expand is None:
-        return node
-    if node not in _BODIES:
-        _BODIES[node] = expand(*node.args, **dict(node.attrs)).map(expand_call)
-    return _BODIES[node]
+    return node if expand is None else EXPANSION([expand(*node.args, **dict(node.attrs))])[0]
+
+
+EXPANSION = Remembered(expand_call)
+"""Primitive calls replaced by their bodies throughout a graph."""
 
 
 def _made_by_lowering(node: Expr, inputs: Mapping[str, Expr]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from lossearch.ir.axes import without
-from lossearch.ir.expr import Expr, map_nodes, postorder
+from lossearch.ir.expr import Expr, Remembered, postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import EPSILON
 from lossearch.ir.masking import apply_mask, mask_node
@@ -39,7 +39,7 @@ def lower(graph: Graph, labels: bool = False, masked: bool = False) -> Graph:
         expanded = with_labels(expanded, target)
     rewritten = expanded.with_roots((LABEL_TABLE if labels else DENSE_TABLE).rewrite(expanded.roots))
     shared = rewritten.with_roots(share_softmax(rewritten.roots))
-    guarded = shared.with_roots(map_nodes(shared.roots, guard))
+    guarded = shared.with_roots(GUARDS(shared.roots))
     verify_same_type(graph, guarded)
     verify_lowered(guarded)
     return guarded
@@ -94,6 +94,15 @@ def guard(node: Expr) -> Expr:
     if not domains:
         return node
     return node.with_args([_held(a, domain) for a, domain in zip(node.args, domains, strict=True)])
+
+
+GUARDS = Remembered(guard)
+"""Guards throughout a graph."""
+
+
+def guard_only(graph: Graph) -> Graph:
+    """The graph expanded and guarded, but not rewritten: quick to make, and what rewriting is tested against."""
+    return graph.with_roots(GUARDS(graph.expanded().roots))
 
 
 def _held(argument: Expr, domain: Domain) -> Expr:

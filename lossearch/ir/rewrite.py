@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, constant, postorder
@@ -40,7 +39,6 @@ class Table:
         self.name = name
         self.rules = tuple(rules)
         self._by_operator: dict[str, list[_Compiled]] = {}
-        self._done: WeakKeyDictionary[Expr, Expr] = WeakKeyDictionary()
         for rule in self.rules:
             compiled = _Compiled(rule)
             self._by_operator.setdefault(compiled.operator, []).append(compiled)
@@ -49,21 +47,23 @@ class Table:
         return Table(f"{self.name}+{other.name}", self.rules + other.rules)
 
     def rewrite(self, roots: Sequence[Expr], trace: list[tuple[str, Expr, Expr]] | None = None) -> list[Expr]:
-        """Rewrite graphs to the fixed point; `trace` collects (identity, before, after).
+        """Rewrite graphs to the fixed point; `trace` collects (identity, before, after) of what is new.
 
-        Rules are local, so a node's result does not depend on where it stands and is remembered.
+        Rules are local, so a node's result does not depend on where it stands and is remembered on it.
         """
-        for node in postorder(roots, stop=self._done.__contains__ if trace is None else None):
-            if trace is not None or node not in self._done:
-                self._done[node] = self._node(node, trace)
-        return [self._done[root] for root in roots]
+        for node in postorder(roots, stop=lambda node: self in node.memo):
+            if self not in node.memo:
+                node.memo[self] = self._node(node, trace)
+        return [root.memo[self] for root in roots]
 
     def _node(self, node: Expr, trace: list[tuple[str, Expr, Expr]] | None) -> Expr:
         try:
-            current = node.with_args([self._done[argument] for argument in node.args])
+            current = node.with_args([argument.memo[self] for argument in node.args])
         except IllTyped:
             return node  # a rewritten argument has lost the bound that this operator needs
         for _ in range(MOST_STEPS):
+            if current is not node and self in current.memo:
+                return current.memo[self]
             step = self._step(current)
             if step is None:
                 return current
@@ -76,8 +76,6 @@ class Table:
                 current = changed.with_args(inner)
             except IllTyped:
                 return changed
-            if current in self._done:
-                return self._done[current]
         raise RuntimeError(f"table {self.name} does not come to rest on {node!r}")
 
     def _step(self, node: Expr) -> tuple[Rule, Expr] | None:

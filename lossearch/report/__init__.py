@@ -1,1 +1,22 @@
-"""The offline HTML report and its figures."""
+"""A run as an HTML report, and losses as curves."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossearch.report.curves import loss_curves, plot_loss
+    from lossearch.report.page import write_report
+
+__all__ = ["loss_curves", "plot_loss", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: PyTorch takes seconds to import."""
+    if name == "write_report":
+        from lossearch.report.page import write_report
+
+        return write_report
+    if name in __all__:
+        from lossearch.report import curves
+
+        return getattr(curves, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from lossearch.compile.interpret import evaluate
 from lossearch.ir import Graph
-from lossearch.ir.expr import map_nodes
-from lossearch.ir.lowering import guard
 
 SIZES = {"batch": 5, "class": 4, "space": 6, "coord": 4, "channel": 3}
 SHAPE = (2, 3)
@@ -42,9 +40,3 @@ def value_and_gradient(graph: Graph, given: dict[str, Tensor]) -> tuple[Tensor, 
         (found,) = torch.autograd.grad(root.sum(), prediction, allow_unused=True)
         gradient = gradient if found is None else found
     return root.detach(), gradient
-
-
-def unrewritten(graph: Graph) -> Graph:
-    """The graph expanded and guarded, but not rewritten: what every rewrite is held against."""
-    expanded = graph.expanded()
-    return expanded.with_roots(map_nodes(expanded.roots, guard))

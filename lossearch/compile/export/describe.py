@@ -1,0 +1,58 @@
+"""The docstring of a standalone module: formula, provenance, parameters, inputs."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from lossearch.compile.export.forms import Exportable, Plan
+from lossearch.compile.variant import CLASS_WEIGHT
+from lossearch.ir.signature import Input
+
+WIDTH = 100
+
+
+def docstring(loss: Exportable, plan: Plan) -> Iterator[str]:
+    """Its lines, quotes included."""
+    source = f" ({plain(loss.source)})" if loss.source else ""
+    yield f'r"""The loss {loss.name}{source}.'
+    yield from ("", "Formula:", *_wrapped(loss.latex()), "")
+    yield from ("As lossearch reads it:", *_wrapped(loss.to_text()), "")
+    if parameters := loss.graph.parameters:
+        values = (f"{p.name} = {p.default:g}{' (learnable)' * p.learnable}" for p in parameters)
+        yield from (f"Parameters: {', '.join(values)}.", "")
+    yield from ("Inputs of `forward`:", *(f"    {_spell(declared)}" for declared in plan.graph.signature.forward_inputs))
+    yield from ("", "Args:", *(f"    {line}" for line in _arguments(plan)), '"""')
+
+
+def _arguments(plan: Plan) -> Iterator[str]:
+    required = [name for name in plan.buffers if plan.graph.uses(name)]
+    for name in required:
+        yield f"{'weight' if name == CLASS_WEIGHT else name}: {plain(plan.graph.signature[name].doc)}."
+    yield "reduction: mean" + (" (divided by the sum of weights)" if plan.weighs else "") + ", sum, or none."
+    if len(plan.buffers) > len(required):
+        yield "weight: weight of each class."
+    if plan.target is not None:
+        yield "ignore_index: integer label whose elements are left out."
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines that break at spaces only, as LaTeX and the text form allow."""
+    return textwrap.wrap(
+        plain(text),
+        WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
+        initial_indent="    ",
+        subsequent_indent="    ",
+    )
+
+
+def plain(text: str) -> str:
+    """Text on one line that cannot end the docstring it stands in."""
+    return " ".join(text.replace('"', "'").split()).rstrip("\\")
+
+
+def _spell(declared: Input) -> str:
+    axes = ", ".join("*space" if axis == "space" else axis for axis in declared.axes)
+    return f"{declared.name}[{axes}]" + (f": {plain(declared.doc)}" if declared.doc else "")

@@ -1,0 +1,110 @@
+"""Writing a loss to a file, by suffix: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossearch.compile import torchscript
+from lossearch.compile.export.forms import Exportable
+from lossearch.compile.export.standalone import class_name, standalone
+from lossearch.compile.export.traced import traced
+from lossearch.compile.module import IGNORE_INDEX
+from lossearch.compile.variant import check_class_weight
+from lossearch.errors import UserError
+
+Writer = Callable[..., None]
+
+
+def export(loss: Exportable, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write a loss to a file and return its path.
+
+    The suffix decides: `.py` a module whose only import is torch; `.pt` TorchScript for `torch.jit.load`; `.pt2` for
+    `torch.export.load`; `.json` the exchange form; `.tex` the formula. Options: `reduction` and `ignore_index` (.py,
+    .pt, .pt2; as defaults of the constructor in .py), `weight` (.pt, .pt2: class weights), `labels` and `rank` (.pt2:
+    whether the target is integer labels, and how many spatial axes there are; by default labels where the signature
+    has them, and no spatial axes for them, else two). The file appears whole or not at all. Raises `UserError` for an
+    unknown suffix or option, or a path that cannot be written.
+    """
+    target = Path(path)
+    writer = WRITERS.get(target.suffix)
+    if writer is None:
+        raise UserError(f"a suffix among {' '.join(WRITERS)}", repr(target.name), "choose the kind of file by suffix")
+    allowed = OPTIONS.get(target.suffix, ())
+    if unknown := sorted(options.keys() - set(allowed)):
+        takes = ", ".join(allowed) or "none"
+        raise UserError(f"options of {target.suffix} among {takes}", ", ".join(unknown), "leave them out")
+    if target.is_dir() or not target.parent.is_dir():
+        found = "a directory" if target.is_dir() else f"no directory {target.parent}"
+        raise UserError(f"a file in an existing directory to write {target.name}", found, "correct the path")
+    part = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        writer(loss, part, **options)
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f"a path that can be written, for {target}", str(error), "choose another path") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+
+
+def _write_python(loss: Exportable, path: Path, **options: Any) -> None:
+    _write_text(path, standalone(loss, **options))
+
+
+def _write_json(loss: Exportable, path: Path) -> None:
+    _write_text(path, loss.to_json())
+
+
+def _write_latex(loss: Exportable, path: Path) -> None:
+    _write_text(path, loss.latex())
+
+
+def _constructor_options(loss: Exportable, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the standalone module's constructor that are tensors."""
+    weight: Tensor | Sequence[float] | None = options.get("weight")
+    check_class_weight(loss.graph, weight is not None)
+    return {} if weight is None else {"weight": torch.as_tensor(weight, dtype=torch.get_default_dtype())}
+
+
+def _source(loss: Exportable, options: Mapping[str, Any]) -> str:
+    return standalone(loss, options.get("reduction", "mean"), options.get("ignore_index", IGNORE_INDEX))
+
+
+def _write_torchscript(loss: Exportable, path: Path, **options: Any) -> None:
+    arguments = _constructor_options(loss, options)
+    module = torchscript.script_file(_source(loss, options), class_name(loss.name), **arguments)
+    torchscript.save(module, path)
+
+
+def _write_traced(loss: Exportable, path: Path, **options: Any) -> None:
+    arguments = _constructor_options(loss, options)
+    module: nn.Module = torchscript.load_class(_source(loss, options), class_name(loss.name))(**arguments)
+    program = traced(module, loss.graph, options.get("labels"), options.get("rank"), arguments.get("weight"))
+    torch.export.save(program, path)
+
+
+WRITERS: dict[str, Writer] = {
+    ".py": _write_python,
+    ".pt": _write_torchscript,
+    ".pt2": _write_traced,
+    ".json": _write_json,
+    ".tex": _write_latex,
+}
+"""What writes each kind of file."""
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    ".py": ("reduction", "ignore_index"),
+    ".pt": ("reduction", "ignore_index", "weight"),
+    ".pt2": ("reduction", "ignore_index", "weight", "labels", "rank"),
+}
+"""Options that each kind of file takes."""

@@ -1,0 +1,137 @@
+"""What a standalone file computes: one function per kind of target, and how its result is weighed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from lossearch.compile.source import Source, emit_roots
+from lossearch.compile.variant import CLASS_WEIGHT, Variant, label_axes, lowered_for, tidied
+from lossearch.ir.axes import Axes
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Graph
+from lossearch.ir.lowering import label_input
+from lossearch.ir.masking import mask_node
+from lossearch.ir.signature import Input
+
+
+class Exportable(Protocol):
+    """What a loss must tell about itself to be written to a file; `lossearch.loss.Loss` does."""
+
+    @property
+    def name(self) -> str:
+        """An identifier."""
+        ...
+
+    @property
+    def graph(self) -> Graph:
+        """What is computed."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the loss comes from, or nothing."""
+        ...
+
+    def to_text(self) -> str:
+        """The one-line form."""
+        ...
+
+    def to_json(self) -> str:
+        """The exchange form."""
+        ...
+
+    def latex(self) -> str:
+        """The formula."""
+        ...
+
+
+@dataclass(frozen=True)
+class Form:
+    """The function for one kind of target, and how the module's `forward` weighs its result.
+
+    Attributes:
+        source: From inputs to the unreduced loss and, where there is one, its weight.
+        root: Axes of the loss.
+        weight: Axes of the weight that the function returns, or None.
+        kept: Whether `forward` multiplies by the mask itself, since it has the axes of single elements.
+        labels: Whether the target is integer labels.
+    """
+
+    source: Source
+    root: Axes
+    weight: Axes | None
+    kept: bool
+    labels: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph taken apart for a standalone file."""
+
+    graph: Graph
+
+    @cached_property
+    def target(self) -> Input | None:
+        """The input that may be integer labels."""
+        return label_input(self.graph)
+
+    @cached_property
+    def forms(self) -> list[Form]:
+        """One function, or one for probabilities and one for labels."""
+        if self.target is None:
+            return [self._form(False, "unreduced_loss", "The loss before its reduction.")]
+        return [
+            self._form(False, "loss_of_probabilities", "The loss before its reduction, for probabilities."),
+            self._form(True, "loss_of_labels", "The loss before its reduction, for integer labels."),
+        ]
+
+    def _form(self, labels: bool, name: str, doc: str) -> Form:
+        root, weights = lowered_for(self.graph, Variant(labels=labels, masked=labels))
+        plain = None if self.target is None else mask_node(label_axes(self.target))
+        inside = [weight for weight in weights if weight is not plain]
+        product: Expr | None = None
+        for weight in inside:
+            product = weight if product is None else product * weight
+        roots = tidied([root] if product is None else [root, product], labels)
+        order = [declared.name for declared in self.graph.signature.inputs]
+        learnable = {parameter.name for parameter in self.graph.parameters}
+        source = emit_roots(roots, order, learnable, name, doc)
+        axes = None if product is None else product.axes
+        return Form(source, root.axes, axes, len(inside) < len(weights), labels)
+
+    @property
+    def flat(self) -> bool:
+        """Whether spatial axes become one."""
+        return any(form.source.flat for form in self.forms)
+
+    @property
+    def restores(self) -> bool:
+        """Whether an unreduced loss gets its spatial axes back."""
+        return self.flat and self.graph.root.axes[-1:] == ("space",)
+
+    @property
+    def needs_shape(self) -> bool:
+        """Whether the spatial shape must be remembered."""
+        arguments = [argument.variable for form in self.forms for argument in form.source.arguments]
+        return self.restores or "shape" in arguments
+
+    @property
+    def scales(self) -> bool:
+        """Whether class weights, where given, multiply the elements of a loss that does not use them."""
+        if self.target is None or self.graph.uses(CLASS_WEIGHT) or CLASS_WEIGHT not in self.graph.signature:
+            return False
+        axes = self.graph.root.axes
+        return self.target.labels in axes or set(label_axes(self.target)) <= set(axes)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the reduction takes weights."""
+        return self.scales or any(form.kept or form.weight is not None for form in self.forms)
+
+    @property
+    def buffers(self) -> list[str]:
+        """Names of the tensors given at construction: those that the loss uses, and class weights that may scale."""
+        declared = [buffer.name for buffer in self.graph.signature.buffers]
+        return [name for name in declared if self.graph.uses(name) or (name == CLASS_WEIGHT and self.scales)]

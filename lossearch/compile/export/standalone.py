@@ -1,0 +1,201 @@
+"""A loss as a Python file of its own: one `nn.Module`, torch its only import, written to be read.
+
+The same text, imported, is what the TorchScript and torch.export files are made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from lossearch import __version__
+from lossearch.compile.export.describe import docstring
+from lossearch.compile.export.forms import Exportable, Form, Plan
+from lossearch.compile.module import IGNORE_INDEX
+from lossearch.compile.names import safe
+from lossearch.compile.reduction import check_reduction
+from lossearch.compile.source import Source
+from lossearch.compile.variant import CLASS_WEIGHT, label_axes
+from lossearch.ir.axes import align
+from lossearch.ir.graph import Parameter
+from lossearch.ir.interval import EPSILON
+from lossearch.ir.signature import Input
+
+
+def class_name(name: str) -> str:
+    """`focal_tversky` becomes `FocalTverskyLoss`."""
+    camel = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    return camel if camel.endswith("Loss") else f"{camel}Loss"
+
+
+def standalone(loss: Exportable, reduction: str = "mean", ignore_index: int | None = IGNORE_INDEX) -> str:
+    """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor."""
+    plan = Plan(loss.graph.frozen())
+    return _Writer(loss, plan, check_reduction(reduction), IGNORE_INDEX if ignore_index is None else ignore_index).text
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """The file, piece by piece."""
+
+    loss: Exportable
+    plan: Plan
+    reduction: str
+    ignore_index: int
+
+    @cached_property
+    def text(self) -> str:
+        """The whole file."""
+        helpers = dict.fromkeys(helper.strip() for form in self.plan.forms for helper in form.source.helpers)
+        functions = [f"{self._function(form.source)}" for form in self.plan.forms]
+        parts = [*helpers, *([_HELD] if self.plan.graph.parameters else []), *functions, self._class()]
+        body = "\n\n\n".join(parts).replace("List[", "list[")
+        imports = ["import math\n"] if "math." in body else []
+        imports += ["import torch"]
+        imports += ["import torch.nn.functional as F"] if "F." in body.replace("self.F.", "") else []
+        head = f'"""{self.name} for PyTorch, written by lossearch {__version__}; it needs nothing but torch."""'
+        return f"{head}\n\n" + "\n".join([*imports, "from torch import Tensor, nn"]) + f"\n\n\n{body}\n"
+
+    @property
+    def name(self) -> str:
+        """Name of the module class."""
+        return class_name(self.loss.name)
+
+    def _function(self, source: Source) -> str:
+        body = tuple(line.replace("'", '"') for line in source.body)
+        return Source(source.name, source.arguments, body, doc=source.doc, results=source.results).text.strip()
+
+    def _class(self) -> str:
+        lines = [f"class {self.name}(nn.Module):", *_indented(list(docstring(self.loss, self.plan)))]
+        lines += [""] if self.plan.buffers else []
+        for name in self.plan.buffers:
+            lines.append(f"    {name}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
+        blank = [""]
+        return "\n".join([*lines, *blank, *self._init(), *blank, *self._forward(), *blank, *self._reduce()])
+
+    def _init(self) -> list[str]:
+        buffers = [(name, "weight" if name == CLASS_WEIGHT else safe(name)) for name in self.plan.buffers]
+        required = [f"{argument}: Tensor" for name, argument in buffers if self.plan.graph.uses(name)]
+        arguments = ["self", *required, f'reduction: str = "{self.reduction}"']
+        arguments += [f"{argument}: Tensor | None = None" for name, argument in buffers if not self.plan.graph.uses(name)]
+        if self.plan.target is not None:
+            arguments.append(f"ignore_index: int = {self.ignore_index}")
+        lines = [f"def __init__({', '.join(arguments)}) -> None:", "    super().__init__()"]
+        lines += ['    if reduction not in ("none", "mean", "sum"):']
+        lines += ['        raise ValueError(f"reduction must be none, mean or sum, not {reduction!r}")']
+        lines += ["    self.reduction = reduction"]
+        lines += ["    self.ignore_index = ignore_index"] if self.plan.target is not None else []
+        lines += [f'    self.register_buffer("{name}", {argument})' for name, argument in buffers]
+        lines += [f"    self.{safe(p.name)} = nn.Parameter(torch.tensor({p.default!r}))" for p in self.plan.graph.parameters]
+        return list(_indented(lines))
+
+    def _forward(self) -> list[str]:
+        inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
+        first = inputs[0]
+        lines = [f"def forward({', '.join(['self', *(f'{name}: Tensor' for name in inputs)])}) -> Tensor:"]
+        lines += ["    # A loss is computed in float32 or better, whatever autocast is on."]
+        lines += ['    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
+        body = [f"{first} = {first}.to(torch.promote_types({first}.dtype, torch.float32))"]
+        leading, *rest = self.plan.graph.signature.forward_inputs
+        if self.plan.flat:
+            body += self._flattened(leading)
+        for declared in rest:
+            if declared is not self.plan.target:
+                body += [f"{safe(declared.name)} = {safe(declared.name)}.to({first}.dtype)", *self._flattened(declared)]
+        if self.plan.target is None:
+            body += self._ending(self.plan.forms[0])
+        else:
+            name, (probabilities, labels) = safe(self.plan.target.name), self.plan.forms
+            soft = [f"{name} = {name}.to({first}.dtype)", *self._flattened(self.plan.target), *self._ending(probabilities)]
+            body += [f"if {name}.is_floating_point():", *(f"    {line}" for line in soft)]
+            body += [f"kept = {name} != self.ignore_index"]
+            body += [f"{name} = torch.where(kept, {name}, 0).long()  # any class will do for what is left out"]
+            body += [f"mask = kept.to({first}.dtype)", *self._flattened(self.plan.target, labels=True)]
+            body += self._ending(labels)
+        return list(_indented([*lines, *(f"        {line}" for line in body)]))
+
+    def _flattened(self, declared: Input, labels: bool = False) -> list[str]:
+        """Lines that make the spatial axes of an input one."""
+        if not self.plan.flat or "space" not in declared.axes:
+            return []
+        name, rank = safe(declared.name), len(declared.axes) - 1 - labels
+        lines = [f"{name} = {name}.unsqueeze(-1).flatten({rank})"]
+        if labels:
+            lines.append(f"mask = mask.unsqueeze(-1).flatten({rank})")
+        if declared is self.plan.graph.signature.forward_inputs[0] and self.plan.needs_shape:
+            lines.insert(0, f"shape = {name}.shape[{rank}:]")
+        return lines
+
+    def _ending(self, form: Form) -> list[str]:
+        """Lines from prepared inputs to the reduced loss."""
+        call = f"{form.source.name}({', '.join(self._passed(form.source))})"
+        factors = ["weight"] if form.weight is not None else []
+        lines = [f"loss, weight = {call}" if factors else f"loss = {call}"]
+        factors = [align("weight", form.weight or (), form.root) for _ in factors]
+        if form.kept:
+            assert self.plan.target is not None
+            factors.append(align("mask", label_axes(self.plan.target), form.root))
+        if self.plan.scales:
+            lines += ["class_weight = self.class_weight", "if class_weight is not None:"]
+            lines += [f"    {self._scaled(form, factors)}"]
+        return [*lines, self._returned(factors)]
+
+    def _scaled(self, form: Form, factors: Sequence[str]) -> str:
+        """What is returned where class weights multiply the loss."""
+        assert self.plan.target is not None
+        if self.plan.target.labels in form.root:
+            return self._returned([*factors, align("class_weight", (self.plan.target.labels,), form.root)])
+        if not form.labels:
+            return 'raise ValueError("class weights need integer labels: the target is probabilities")'
+        chosen = f"class_weight[{safe(self.plan.target.name)}]"
+        return self._returned([*factors, align(chosen, label_axes(self.plan.target), form.root)])
+
+    def _returned(self, factors: Sequence[str]) -> str:
+        arguments = ["loss", *([" * ".join(factors)] if factors else [])]
+        if self.plan.restores:
+            arguments = ["loss", " * ".join(factors) or "None"] if self.plan.weighs else ["loss"]
+            arguments.append("shape")
+        return f"return self.reduce({', '.join(arguments)})"
+
+    def _passed(self, source: Source) -> Iterator[str]:
+        parameters = {parameter.name: parameter for parameter in self.plan.graph.parameters}
+        buffers = {buffer.name for buffer in self.plan.graph.signature.buffers}
+        for argument in source.arguments:
+            if argument.name in parameters:
+                yield _bounded(parameters[argument.name])
+            else:
+                yield f"self.{argument.name}" if argument.name in buffers else argument.variable
+
+    def _reduce(self) -> list[str]:
+        optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")
+        arguments = ["self", "loss: Tensor", *([optional] if self.plan.weighs else [])]
+        arguments += ["shape: list[int]"] if self.plan.restores else []
+        lines = [f"def reduce({', '.join(arguments)}) -> Tensor:"]
+        if self.plan.weighs:
+            lines += ["    if weight is not None:", "        loss = weight * loss"]
+        restored = "loss.reshape(loss.shape[:-1] + shape)" if self.plan.restores else "loss"
+        lines += ['    if self.reduction == "none":', f"        return {restored}"]
+        # An empty batch has loss zero, where a mean would be nan.
+        lines += ['    if self.reduction == "sum" or loss.numel() == 0:', "        return loss.sum()"]
+        if self.plan.weighs:
+            lines += ["    if weight is None:", "        return loss.mean()"]
+            lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({EPSILON!r})"]
+        else:
+            lines += ["    return loss.mean()"]
+        return list(_indented(lines))
+
+
+_HELD = '''
+def held(value: Tensor, lower: float, upper: float) -> Tensor:
+    """The value held in [lower, upper]; its gradient passes, so that it can come back from beyond."""
+    return value.detach().clamp(lower, upper) + (value - value.detach())
+'''.strip()
+
+
+def _bounded(parameter: Parameter) -> str:
+    return f"held(self.{safe(parameter.name)}, {parameter.lower!r}, {parameter.upper!r})"
+
+
+def _indented(lines: Sequence[str]) -> Iterator[str]:
+    return (f"    {line}" if line else "" for line in lines)

@@ -1,0 +1,59 @@
+"""torch.export: a standalone module traced for one rank, with every length free."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from lossearch.errors import UserError
+from lossearch.ir.graph import Graph
+from lossearch.ir.lowering import label_input
+from lossearch.ir.signature import Input
+
+# Lengths of the example; all distinct, so that tracing takes no two axes for one.
+_LENGTHS = {"batch": 3, "class": 5, "feature": 6, "channel": 7, "coord": 4}
+_SPATIAL = (8, 9, 10)
+
+
+def traced(
+    module: nn.Module, graph: Graph, labels: bool | None, rank: int | None, weight: Tensor | None
+) -> ExportedProgram:
+    """The program of a module for `rank` spatial axes and, where the signature has them, labels or probabilities."""
+    target = label_input(graph)
+    if labels is None:
+        labels = target is not None
+    if labels and target is None:
+        raise UserError("labels=False", "labels=True", f"signature {graph.signature.name} has no integer labels")
+    spatial = any("space" in declared.axes for declared in graph.signature.forward_inputs)
+    if rank is None:
+        rank = 2 if spatial and target is None else 0
+    most = len(_SPATIAL) if spatial else 0
+    if not 0 <= rank <= most:
+        raise UserError(f"rank in [0, {most}]", str(rank), "give the number of spatial axes")
+    lengths = dict(_LENGTHS) if weight is None else {**_LENGTHS, "class": len(weight)}
+    inputs = graph.signature.forward_inputs
+    examples = tuple(_example(declared, labels, rank, lengths) for declared in inputs)
+    dims = tuple(_free(declared, labels, rank) for declared in inputs)
+    module.eval()
+    return torch.export.export(module, examples, dynamic_shapes=dims)
+
+
+def _axes(declared: Input, labels: bool, rank: int) -> list[str]:
+    """One name per dimension."""
+    kept = [a for a in declared.axes if a != "space" and not (labels and a == declared.labels)]
+    return kept + ["space"] * (rank if "space" in declared.axes else 0)
+
+
+def _example(declared: Input, labels: bool, rank: int, lengths: dict[str, int]) -> Tensor:
+    spatial = iter(_SPATIAL)
+    shape = [next(spatial) if axis == "space" else lengths[axis] for axis in _axes(declared, labels, rank)]
+    if labels and declared.labels:
+        return torch.zeros(shape, dtype=torch.int64)
+    return torch.full(shape, 0.5)
+
+
+def _free(declared: Input, labels: bool, rank: int) -> dict[int, object]:
+    """Batch and space must come out free; an axis of fixed meaning may come out fixed."""
+    free = ("batch", "space")
+    return {d: Dim.DYNAMIC if a in free else Dim.AUTO for d, a in enumerate(_axes(declared, labels, rank))}

@@ -1,0 +1,160 @@
+"""Showing how a search stands: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lossearch.engine.config import SearchConfig
+from lossearch.engine.progress import Progress
+
+_LINE_SECONDS = 15.0  # between plain lines
+_LONGEST_FORMULA = 100
+
+
+class Display(Protocol):
+    """Shows progress between `__enter__` and `__exit__`."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def update(self, progress: Progress) -> None:
+        """Show how the search stands now; called about once a second."""
+        ...
+
+
+def seconds_left(config: SearchConfig, progress: Progress) -> float | None:
+    """How long the search goes on, by its limits and its pace so far; None while nothing can be said."""
+    reports = list(progress.islands.values())
+    wall = max((report.wall_seconds for report in reports), default=0.0)
+    left: list[float] = []
+    if config.time_limit_s is not None:
+        left.append(config.time_limit_s - max(wall, progress.seconds))
+    if config.generations is not None and wall > 0.0:
+        slowest = min(report.generation + 1 for report in reports)
+        left.append(wall / slowest * (config.generations - slowest))
+    if config.max_candidates is not None and progress.rate > 0.0:
+        left.append((config.max_candidates - progress.candidates) / progress.rate)
+    return max(0.0, min(left)) if left else None
+
+
+class PlainDisplay:
+    """One line every quarter of a minute, and one at the end.
+
+    Args:
+        config: of the search.
+        metric: its name.
+        stream: where to.
+    """
+
+    def __init__(self, config: SearchConfig, metric: str, stream: TextIO) -> None:
+        self._config, self._metric, self._stream = config, metric, stream
+        self._last: Progress | None = None
+        self._shown_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._last is not None:
+            self._print(self._last)
+
+    def update(self, progress: Progress) -> None:
+        """Print a line if it is time to."""
+        self._last = progress
+        if time.monotonic() - self._shown_at >= _LINE_SECONDS:
+            self._shown_at = time.monotonic()
+            self._print(progress)
+
+    def _print(self, progress: Progress) -> None:
+        best = "-" if progress.best is None else f"{progress.best.metric:.4f}"
+        left = seconds_left(self._config, progress)
+        print(
+            f"{_clock(progress.seconds)}  {progress.candidates} candidates ({progress.rate:.1f}/s),"
+            f" {progress.trained} trained, best {self._metric} {best}, front {len(progress.front)},"
+            f" left {'?' if left is None else _clock(left)}",
+            file=self._stream,
+            flush=True,
+        )
+
+
+class LiveDisplay:
+    """A panel that is redrawn in place.
+
+    Args:
+        config: of the search.
+        metric: its name.
+        console: where to.
+    """
+
+    def __init__(self, config: SearchConfig, metric: str, console: Console) -> None:
+        self._config, self._metric = config, metric
+        self._live = Live(Text("starting …"), console=console, refresh_per_second=2, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Redraw the panel."""
+        self._live.update(self._panel(progress))
+
+    def _panel(self, progress: Progress) -> RenderableType:
+        left = seconds_left(self._config, progress)
+        head = Text(
+            f"{_clock(progress.seconds)} elapsed, {'?' if left is None else _clock(left)} left   "
+            f"{progress.candidates} candidates, {progress.rate:.1f}/s   {progress.trained} trained"
+            f" ({progress.failed} failed)"
+        )
+        rejected = "  ".join(f"{name} {count}" for name, count in sorted(progress.rejected.items()))
+        front = Table("complexity", self._metric, "loss", box=None, pad_edge=False)
+        for point in progress.front:
+            style = "bold" if point is progress.best else ""
+            front.add_row(str(point.complexity), f"{point.metric:.4f}", _shortened(point.text), style=style)
+        return Group(head, Text(f"rejected by  {rejected or '-'}", style="dim"), front)
+
+
+def make_display(config: SearchConfig, metric: str, stream: TextIO | None = None) -> Display:
+    """A live panel if `stream` (standard error) is a terminal that can redraw, else plain lines.
+
+    Colours and styles are left out where the variable NO_COLOR is set.
+    """
+    target = sys.stderr if stream is None else stream
+    console = Console(file=target, no_color="NO_COLOR" in os.environ, highlight=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveDisplay(config, metric, console)
+    return PlainDisplay(config, metric, target)
+
+
+class CallbackDisplay:
+    """Hands progress to a function instead of showing it."""
+
+    def __init__(self, callback: Callable[[Progress], None]) -> None:
+        self.update = callback
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _shortened(text: str) -> str:
+    body = text.partition(": ")[2] or text
+    return body if len(body) <= _LONGEST_FORMULA else body[: _LONGEST_FORMULA - 1] + "…"

@@ -1,0 +1,96 @@
+"""What a search found: queries on its archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lossearch.engine.rows import graph_from_json
+from lossearch.errors import UserError
+from lossearch.evaluate.archive import Archive, Ranked
+from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.loss import Loss
+
+
+@dataclass(frozen=True)
+class Found:
+    """A loss that a search found, with its validation score.
+
+    Attributes:
+        loss: with its tuned constants.
+        metric: mean over the seeds, on validation data; optimistic, as the search picked it. `compare` judges.
+        complexity: distinct operators.
+        seeds: trainings that the mean is over.
+        budget: steps of each.
+        key: of the candidate in the archive.
+    """
+
+    loss: Loss
+    metric: float
+    complexity: int
+    seeds: int
+    budget: int
+    key: str
+
+
+class SearchResult:
+    """The result of a search, finished or not.
+
+    Attributes:
+        path: the run directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """Every candidate and every evaluation, read only."""
+        return RunDirectory.open(self.path).open_archive(read_only=True)
+
+    @property
+    def best_(self) -> Loss:
+        """The loss with the best score; raises `UserError` if no candidate was trained to the end."""
+        return self.at_rank(1).loss
+
+    @property
+    def front_(self) -> list[Found]:
+        """Pareto front over metric and complexity, in order of complexity."""
+        return [found for row in self.archive.pareto_front() if (found := self._found(row, 0)) is not None]
+
+    def at_rank(self, rank: int) -> Found:
+        """The loss at a rank, from 1; raises `UserError` if there are fewer."""
+        rows = self.archive.ranked(rank)
+        found = self._found(rows[rank - 1], rank) if 1 <= rank <= len(rows) else None
+        if found is None:
+            usable = sum(row.metric is not None for row in rows)
+            raise UserError(
+                f"a loss of rank {rank} in {self.path}",
+                f"{usable} losses that were trained to the end",
+                "search on with `lossearch resume`, or choose a rank from 1 on",
+            )
+        return found
+
+    def _found(self, row: Ranked, rank: int) -> Found | None:
+        candidate = row.candidate
+        if row.metric is None:
+            return None
+        name = f"{_identifier(self.path.resolve().name)}_{rank or candidate.key[:8]}"
+        source = f"lossearch, run {self.path.resolve().name}"
+        loss = Loss(name, graph_from_json(candidate.graph), source)
+        return Found(loss, row.metric, candidate.complexity or 0, row.seeds, row.budget, candidate.key)
+
+    def close(self) -> None:
+        """Close the archive."""
+        if "archive" in self.__dict__:
+            self.archive.close()
+            del self.__dict__["archive"]
+
+    def __repr__(self) -> str:
+        return f"SearchResult({str(self.path)!r})"
+
+
+def _identifier(name: str) -> str:
+    cleaned = "".join(character if character.isalnum() or character == "_" else "_" for character in name)
+    return cleaned if cleaned.isidentifier() else f"run_{cleaned}"

@@ -1,0 +1,223 @@
+"""Running a search, and resuming one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lossearch.engine.config import SearchConfig, load_config, parse_config, validate
+from lossearch.engine.display import CallbackDisplay, Display, make_display
+from lossearch.engine.parts import island_limits
+from lossearch.engine.plan import Plan, make_plan
+from lossearch.engine.progress import Progress
+from lossearch.engine.result import SearchResult
+from lossearch.engine.state import IslandState, SavedState, newest_states
+from lossearch.engine.toml_form import to_toml
+from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import RunDirectory, write_atomically
+
+RESOLVED = "resolved.json"
+"""The file of a run directory that holds the configuration with everything written out."""
+
+ConfigSource = str | Path | Mapping[str, Any] | SearchConfig
+ProgressOption = bool | Callable[[Progress], None]
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a search. All results so far are archived; the message says how to go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"interrupted; all results so far are kept. Go on with: lossearch resume {path}")
+        self.path = path
+
+
+def search(
+    config: ConfigSource,
+    out: str | Path | None = None,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    progress: ProgressOption = True,
+) -> SearchResult:
+    """Search for losses, and keep everything in a new run directory.
+
+    With one island and the same seed the result is the same, whether the search was interrupted or not, unless a
+    time limit ended it.
+
+    Args:
+        config: a TOML file, its content as a mapping, or a configuration.
+        out: the run directory; None takes the next free `runs/NAME`.
+        address: of a Ray cluster; None uses the one this process is connected to, or starts a local one.
+        workers: islands, in place of the configuration's; None takes those, or else one per CPU.
+        seed: in place of the configuration's.
+        progress: whether to show progress on standard error, or a function to call about once a second.
+
+    Returns:
+        What was found, as queries on the archive.
+
+    Raises:
+        UserError: a mistake in the configuration, a missing dataset, a full disk …
+        SearchInterrupted: Ctrl-C.
+    """
+    given, text, name = _read(config)
+    resolved = resolve(given, workers, seed, address)
+    plan = make_plan(resolved, _islands(resolved))
+    path = Path(out) if out is not None else _free_path(Path("runs"), name)
+    run = RunDirectory.create(path, text)
+    with run.lock():
+        run.create_archive(plan.facts.metric, plan.facts.higher_is_better, resolved.keep_rejected).close()
+        write_atomically(run.path / RESOLVED, resolved.to_json())
+        return _run(run, resolved, plan, address, progress)
+
+
+def resume(
+    path: str | Path,
+    *,
+    address: str | None = None,
+    generations: int | None = None,
+    max_candidates: int | None = None,
+    time_limit_s: float | None = None,
+    progress: ProgressOption = True,
+) -> SearchResult:
+    """Continue a search that was interrupted, killed, or has ended, wherever its directory is now.
+
+    Each island goes on from its last saved state and takes from the archive what it had trained since.
+
+    Args:
+        path: the run directory.
+        address: as in `search`.
+        generations, max_candidates, time_limit_s: new limits in place of the configuration's, to search longer.
+        progress: as in `search`.
+
+    Raises:
+        UserError: no run directory, a damaged archive, or a search that runs in it now.
+        SearchInterrupted: Ctrl-C.
+    """
+    run = RunDirectory.open(path)
+    resolved = _with_limits(_resolved(run), generations, max_candidates, time_limit_s)
+    with run.lock():
+        with run.open_archive(read_only=True) as archive:
+            archive.check()
+        plan = make_plan(resolved, _islands(resolved))
+        write_atomically(run.path / RESOLVED, resolved.to_json())
+        return _run(run, resolved, plan, address, progress)
+
+
+def plan_search(
+    config: ConfigSource, *, address: str | None = None, workers: int | None = None, seed: int | None = None
+) -> Plan:
+    """What `search` would do with these arguments; trains nothing and writes nothing.
+
+    Raises:
+        UserError: as `search` would, before it starts.
+    """
+    resolved = resolve(_read(config)[0], workers, seed, address)
+    return make_plan(resolved, _islands(resolved))
+
+
+def resolve(config: SearchConfig, workers: int | None, seed: int | None, address: str | None) -> SearchConfig:
+    """The configuration with the number of islands and the seed decided."""
+    changes: dict[str, Any] = {}
+    if seed is not None:
+        changes["seed"] = seed
+    islands = workers if workers is not None else config.islands
+    if islands is None:
+        islands = _available_cpus(address)
+    return validate({**config.model_dump(mode="json"), **changes, "islands": islands}, "the arguments of search")
+
+
+def _available_cpus(address: str | None) -> int:
+    if address is not None:
+        raise UserError(
+            "the number of islands, for a search on a cluster",
+            "neither islands in the configuration nor workers",
+            "give --workers N, at most the cluster's CPUs",
+        )
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _islands(config: SearchConfig) -> int:
+    assert config.islands is not None
+    return config.islands
+
+
+def _read(config: ConfigSource) -> tuple[SearchConfig, str, str]:
+    """The configuration, its text, and a name for its run."""
+    if isinstance(config, (str, Path)):
+        loaded, text = load_config(config)
+        return loaded, text, Path(config).stem
+    if isinstance(config, SearchConfig):
+        return config, to_toml(config.model_dump(mode="json", exclude_unset=True)), "search"
+    text = to_toml(config)
+    return parse_config(text, "the configuration", Path.cwd()), text, "search"
+
+
+def _free_path(folder: Path, name: str) -> Path:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for path in map(folder.joinpath, names) if not path.exists())
+
+
+def _resolved(run: RunDirectory) -> SearchConfig:
+    path = run.path / RESOLVED
+    if not path.is_file():
+        # Killed between the first files of the run: nothing was searched, and the seed is the configuration's.
+        raise UserError(f"the file {path}", "none", "the run was never begun: delete its directory and search anew")
+    return SearchConfig.parse_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def _with_limits(
+    config: SearchConfig, generations: int | None, candidates: int | None, seconds: float | None
+) -> SearchConfig:
+    given = {"generations": generations, "max_candidates": candidates, "time_limit_s": seconds}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return validate({**config.model_dump(mode="json"), **changes}, "the arguments of resume") if changes else config
+
+
+def _run(
+    run: RunDirectory, config: SearchConfig, plan: Plan, address: str | None, progress: ProgressOption
+) -> SearchResult:
+    """One session: from the islands' last states until each has reached a limit. The run is locked."""
+    # Ray takes a second to import, which only those who search should wait for.
+    from lossearch.engine.cluster import ray_session
+    from lossearch.engine.driver import Job, drive
+
+    saved = newest_states(run.checkpoints)
+    if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
+        name = _next_session(run.checkpoints, saved)
+        states = {island: one.text for island, one in saved.items()}
+        job = Job(run, config, plan.facts, plan.islands, states, name)
+        try:
+            with ray_session(address, plan.islands, run.log) as session:
+                drive(job, session, _display(progress, config, plan))
+        except KeyboardInterrupt:
+            raise SearchInterrupted(run.path) from None
+    with run.open_archive(read_only=True) as archive:
+        run.write_hall_of_fame(archive.hall_of_fame())
+    return SearchResult(run.path)
+
+
+def _has_ended(config: SearchConfig, plan: Plan, saved: SavedState) -> bool:
+    state = IslandState.loads(saved.text)
+    return island_limits(config, state.island, plan.islands).reached(state)
+
+
+def _next_session(checkpoints: Path, saved: Mapping[int, SavedState]) -> str:
+    """The name of a new session's folder; older ones that hold no island's newest state are deleted."""
+    needed = {one.path.relative_to(checkpoints).parts[0] for one in saved.values()}
+    folders = sorted(path for path in checkpoints.glob("session-*") if path.is_dir())
+    for folder in folders:
+        if folder.name not in needed:
+            shutil.rmtree(folder)
+    last = folders[-1].name.rpartition("-")[2] if folders else "-1"
+    return f"session-{int(last) + 1:04}"
+
+
+def _display(progress: ProgressOption, config: SearchConfig, plan: Plan) -> Display:
+    if callable(progress):
+        return CallbackDisplay(progress)
+    return make_display(config, plan.facts.metric) if progress else CallbackDisplay(lambda _: None)

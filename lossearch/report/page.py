@@ -1,0 +1,169 @@
+"""A run as one HTML file that opens without a network: text, formulas, tables, interactive figures."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lossearch import __version__
+from lossearch.errors import UserError
+from lossearch.evaluate.comparison_verdict import Units, p_text
+from lossearch.evaluate.run_directory import RunDirectory, write_atomically
+from lossearch.ir.primitive import load_entry_points
+from lossearch.report import figures
+from lossearch.report.curves import LossCurves
+from lossearch.report.formula import Formula
+from lossearch.report.run_summary import RunSummary, summarize
+from lossearch.report.winner import Winner, curves_beside, winner_of
+from lossearch.tasks import metrics
+
+TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the filter funnel. share: of all candidates considered, that are left after it, in [0, 1]."""
+
+    name: str
+    considered: int
+    rejected: int
+    seconds: float
+    share: float
+
+
+def write_report(run: str | Path) -> Path:
+    """Write `report.html` into a run directory and return its path.
+
+    What is missing (a comparison, accepted candidates, versions) is said in the report. Raises `UserError` if there is
+    no run, its archive is missing or damaged, or the file cannot be written.
+    """
+    load_entry_points()
+    summary = summarize(Path(run))
+    path = RunDirectory.open(run).report
+    write_atomically(path, render(summary))
+    return path
+
+
+def render(run: RunSummary) -> str:
+    """The page."""
+    winner = winner_of(run)
+    curves, curve_notes = curves_beside(winner, run)
+    environment = Environment(
+        loader=PackageLoader("lossearch", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["pretty"] = lambda value: json.dumps(value, indent=1, ensure_ascii=False)
+    environment.globals |= {"duration": duration, "day": day, "p_text": p_text, "mathml": Markup}
+    return environment.get_template(TEMPLATE).render(
+        run=run,
+        winner=winner,
+        formula=None if winner.loss is None else Formula.of(winner.loss),
+        result=result_sentence(run, winner),
+        comparison=run.comparison,
+        test_units=_test_units(run),
+        stages=stages(run),
+        curves=curves,
+        notes=[*run.notes, *winner.notes, *curve_notes],
+        focused=figures.focus(run) is not None,
+        most_points=figures.MOST_POINTS,
+        figures=_json(_figures(run, curves)),
+        version=__version__,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        style=Markup(_asset("report.css")),
+        script=Markup(_asset("report.js")),
+        plotly=Markup(_plotly()),
+    )
+
+
+def result_sentence(run: RunSummary, winner: Winner) -> str:
+    """What the run shows, in one sentence."""
+    if run.comparison is not None:
+        return run.comparison.verdict
+    best = run.best
+    if best is None:
+        return "No candidate has a score yet, so there is no result."
+    found = f"the best candidate reaches {run.metric} {run.shown(best.metric)} on validation data"
+    if best.seed is not None:
+        found += f"; it is the hand-designed loss {best.seed}"
+    elif run.seeds:
+        found += f", the best hand-designed loss before tuning ({run.seeds[0].seed}) {run.shown(run.seeds[0].metric)}"
+    return f"No comparison on held-out test data has been run, so nothing is proven: {found}."
+
+
+def stages(run: RunSummary) -> list[Stage]:
+    """The filters in their order."""
+    first = max((count.considered for count in run.funnel), default=0)
+    return [
+        Stage(one.filter, one.considered, one.rejected, one.seconds, (one.considered - one.rejected) / max(first, 1))
+        for one in run.funnel
+    ]
+
+
+def _figures(run: RunSummary, curves: Sequence[LossCurves]) -> dict[str, figures.Figure]:
+    drawn: dict[str, figures.Figure] = {}
+    if run.scored:
+        drawn["front"] = figures.front_figure(run)
+    if run.course:
+        drawn["course"] = figures.course_figure(run)
+    if curves:
+        drawn["values"], drawn["gradients"] = figures.curve_figures(curves)
+    if run.comparison is not None and run.comparison.trained:
+        drawn["comparison"] = figures.comparison_figure(run.comparison, _test_units(run))
+    return drawn
+
+
+def _test_units(run: RunSummary) -> Units:
+    name = run.metric if run.comparison is None else run.comparison.metric
+    known = metrics()
+    return Units.of(known[name]) if name in known else Units(name, 1.0, 4)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 10.0:
+        return f"{seconds:.2g} s"
+    if seconds < 120.0:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60.0)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def day(moment: str | float) -> str:
+    """A time of an archive, as text or seconds since the epoch, to the minute in UTC."""
+    if isinstance(moment, str):
+        try:
+            parsed = datetime.fromisoformat(moment)
+        except ValueError:
+            return moment
+        moment = parsed.timestamp()
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _json(value: Mapping[str, Any]) -> Markup:
+    """JSON that may stand in a script element: nothing in it can end the element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _asset(name: str) -> str:
+    return resources.files("lossearch.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """plotly.js, compressed: a third of its five megabytes."""
+    from plotly.offline import get_plotlyjs  # a second that only a report should cost
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")

@@ -1,0 +1,90 @@
+"""The loss that a report is about, and the losses that it is drawn beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.loss import Loss
+from lossearch.report.comparison_file import ComparisonRow
+from lossearch.report.curves import LossCurves, loss_curves
+from lossearch.report.run_summary import RunSummary, Scored, candidate_loss
+
+BESIDE = 4
+"""Baselines drawn beside the winner."""
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The loss a report is about.
+
+    Attributes:
+        loss: None where the run has none, or where it cannot be read.
+        kind: "compared" (discovered, as tuned for the comparison), "found" (best on validation) or "none".
+        row: Its row of the comparison.
+        scored: Its place in the search, where it is the best one.
+        notes: Why there is none.
+    """
+
+    loss: Loss | None
+    kind: Literal["compared", "found", "none"]
+    row: ComparisonRow | None = None
+    scored: Scored | None = None
+    notes: tuple[str, ...] = ()
+
+
+def winner_of(run: RunSummary) -> Winner:
+    """The best discovered loss of the comparison; without one, the best candidate of the search."""
+    row = None if run.comparison is None else run.comparison.discovered
+    notes: list[str] = []
+    if row is not None:
+        try:
+            return Winner(row.to_loss(), "compared", row)
+        except UserError as error:
+            notes.append(f"The compared loss {row.loss} cannot be read. {error}.")
+    if run.best is not None:
+        try:
+            return Winner(candidate_loss(run.name, run.best), "found", None, run.best, tuple(notes))
+        except UserError as error:
+            notes.append(f"The best candidate cannot be read. {error}.")
+    return Winner(None, "none", notes=tuple(notes))
+
+
+def curves_beside(winner: Winner, run: RunSummary) -> tuple[list[LossCurves], list[str]]:
+    """Curves of the winner and of baselines, and why some are missing."""
+    if winner.loss is None:
+        return [], []
+    curves: list[LossCurves] = []
+    notes: list[str] = []
+    for loss in (winner.loss, *_baselines(winner.loss, run, notes)):
+        try:
+            curves.append(loss_curves(loss))
+        except UserError as error:
+            notes.append(f"{loss.name} has no curve. {error}.")
+            if loss is winner.loss:
+                break
+    return curves, notes
+
+
+def _baselines(winner: Loss, run: RunSummary, notes: list[str]) -> list[Loss]:
+    """Cross-entropy, or what is first in its family, and the best others: as tuned for the comparison, else untuned."""
+    family = zoo.names(winner.signature.name)
+    seeds = [one.seed for one in run.seeds if one.seed in family]
+    untuned = [zoo.get(name) for name in [*filter(None, seeds), *family[:1]]]
+    chosen: dict[str, Loss] = {}
+    for loss in (*_compared(run, notes), *untuned):
+        if loss.signature is winner.signature and loss.key != winner.key:
+            chosen.setdefault(loss.name, loss)
+    return sorted(chosen.values(), key=lambda loss: loss.name not in family[:1])[:BESIDE]
+
+
+def _compared(run: RunSummary, notes: list[str]) -> Iterator[Loss]:
+    for row in run.comparison.trained if run.comparison is not None else ():
+        if row.source == "hand-designed":
+            try:
+                yield row.to_loss()
+            except UserError as error:
+                notes.append(f"The compared loss {row.loss} cannot be read. {error}.")
