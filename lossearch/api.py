@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Ranked
-from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.evaluate.run_directory import RunDirectory, storage_errors
 from lossearch.ir import json_form
 from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.text_parser import Parser
@@ -237,6 +237,9 @@ def compare(
 
     if trials is not None:
         details["trials"] = trials
+    if out is not None:  # known before hours of training, not after
+        with storage_errors(Path(out)):
+            Path(out).mkdir(parents=True, exist_ok=True)
     return run(
         task_of(task) if isinstance(task, (str, Path)) else task,
         [load(loss) for loss in losses],
@@ -247,3 +250,19 @@ def compare(
         progress=progress,
         **details,
     )
+
+
+def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
+    """Write a loss to a file that works without lossearch, and return its path.
+
+    Args:
+        loss: What `load` takes.
+        path: The suffix decides: `.py`, `.pt` (TorchScript), `.pt2` (torch.export), `.json` or `.tex`.
+        options: `reduction`, `ignore_index`, `weight`, `labels`, `rank`; see `lossearch.compile.export.export`.
+
+    Raises:
+        UserError: The loss is unknown, or suffix, option or path do not fit.
+    """
+    from lossearch.compile.export import export as write
+
+    return write(load(loss), path, **options)

@@ -2,12 +2,13 @@
 
 Prints milliseconds from a graph to a callable per backend, the cost of interpreting a candidate, and forward plus
 backward of focal and Dice loss on every backend against the best hand-written eager form. Runs of all forms are
-interleaved, so that a change in the machine's load meets all of them alike.
+interleaved in random order, so that the machine's load and what ran before meet all of them alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -18,9 +19,11 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import build, evaluate
-from lossearch.compile.backend import compile_source
+from lossearch.compile.backend import check_backend, compile_source
 from lossearch.compile.source import emit
 from lossearch.compile.torchscript import quick_start
+from lossearch.compile.variant import Variant, source_of
+from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import lower
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -67,22 +70,34 @@ HAND_WRITTEN: Mapping[str, tuple[Criterion, ...]] = {
 
 
 def interleaved(forms: Mapping[str, Criterion], size: tuple[int, ...], rounds: int) -> dict[str, float]:
-    """Median seconds of forward plus backward of each form."""
+    """Median processor seconds of forward plus backward of each form, which other work disturbs least."""
     torch.manual_seed(0)
     logits = torch.randn(size, requires_grad=True)
     target = torch.randint(size[1], (size[0], *size[2:]))
     values = [form(logits, target).item() for form in forms.values()]
     if max(values) - min(values) > 1e-4 * abs(values[0]):
         raise RuntimeError(f"forms disagree: {dict(zip(forms, values, strict=True))}")
+    order = random.Random(0)
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(rounds + 4):  # the first turns compile and warm up
-        for name, form in forms.items():
+        for name, form in order.sample(list(forms.items()), len(forms)):
             logits.grad = None
-            start = time.perf_counter()
+            start = time.process_time()
             form(logits, target).backward()
             if turn >= 4:
-                taken[name].append(time.perf_counter() - start)
+                taken[name].append(time.process_time() - start)
     return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def function(graph: Graph, backend: str, size: tuple[int, ...]) -> Criterion:
+    """The compiled function alone, without the module's checks: what stands against a hand-written function."""
+    source = source_of(graph.frozen(), Variant(labels=True), "mean")
+    compiled = compile_source(source, check_backend(backend))
+    if not source.flat:
+        return compiled
+    if len(size) == 2:
+        return lambda logits, target: compiled(logits.unsqueeze(-1), target.unsqueeze(-1))
+    return lambda logits, target: compiled(logits.flatten(2), target.flatten(1))
 
 
 def compare(rounds: int, backends: tuple[str, ...]) -> None:
@@ -92,7 +107,8 @@ def compare(rounds: int, backends: tuple[str, ...]) -> None:
         loss = zoo.get(name)
         for size in SIZES:
             forms: dict[str, Criterion] = {form.__name__: form for form in hand_written}
-            forms.update({backend: build(loss.graph, backend) for backend in backends})
+            forms.update({f"function, {backend}": function(loss.graph, backend, size) for backend in backends})
+            forms.update({f"module, {backend}": build(loss.graph, backend) for backend in backends})
             count = rounds if size == SIZES[0] else max(5, rounds // 100)
             seconds = interleaved(forms, size, count)
             best = min(seconds[form.__name__] for form in hand_written)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, note, print_listing
+from lossearch.errors import UserError
 
 app = typer.Typer(help="Datasets: list them, fetch them, say where they lie.", invoke_without_command=True)
 
@@ -50,7 +51,6 @@ def fetch(
     ] = None,
 ) -> None:
     """Fetch datasets, verify them and put them in place."""
-    from lossearch.errors import UserError
     from lossearch.tasks.data import fetch as fetch_dataset
     from lossearch.tasks.registry import dataset
 

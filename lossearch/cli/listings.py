@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, print_listing
+from lossearch.errors import UserError
 
 
 def zoo(
-    signature: Annotated[
-        str | None, typer.Option("--signature", "-s", help="Only losses of this task family.")
-    ] = None,
+    signature: Annotated[str | None, typer.Option("--signature", "-s", help="Only losses of this task family.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List the hand-designed losses."""
@@ -84,7 +83,6 @@ def primitives(
 ) -> None:
     """List the building blocks of losses."""
     from lossearch import primitives as _  # noqa: F401  (registers them)
-    from lossearch.errors import UserError
     from lossearch.ir.operator import OPERATORS
     from lossearch.ir.primitive import load_entry_points, parameter_names, source_of
 

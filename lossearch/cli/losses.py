@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossearch.cli.output import note, print_fields, print_table, short
+from lossearch.errors import UserError
 
 if TYPE_CHECKING:
     from lossearch.api import Resolved
@@ -137,11 +138,15 @@ def tune(
 ) -> None:
     """Tune a loss's learning rate and parameters on validation data."""
     from lossearch import api
+    from lossearch.evaluate.compare import SIGNATURE
     from lossearch.evaluate.tuning import Budget
     from lossearch.evaluate.tuning import tune as run
     from lossearch.tasks import Task
 
     found, subject = api.load(loss), Task(api.task_of(task))
+    if found.signature.name != SIGNATURE:
+        given = f"{found.name} of {found.signature.name}"
+        raise UserError(f"a loss of signature {SIGNATURE}", given, "tasks train on logits and labels")
     tuned = run(found, subject, Budget() if trials is None else Budget(trials), workers=workers)
     print_fields(_tuned(tuned, subject))
     if output is not None:
@@ -172,8 +177,26 @@ def export(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="By suffix: .py, .pt, .pt2, .json or .tex.")
     ],
+    reduction: Annotated[str | None, typer.Option("--reduction", help="mean, sum or none (.py, .pt, .pt2).")] = None,
+    weight: Annotated[
+        str | None, typer.Option("--weight", metavar="W,W,...", help="Weight of each class (.pt, .pt2).")
+    ] = None,
+    rank: Annotated[int | None, typer.Option("--rank", min=0, help="How many spatial axes there are (.pt2).")] = None,
+    labels: Annotated[
+        bool | None,
+        typer.Option("--labels/--probabilities", help="Whether targets are integer labels (.pt2)."),
+    ] = None,
 ) -> None:
     """Export a loss as a file that needs nothing but PyTorch."""
     from lossearch import api
 
-    print(api.export(loss, output))
+    weights = None if weight is None else _numbers(weight)
+    given = {"reduction": reduction, "weight": weights, "rank": rank, "labels": labels}
+    print(api.export(loss, output, **{name: value for name, value in given.items() if value is not None}))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise UserError("numbers with commas between them for --weight", repr(text), "such as 1,0.5,2") from None

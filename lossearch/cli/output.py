@@ -77,9 +77,7 @@ class Listing:
         shown = [column for column in self.columns if column not in self.details]
         for column in shown:
             numeric = all(isinstance(row[column], (int, float, type(None))) for row in self.rows)
-            table.add_column(
-                Text(column.replace("_", " ")), justify="right" if numeric else "left", overflow="fold"
-            )
+            table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left", overflow="fold")
         for row in self.rows:
             table.add_row(*(Text(short(row[column])) for column in shown))
         return table

@@ -41,9 +41,7 @@ class _Twice(torch.autograd.Function):
     def forward(ctx: Any, fused: Function, eager: Function, *arguments: Any) -> Any:
         wanted = ctx.needs_input_grad[2:]
         with torch.enable_grad():
-            leaves = [
-                a.detach().requires_grad_() if want else a for a, want in zip(arguments, wanted, strict=True)
-            ]
+            leaves = [a.detach().requires_grad_() if want else a for a, want in zip(arguments, wanted, strict=True)]
             value = fused(*leaves)
         ctx.fused, ctx.eager = fused, eager
         ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]

@@ -172,10 +172,11 @@ class LossModule(nn.Module):
             values[name] = self._buffers[name].to(geometry.dtype)  # type: ignore[union-attr]
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(self._parameters[safe(parameter.name)], parameter)
+        if not (masked or axes or plan.buffers or self.graph.parameters or plan.shape or self.reduction == "none"):
+            unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
+            geometry.direct = self._shortcut(plan, geometry.shape) if unchanged else None
         if plan.flat:
             self._flatten(values, geometry, plan.spatial)
-        elif plan.arguments == self._names and all(values[n] is x for n, x in zip(self._names, inputs, strict=True)):
-            geometry.direct = plan.function  # nothing was changed on the way, so next time there is no way to go
         if plan.shape:
             result = plan.function(*[values[name] for name in plan.arguments[:-1]], list(geometry.shape))
         else:
@@ -194,6 +195,22 @@ class LossModule(nn.Module):
         made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial)
         self._plans[labels, masked, axes] = made
         return made
+
+    def _shortcut(self, plan: _Plan, shape: tuple[int, ...]) -> Function:
+        """What takes inputs of this shape as they are: the compiled function behind nothing but flattening."""
+        function, names = plan.function, plan.arguments
+        flattened = [plan.flat and len(shape) != 1 and name in plan.spatial for name in self._names]
+        if names == self._names and not any(flattened):
+            return function
+        which = [self._names.index(name) for name in names]
+        if not any(flattened):
+            return lambda *inputs: function(*[inputs[i] for i in which])
+        if not shape:
+            steps = [(i, flattened[i]) for i in which]
+            return lambda *inputs: function(*[inputs[i].unsqueeze(-1) if flat else inputs[i] for i, flat in steps])
+        last = -len(shape)
+        steps = [(i, flattened[i]) for i in which]
+        return lambda *inputs: function(*[inputs[i].flatten(last) if flat else inputs[i] for i, flat in steps])
 
     def _flatten(self, values: dict[str, Tensor], geometry: Geometry, spatial: frozenset[str]) -> None:
         """Make one axis of the spatial ones, or a single entry where there are none."""

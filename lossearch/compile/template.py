@@ -108,7 +108,7 @@ def _make(
         number=op == "size" or (arithmetic and all(numbers)),
         flat=flat or "shape" in names,
         shape="shape" in names,
-        helper=operator.helper,
+        helper=operator.helper if set(re.findall(r"def (\w+)", operator.helper)) & set(names) else "",
     )
 
 

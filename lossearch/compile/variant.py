@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lossearch.compile.fusion import fuse_nll, share_softmax
 from lossearch.compile.reduction import Reduction, reduced, restricted
 from lossearch.compile.source import Source, emit_roots
 from lossearch.errors import UserError
@@ -58,14 +59,18 @@ def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
 def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = "loss") -> Source:
     """The function that a module calls: everything from inputs to the reduced loss. Parameters must be learnable."""
     root, weights = lowered_for(graph, variant)
-    (result,) = tidied([reduced(root, weights, reduction)], variant.labels)
     order = [declared.name for declared in graph.signature.inputs]
-    return emit_roots([result], order, {parameter.name for parameter in graph.parameters}, name)
+    learnable = {parameter.name for parameter in graph.parameters}
+    roots = tidied([reduced(root, weights, reduction)], variant.labels)
+    source = emit_roots(roots, order, learnable, name)
+    fused = fuse_nll(roots) if variant.labels and not source.flat else roots
+    return source if fused == roots else emit_roots(fused, order, learnable, name)
 
 
 def tidied(roots: Sequence[Expr], labels: bool) -> list[Expr]:
-    """Lowered expressions after something was built on top of them: rewritten and guarded again."""
-    return map_nodes((LABEL_TABLE if labels else DENSE_TABLE).rewrite(roots), guard)
+    """Lowered expressions after something was built on top of them: rewritten and guarded again, work shared."""
+    rewritten = map_nodes((LABEL_TABLE if labels else DENSE_TABLE).rewrite(roots), guard)
+    return share_softmax(rewritten)
 
 
 def check_class_weight(graph: Graph, given: bool) -> None:

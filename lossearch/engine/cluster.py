@@ -23,6 +23,7 @@ _LOGGERS = ("ray", "ray.tune", "ray.data", "lossearch")
 # Read by Ray and Tune in this process; workers get theirs through the runtime environment.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the older output obeys verbose=0
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of the user stay good
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the archive holds all results; per-trial logs would grow without bound

@@ -25,8 +25,8 @@ class Display(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
-    def update(self, progress: Progress) -> None:
-        """Show how the search stands now; called about once a second."""
+    def update(self, progress: Progress, /) -> None:
+        """Show how the search stands now; called about twice a second."""
         ...
 
 
@@ -66,7 +66,7 @@ class PlainDisplay:
         if self._last is not None:
             self._print(self._last)
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Progress, /) -> None:
         """Print a line if it is time to."""
         self._last = progress
         if time.monotonic() - self._shown_at >= _LINE_SECONDS:
@@ -105,7 +105,7 @@ class LiveDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: Progress, /) -> None:
         """Redraw the panel."""
         self._live.update(self._panel(progress))
 
@@ -140,7 +140,11 @@ class CallbackDisplay:
     """Hands progress to a function instead of showing it."""
 
     def __init__(self, callback: Callable[[Progress], None]) -> None:
-        self.update = callback
+        self._callback = callback
+
+    def update(self, progress: Progress, /) -> None:
+        """Call the function."""
+        self._callback(progress)
 
     def __enter__(self) -> Self:
         return self

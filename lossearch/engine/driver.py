@@ -100,11 +100,10 @@ def _writer(job: Job) -> Iterator[tuple[Any, str]]:
     os.close(hold_writer_lock(job.run.path, _LOCK_PATIENCE))
     name = f"writer-{job.name}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = (
-        ray.remote(ArchiveWriter)
-        .options(name=name, num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)
-        .remote(str(job.run.path.resolve()), job.islands, job.facts.name)
-    )
+    remote: Any = ray.remote(ArchiveWriter)
+    actor = remote.options(
+        name=name, num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here
+    ).remote(str(job.run.path.resolve()), job.islands, job.facts.name)
     try:
         yield actor, name
         ray.get(actor.close.remote(), timeout=_ANSWER_SECONDS)

@@ -76,6 +76,7 @@ class IslandLoop:
         self._fingerprints: list[str] = []
         self._index = 0
         self._begun = False
+        self._known: frozenset[str] = frozenset()
         self._last_look = time.monotonic()
         self._restore()
 
@@ -108,9 +109,11 @@ class IslandLoop:
         """Run one generation and report it."""
         state = self.state
         if not self._begun:
-            self._last_look = time.monotonic()
-            self.scribe.begin(state.island, state.generation)
+            self._known = self.scribe.begin(
+                state.island, state.generation
+            )  # may wait for the writer's process to start
             self._begun = True
+            self._last_look = time.monotonic()
         self.screen.reset_counts()
         self._index = 0
         before, proposals = state.trained, state.candidates
@@ -219,13 +222,19 @@ class IslandLoop:
 
     def _train(self, row: archive.Candidate, graph: Graph) -> Trained:
         """Train a candidate, or take its training from the archive."""
-        claim = self.scribe.claim(self.state.island, row.key)
-        if claim.found is not None:
-            return claim.found.under(row)
+        attempts = 0
+        # Asking takes a round trip, and is of use only for what was trained before: after a restart, or, of the
+        # seeds, by another island.
+        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith("seed:")):
+            claim = self.scribe.claim(self.state.island, row.key)
+            if claim.found is not None:
+                return claim.found.under(row)
+            attempts = claim.attempts
         start = time.perf_counter()
-        if claim.attempts >= MOST_ATTEMPTS:
-            result = failure(graph, f"the process that trained it died {claim.attempts} times")
+        if attempts >= MOST_ATTEMPTS:
+            result = failure(graph, f"the process that trained it died {attempts} times")
         else:
+            self.scribe.starting(self.state.island, row.key)
             result = self._evaluate(graph)
         self.state.training_seconds += time.perf_counter() - start
         return trained_row(row, graph, result, self.setting.task, self.setting.budget)

@@ -97,12 +97,16 @@ class GenerationReport:
 class Scribe(Protocol):
     """The writer of the archive as an island sees it."""
 
-    def begin(self, island: int, generation: int) -> None:
-        """An island starts, or starts again, at a generation."""
+    def begin(self, island: int, generation: int) -> frozenset[str]:
+        """An island starts, or starts again, at a generation; returns keys of proposals it should `claim`."""
         ...
 
     def claim(self, island: int, proposal: str) -> Claim:
-        """An island is about to train the proposal with that key."""
+        """What is known of a proposal that an island is about to train."""
+        ...
+
+    def starting(self, island: int, proposal: str) -> None:
+        """An island begins to train a proposal, now. Does not wait."""
         ...
 
     def submit(self, island: int, batch: Batch) -> None:

@@ -143,5 +143,6 @@ def island_setting(
         keep_full=config.keep_rejected == "full",
         migration_every=config.migration.every if islands > 1 else 0,
         migration_count=config.migration.count,
+        shares_seeds=islands > 1,
         guard=guard,
     )

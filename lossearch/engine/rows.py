@@ -85,6 +85,7 @@ def trained_row(row: Candidate, graph: Graph, result: CandidateResult, task: str
 def _evaluations(row: Candidate, result: CandidateResult, ok: bool, task: str, budget: int) -> list[Evaluation]:
     """One per training seed; a seed without a metric has the status of the failure."""
     metrics = [_finite(metric) for metric in result.metrics] or [None]
+    failed = Status.DIVERGED if result.status is Status.OK else result.status
     return [
         Evaluation(
             key=row.key,
@@ -92,7 +93,7 @@ def _evaluations(row: Candidate, result: CandidateResult, ok: bool, task: str, b
             seed=seed,
             budget=result.curve[-1][0] if ok and result.curve else budget,
             metric=metric,
-            status=Status.OK if metric is not None else Status.DIVERGED if ok else result.status,
+            status=failed if metric is None else Status.OK,
             curve=result.curve if seed == 0 else (),
             seconds=result.seconds / len(metrics),
             step_scale=_finite(result.step_scale) or 0.0,

@@ -27,15 +27,20 @@ class RemoteScribe:
         self._actor = actor
         self._in_flight: list[Any] = []
 
-    def begin(self, island: int, generation: int) -> None:
+    def begin(self, island: int, generation: int) -> frozenset[str]:
         """See `ArchiveWriter.begin`."""
         self._settle(0)
-        self._ask(self._actor.begin.remote(island, generation))
+        known: frozenset[str] = self._ask(self._actor.begin.remote(island, generation))
+        return known
 
     def claim(self, island: int, proposal: str) -> Claim:
         """See `ArchiveWriter.claim`."""
         claim: Claim = self._ask(self._actor.claim.remote(island, proposal))
         return claim
+
+    def starting(self, island: int, proposal: str) -> None:
+        """Send word; messages of one island arrive in order."""
+        self._in_flight.append(self._actor.starting.remote(island, proposal))
 
     def submit(self, island: int, batch: Batch) -> None:
         """Send a batch. Failures of earlier ones are raised here."""

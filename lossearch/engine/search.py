@@ -99,7 +99,9 @@ def resume(
         SearchInterrupted: Ctrl-C.
     """
     run = RunDirectory.open(path)
-    resolved = _with_limits(_resolved(run), generations, max_candidates, time_limit_s)
+    resolved = _with_limits(
+        _resolved(run), generations=generations, max_candidates=max_candidates, time_limit_s=time_limit_s
+    )
     with run.lock():
         with run.open_archive(read_only=True) as archive:
             archive.check()
@@ -170,10 +172,7 @@ def _resolved(run: RunDirectory) -> SearchConfig:
     return SearchConfig.parse_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
 
-def _with_limits(
-    config: SearchConfig, generations: int | None, candidates: int | None, seconds: float | None
-) -> SearchConfig:
-    given = {"generations": generations, "max_candidates": candidates, "time_limit_s": seconds}
+def _with_limits(config: SearchConfig, **given: float | None) -> SearchConfig:
     changes = {name: value for name, value in given.items() if value is not None}
     return validate({**config.model_dump(mode="json"), **changes}, "the arguments of resume") if changes else config
 

@@ -66,6 +66,7 @@ class Setting:
         keep_full: whether rejected candidates are archived in full.
         migration_every: generations between exchanges; 0 for none.
         migration_count: elites sent.
+        shares_seeds: whether another island may have trained a seed of the space.
         guard: called with True before and False after each training, to end a process that hangs.
     """
 
@@ -79,4 +80,5 @@ class Setting:
     keep_full: bool = False
     migration_every: int = 0
     migration_count: int = 1
+    shares_seeds: bool = False
     guard: Callable[[bool], None] = lambda _: None

@@ -41,7 +41,7 @@ class ArchiveWriter:
         self._tracker = Tracker(self._archive, task)
         self._failure: UserError | None = None
 
-    def begin(self, island: int, generation: int) -> None:
+    def begin(self, island: int, generation: int) -> frozenset[str]:
         """An island starts, or starts again, at a generation: what it has trained from there on need not be again."""
         with self._recorded():
             for verdict in (ACCEPTED, *AUDITED_FILTERS):
@@ -51,14 +51,16 @@ class ArchiveWriter:
             if self._islands > 1:
                 self._archive.supersede(island, generation)
             self._exchange.forget(island)
+        return frozenset(self._trained) | {proposal for number, proposal in self._attempts if number == island}
 
     def claim(self, island: int, proposal: str) -> Claim:
         """What is known of a proposal that an island is about to train."""
         with self._recorded():
-            found = self._find(proposal)
-        attempts = self._attempts[island, proposal]
-        self._attempts[island, proposal] += found is None
-        return Claim(attempts, found)
+            return Claim(self._attempts[island, proposal], self._find(proposal))
+
+    def starting(self, island: int, proposal: str) -> None:
+        """An island begins to train a proposal."""
+        self._attempts[island, proposal] += 1
 
     def _find(self, proposal: str) -> Trained | None:
         key = self._trained.get(proposal)

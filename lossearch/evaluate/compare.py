@@ -18,7 +18,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.comparison import Compared, Comparison, Source
 from lossearch.evaluate.comparison_assembly import assemble
 from lossearch.evaluate.comparison_checkpoint import Checkpoints, Finished
-from lossearch.evaluate.jobs import RUNS_AT_ONCE, Conditions, Job, Trained
+from lossearch.evaluate.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
 from lossearch.evaluate.training import LabelledImages
 from lossearch.evaluate.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
@@ -70,7 +70,7 @@ def compare(
     *,
     budget: Budget | None = None,
     steps: int | None = None,
-    backend: str = "eager",
+    backend: str = STACKED,
     device: str = "cpu",
     executor: Executor | None = None,
     confidence: float = 0.95,
@@ -94,7 +94,7 @@ def compare(
         progress: called when a loss has been tuned or tested.
         budget: of the tuning, in detail; overrides `trials`.
         steps: optimiser steps of every training; None takes the task's budget.
-        backend: of the loss modules.
+        backend: how losses are evaluated, see `lossearch.evaluate.jobs.Conditions`.
         device: where to train.
         executor: runs the trainings instead of own processes, for example on a cluster.
         confidence: of intervals; 1 - confidence is the level of the tests.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import step_scale
 from lossearch.evaluate.training import LabelledImages, LossFunction, Run, train
 from lossearch.evaluate.tuning_space import Setting, round_to_digits
 from lossearch.loss import Loss
 from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig
+
+STACKED = "stacked"
 
 RUNS_AT_ONCE = 24
 """Trainings in one stack: enough to share the cost of each operation, few enough to stay in a CPU's cache."""
@@ -32,13 +35,14 @@ class Conditions:
     Attributes:
         config: the task.
         steps: optimiser steps of each training.
-        backend: of the loss modules, as in `Loss.to_module`.
+        backend: how losses are evaluated: "stacked" (all runs of a stack at once, where the loss allows it), or a
+            backend of `Loss.to_module`.
         device: where to train.
     """
 
     config: TaskConfig
     steps: int
-    backend: str = "eager"
+    backend: str = STACKED
     device: str = "cpu"
 
 
@@ -127,9 +131,10 @@ def _without_gradient(job: Job) -> Trained:
 
 def loss_function(loss: Loss, task: Task, conditions: Conditions) -> LossFunction:
     """The loss as a callable for training; class weights, where it takes them, are the inverse class frequencies."""
-    options: dict[str, Any] = {}
-    if loss.graph.uses("class_weight"):
-        options["weight"] = inverse_frequencies(task)
+    weight = inverse_frequencies(task).to(conditions.device) if loss.graph.uses("class_weight") else None
+    if conditions.backend == STACKED:
+        return GraphLoss(loss.graph, weight)
+    options = {} if weight is None else {"weight": weight}
     return loss.to_module(backend=conditions.backend, reduction="mean", **options).to(conditions.device)
 
 

@@ -170,7 +170,8 @@ class _Run:
 
     def range(self) -> None:
         """Value and gradient must be proven finite over the declared domain."""
-        reason = out_of_range(self.graph.expanded().roots)
+        predictions = [i.node for i in self.graph.signature.inputs if i.role == "prediction"]
+        reason = out_of_range(self.graph.expanded().roots, predictions)
         if reason is not None:
             raise _Rejected(reason)
 

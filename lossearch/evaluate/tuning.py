@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from lossearch.errors import UserError
-from lossearch.evaluate.jobs import RUNS_AT_ONCE, Conditions, Job, Trained
+from lossearch.evaluate.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
 from lossearch.evaluate.tuning_space import Edge, Point, Setting, TuningSpace
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
 from lossearch.loss import Loss
@@ -127,7 +127,7 @@ def tune(
     budget: Budget | None = None,
     *,
     steps: int | None = None,
-    backend: str = "eager",
+    backend: str = STACKED,
     device: str = "cpu",
     workers: int | None = None,
     executor: Executor | None = None,
@@ -144,7 +144,7 @@ def tune(
         task: what to train.
         budget: how many trainings.
         steps: optimiser steps of each training; None takes the task's budget.
-        backend: of the loss modules.
+        backend: how losses are evaluated, see `lossearch.evaluate.jobs.Conditions`.
         device: where to train.
         workers: processes; None takes one per core.
         executor: runs the jobs instead of own processes, for example on a cluster.

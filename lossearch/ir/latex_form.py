@@ -17,14 +17,15 @@ from lossearch.ir.graph import Graph
 from lossearch.ir.operator import OPERATORS, Attribute, Operator
 from lossearch.ir.primitive import parameter_names
 
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega".split()
-)
+GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+    "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
+})  # fmt: skip
 SYMBOLS = {"logits": "z", "target": "y", "class_weight": "w", "mask": "m"}
-LARGEST_INLINE = 16
-"""Symbols that a subexpression within a line may have; a larger one gets a line of its own."""
-LARGEST_REPEATED = 3
-"""Symbols up to which a subexpression is repeated rather than named."""
+WIDEST_INLINE = 48
+"""Characters, roughly, that a subexpression within a line may take; a wider one gets a line of its own."""
+WIDEST_REPEATED = 8
+"""Characters up to which an elementwise subexpression is repeated rather than named."""
 
 LOOSE, SUM, PRODUCT, POWER, TALL, CLOSED = 0, 1, 2, 4, 5, 8
 """How strongly a text holds together; `CLOSED` needs brackets nowhere."""
@@ -43,11 +44,18 @@ class Equation(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The text of a subexpression, its strength, its count of symbols, and whether its end takes in what follows."""
+    """The text of a subexpression.
+
+    Attributes:
+        text: LaTeX.
+        strength: How strongly it holds together.
+        width: Characters on the page, roughly.
+        open: Whether its end would take in what follows, as a sum's does.
+    """
 
     text: str
     strength: int
-    size: int
+    width: int
     open: bool = False
 
 
@@ -118,18 +126,18 @@ def _equations(roots: Sequence[Expr], names: Sequence[str], fresh: Iterator[str]
     pieces: dict[Expr, Piece] = {}
     for node in postorder(roots):
         piece = _format(node, [pieces[argument] for argument in node.args])
-        if node.args and node not in roots and _needs_name(node, piece.size, uses[node]):
+        if node.args and node not in roots and _needs_name(node, piece.width, uses[node]):
             name = next(fresh)
             yield Equation(name, piece.text)
-            piece = Piece(name, CLOSED, 1)
+            piece = Piece(name, CLOSED, 2)
         pieces[node] = piece
     for name, root in zip(names, roots, strict=True):
         yield Equation(name, pieces[root].text)
 
 
-def _needs_name(node: Expr, size: int, uses: int) -> bool:
-    repeatable = size <= LARGEST_REPEATED and OPERATORS[node.op].elementwise
-    return size > LARGEST_INLINE or (uses > 1 and not repeatable)
+def _needs_name(node: Expr, width: int, uses: int) -> bool:
+    repeatable = width <= WIDEST_REPEATED and OPERATORS[node.op].elementwise
+    return width > WIDEST_INLINE or (uses > 1 and not repeatable)
 
 
 def _calls(roots: Sequence[Expr]) -> list[Expr]:
@@ -146,28 +154,32 @@ def _definition(call: Expr) -> tuple[str, Expr]:
         kind, simplex = type.kind, type.simplex or ""
         leaf = {"name": name, "axes": type.axes, "lower": type.interval.lower, "upper": type.interval.upper}
         operands.append(Expr.make("input", **leaf, kind=kind, simplex=simplex))
-    head = _call(call.with_args(operands), [Piece(symbol(name), CLOSED, 1) for name in parameter_names(call.op)])
+    head = _call(call.with_args(operands), [_leaf(name) for name in parameter_names(call.op)])
     return head.text, expand(*operands, **dict(call.attrs))
 
 
 def _format(node: Expr, arguments: Sequence[Piece]) -> Piece:
     if node.op == "constant":
         text = number(node.attr("value"))
-        return Piece(text, SUM if text[0] == "-" else PRODUCT if "10^" in text else CLOSED, 1)
+        return Piece(text, SUM if text[0] == "-" else PRODUCT if "10^" in text else CLOSED, min(len(text), 6))
     if node.op in ("input", "parameter"):
-        return Piece(symbol(node.attr("name")), CLOSED, 1)
+        return _leaf(node.attr("name"))
     operator = OPERATORS[node.op]
     if operator.expand is not None:
         return _call(node, arguments)
-    size = 1 + sum(argument.size for argument in arguments)
+    width = min(len(operator.name), 8) + sum(argument.width for argument in arguments)
     if operator.latex.startswith("{0} ") and operator.symbol:
-        return _infix(operator, *arguments)._replace(size=size)
+        return _infix(operator, *arguments)._replace(width=width)
     contexts, strength = _layout(operator)
     texts = [_place(argument, context) for argument, context in zip(arguments, contexts, strict=True)]
-    takes_more = operator.latex.startswith("\\sum") or (operator.latex == "-{0}" and texts[0] == arguments[0].text)
-    attributes = {key: _attribute(value) for key, value in node.attrs}
-    text = operator.latex.format(*texts, **attributes)
-    return Piece(text, strength, size, takes_more and (operator.arity > 1 or strength == PRODUCT or arguments[0].open))
+    text = operator.latex.format(*texts, **{key: _attribute(value) for key, value in node.attrs})
+    negated_open = operator.latex == "-{0}" and texts[0] == arguments[0].text and arguments[0].open
+    return Piece(text, strength, width, negated_open or operator.latex.startswith("\\sum"))
+
+
+def _leaf(name: str) -> Piece:
+    text = symbol(name)
+    return Piece(text, CLOSED, len(name) if text.startswith("\\text") else 2)
 
 
 def _infix(operator: Operator, left: Piece, right: Piece) -> Piece:
@@ -196,12 +208,12 @@ def _layout(operator: Operator) -> tuple[tuple[Context, ...], int]:
     """Where a template puts each argument, and how strongly the whole holds together."""
     marks = [chr(0xE000 + position) for position in range(operator.arity)]
     text = operator.latex.format(*marks, **{key: "a" for key, _ in operator.attributes})
-    contexts = tuple([_context(text, mark, operator.arity) if mark in text else "enclosed" for mark in marks])
-    return contexts, _strength(text, marks[0])
+    contexts: list[Context] = [_context(text, mark, operator.arity) for mark in marks]
+    return tuple(contexts), _strength(text, marks[0])
 
 
 def _context(text: str, mark: str, arity: int) -> Context:
-    before, after = (part.strip() for part in text.split(mark))
+    before, _, after = (part.strip() for part in text.partition(mark))
     braced = before.endswith("{") and after.startswith("}")
     if after[braced:].startswith(("^", "_")):
         return "base"
@@ -231,8 +243,8 @@ def _call(node: Expr, arguments: Sequence[Piece]) -> Piece:
     subscript = f"_{{\\text{{{'; '.join(map(_attribute, axes))}}}}}" if axes else ""
     others = [f"{_words(key)} = {_scalar(value)}" for key, value in node.attrs if not isinstance(value, tuple)]
     inside = ", ".join([piece.text for piece in arguments] + others)
-    size = 1 + sum(piece.size for piece in arguments)
-    return Piece(f"{_words(node.op)}{subscript}\\left({inside}\\right)", TALL, size)
+    width = len(node.op) + len(inside) - sum(len(piece.text) - piece.width for piece in arguments)
+    return Piece(f"{_words(node.op)}{subscript}\\left({inside}\\right)", TALL, width)
 
 
 def _words(name: str) -> str:
@@ -248,4 +260,3 @@ def _attribute(value: Attribute) -> str:
 
 def _scalar(value: Attribute) -> str:
     return _words(str(value)) if isinstance(value, (str, bool)) else _attribute(value)
-

@@ -7,7 +7,7 @@ root down, with each operator's own bound on its local derivative and with sums 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lossearch.ir.axes import LARGEST_AXIS
 from lossearch.ir.expr import Expr, postorder
@@ -18,9 +18,13 @@ LARGEST_VALUE = 1e36
 """A little below float32's largest number, 3.4e38."""
 
 
-def out_of_range(roots: Sequence[Expr]) -> str | None:
-    """Why value or gradient may overflow float32, or None where both are proven finite."""
+def out_of_range(roots: Sequence[Expr], wrt: Collection[Expr] | None = None) -> str | None:
+    """Why value or gradient may overflow float32, or None where both are proven finite.
+
+    `wrt` are the leaves to which gradients flow; by default all of them.
+    """
     nodes = list(postorder(roots))
+    fixed = set() if wrt is None else {node for node in nodes if node.leaves.isdisjoint(wrt)}
     adjoints = dict.fromkeys(nodes, 0.0)
     for root in roots:
         adjoints[root] = 1.0
@@ -28,6 +32,8 @@ def out_of_range(roots: Sequence[Expr]) -> str | None:
         magnitude = node.type.interval.magnitude
         if not magnitude <= LARGEST_VALUE:
             return f"the value of {node.op} may reach {magnitude:.0e}"
+        if node in fixed:
+            continue
         if not adjoints[node] <= LARGEST_VALUE:
             return f"the gradient at {node.op} may reach {adjoints[node]:.0e}"
         if node.args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lossearch.ir import interval as iv
-from lossearch.ir.axes import LARGEST_AXIS, SPATIAL_AXES, align, union, without
+from lossearch.ir.axes import LARGEST_AXIS, Axes, SPATIAL_AXES, align, union, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, register, require_real
 from lossearch.ir.reductions import one_axis, require_axes
@@ -150,22 +150,33 @@ def _scatter_sum(operator: Operator, arguments: Sequence[Expr], attributes: dict
 
 _SCATTER_SUM = '''
 def scatter_sum(values: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Sum values[row, element] into [row, count] at their labels."""
-    out = torch.zeros(values.shape[0], count, dtype=values.dtype, device=values.device)
-    return out.scatter_add(1, labels, values)
+    """Sum values[…, element] into […, count] at their labels."""
+    out = values.new_zeros(list(values.shape[:-1]) + [count])
+    return out.scatter_add(-1, labels, values)
+'''
+
+_COUNT_LABELS = '''
+def count_labels(labels: Tensor, like: Tensor, count: int) -> Tensor:
+    """Count each label of labels[…, element] into […, count], in the dtype of another tensor."""
+    out = like.new_zeros(list(labels.shape[:-1]) + [count])
+    return out.scatter_add(-1, labels, like.new_ones([1]).expand(labels.shape))
 '''
 
 
 def _emit_scatter_sum(sources: Sequence[str], node: Expr) -> str:
-    """Kept axes lead and reduced ones follow in the layout, so both sides reshape to [row, element]."""
+    """Kept axes lead and reduced ones follow in the layout, so both sides flatten to [row, element]."""
     values, labels, like = node.args
-    over, axis = node.attr("over"), node.attr("into")[0]
-    rows = len(without(values.axes, over))
-    count = f"{sources[2]}.shape[{like.axes.index(axis)}]"
-    if rows == 0:
-        return f"scatter_sum({sources[0]}.reshape(1, -1), {sources[1]}.reshape(1, -1), {count}).squeeze(0)"
-    flat = [f"{source}.flatten({rows})" if len(over) > 1 else source for source in sources[:2]]
+    count = f"{sources[2]}.shape[{like.axes.index(node.attr('into')[0])}]"
+    flat = [_flattened(source, labels, node.attr("over")) for source in sources[:2]]
     return f"scatter_sum({flat[0]}, {flat[1]}, {count})"
+
+
+def _flattened(source: str, labels: Expr, over: Axes) -> str:
+    """The reduced axes, which are the last, as one."""
+    rows = len(without(labels.axes, over))
+    if rows == 0:
+        return f"{source}.flatten()"
+    return source if len(labels.axes) == rows + 1 else f"{source}.flatten({rows})"
 
 
 register(
@@ -194,15 +205,10 @@ def _label_counts(operator: Operator, arguments: Sequence[Expr], attributes: dic
 
 
 def _emit_label_counts(sources: Sequence[str], node: Expr) -> str:
+    """Not bincount, whose result has a shape that depends on data."""
     labels, like = node.args
     count = f"{sources[1]}.shape[{like.axes.index(node.attr('into')[0])}]"
-    rows = len(without(labels.axes, node.attr("over")))
-    if rows == 0:  # not bincount, whose result has a shape that depends on data
-        flat = f"{sources[0]}.reshape(1, -1)"
-    else:
-        flat = sources[0] if len(labels.axes) == rows + 1 else f"{sources[0]}.flatten({rows})"
-    counts = f"scatter_sum(torch.ones_like({flat}, dtype={sources[1]}.dtype), {flat}, {count})"
-    return counts if rows else f"{counts}.squeeze(0)"
+    return f"count_labels({_flattened(sources[0], labels, node.attr('over'))}, {sources[1]}, {count})"
 
 
 register(
@@ -215,7 +221,38 @@ register(
         slopes=lambda a, b, **_: (0.0, 0.0),
         latex="\\sum_{{\\mathrm{{{over}}}}} \\mathbb{{1}}[{0}]",
         attributes=(("over", ...), ("into", ...)),
-        helper=_SCATTER_SUM,
+        helper=_COUNT_LABELS,
+        internal=True,
+    )
+)
+
+
+def _nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    gathered = _gather(operator, arguments, {"over": ("class",)})
+    if arguments[0].type.axes[:2] != ("batch", "class") or attributes["reduction"] not in ("none", "mean", "sum"):
+        raise IllTyped("values[batch, class, …] and a reduction", str(arguments[0].type), "use gather")
+    negative = iv.sub(Interval(0.0, 0.0), gathered.interval)
+    if attributes["reduction"] == "none":
+        return Type(gathered.axes, negative)
+    return Type((), iv.scale(negative, LARGEST_AXIS) if attributes["reduction"] == "sum" else negative)
+
+
+def _emit_nll(sources: Sequence[str], node: Expr) -> str:
+    reduction = node.attr("reduction")
+    given = "" if reduction == "mean" else f', reduction="{reduction}"'
+    return f"F.nll_loss({sources[0]}, {sources[1]}{given})"
+
+
+register(
+    Operator(
+        "nll",
+        2,
+        _nll,
+        _emit_nll,
+        "The negated entry at each label, reduced over everything else or not: PyTorch's own kernel.",
+        slopes=lambda a, b, **_: (1.0, 0.0),
+        latex="-{{{0}}}_{{y}}",
+        attributes=(("reduction", "none"),),
         internal=True,
     )
 )

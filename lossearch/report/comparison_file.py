@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lossearch.errors import UserError
+from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.loss import Loss
 
 PLACE = Path("comparison") / "comparison.json"
@@ -18,23 +19,6 @@ PLACE = Path("comparison") / "comparison.json"
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class IntervalPart(_Part):
-    """A mean with its confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-    confidence: float
-
-
-class DifferencePart(_Part):
-    """Loss minus reference over paired seeds."""
-
-    interval: IntervalPart
-    p_value: float
-    test: str
 
 
 class ComparisonRow(_Part):
@@ -48,8 +32,8 @@ class ComparisonRow(_Part):
     learning_rate: float
     validation: float | None
     values: tuple[float | None, ...]
-    interval: IntervalPart | None
-    difference: DifferencePart | None
+    interval: Interval | None
+    difference: PairedDifference | None
     p_holm: float | None
     better: bool | None
     noise_floor: float | None

@@ -110,7 +110,7 @@ def _probability_slice(classes: int) -> Slice:
     x = torch.sigmoid(margins).numpy()
     axis = f"probability of the true class, of {classes}"
     untrained = torch.zeros(1, classes, dtype=torch.float64)
-    return Slice(axis, "-dL/d(logit of the true class)", x, predictions, untrained, -direction, direction, unit)
+    return Slice(axis, "-dL/d(true logit)", x, predictions, untrained, -direction, direction, unit)
 
 
 def _cosine_slice(name: str, classes: int) -> Slice:
@@ -119,7 +119,7 @@ def _cosine_slice(name: str, classes: int) -> Slice:
     predictions[:, 0, 0] = x
     direction = _one_hot(classes)
     untrained = torch.zeros(1, classes, dtype=torch.float64)
-    slope = f"-dL/d({name} of the true class)"
+    slope = f"-dL/d(true {name})"
     axis = f"{name} of the true class, of {classes}; 0 for the others"
     return Slice(axis, slope, x.numpy(), predictions, untrained, -direction, direction, 1.0)
 

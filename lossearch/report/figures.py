@@ -26,7 +26,8 @@ _LONGEST_FORMULA = 240
 _LONGEST_FAINT_FORMULA = 90
 _LINE = 60
 _LABEL = 18
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+DASHES = ("solid", "12px 5px", "2px 4px", "9px 4px 2px 4px", "20px 6px", "14px 4px 2px 4px 2px 4px")
+"""Of the curves, in their order, as plotly.js and SVG take them."""
 
 
 def escape(text: str) -> str:
@@ -62,7 +63,13 @@ def thinned(points: Sequence[Scored]) -> list[Scored]:
 
 
 def _points(
-    run: RunSummary, points: Iterable[Scored], name: str, colour: str, symbol: str, size: int, longest: int = _LONGEST_FORMULA
+    run: RunSummary,
+    points: Iterable[Scored],
+    name: str,
+    colour: str,
+    symbol: str,
+    size: int,
+    longest: int = _LONGEST_FORMULA,
 ) -> Figure:
     chosen = list(points)
     return {
@@ -102,7 +109,7 @@ def course_figure(run: RunSummary) -> Figure:
         "line": {"shape": "hv", "width": 2, "color": "--series-1"},
         "marker": {"size": 5, "color": "--series-1"},
     }
-    layout = _layout("trainings", f"best {_metric_title(run)}")
+    layout = _layout("trainings", f"best {escape(run.metric)} so far, validation")
     layout["yaxis"] |= _tick_format(run.units)
     traces = [line]
     if run.seeds:
@@ -129,6 +136,7 @@ def curve_figures(curves: Sequence[LossCurves]) -> tuple[Figure, Figure]:
     value, gradient = _layout(curves[0].axis, "loss, scaled"), _layout(curves[0].axis, f"{curves[0].slope}, scaled")
     for layout in (value, gradient):
         layout["hovermode"] = "x"
+        layout["showlegend"] = False  # the page has one for both
         layout["yaxis"]["zeroline"] = True
     return (
         {"data": [_curve(curve, curve.value, rank) for rank, curve in enumerate(curves)], "layout": value},
@@ -144,7 +152,8 @@ def _curve(curve: LossCurves, y: Iterable[float], rank: int) -> Figure:
         "x": [_rounded(float(value)) for value in curve.x],
         "y": [_rounded(float(value)) for value in y],
         "hovertemplate": "%{y:.3g}",
-        "line": {"width": 3 if rank == 0 else 1.75, "dash": _DASHES[rank % 6], "color": f"--series-{rank % 6 + 1}"},
+        "zorder": -rank,
+        "line": {"width": 3 if rank == 0 else 1.75, "dash": DASHES[rank % 6], "color": f"--series-{rank % 6 + 1}"},
     }
 
 
@@ -162,9 +171,13 @@ def comparison_figure(comparison: ComparisonFile, units: Units) -> Figure:
         "marker": {"color": "--faint", "size": 5, "symbol": "line-ns-open"},
         "opacity": 0.7,
     }
-    groups = [("discovered", "discovered", "--series-1", "circle"), ("hand-designed", "tuned hand-designed", "--series-2", "diamond")]
-    means = [_means([row for row in rows if row.source == source], *look, units) for source, *look in groups]
-    layout = _layout(f"test {escape(comparison.metric)}{escape(units.label)}", "")
+    own = [row for row in rows if row.source == "discovered"]
+    others = [row for row in rows if row.source == "hand-designed"]
+    means = (
+        _means(own, "discovered", "--series-1", "circle", units),
+        _means(others, "tuned hand-designed", "--series-2", "diamond", units),
+    )
+    layout = _layout(f"test {escape(comparison.metric)}", "")
     layout["yaxis"] |= {"categoryorder": "array", "categoryarray": labels, "automargin": True, "showgrid": False}
     layout["xaxis"] |= _tick_format(units)
     layout["hovermode"] = "closest"

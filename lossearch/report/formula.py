@@ -15,11 +15,13 @@ from lossearch.loss import Loss
 
 _UPRIGHT = re.compile(r"\\mathrm\{([^{}]*)\}")
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
-_ELEMENTS = frozenset(
-    "math mrow mi mn mo mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover mtable mtr mtd "
-    "mstyle mpadded mphantom".split()
-)
-_ATTRIBUTES = frozenset("display displaystyle stretchy fence form mathvariant columnalign scriptlevel width".split())
+_ELEMENTS = frozenset({
+    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mstyle", "mfrac", "msqrt", "msub", "msup", "msubsup",
+    "munder", "mover", "munderover", "mtable", "mtr", "mtd",
+})  # fmt: skip
+_ATTRIBUTES = frozenset({
+    "display", "displaystyle", "scriptlevel", "stretchy", "fence", "form", "mathvariant", "columnalign", "width",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

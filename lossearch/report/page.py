@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lossearch import __version__
-from lossearch.errors import UserError
 from lossearch.evaluate.comparison_verdict import Units, p_text
 from lossearch.evaluate.run_directory import RunDirectory, write_atomically
 from lossearch.ir.primitive import load_entry_points
@@ -25,7 +25,7 @@ from lossearch.report.curves import LossCurves
 from lossearch.report.formula import Formula
 from lossearch.report.run_summary import RunSummary, summarize
 from lossearch.report.winner import Winner, curves_beside, winner_of
-from lossearch.tasks import metrics
+from lossearch.tasks import metrics, tasks
 
 TEMPLATE = "report.html.j2"
 
@@ -69,6 +69,8 @@ def render(run: RunSummary) -> str:
     environment.globals |= {"duration": duration, "day": day, "p_text": p_text, "mathml": Markup}
     return environment.get_template(TEMPLATE).render(
         run=run,
+        place=shlex.quote(str(run.path)),
+        task=next((name for name in run.tasks if name in tasks()), "TASK"),
         winner=winner,
         formula=None if winner.loss is None else Formula.of(winner.loss),
         result=result_sentence(run, winner),
@@ -76,6 +78,7 @@ def render(run: RunSummary) -> str:
         test_units=_test_units(run),
         stages=stages(run),
         curves=curves,
+        dashes=figures.DASHES,
         notes=[*run.notes, *winner.notes, *curve_notes],
         focused=figures.focus(run) is not None,
         most_points=figures.MOST_POINTS,
@@ -133,6 +136,8 @@ def _test_units(run: RunSummary) -> Units:
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.2g} ms" if seconds > 0.0 else "0 s"
     if seconds < 10.0:
         return f"{seconds:.2g} s"
     if seconds < 120.0:

@@ -28,7 +28,9 @@
   function complete(layout, style, width) {
     const get = (name) => style.getPropertyValue(name).trim();
     const narrow = width < 520;
-    const axis = { automargin: true, fixedrange: matchMedia("(pointer: coarse)").matches };
+    const size = narrow ? 11 : 13;
+    const axis = { automargin: true };
+    const titled = (own) => ({ ...axis, ...own, title: { font: { size }, standoff: 8, ...own.title } });
     return {
       autosize: true,
       ...layout,
@@ -36,13 +38,13 @@
       height: layout.height,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 13, color: get("--text") },
+      font: { family: getComputedStyle(document.body).fontFamily, size, color: get("--text") },
       margin: { l: narrow ? 48 : 64, r: 12, t: 12, b: 48 },
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" },
       hoverlabel: { align: "left", bgcolor: get("--panel"), bordercolor: get("--line"), font: { color: get("--text") } },
-      xaxis: { ...axis, ...layout.xaxis },
-      yaxis: { ...axis, ...layout.yaxis },
-      dragmode: axis.fixedrange ? false : "zoom",
+      xaxis: titled(layout.xaxis),
+      yaxis: titled(layout.yaxis),
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
     };
   }
 
@@ -71,6 +73,14 @@
     cancelAnimationFrame(waiting);
     waiting = requestAnimationFrame(() => draw(0));
   }
+
+  // Paper cannot be unfolded.
+  const folded = [];
+  addEventListener("beforeprint", () => {
+    folded.splice(0, Infinity, ...document.querySelectorAll("details:not([open])"));
+    for (const details of folded) details.open = true;
+  });
+  addEventListener("afterprint", () => { for (const details of folded) details.open = false; });
 
   load().then(() => {
     draw(0);

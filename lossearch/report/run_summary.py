@@ -231,5 +231,6 @@ def candidate_loss(run: str, one: Scored) -> Loss:
     graph = one.ranked.candidate.graph
     if graph is None:
         raise UserError("an archived graph", f"none for rank {one.rank}", "restore the archive from a copy")
-    name = "best" if one.seed is None else one.seed
-    return Loss(name, json_form.graph_from_dict(json_form.loads(graph)), f"found by lossearch in {run}, rank {one.rank}")
+    name = "discovered" if one.seed is None else f"{one.seed}_as_found"
+    document = json_form.loads(graph)
+    return Loss(name, json_form.graph_from_dict(document), f"found by lossearch in {run}, rank {one.rank}")

@@ -70,13 +70,18 @@ def curves_beside(winner: Winner, run: RunSummary) -> tuple[list[LossCurves], li
 
 
 def _baselines(winner: Loss, run: RunSummary, notes: list[str]) -> list[Loss]:
-    """Cross-entropy, or what is first in its family, and the best others: as tuned for the comparison, else untuned."""
+    """Cross-entropy, or what is first in its family, and the best others: as tuned for the comparison, else untuned.
+
+    Beside a loss of single samples, those that reduce the batch themselves are left out: a slice of single samples says
+    little about them.
+    """
     family = zoo.names(winner.signature.name)
     seeds = [one.seed for one in run.seeds if one.seed in family]
     untuned = [zoo.get(name) for name in [*filter(None, seeds), *family[:1]]]
     chosen: dict[str, Loss] = {}
     for loss in (*_compared(run, notes), *untuned):
-        if loss.signature is winner.signature and loss.key != winner.key:
+        of_samples = "batch" in loss.root.axes or "batch" not in winner.root.axes
+        if loss.signature is winner.signature and loss.key != winner.key and of_samples:
             chosen.setdefault(loss.name, loss)
     return sorted(chosen.values(), key=lambda loss: loss.name not in family[:1])[:BESIDE]
 

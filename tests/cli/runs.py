@@ -24,9 +24,7 @@ def make_run(path: Path) -> RunDirectory:
             for seed, metric in enumerate(metrics):
                 status = "diverged" if metric is None else "ok"
                 archive.add_evaluation(
-                    Evaluation(
-                        key=loss.key, task="digits_noise", seed=seed, budget=100, metric=metric, status=status
-                    )
+                    Evaluation(key=loss.key, task="digits_noise", seed=seed, budget=100, metric=metric, status=status)
                 )
     return run
 

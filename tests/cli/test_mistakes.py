@@ -23,6 +23,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ill.txt").write_text("dense: log(target, logits)\n", encoding="utf-8")
     (tmp_path / "best.py").write_text("class Best: ...\n", encoding="utf-8")
     (tmp_path / "folder.json").mkdir()
+    (tmp_path / "broken.toml").write_text("task = ", encoding="utf-8")
+    (tmp_path / "endless.toml").write_text('task = "digits"\n', encoding="utf-8")
+    (tmp_path / "unknown_task.toml").write_text('task = "digit"\ngenerations = 1\n', encoding="utf-8")
+    (tmp_path / "unknown_field.toml").write_text('task = "digits"\ngeneration = 1\n', encoding="utf-8")
+    (tmp_path / "function.toml").write_text('generations = 1\n[task]\nfunction = "a.py:train"\n', encoding="utf-8")
+    (tmp_path / "fetched.toml").write_text('task = "fashion_noise"\ngenerations = 1\n', encoding="utf-8")
+    (tmp_path / "fine.toml").write_text('task = "digits"\ngenerations = 1\n', encoding="utf-8")
+    monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -96,7 +104,46 @@ COMMANDS = {
     ("ls", "folder.json"): "no file folder.json/config.toml",
     ("ls", "unfinished"): "no file unfinished/archive.sqlite",
     ("ls", "unfinished", "--limit", "0"): "'--limit'",
+    ("search",): "Missing argument 'CONFIG'",
+    ("search", "missing.toml"): "missing.toml",
+    ("search", "folder.json"): "folder.json",
+    ("search", "broken.toml"): "",
+    ("search", "endless.toml"): "",
+    ("search", "unknown_task.toml"): "'digit'",
+    ("search", "unknown_field.toml"): "generation",
+    ("search", "fetched.toml", "--out", "new"): "no such files",
+    ("search", "fine.toml", "--out", "unfinished"): "unfinished holds files",
+    ("search", "fine.toml", "--out", "best.py/new"): "best.py",
+    ("search", "fine.toml", "--workers", "0"): "'--workers'",
+    ("search", "fine.toml", "--seed", "many"): "'--seed'",
+    ("resume",): "Missing argument 'DIR'",
+    ("resume", "nowhere"): "no directory nowhere",
+    ("resume", "unfinished"): "none",
+    ("report", "nowhere"): "no directory nowhere",
+    ("report", "unfinished"): "no file unfinished/archive.sqlite",
+    ("compare", "focal"): "Missing option '--task'",
+    ("compare", "--task", "digits"): "none",
+    ("compare", "focal", "--task", "digit"): "'digit'",
+    ("compare", "focal", "--task", "missing.toml"): "missing.toml",
+    ("compare", "focal", "--task", "function.toml"): "train",
+    ("compare", "focal", "--task", "fashion_noise"): "no such files",
+    ("compare", "giou", "--task", "digits"): "giou of box",
+    ("compare", "focal", "--task", "digits", "--seeds", "1"): "'--seeds'",
+    ("compare", "focal", "--task", "digits", "--out", "best.py/new"): "best.py",
+    ("tune", "focal"): "Missing option '--task'",
+    ("tune", "foca", "--task", "digits"): "'foca'",
+    ("tune", "focal", "--task", "digit"): "'digit'",
+    ("tune", "giou", "--task", "digits"): "giou of box",
+    ("show", "focal", "--plot", "curves.xyz"): "'curves.xyz'",
+    ("show", "focal", "--plot", "nowhere/curves.png"): "nowhere/curves.png",
     ("export", "focal"): "Missing option",
+    ("export", "focal", "-o", "focal.xyz"): "'focal.xyz'",
+    ("export", "focal", "-o", "nowhere/focal.json"): "no directory nowhere",
+    ("export", "focal", "-o", "folder.json"): "a directory",
+    ("export", "focal", "-o", "focal.pt", "--weight", "1,b"): "'1,b'",
+    ("export", "focal", "-o", "focal.py", "--reduction", "median"): "'median'",
+    ("export", "focal", "-o", "focal.json", "--reduction", "sum"): "reduction",
+    ("export", "weighted_cross_entropy", "-o", "w.pt"): "none",
     ("export", "foca", "-o", "x.json"): "'foca'",
 }
 

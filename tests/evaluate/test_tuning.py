@@ -212,6 +212,13 @@ def test_a_budget_out_of_range_is_refused(arguments: dict[str, int]) -> None:
         Budget(**arguments)
 
 
+@pytest.mark.parametrize("name", ["focal", "dice", "weighted_cross_entropy"])
+def test_the_shipped_module_gives_the_same_figures(task: Task, name: str) -> None:
+    stacked, module = tune_here(name, task), tune_here(name, task, backend="eager")
+    for one, other in zip(stacked.trials, module.trials, strict=True):
+        assert one.metrics == pytest.approx(other.metrics, rel=1e-4)
+
+
 def test_fewer_than_one_worker_is_refused(task: Task) -> None:
     with pytest.raises(UserError, match="worker"):
         tune_here("focal", task, workers=0)

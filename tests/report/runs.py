@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from lossearch import zoo
 from lossearch.evaluate.archive import Archive, Candidate, Evaluation, FilterCount, Origin
+from lossearch.evaluate.compare import assemble
+from lossearch.evaluate.comparison import Compared
 from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.evaluate.tuning import Tuned
+from lossearch.evaluate.tuning_space import Edge, Setting
 from lossearch.evolve.grammar import Grammar
 from lossearch.ir.graph import Graph
 from lossearch.ir.json_form import dumps, graph_to_dict
 from lossearch.ir.text_form import format_graph
+from lossearch.loss import Loss
 from lossearch.search_spaces.space import load_space
+from lossearch.tasks import Task
 
 CONFIG = """# <b>40 % of the labels are wrong</b>
 task = "digits_noise"
@@ -21,7 +28,11 @@ reference = "cross_entropy"
 islands = 2
 max_candidates = 4000
 """
-TASK, BUDGET = "digits_noise", 300
+TASK, BUDGET, SEEDS = "digits_noise", 300, 10
+DISCOVERED = (
+    "dense: t1 := true_class_probability(logits, target); "
+    "cross_entropy(0.6 * logits, target) * (1.0 - t1) ** 0.5 + 0.1 * sqrt(1.0 - t1)"
+)
 FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "rejection")
 
 
@@ -34,8 +45,20 @@ def candidate(graph: Graph, origin: Origin, operator: str = "random") -> Candida
 def evaluation(row: Candidate, metric: float | None, status: str = "ok", budget: int = BUDGET) -> Evaluation:
     """One training of a candidate."""
     curve = () if metric is None else ((budget // 2, metric - 0.02), (budget, metric))
-    rate = dict(learning_rate=0.0125, step_scale=1.5, seconds=0.6, island=row.origin.island, timestamp=1.7e9)
-    return Evaluation(key=row.key, task=TASK, seed=0, budget=budget, metric=metric, status=status, curve=curve, **rate)
+    return Evaluation(
+        key=row.key,
+        task=TASK,
+        seed=0,
+        budget=budget,
+        metric=metric,
+        status=status,
+        curve=curve,
+        seconds=0.6,
+        step_scale=1.5,
+        learning_rate=0.0125,
+        island=row.origin.island,
+        timestamp=1.7e9,
+    )
 
 
 def empty_run(path: Path, config: str = CONFIG, metric: str = "accuracy", higher_is_better: bool = True) -> Archive:
@@ -96,7 +119,23 @@ def _reject(archive: Archive, rng: random.Random, count: int) -> None:
     archive.add_filter_counts(0, 0, counts)
 
 
-def compared(run: Path, seeds: int = 10) -> Path:
-    """Add a comparison as `lossearch compare` writes it; returns its JSON file."""
-    del run, seeds
-    raise NotImplementedError
+def compared(run: Path, gain: float = 0.02, name: str = "discovered_1") -> Path:
+    """Add a comparison as `lossearch compare` writes it, of a focal-like loss, with one that failed."""
+    rng = random.Random(1)
+    discovered = Loss(name, Loss.from_text(DISCOVERED).graph, "discovered by lossearch in run, rank 1")
+    rows = [_measured(discovered, "discovered", 0.9 + gain, rng)]
+    for number, loss in enumerate(zoo.get(name) for name in zoo.names("dense")):
+        rows.append(_measured(loss, "hand-designed", 0.9 - 0.01 * number, rng))
+    failed = rows[-1]
+    rows[-1] = replace(failed, values=(None,) * SEEDS, message="diverged <after> 10 steps\nat line 3")
+    settings = {"steps": 300, "note": "</script><script>alert(1)</script>"}
+    comparison = assemble(Task("digits_noise"), rows, tuple(range(SEEDS)), settings, 0.95)
+    comparison.to_json(run / "comparison" / "comparison.json")
+    return run / "comparison" / "comparison.json"
+
+
+def _measured(loss: Loss, source: Literal["hand-designed", "discovered"], mean: float, rng: random.Random) -> Compared:
+    parameters = {parameter.name: parameter.default for parameter in loss.parameters if parameter.tunable}
+    edge: dict[str, Edge] = {"learning_rate": "low"} if loss.name == "hinge" else {}
+    tuned = Tuned(loss, 0.05, Setting(parameters, 4.0), mean, (), edge)
+    return Compared(loss.name, source, tuned, tuple(round(rng.gauss(mean, 0.01), 4) for _ in range(SEEDS)))

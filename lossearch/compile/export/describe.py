@@ -21,7 +21,10 @@ def docstring(loss: Exportable, plan: Plan) -> Iterator[str]:
     if parameters := loss.graph.parameters:
         values = (f"{p.name} = {p.default:g}{' (learnable)' * p.learnable}" for p in parameters)
         yield from (f"Parameters: {', '.join(values)}.", "")
-    yield from ("Inputs of `forward`:", *(f"    {_spell(declared)}" for declared in plan.graph.signature.forward_inputs))
+    yield from (
+        "Inputs of `forward`:",
+        *(f"    {_spell(declared)}" for declared in plan.graph.signature.forward_inputs),
+    )
     yield from ("", "Args:", *(f"    {line}" for line in _arguments(plan)), '"""')
 
 

@@ -78,7 +78,9 @@ class _Writer:
         buffers = [(name, "weight" if name == CLASS_WEIGHT else safe(name)) for name in self.plan.buffers]
         required = [f"{argument}: Tensor" for name, argument in buffers if self.plan.graph.uses(name)]
         arguments = ["self", *required, f'reduction: str = "{self.reduction}"']
-        arguments += [f"{argument}: Tensor | None = None" for name, argument in buffers if not self.plan.graph.uses(name)]
+        arguments += [
+            f"{argument}: Tensor | None = None" for name, argument in buffers if not self.plan.graph.uses(name)
+        ]
         if self.plan.target is not None:
             arguments.append(f"ignore_index: int = {self.ignore_index}")
         lines = [f"def __init__({', '.join(arguments)}) -> None:", "    super().__init__()"]
@@ -87,7 +89,9 @@ class _Writer:
         lines += ["    self.reduction = reduction"]
         lines += ["    self.ignore_index = ignore_index"] if self.plan.target is not None else []
         lines += [f'    self.register_buffer("{name}", {argument})' for name, argument in buffers]
-        lines += [f"    self.{safe(p.name)} = nn.Parameter(torch.tensor({p.default!r}))" for p in self.plan.graph.parameters]
+        lines += [
+            f"    self.{safe(p.name)} = nn.Parameter(torch.tensor({p.default!r}))" for p in self.plan.graph.parameters
+        ]
         return list(_indented(lines))
 
     def _forward(self) -> list[str]:
@@ -107,7 +111,11 @@ class _Writer:
             body += self._ending(self.plan.forms[0])
         else:
             name, (probabilities, labels) = safe(self.plan.target.name), self.plan.forms
-            soft = [f"{name} = {name}.to({first}.dtype)", *self._flattened(self.plan.target), *self._ending(probabilities)]
+            soft = [
+                f"{name} = {name}.to({first}.dtype)",
+                *self._flattened(self.plan.target),
+                *self._ending(probabilities),
+            ]
             body += [f"if {name}.is_floating_point():", *(f"    {line}" for line in soft)]
             body += [f"kept = {name} != self.ignore_index"]
             body += [f"{name} = torch.where(kept, {name}, 0).long()  # any class will do for what is left out"]

@@ -1,0 +1,225 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine.fakes import FakeEvaluator, FakeScreen, contents, failing, finish, make_loop, new_run
+
+from lossearch.engine.messages import proposal_key
+from lossearch.engine.setting import Limits
+from lossearch.engine.state import IslandState
+from lossearch.engine.writer import ArchiveWriter
+from lossearch.errors import UserError
+from lossearch.evaluate.candidate import CandidateResult
+from lossearch.ir.expr import Expr, constant
+from lossearch.ir.graph import Graph
+from lossearch.ir.text_form import parse_graph
+from lossearch.ir.types import IllTyped
+from lossearch.tasks import Status
+
+ONE_GENERATION = Limits(generations=1, candidates=None, seconds=None, generation_size=10)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def uninterrupted(path: Path) -> tuple[list[object], list[object]]:
+    run = new_run(path)
+    finish(make_loop(run))
+    with run.open_archive() as archive:
+        return contents(archive)
+
+
+@pytest.mark.parametrize("killed_in", [1, 3, 8, 9, 20, 31])
+def test_resume_after_a_kill_equals_the_uninterrupted_search(tmp_path: Path, killed_in: int) -> None:
+    def kill(number: int) -> None:
+        if number == killed_in:
+            raise Killed
+
+    run = new_run(tmp_path / "killed")
+    writer = ArchiveWriter(str(run.path), 1, "fake")
+    loop, saved = make_loop(run, writer=writer, evaluator=FakeEvaluator(kill)), IslandState(0).dumps()
+    with pytest.raises(Killed):
+        while not loop.done:
+            loop.generation()
+            saved = loop.save().dumps()
+    writer.close()
+
+    again = FakeEvaluator()
+    finish(make_loop(run, evaluator=again, state=IslandState.loads(saved)))
+    with run.open_archive() as archive:
+        assert contents(archive) == uninterrupted(tmp_path / "whole")
+        # What was archived before the kill was not trained again.
+        assert len(again.graphs) == archive.counts().accepted - (killed_in - 1)
+        assert archive.counts().disagreements == 0
+
+
+def test_without_any_checkpoint_everything_is_replayed_from_the_archive(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), 1, "fake")
+    finish(make_loop(run, writer=writer))
+    writer.close()
+    with run.open_archive() as archive:
+        before = contents(archive)
+    again = FakeEvaluator()
+    finish(make_loop(run, evaluator=again))
+    assert again.graphs == []
+    with run.open_archive() as archive:
+        assert contents(archive) == before
+
+
+class Awkward(FakeEvaluator):
+    """Fails in another way each time, and then works."""
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+        number = len(self.graphs)
+        good = super().evaluate(graph, seed)
+        match number:
+            case 0:
+                raise ValueError("boom")
+            case 1:
+                raise IllTyped("a well-typed expression", "another", "none")
+            case 2:
+                return replace(failing(Status.DIVERGED), graph=graph)
+            case 3:
+                return replace(failing(Status.OUT_OF_MEMORY), graph=graph)
+            case 4:
+                return replace(good, score=float("nan"), metrics=(float("nan"), float("nan")))
+            case _:
+                return good
+
+
+def test_a_candidate_that_fails_is_an_outcome_ranked_last(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    finish(make_loop(run, evaluator=Awkward(), limits=ONE_GENERATION))
+    with run.open_archive() as archive:
+        ranked = archive.ranked(20)
+        assert [row.metric is None for row in ranked] == [False] * 5 + [True] * 5
+        failed = {row.candidate.reason.splitlines()[-1] for row in ranked[5:] if row.candidate.reason}
+        assert any("boom" in reason for reason in failed)
+        statuses = archive.counts().statuses
+        assert statuses["error"] == 2
+        assert statuses["out_of_memory"] == 1
+        assert statuses["diverged"] == 3  # one seed of the first, both of the NaN
+        assert all(row.metric is not None for row in archive.pareto_front())
+
+
+def test_a_mistake_of_the_user_ends_the_generation(tmp_path: Path) -> None:
+    def mistake(number: int) -> None:
+        raise UserError("a function", "none", "write one")
+
+    loop = make_loop(new_run(tmp_path / "run"), evaluator=FakeEvaluator(mistake))
+    with pytest.raises(UserError, match="write one"):
+        loop.generation()
+
+
+def test_a_candidate_that_kills_its_process_twice_is_recorded_and_left(tmp_path: Path) -> None:
+    def die(number: int) -> None:
+        if number == 3:
+            raise Killed
+
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), 1, "fake")  # outlives the island, as its actor does
+    for first_to_train in (3, 1):
+        evaluator = FakeEvaluator(lambda n, first=first_to_train: die(n + 3 - first))
+        with pytest.raises(Killed):
+            make_loop(run, writer=writer, evaluator=evaluator, limits=ONE_GENERATION).generation()
+    last = FakeEvaluator()
+    make_loop(run, writer=writer, evaluator=last, limits=ONE_GENERATION).generation()
+    assert len(last.graphs) == 7
+    writer.close()
+    with run.open_archive() as archive:
+        (dead,) = [row for row in archive.ranked(20) if row.metric is None]
+        assert "died 2 times" in dead.candidate.reason
+
+
+def test_a_filter_that_breaks_rejects_the_candidate(tmp_path: Path) -> None:
+    def judge(graph: Graph) -> str:
+        if graph.complexity > 12:
+            raise ZeroDivisionError("in a filter")
+        return ""
+
+    run = new_run(tmp_path / "run")
+    finish(make_loop(run, screen=FakeScreen(judge), keep_full=True))
+    with run.open_archive() as archive:
+        broken = list(archive.candidates(verdict="error"))
+        assert broken
+        assert all(archive.evaluation(c.key, "fake", 0, 10) is None for c in broken)
+
+
+class Tuning(FakeEvaluator):
+    """Changes the constants of every second candidate, as real evaluations do."""
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+        result = super().evaluate(graph, seed)
+        return replace(result, graph=graph.map(_nudged)) if int(graph.key[0], 16) % 2 else result
+
+
+def _nudged(node: Expr) -> Expr:
+    return constant(node.attr("value") * 1.5) if node.is_constant and node.attr("value") == 2.0 else node
+
+
+def test_what_is_archived_is_the_loss_that_was_scored(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), 1, "fake")
+    finish(make_loop(run, writer=writer, evaluator=Tuning()))
+    writer.close()
+    with run.open_archive() as archive:
+        before = contents(archive)
+        accepted = list(archive.candidates(verdict="accepted"))
+        tuned = [c for c in accepted if proposal_key(c) != c.key]
+        assert tuned
+        assert all(parse_graph(c.text or "").key == c.key for c in accepted)
+        assert all(list(archive.evaluations(c.key)) for c in accepted)
+        known = {c.key for c in accepted}
+        assert {parent for c in accepted for parent in c.parents} <= known
+    again = Tuning()
+    finish(make_loop(run, evaluator=again))  # from the archive, under the key it was proposed with
+    assert again.graphs == []
+    with run.open_archive() as archive:
+        assert contents(archive) == before
+
+
+def test_audited_rejects_are_trained_and_stay_rejected(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    screen = FakeScreen(lambda graph: "too large" if graph.complexity > 10 else "")
+    evaluator = FakeEvaluator()
+    finish(make_loop(run, screen=screen, evaluator=evaluator, audit=0.5, audit_seed=7))
+    with run.open_archive() as archive:
+        rejected = list(archive.candidates(verdict="rejection"))
+        audited = [c for c in rejected if list(archive.evaluations(c.key))]
+        assert 0 < len(audited) < len(rejected)
+        assert all(c.graph for c in audited)
+        assert len(evaluator.graphs) == len(audited) + archive.counts().accepted
+        assert not {c.key for c in audited} & {row.candidate.key for row in archive.ranked(100)}
+
+
+def test_limits(tmp_path: Path) -> None:
+    def totals(name: str, limits: Limits) -> IslandState:
+        loop = make_loop(new_run(tmp_path / name), limits=limits)
+        finish(loop)
+        return loop.state
+
+    assert totals("generations", Limits(3, None, None, 5)).trained == 15
+    assert totals("candidates", Limits(None, 17, None, 5)).candidates == 17
+    short = totals("seconds", Limits(None, None, 1e-6, 5))
+    assert short.candidates == 1
+
+
+def test_a_space_in_which_nothing_passes_comes_to_an_end(tmp_path: Path) -> None:
+    limits = Limits(generations=1, candidates=None, seconds=None, generation_size=1)
+    run = new_run(tmp_path / "run")
+    loop = make_loop(run, screen=FakeScreen(lambda graph: "no"), limits=limits)
+    finish(loop)
+    assert loop.state.trained == 0
+    assert loop.state.candidates == 500
+
+
+def test_where_the_time_went_adds_up(tmp_path: Path) -> None:
+    loop = make_loop(new_run(tmp_path / "run"))
+    report = loop.generation()
+    parts = report.training_seconds + report.screening_seconds + report.proposing_seconds
+    assert 0 < parts <= report.wall_seconds
+    assert 0 <= report.overhead <= 1
+    assert json.loads(loop.save().dumps())["version"] == 1

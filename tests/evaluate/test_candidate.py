@@ -1,0 +1,104 @@
+"""Evaluating candidates: tuned constants, step size, failures as outcomes, determinism."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from lossearch import zoo
+from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig, constant_variants
+from lossearch.evaluate.graph_loss import GraphLoss
+from lossearch.evaluate.step_size import gradient_rms
+from lossearch.evaluate.training import Status, initial_predictions
+from lossearch.ir.text_form import parse_graph
+from lossearch.tasks import Task, UserTask
+
+SETTINGS = EvaluationConfig(steps=20, seeds=2, variants=3)
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return Task("digits_noise")
+
+
+@pytest.fixture(scope="module")
+def evaluator(task) -> CandidateEvaluator:
+    return CandidateEvaluator(task, zoo.get("cross_entropy").graph, SETTINGS)
+
+
+def test_the_score_is_the_mean_over_the_seeds(evaluator):
+    result = evaluator.evaluate(zoo.get("generalized_cross_entropy").graph.frozen(), 0)
+    assert result.status is Status.OK and len(result.metrics) == 2
+    assert result.score == pytest.approx(sum(result.metrics) / 2)
+    assert 0.1 < result.score <= 1.0
+
+
+def test_the_same_arguments_give_the_same_result(evaluator):
+    graph = zoo.get("poly1", epsilon=3.3).graph.frozen()
+    first, second = evaluator.evaluate(graph, 5), evaluator.evaluate(graph, 5)
+    assert (first.metrics, first.graph, first.learning_rate) == (second.metrics, second.graph, second.learning_rate)
+
+
+def test_a_candidate_gains_nothing_by_a_larger_gradient(task):
+    settings = EvaluationConfig(steps=20, seeds=2, variants=1)
+    evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, settings)
+    small = evaluator.evaluate(parse_graph("dense: cross_entropy(logits, target) ** 1.2"), 0)
+    large = evaluator.evaluate(parse_graph("dense: 1e-09 * cross_entropy(logits, target) ** 1.2"), 0)
+    assert small.step_scale == pytest.approx(large.step_scale * 1e-9, rel=1e-3)
+    assert small.score == pytest.approx(large.score, abs=0.02)
+
+
+def test_the_step_scale_gives_the_reference_gradient(task, evaluator):
+    graph = zoo.get("brier").graph.frozen()
+    scale = evaluator.evaluate(graph, 0).step_scale
+    logits, labels = initial_predictions(task, 0, 256)
+    wanted = gradient_rms(GraphLoss(zoo.get("cross_entropy").graph), logits, labels)
+    assert gradient_rms(GraphLoss(graph, scale=scale), logits, labels) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_variants_keep_the_structure_and_include_the_original():
+    graph = zoo.get("symmetric_cross_entropy").graph.frozen()
+    variants = constant_variants(graph, 5, 0.5, seed=1)
+    assert variants[0] is graph and len({v.key for v in variants}) == 5
+    assert len({GraphLoss(v).group for v in variants}) <= 2
+    assert constant_variants(zoo.get("cross_entropy").graph, 5, 0.5, 1) == [zoo.get("cross_entropy").graph]
+
+
+def test_divergence_is_an_outcome(task):
+    evaluator = CandidateEvaluator(
+        task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=20, seeds=2, learning_rates=(1e30,))
+    )
+    result = evaluator.evaluate(parse_graph("dense: -contract(logits, target, over=class)"), 0)
+    assert result.status is Status.DIVERGED and result.score is None and result.message
+    assert all(math.isnan(metric) for metric in result.metrics)
+
+
+def counting(loss, budget: int, seed: int) -> Iterator[float]:
+    """A user's training function: the value of the loss on fixed predictions."""
+    import torch
+
+    logits = torch.linspace(-1.0, 1.0, 10).repeat(4, 1)
+    yield from (float(loss(logits, torch.arange(4))) + seed for _ in range(budget))
+
+
+def broken(loss, budget: int, seed: int) -> Iterator[float]:
+    """A user's training function that raises."""
+    raise RuntimeError("out of patience")
+    yield 0.0
+
+
+def test_a_users_function_is_evaluated_with_the_loss_as_a_module():
+    with UserTask(f"{__file__}:counting", time_limit=60.0) as task:
+        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=2, seeds=2))
+        result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
+    assert result.status is Status.OK
+    assert result.metrics[1] == pytest.approx(result.metrics[0] + 1.0)
+
+
+def test_a_users_function_that_raises_is_an_outcome_with_its_message():
+    with UserTask(f"{__file__}:broken", time_limit=60.0) as task:
+        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(seeds=1))
+        result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
+    assert result.status is Status.ERROR and "out of patience" in result.message

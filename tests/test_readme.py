@@ -1,0 +1,56 @@
+"""What README.md shows works as it stands there, with a small search in place of the long one."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lossearch.cli.main import app
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"^    lossearch (.+)$", README, re.MULTILINE)
+
+SMALL = """
+task = "digits_noise"
+islands = 1
+generations = 1
+generation_size = 2
+
+[evaluation]
+steps = 20
+seeds = 1
+variants = 1
+"""
+
+
+def test_the_readme_shows_both_faces() -> None:
+    assert SNIPPETS
+    assert {command.split()[0] for command in COMMANDS} >= {"search", "compare", "export", "report"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_has_these_options(command: str) -> None:
+    name, *words = shlex.split(command)
+    result = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    for word in words:
+        if word.startswith("-"):
+            assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", result.output), f"no option {word}"
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_the_python_of_the_readme_runs(number: int, tmp_path: Path) -> None:
+    for name in set(re.findall(r"experiments/\w+\.toml", SNIPPETS[number])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(SMALL, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in re.findall(r'"(\w+\.py)"', SNIPPETS[number]):
+        compile((tmp_path / name).read_text(encoding="utf-8"), name, "exec")
