@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,8 +89,9 @@ class Door:
             labels |= as_labels
             shape = _check_shape(declared, x, as_labels, sizes, shape)
         for axis, least in self._least.items():
-            if sizes[axis] < least:
-                raise UserError(f"{axis} of length ≥ {least}", str(sizes[axis]), "correct the inputs' shape")
+            length = math.prod(shape or ()) if axis == "space" else sizes[axis]
+            if length < least:
+                raise UserError(f"{axis} of length ≥ {least}", str(length), "correct the inputs' shape")
         floating = [x.dtype for x in inputs if x.is_floating_point()]
         dtype = torch.float32
         for other in floating:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 from lossearch.errors import UserError
 
@@ -24,7 +25,7 @@ def compile_function(eager: Function) -> Function:
     fused = torch.compile(eager, fullgraph=True)
 
     def call(*arguments: Any) -> Any:
-        if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        if torch.compiler.is_compiling() or peek_interpreter_stack() is not None:
             return eager(*arguments)
         _require_compiler(arguments)
         if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments):

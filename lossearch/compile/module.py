@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossearch.compile.backend import Function, check_backend, compile_source
+from lossearch.compile.backend import Backend, Function, check_backend, compile_source
 from lossearch.compile.door import Door, Geometry, ignores
 from lossearch.compile.names import safe
-from lossearch.compile.reduction import check_reduction
+from lossearch.compile.reduction import Reduction, check_reduction
 from lossearch.compile.variant import CLASS_WEIGHT, SAMPLE_WEIGHT, Variant, check_class_weight, source_of
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
@@ -90,8 +90,8 @@ class LossModule(nn.Module):
         name: str,
     ) -> None:
         super().__init__()
-        self.backend = check_backend(backend)
-        self.reduction = check_reduction(reduction)
+        self.backend: Backend = check_backend(backend)
+        self.reduction: Reduction = check_reduction(reduction)
         self.name = name
         self.graph = graph.frozen()
         self._target = label_input(graph)
@@ -171,7 +171,7 @@ class LossModule(nn.Module):
         for name in plan.buffers:
             values[name] = self._buffers[name].to(geometry.dtype)  # type: ignore[union-attr]
         for parameter in self.graph.parameters:
-            values[parameter.name] = _held(self._parameters[safe(parameter.name)], parameter)
+            values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
         if not (masked or axes or plan.buffers or self.graph.parameters or plan.shape or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
             geometry.direct = self._shortcut(plan, geometry.shape) if unchanged else None

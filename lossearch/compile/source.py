@@ -10,7 +10,6 @@ from functools import cached_property
 
 from lossearch.compile.names import Names, safe
 from lossearch.compile.template import ATOM, UNARY, template
-from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.types import IllTyped

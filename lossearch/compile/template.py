@@ -139,8 +139,8 @@ def _holds_only_flat(operator: Operator, view: _View, numbers: Sequence[bool]) -
     axes = {*view.axes, *(axis for argument in view.args for axis in argument.axes)}
     if "space" not in axes:
         return False
-    named = {value for _, value in view.attrs if isinstance(value, str)}
-    if "space'" in axes or "space" in named:
+    # Along space alone, or by its name, a position is meant that one dimension has.
+    if "space'" in axes or any(value in ("space", ("space",)) for _, value in view.attrs):
         return True
     return _emit(operator, _two_dimensional(view), numbers) != _emit(operator, view, numbers)
 

@@ -47,7 +47,7 @@ def quick_start() -> Iterator[None]:
     The first call then takes a fraction of a millisecond instead of tens; steady calls on a CPU take as long. Use it
     around the few calls that a candidate of a search gets. The setting is restored on leaving.
     """
-    with torch.jit.optimized_execution(False):
+    with torch.jit.optimized_execution(False):  # pyright: ignore[reportPrivateImportUsage]
         yield
 
 
@@ -58,7 +58,8 @@ def _imported(text: str, class_name: str) -> Iterator[type[nn.Module]]:
         path = Path(folder) / f"{class_name}.py"
         path.write_text(text, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(f"lossearch_export_{class_name}", path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         try:

@@ -45,7 +45,7 @@ def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
     weights = [] if lowered.weight is None else [lowered.weight]
     if variant.masked:
         target = label_input(graph)
-        assert target is not None and target.labels is not None
+        assert target is not None
         weights.append(restricted(mask_node(label_axes(target)), lowered.root))
     if variant.class_weight:
         weights.append(_class_weight(graph, variant.labels))
@@ -95,7 +95,8 @@ def check_class_weight(graph: Graph, given: bool) -> None:
 def _class_weight(graph: Graph, labels: bool) -> Expr:
     """Class weights as a factor of each element: along the class axis, or that of the element's label."""
     target = label_input(graph)
-    assert target is not None and target.labels is not None
+    assert target is not None
+    assert target.labels is not None
     weight = graph.signature[CLASS_WEIGHT].node
     if target.labels in graph.root.axes:
         return weight

@@ -200,7 +200,8 @@ def _infix(operator: Operator, left: Piece, right: Piece) -> Piece:
 def _place(piece: Piece, context: Context) -> str:
     loosest = {"enclosed": LOOSE, "operand": PRODUCT, "base": CLOSED, "bracketed": CLOSED + 1}[context]
     bare = piece.strength >= loosest and not (context == "operand" and piece.text.startswith("-"))
-    return piece.text if bare else f"\\left({piece.text}\\right)"
+    text = piece.text if bare else f"\\left({piece.text}\\right)"
+    return f"{{{text}}}" if context == "base" else text  # a second index on x_1 needs the braces
 
 
 @lru_cache(maxsize=1024)

@@ -161,7 +161,7 @@ along_axis(
 )
 along_axis(
     "sort",
-    "torch.sort({0}, {dim}, descending=True)[0]",
+    "torch.sort({0}, dim={dim}, descending=True, stable=True)[0]",
     "Values in descending order along an axis.",
     "\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
@@ -180,8 +180,9 @@ def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
 
 def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
     """Either side may lack axes of the other."""
-    (values, order), dim = node.args, node.axes.index(node.attr("over")[0])
-    ranks = f"torch.argsort({sources[1]}, {order.axes.index(node.attr('over')[0])}, descending=True)"
+    (values, order), (axis,) = node.args, node.attr("over")
+    dim, rank = node.axes.index(axis), order.axes.index(axis)
+    ranks = f"torch.argsort({sources[1]}, dim={rank}, descending=True, stable=True)"
     if values.axes == order.axes:
         return f"{sources[0]}.gather({dim}, {ranks})"
     left = align(sources[0], values.axes, node.axes, lead=True)

@@ -108,11 +108,11 @@ def _absolute_error(b: Found) -> Expr:
 
 
 def _floored(b: Found) -> bool:
-    return _same_axes(b) and b["c"].upper <= 0.0
+    return _same_axes(b) and b["v"].upper <= 0.0 and _lacks("v")(b)
 
 
 def _floored_logarithm(b: Found) -> Expr:
-    return b["c"] * (_sum(b["x"], b["a"]) - _gather(b["x"], b["y"], b["a"]))
+    return b["v"] * (_sum(b["x"], b["a"]) - _gather(b["x"], b["y"], b["a"]))
 
 
 def _rows_lead(labels: Expr, over: Axes) -> bool:
@@ -167,8 +167,8 @@ LABELS = Table(
         # |x - 1| = 1 - x at the label and |x| = x elsewhere, for x in [0, 1].
         Rule(f"sum(abs(x - {ONE_HOT}), over=a) = Σ x - 2 x_y + 1", when=_is_probability, build=_absolute_error),
         Rule(f"sum(abs({ONE_HOT} - x), over=a) = Σ x - 2 x_y + 1", when=_is_probability, build=_absolute_error),
-        # log 1 = 0, and log 0 is held at c ≤ 0.
-        Rule(f"sum(x * maximum(log({ONE_HOT}), c), over=a) = c (Σ x - x_y)", when=_floored, build=_floored_logarithm),
+        # log 1 = 0, and log 0 is held at v ≤ 0.
+        Rule(f"sum(x * maximum(log({ONE_HOT}), v), over=a) = v (Σ x - x_y)", when=_floored, build=_floored_logarithm),
         Rule(f"square({ONE_HOT}) = one_hot(y, z, over=b)"),
         Rule(f"abs({ONE_HOT}) = one_hot(y, z, over=b)"),
         Rule(f"sum({ONE_HOT}, over=b) * x = x"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lossearch.ir import interval as iv
-from lossearch.ir.axes import LARGEST_AXIS, Axes, SPATIAL_AXES, align, union, without
+from lossearch.ir.axes import LARGEST_AXIS, SPATIAL_AXES, Axes, align, union, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, register, require_real
 from lossearch.ir.reductions import one_axis, require_axes
@@ -114,7 +114,7 @@ def _one_hot(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
 
 
 def _emit_one_hot(sources: Sequence[str], node: Expr) -> str:
-    (labels, like), axis = node.args, node.attr("over")[0]
+    like, axis = node.args[1], node.attr("over")[0]
     count = f"{sources[1]}.shape[{like.axes.index(axis)}]"
     dim = node.axes.index(axis)
     if like.axes == node.axes:  # one pass in the right dtype and layout; F.one_hot makes int64, and not under vmap
@@ -165,7 +165,7 @@ def count_labels(labels: Tensor, like: Tensor, count: int) -> Tensor:
 
 def _emit_scatter_sum(sources: Sequence[str], node: Expr) -> str:
     """Kept axes lead and reduced ones follow in the layout, so both sides flatten to [row, element]."""
-    values, labels, like = node.args
+    _, labels, like = node.args
     count = f"{sources[2]}.shape[{like.axes.index(node.attr('into')[0])}]"
     flat = [_flattened(source, labels, node.attr("over")) for source in sources[:2]]
     return f"scatter_sum({flat[0]}, {flat[1]}, {count})"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ PROGRAM = str(Path(sys.executable).parent / "lossearch")
 CONFIG = """
 task = "digits_noise"
 islands = 1
-generations = {generations}
+generations = 100_000
 generation_size = 2
 
 [evaluation]
@@ -36,39 +37,106 @@ variants = 1
 """
 
 
-def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=240)
+@dataclass(frozen=True)
+class Session:
+    """How a command ended and what it said, and how much the archive held then."""
+
+    code: int
+    output: str
+    messages: str
+    evaluations: int
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a configuration and the run that it led to."""
+    """A folder with a configuration that would take hours."""
     folder = tmp_path_factory.mktemp("end_to_end")
-    (folder / "tiny.toml").write_text(CONFIG.format(generations=1), encoding="utf-8")
-    done = call("search", "tiny.toml", "--out", "runs/tiny", "--workers", "1", "--seed", "3", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert "run:           runs/tiny" in done.stdout
-    assert "formula:       dense: " in done.stdout
-    assert "2 trained" in done.stderr
+    (folder / "tiny.toml").write_text(CONFIG, encoding="utf-8")
     return folder
 
 
-def test_ls_and_show_agree_with_the_archive(folder: Path, lossearch: Command) -> None:
-    run = folder / "runs" / "tiny"
+@pytest.fixture(scope="module")
+def interrupted(folder: Path) -> Session:
+    """The search, until something is found and Ctrl-C ends it."""
+    arguments = ("search", "tiny.toml", "--out", "runs/tiny", "--workers", "1", "--seed", "3")
+    search = subprocess.Popen([PROGRAM, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for_evaluations(folder / "runs" / "tiny", search)
+        os.kill(search.pid, signal.SIGINT)
+        messages = search.communicate(timeout=240)[1]
+    finally:
+        search.kill()
+    return Session(search.returncode, "", messages, evaluations(folder / "runs" / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def resumed(folder: Path, interrupted: Session) -> Session:
+    """The same search, resumed for two generations."""
+    generations = str(generation(folder / "runs" / "tiny") + 2)
+    done = subprocess.run(
+        [PROGRAM, "resume", "runs/tiny", "--generations", generations],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return Session(done.returncode, done.stdout, done.stderr, evaluations(folder / "runs" / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, resumed: Session) -> Path:
+    """The directory of the finished run."""
+    assert resumed.code == 0, resumed.messages
+    return folder / "runs" / "tiny"
+
+
+def wait_for_evaluations(run: Path, search: subprocess.Popen[str]) -> None:
+    for _ in range(2400):
+        assert search.poll() is None, search.communicate()[1]
+        if (run / "archive.sqlite").exists() and evaluations(run):
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing was evaluated in four minutes")
+
+
+def evaluations(run: Path) -> int:
+    with RunDirectory.open(run).open_archive(read_only=True) as archive:
+        return archive.counts().evaluations
+
+
+def generation(run: Path) -> int:
+    with RunDirectory.open(run).open_archive(read_only=True) as archive:
+        return max(candidate.origin.generation for candidate in archive.candidates())
+
+
+def test_ctrl_c_keeps_what_was_found_and_says_how_to_go_on(interrupted: Session) -> None:
+    assert interrupted.code == 130, interrupted.messages
+    assert "lossearch resume runs/tiny" in interrupted.messages
+    assert "Traceback" not in interrupted.messages
+    assert interrupted.evaluations > 0
+
+
+def test_resume_goes_on_and_says_what_was_found(interrupted: Session, resumed: Session) -> None:
+    assert resumed.code == 0, resumed.messages
+    assert resumed.evaluations > interrupted.evaluations
+    assert resumed.output.startswith("run:           runs/tiny\n")
+    assert "formula:       dense" in resumed.output
+    assert "trained, best accuracy 0." in resumed.messages
+
+
+def test_ls_and_show_agree_with_the_archive(run: Path, lossearch: Command) -> None:
     rows = json.loads(lossearch("ls", run, "-f", "json"))["candidates"]
     with RunDirectory.open(run).open_archive(read_only=True) as archive:
         assert [row["key"] for row in rows] == [ranked.candidate.key for ranked in archive.ranked(20)]
-    assert len(rows) == 2
+    assert len(rows) >= 4
     shown = lossearch("show", f"{run}@1")
     assert rows[0]["key"] in shown
     assert rows[0]["formula"] in shown
     assert ls.load(f"{run}@1").key == rows[0]["key"]
 
 
-def test_an_exported_loss_works_without_lossearch_and_reads_back(
-    folder: Path, lossearch: Command, tmp_path: Path
-) -> None:
-    run = folder / "runs" / "tiny"
+def test_an_exported_loss_works_without_lossearch_and_reads_back(run: Path, lossearch: Command, tmp_path: Path) -> None:
     for suffix in ("py", "json"):
         assert lossearch("export", f"{run}@1", "-o", tmp_path / f"best.{suffix}").strip().endswith(f"best.{suffix}")
     assert ls.load(tmp_path / "best.json") == ls.load(f"{run}@1")
@@ -82,9 +150,9 @@ def test_an_exported_loss_works_without_lossearch_and_reads_back(
     torch.testing.assert_close(written()(logits, target), expected)
 
 
-def test_a_report_is_written(folder: Path, lossearch: Command) -> None:
-    path = Path(lossearch("report", folder / "runs" / "tiny").strip())
-    assert path.samefile(folder / "runs" / "tiny" / "report.html")
+def test_a_report_is_written(run: Path, lossearch: Command) -> None:
+    path = Path(lossearch("report", run).strip())
+    assert path.samefile(run / "report.html")
     assert "<html" in path.read_text(encoding="utf-8")
 
 
@@ -99,15 +167,25 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_run_is_never_overwritten(folder: Path, mistake: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
-    assert "lossearch resume runs/tiny" in mistake("search", "tiny.toml", "--out", "runs/tiny")
+def test_a_run_is_never_overwritten(run: Path, mistake: Command) -> None:
+    assert f"lossearch resume {run}" in mistake("search", run.parents[1] / "tiny.toml", "--out", run)
 
 
-def test_compare_tunes_and_tests_and_keeps_its_table(folder: Path, lossearch: Command, tmp_path: Path) -> None:
+def test_compare_tunes_and_tests_and_keeps_its_table(run: Path, lossearch: Command, tmp_path: Path) -> None:
     out = tmp_path / "comparison"
-    arguments = ("--task", folder / "tiny.toml", "--seeds", "2", "--trials", "2", "--workers", "1", "--out", out)
-    text = lossearch("compare", f"{folder / 'runs' / 'tiny'}@1", "focal(gamma=1)", *arguments)
+    arguments = (
+        "--task",
+        run.parents[1] / "tiny.toml",
+        "--seeds",
+        "2",
+        "--trials",
+        "2",
+        "--workers",
+        "1",
+        "--out",
+        out,
+    )
+    text = lossearch("compare", f"{run}@1", "focal(gamma=1)", *arguments)
     assert "tiny_1" in text
     assert "focal" in text
     rows = json.loads((out / "comparison.json").read_text(encoding="utf-8"))["rows"]
@@ -121,45 +199,3 @@ def test_tune_prints_settings_and_exports_the_tuned_loss(lossearch: Command, tmp
     assert "trials:        2 " in text
     assert "accuracy:      " in text
     assert f"formula:       {ls.load(tmp_path / 'tuned.json').to_text()}" in text
-
-
-@pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_resume_does(tmp_path: Path) -> None:
-    (tmp_path / "long.toml").write_text(CONFIG.format(generations=100_000), encoding="utf-8")
-    search = subprocess.Popen(
-        [PROGRAM, "search", "long.toml", "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        wait_for_evaluations(tmp_path / "run", search)
-        os.kill(search.pid, signal.SIGINT)
-        said = search.communicate(timeout=120)[1]
-    finally:
-        search.kill()
-    assert search.returncode == 130, said
-    assert "lossearch resume run" in said
-    assert "Traceback" not in said
-    before = evaluations(tmp_path / "run")
-    assert before > 0
-    generations = str(finished_generations(tmp_path / "run") + 2)
-    done = call("resume", "run", "--generations", generations, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert evaluations(tmp_path / "run") > before
-
-
-def wait_for_evaluations(run: Path, search: subprocess.Popen[str]) -> None:
-    for _ in range(1200):
-        assert search.poll() is None, search.communicate()[1]
-        if (run / "archive.sqlite").exists() and evaluations(run):
-            return
-        time.sleep(0.1)
-    raise AssertionError("nothing was evaluated in two minutes")
-
-
-def evaluations(run: Path) -> int:
-    with RunDirectory.open(run).open_archive(read_only=True) as archive:
-        return archive.counts().evaluations
-
-
-def finished_generations(run: Path) -> int:
-    with RunDirectory.open(run).open_archive(read_only=True) as archive:
-        return max(candidate.origin.generation for candidate in archive.candidates())

@@ -1,0 +1,99 @@
+"""Lowering: what the tables make of known losses, masks, guards, and the verifier."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ir.evaluation import SIZES, inputs
+
+from lossearch import zoo
+from lossearch.compile.interpret import evaluate
+from lossearch.ir import Graph
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, lower
+from lossearch.ir.rewrite import Rule, Table
+from lossearch.ir.signature import DENSE
+from lossearch.ir.text_form import format_graph, parse_graph
+from lossearch.ir.verify import VerificationError, verify_lowered
+
+MASKED = ("cross_entropy", "dice", "jaccard", "tversky", "label_smoothing_cross_entropy", "brier")
+
+
+def labels_form(text: str) -> str:
+    return format_graph(lower(parse_graph(f"dense: {text}"), labels=True)).removeprefix("dense: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "lowered"),
+    [
+        ("cross_entropy(logits, target)", "-gather(log_softmax(logits, over=class), target, over=class)"),
+        (
+            "-log(contract(softmax(logits, over=class), target, over=class))",
+            "-gather(log_softmax(logits, over=class), target, over=class)",
+        ),
+        ("log(1.0 + exp(max(logits, over=class)))", "softplus(max(logits, over=class))"),
+        ("log(sum(exp(logits), over=class))", "logsumexp(logits, over=class)"),
+        ("sqrt(sum(square(logits), over=class))", "norm(logits, over=class)"),
+        ("mean(mean(logits, over=class), over=batch)", "mean(logits, over=(batch, class))"),
+        ("log(sigmoid(max(logits, over=class)))", "-softplus(-max(logits, over=class))"),
+        (
+            "sum(abs(softmax(logits, over=class) - target), over=class)",
+            "2.0 - 2.0 * exp(gather(log_softmax(logits, over=class), target, over=class))",
+        ),
+    ],
+)
+def test_known_expressions_lower_to_their_best_form(text, lowered):
+    assert labels_form(text) == lowered
+
+
+def test_no_one_hot_target_is_made_for_labels_where_a_gather_will_do():
+    for name in zoo.names("dense"):
+        assert "one_hot" not in format_graph(lower(zoo.get(name).graph, labels=True)), name
+
+
+def test_a_guard_stands_only_where_an_interval_does_not_prove_it_needless():
+    assert "clamp" in format_graph(lower(parse_graph("dense: log(softmax(logits, over=class) + 0.0 * target)")))
+    assert "clamp" not in format_graph(lower(parse_graph("dense: log(softmax(logits, over=class) + 0.1)")))
+
+
+@pytest.mark.parametrize("name", MASKED)
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_mask_equals_leaving_elements_out(name, labels):
+    graph = zoo.get(name).graph
+    given = inputs(graph, seed=3)
+    flat = {k: v.movedim(1, -1).reshape(-1, SIZES["class"], 1) for k, v in given.items() if v.dim() == 3}
+    kept = torch.rand(flat["logits"].shape[0], 1, generator=torch.Generator().manual_seed(1)) < 0.6
+    part = {k: v[kept[:, 0]] for k, v in flat.items()}
+    if labels:
+        flat["target"], part["target"] = flat["target"].argmax(1), part["target"].argmax(1)
+    masked, _ = evaluate(lower(graph, labels=labels, masked=True), {**flat, "mask": kept.double()})
+    expected, _ = evaluate(lower(graph, labels=labels), part)
+    if masked.shape[:1] == kept.shape[:1]:
+        masked = masked[kept[:, 0]]
+    torch.testing.assert_close(masked, expected)
+
+
+def test_every_rule_has_an_identity_and_fires_on_something():
+    fired: set[str] = set()
+    for table in (DENSE_TABLE, LABEL_TABLE):
+        assert len({rule.identity for rule in table.rules}) == len(table.rules)
+        trace: list[tuple[str, Expr, Expr]] = []
+        fresh = Table("traced", table.rules)
+        fresh.rewrite([fn.log(fn.softmax(DENSE.nodes()["logits"] * 1.0, "class"))], trace)
+        fired |= {identity for identity, _, _ in trace}
+    assert {"x * 1 = x", "log(softmax(x, over=a)) = log_softmax(x, over=a)"} <= fired
+
+
+def test_a_circular_table_is_reported():
+    table = Table("circular", [Rule("x + y = y + x")])
+    nodes = DENSE.nodes()
+    with pytest.raises(RuntimeError, match="circular"):
+        table.rewrite([nodes["logits"] + nodes["target"]])
+
+
+def test_the_verifier_refuses_calls_and_missing_guards():
+    with pytest.raises(VerificationError, match="not expanded"):
+        verify_lowered(zoo.get("cross_entropy").graph)
+    with pytest.raises(VerificationError, match="guard"):
+        verify_lowered(Graph(DENSE, fn.log(fn.softmax(DENSE.nodes()["logits"], "class"))))
