@@ -77,7 +77,7 @@ class Listing:
         shown = [column for column in self.columns if column not in self.details]
         for column in shown:
             numeric = all(isinstance(row[column], (int, float, type(None))) for row in self.rows)
-            table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left", overflow="fold")
+            table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left")
         for row in self.rows:
             table.add_row(*(Text(short(row[column])) for column in shown))
         return table
@@ -100,6 +100,8 @@ def print_listing(listing: Listing, format: Format) -> None:
 def print_table(table: Table) -> None:
     """Write a table to standard output: folded to a terminal's width, one line a row elsewhere."""
     target = console(sys.stdout)
+    for column in table.columns:
+        column.overflow = "fold"
     if target.is_terminal:
         target.print(table)
         return

@@ -72,6 +72,10 @@ class Door:
             self._sound[key] = found
         return found
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What was seen may hold compiled functions, which cannot be copied or pickled.
+        return {**self.__dict__, "_sound": {}}
+
     def _check(self, inputs: Sequence[Any]) -> Geometry:
         if len(inputs) != len(self._inputs):
             names = ", ".join(declared.name for declared in self._inputs)
@@ -159,9 +163,9 @@ def ignores(labels: Tensor, classes: int, ignore_index: int | None) -> bool:
     """Whether some labels may be ignored; raises `UserError` for labels that are no class.
 
     Only labels on the CPU are looked at: elsewhere that would wait for the device, so there every label may be
-    ignored, and one out of range is met by the device's own check. So it is while torch compiles or transforms.
+    ignored, and one out of range is met by the device's own check. So it is inside functorch transforms.
     """
-    if not labels.is_cpu or torch.compiler.is_compiling() or is_functorch_wrapped_tensor(labels):
+    if not labels.is_cpu or is_functorch_wrapped_tensor(labels):
         return ignore_index is not None
     lowest, highest = labels.aminmax()
     if lowest.item() >= 0 and highest.item() < classes:

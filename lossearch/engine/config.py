@@ -117,7 +117,7 @@ class SearchConfig(_Config):
         keep_rejected: what the archive keeps of rejected candidates: "key", "full" or "none".
         audit: share of the rejected candidates, drawn at random, that are trained all the same, to see what the
             filters cost. Their scores are archived and never used by the search.
-        max_restarts: how often an island whose process died, or was preempted, is started again.
+        max_restarts: how often an island whose process died is started again; preemptions do not count.
     """
 
     task: Task
@@ -135,7 +135,7 @@ class SearchConfig(_Config):
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     keep_rejected: Retention = "key"
     audit: float = Field(default=0.0, ge=0.0, le=1.0)
-    max_restarts: int = Field(default=20, ge=0)
+    max_restarts: int = Field(default=10, ge=0)
 
     @model_validator(mode="after")
     def _ends(self) -> Self:

@@ -6,6 +6,8 @@ import contextlib
 import faulthandler
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.result import DONE
 
 from lossearch.engine.config import SearchConfig
@@ -59,11 +62,8 @@ class Island(tune.Trainable):
         sys.path.extend(folder for folder in assignment.python_path if folder not in sys.path)
         self.number = int(config["island"])
         self.scribe = RemoteScribe(ray.get_actor(assignment.writer, namespace=assignment.namespace))
-        try:
+        with self._failures_told():
             self.loop = self.make_loop(SearchConfig.parse_json(assignment.config, "the search"), assignment)
-        except UserError as error:
-            self.scribe.fail(self.number, error)
-            raise
 
     def make_loop(self, config: SearchConfig, assignment: Assignment) -> IslandLoop:
         """The loop of this island."""
@@ -80,11 +80,8 @@ class Island(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """One generation; its report, flat, as Tune's result."""
-        try:
+        with self._failures_told():
             report = self.loop.generation()
-        except UserError as error:
-            self.scribe.fail(self.number, error)
-            raise
         return {
             "generation": report.generation,
             "candidates": report.candidates,
@@ -96,6 +93,20 @@ class Island(tune.Trainable):
             "overhead": report.overhead,
             DONE: report.done,
         }
+
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Let the driver end the search for what a restart would only repeat; a lost process is worth one."""
+        try:
+            yield
+        except RayError:
+            raise
+        except UserError as error:
+            self.scribe.fail(self.number, error)
+            raise
+        except Exception as error:
+            self.scribe.fail(self.number, RuntimeError("".join(traceback.format_exception(error))))
+            raise
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the state as one JSON file."""

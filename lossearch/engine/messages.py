@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from lossearch.errors import UserError
 from lossearch.evaluate.archive import Candidate, Evaluation, FilterCount
 
 AUDITED_FILTERS = frozenset({"range", "probe", "rejection"})
@@ -121,8 +120,8 @@ class Scribe(Protocol):
         """Leave a parcel for the other islands, and take what they left."""
         ...
 
-    def fail(self, island: int, error: UserError) -> None:
-        """Something the user must mend ended an island, and ends the search."""
+    def fail(self, island: int, error: Exception) -> None:
+        """Something ended an island that another try would only repeat: it ends the search."""
         ...
 
 

@@ -17,9 +17,6 @@ from lossearch.tasks import Task, UserTask
 from lossearch.tasks.user_function import load_function
 from lossearch.zoo import get
 
-SCREENING_TASK = "digits"
-"""Screens the losses for a user's function, whose own predictions are out of reach."""
-
 _HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
 
 
@@ -94,8 +91,7 @@ def reference_graph(config: SearchConfig) -> Graph:
 def build_parts(config: SearchConfig) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
     task, space, reference = make_task(config), load_space(config.space), reference_graph(config)
-    screening_task = task if isinstance(task, Task) else Task(SCREENING_TASK)
-    screen = Screen(screening_task, space, reference, config.screening)
+    screen = Screen(task, space, reference, config.screening)
     evaluator = CandidateEvaluator(task, reference, config.evaluation)
     return Parts(task_facts(config, task), space, screen, evaluator, hang_limit(config, task))
 

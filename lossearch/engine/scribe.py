@@ -57,7 +57,7 @@ class RemoteScribe:
         received: Parcel = self._ask(self._actor.exchange.remote(island, parcel))
         return received
 
-    def fail(self, island: int, error: UserError) -> None:
+    def fail(self, island: int, error: Exception) -> None:
         """See `ArchiveWriter.fail`."""
         self._ask(self._actor.fail.remote(island, error))
 

@@ -23,7 +23,7 @@ def _lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 def _key(key: str) -> str:
     bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else json.dumps(key)
+    return key if bare else _quoted(key)
 
 
 def _value(value: Any) -> str:
@@ -32,7 +32,11 @@ def _value(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _quoted(value)
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_value, value))}]"
     raise TypeError(f"no TOML for a {type(value).__name__}")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

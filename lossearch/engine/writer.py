@@ -39,7 +39,7 @@ class ArchiveWriter:
         self._trained: dict[str, str] = {}
         self._attempts: Counter[tuple[int, str]] = Counter()
         self._tracker = Tracker(self._archive, task)
-        self._failure: UserError | None = None
+        self._failure: Exception | None = None
 
     def begin(self, island: int, generation: int) -> frozenset[str]:
         """An island starts, or starts again, at a generation: what it has trained from there on need not be again."""
@@ -95,12 +95,12 @@ class ArchiveWriter:
         """Swap parcels with the other islands."""
         return self._exchange.swap(island, parcel)
 
-    def fail(self, island: int, error: UserError) -> None:
+    def fail(self, island: int, error: Exception) -> None:
         """Note what ends the search."""
         self._failure = self._failure or error
 
-    def failure(self) -> UserError | None:
-        """What the user must mend, if anything ended the search."""
+    def failure(self) -> Exception | None:
+        """What ended the search, if anything did."""
         return self._failure
 
     def progress(self) -> Progress:

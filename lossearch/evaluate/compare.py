@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-import lossearch
-from lossearch import zoo
+from lossearch import __version__, zoo
 from lossearch.errors import UserError
 from lossearch.evaluate.comparison import Compared, Comparison, Source
 from lossearch.evaluate.comparison_assembly import assemble
@@ -242,6 +241,6 @@ def _settings(budget: Budget, seeds: tuple[int, ...], conditions: Conditions) ->
         "seeds": list(seeds),
         "backend": conditions.backend,
         "device": conditions.device,
-        "lossearch": lossearch.__version__,
+        "lossearch": __version__,
         "torch": torch.__version__,
     }

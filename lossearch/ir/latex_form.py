@@ -7,6 +7,7 @@ graph. Brackets follow from where a template puts its arguments: as a base, as a
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
@@ -30,7 +31,7 @@ WIDEST_REPEATED = 8
 LOOSE, SUM, PRODUCT, POWER, TALL, CLOSED = 0, 1, 2, 4, 5, 8
 """How strongly a text holds together; `CLOSED` needs brackets nowhere."""
 
-Context = Literal["enclosed", "operand", "base", "bracketed"]
+Context = Literal["enclosed", "operand", "base", "indexed", "bracketed"]
 
 
 class Equation(NamedTuple):
@@ -123,10 +124,12 @@ def _fresh(letter: str, taken: Collection[str]) -> Iterator[str]:
 
 def _equations(roots: Sequence[Expr], names: Sequence[str], fresh: Iterator[str]) -> Iterator[Equation]:
     uses = Counter(argument for node in postorder(roots) for argument in node.args)
+    whole = set(_outermost(roots))
     pieces: dict[Expr, Piece] = {}
     for node in postorder(roots):
         piece = _format(node, [pieces[argument] for argument in node.args])
-        if node.args and node not in roots and _needs_name(node, piece.width, uses[node]):
+        fits = piece.width <= WIDEST_INLINE or node in whole
+        if node.args and node not in roots and (not fits or (uses[node] > 1 and not _is_short(node, piece))):
             name = next(fresh)
             yield Equation(name, piece.text)
             piece = Piece(name, CLOSED, 2)
@@ -135,9 +138,16 @@ def _equations(roots: Sequence[Expr], names: Sequence[str], fresh: Iterator[str]
         yield Equation(name, pieces[root].text)
 
 
-def _needs_name(node: Expr, width: int, uses: int) -> bool:
-    repeatable = width <= WIDEST_REPEATED and OPERATORS[node.op].elementwise
-    return width > WIDEST_INLINE or (uses > 1 and not repeatable)
+def _outermost(roots: Sequence[Expr]) -> Iterator[Expr]:
+    """The roots, and below a minus in front of all its argument: naming that would say nothing."""
+    for root in roots:
+        yield root
+        if root.op == "neg":
+            yield root.args[0]
+
+
+def _is_short(node: Expr, piece: Piece) -> bool:
+    return piece.width <= WIDEST_REPEATED and OPERATORS[node.op].elementwise
 
 
 def _calls(roots: Sequence[Expr]) -> list[Expr]:
@@ -198,10 +208,12 @@ def _infix(operator: Operator, left: Piece, right: Piece) -> Piece:
 
 
 def _place(piece: Piece, context: Context) -> str:
-    loosest = {"enclosed": LOOSE, "operand": PRODUCT, "base": CLOSED, "bracketed": CLOSED + 1}[context]
+    loosest = {"enclosed": LOOSE, "operand": PRODUCT, "base": CLOSED, "indexed": CLOSED, "bracketed": CLOSED + 1}[
+        context
+    ]
     bare = piece.strength >= loosest and not (context == "operand" and piece.text.startswith("-"))
     text = piece.text if bare else f"\\left({piece.text}\\right)"
-    return f"{{{text}}}" if context == "base" else text  # a second index on x_1 needs the braces
+    return f"{{{text}}}" if context == "indexed" else text  # TeX refuses a second index on x_1 without
 
 
 @lru_cache(maxsize=1024)
@@ -217,7 +229,7 @@ def _context(text: str, mark: str, arity: int) -> Context:
     before, _, after = (part.strip() for part in text.partition(mark))
     braced = before.endswith("{") and after.startswith("}")
     if after[braced:].startswith(("^", "_")):
-        return "base"
+        return "base" if braced else "indexed"
     if braced:
         return "enclosed"
     if before.endswith(("+", "-")) or text.startswith("\\sum"):
@@ -249,7 +261,8 @@ def _call(node: Expr, arguments: Sequence[Piece]) -> Piece:
 
 
 def _words(name: str) -> str:
-    hyphenated = name.replace("_", "-")
+    """Upright text; what is no letter or digit may mean something to LaTeX, and becomes a hyphen."""
+    hyphenated = re.sub(r"[\W_]", "-", name)
     return f"\\text{{{hyphenated}}}"
 
 

@@ -76,5 +76,15 @@ def _cleaned(element: ElementTree.Element) -> ElementTree.Element:
         kept, text = {}, "\N{MATHEMATICAL DOUBLE-STRUCK DIGIT ONE}"  # browsers know this variant no longer
     clean = ElementTree.Element(name, kept)
     clean.text, clean.tail = text.replace("'", "\N{PRIME}"), element.tail
-    clean.extend(_cleaned(child) for child in element)
+    for child in map(_cleaned, list(element)):
+        if len(clean) and name == "mrow" and _is_word(clean[-1]) and _is_word(child):
+            clean.append(ElementTree.Element("mspace", {"width": "0.17em"}))
+        clean.append(child)
     return clean
+
+
+def _is_word(element: ElementTree.Element) -> bool:
+    """Whether it is, or begins with, a name of several letters."""
+    if element.tag in ("msub", "munder") and len(element):
+        return _is_word(element[0])
+    return element.tag == "mi" and len(element.text or "") > 1

@@ -70,7 +70,7 @@ def render(run: RunSummary) -> str:
     return environment.get_template(TEMPLATE).render(
         run=run,
         place=shlex.quote(str(run.path)),
-        task=next((name for name in run.tasks if name in tasks()), "TASK"),
+        task=next((name for name in run.tasks if name in tasks()), shlex.quote(str(run.path / "config.toml"))),
         winner=winner,
         formula=None if winner.loss is None else Formula.of(winner.loss),
         result=result_sentence(run, winner),

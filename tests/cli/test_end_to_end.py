@@ -59,10 +59,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interrupted(folder: Path) -> Session:
     """The search, until something is found and Ctrl-C ends it."""
     arguments = ("search", "tiny.toml", "--out", "runs/tiny", "--workers", "1", "--seed", "3")
-    search = subprocess.Popen([PROGRAM, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    search = subprocess.Popen(
+        [PROGRAM, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         wait_for_evaluations(folder / "runs" / "tiny", search)
-        os.kill(search.pid, signal.SIGINT)
+        os.killpg(search.pid, signal.SIGINT)  # as a terminal does: the workers get it too
         messages = search.communicate(timeout=240)[1]
     finally:
         search.kill()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from lossearch import __version__
 from lossearch.cli import listings
 from lossearch.cli.main import app
-from lossearch.cli.output import console, print_error
+from lossearch.cli.output import Listing, console, print_error, print_table
 from lossearch.errors import UserError
 
 
@@ -83,3 +83,16 @@ def test_colour_is_for_terminals_without_no_color(name: str, coloured: bool, mon
     for file, expected in ((Terminal(), coloured), (io.StringIO(), False)):
         console(file).print("text", style="red")
         assert ("\x1b[31m" in file.getvalue()) is expected
+
+
+def test_a_table_that_is_too_wide_for_a_terminal_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    words = ["abcdefghijklmnopqrstuvwxyz" * 2, "0123456789" * 4]
+    print_table(Listing("words", ("first", "second"), [dict(zip(("first", "second"), words, strict=True))]).to_table())
+    lines = [line.ljust(40) for line in terminal.getvalue().splitlines()[2:]]
+    assert max(map(len, lines)) <= 40
+    middle = lines[0].index("0")
+    assert "".join(line[:middle].strip() for line in lines) == words[0]
+    assert "".join(line[middle:].strip() for line in lines) == words[1]

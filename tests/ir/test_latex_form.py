@@ -58,7 +58,7 @@ def plain(latex: str) -> str:
         ("softmax(logits, over=class) * target", r"{softmax}_{{class}}(z)\,y"),
         (
             "sum(rename(rename(logits, source=class, target=class'), source=batch, target=batch'), over=batch')",
-            r"\sum_{{batch'}}{{z}_{{class}\to{class'}}}_{{batch}\to{batch'}}",
+            r"\sum_{{batch'}}{({z}_{{class}\to{class'}})}_{{batch}\to{batch'}}",
         ),
         ("contract(target, logits - 1.0, over=class)", r"\langley,z-1\rangle_{{class}}"),
         ("clamp(logits - 1.0, lower=-1.0, upper=2.5)", r"\operatorname{clamp}(z-1,-1,2.5)"),
@@ -80,6 +80,7 @@ def test_brackets_say_what_the_graph_computes(text: str, expected: str) -> None:
         ("alpha2", "\\alpha_{2}"),
         ("q", "q"),
         ("log_zero", "\\text{log-zero}"),
+        ("élan_vital", "\\text{élan-vital}"),
         ("x_1", "x_{1}"),
     ],
 )
@@ -100,6 +101,12 @@ def test_a_shared_part_gets_a_line_of_its_own() -> None:
     assert first.name == "t_{1}"
     assert last == ("\\ell", "t_{1} \\, e^{-t_{1}}")
     assert format_graph(graph).splitlines()[0] == "\\begin{split}"
+
+
+def test_a_minus_in_front_of_all_needs_no_second_line() -> None:
+    product = "log_softmax(logits, over=class) * modulating_factor(softmax(logits, over=class), 3.2)"
+    (only,) = equations(parse_graph(f"dense: -contract({product}, target, over=class)"))
+    assert only.formula.startswith("-\\left\\langle")
 
 
 def test_a_name_that_a_parameter_has_is_not_taken_again() -> None:

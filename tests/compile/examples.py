@@ -1,0 +1,104 @@
+"""Graphs for tests of the compiler: one expression per elementary operator, and the hand-designed losses."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import torch
+from ir.random_graphs import attributes
+from torch import Tensor
+
+from lossearch.errors import UserError
+from lossearch.ir import OPERATORS, Expr, Graph, Signature, get_signature
+from lossearch.ir import functions as fn
+from lossearch.ir.lowering import label_input, label_node
+
+DENSE = get_signature("dense")
+LOGITS, TARGET, CLASS_WEIGHT = (DENSE[name].node for name in ("logits", "target", "class_weight"))
+LABELS = label_node(DENSE["target"])
+P, LOG_P = fn.softmax(LOGITS, "class"), fn.log_softmax(LOGITS, "class")
+TRUE_P = fn.sum(TARGET * P, "class")
+CROSS_ENTROPY = Graph(DENSE, -fn.sum(TARGET * LOG_P, "class"))
+
+ELEMENTARY = sorted(name for name, op in OPERATORS.items() if op.arity and op.expand is None)
+
+INTERNAL = {
+    "gather": Expr.make("gather", (P, LABELS), over=("class",)),
+    "one_hot": Expr.make("one_hot", (LABELS, P), over=("class",)) * P,
+    "scatter_sum": Expr.make("scatter_sum", (TRUE_P, LABELS, P), over=("space",), into=("class",)),
+    "label_counts": Expr.make("label_counts", (LABELS, P), over=("batch", "space"), into=("class",)) * P,
+    "nll": Expr.make("nll", (LOG_P, LABELS), reduction="none"),
+}
+"""Operators that only lowering makes."""
+
+
+@cache
+def example(name: str) -> Expr:
+    """A real expression whose last operator is `name`, on well-behaved values of the dense signature."""
+    if name in INTERNAL:
+        return INTERNAL[name]
+    rng = random.Random(name)
+    pairwise = fn.contract(P, fn.rename(LOGITS, "class", "class'"), "space")
+    pool = [P, LOG_P, LOGITS, TRUE_P, CLASS_WEIGHT, pairwise, fn.less(P, TRUE_P)]
+    for _ in range(1000):
+        args = [rng.choice(pool) for _ in range(OPERATORS[name].arity)]
+        try:
+            node = Expr.make(name, args, **attributes(name, args, rng))  # type: ignore[arg-type]
+        except UserError:
+            continue
+        if node.axes and LOGITS in node.leaves:
+            return fn.where(node, P, LOG_P) if node.type.kind == "boolean" else node
+    raise AssertionError(f"no arguments fit {name}")
+
+
+def mean_of(*nodes: Expr) -> Expr:
+    """The sum of the nodes' means over all of their axes, and a term that lets some gradient flow in any case."""
+    total = fn.mean(fn.square(LOGITS), ("batch", "class", "space")) * 0.1
+    for node in nodes:
+        total = total + (fn.mean(node, node.axes) if node.axes else node)
+    return total
+
+
+def groups(size: int) -> list[list[str]]:
+    """All elementary operators in groups, so that slow backends compile few graphs."""
+    return [ELEMENTARY[start : start + size] for start in range(0, len(ELEMENTARY), size)]
+
+
+def flat_inputs(seed: int, shape: tuple[int, ...] = (2, 3), dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+    """Inputs of the dense signature with flattened space, and integer labels."""
+    generator = torch.Generator().manual_seed(seed)
+    space = int(torch.tensor(shape).prod()) if shape else 1
+    logits = torch.randn(4, 5, space, generator=generator, dtype=torch.float64)
+    target = torch.softmax(torch.randn(4, 5, space, generator=generator, dtype=torch.float64), 1)
+    weight = torch.rand(5, generator=generator, dtype=torch.float64) + 0.5
+    floats = {"logits": logits, "target": target, "class_weight": weight}
+    labels = torch.randint(5, (4, space), generator=generator)
+    return {**{name: value.to(dtype) for name, value in floats.items()}, "labels": labels}
+
+
+def prediction_and_targets(signature: Signature, shape: tuple[int, ...] = (2, 3), seed: int = 0) -> list[list[Tensor]]:
+    """Ordinary inputs in float64 of any signature, one list per kind of target that it takes."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {"batch": 4, "class": 5, "coord": 4, "channel": 3, "feature": 6}
+
+    def make(axes: tuple[str, ...]) -> Tensor:
+        lengths = [sizes[axis] for axis in axes if axis != "space"] + (list(shape) if "space" in axes else [])
+        return torch.randn(lengths, generator=generator, dtype=torch.float64)
+
+    target = label_input(signature_graph(signature))
+    inputs = [make(declared.axes) for declared in signature.forward_inputs]
+    if signature.name == "box":
+        inputs = [torch.cat([box[:, :2], box[:, :2] + box[:, 2:].abs() + 0.1], 1) for box in inputs]
+    if signature.name == "margin":
+        inputs[0] = torch.tanh(inputs[0])
+    if target is None:
+        return [inputs]
+    soft = torch.softmax(inputs[1], 1)
+    return [[inputs[0], soft], [inputs[0], soft.argmax(1)]]
+
+
+def signature_graph(signature: Signature) -> Graph:
+    """Some graph of a signature."""
+    first = signature.forward_inputs[0].node
+    return Graph(signature, fn.mean(first, first.axes))

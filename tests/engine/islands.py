@@ -1,0 +1,93 @@
+"""Islands with an odd part, for searches on Ray."""
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from ray import cloudpickle
+
+from lossearch.engine import driver
+from lossearch.engine.config import SearchConfig
+from lossearch.engine.island import Assignment, Island
+from lossearch.engine.loop import IslandLoop
+from lossearch.engine.parts import Parts
+from lossearch.engine.result import SearchResult
+from lossearch.engine.search import search
+from lossearch.errors import UserError
+from lossearch.evaluate.candidate import CandidateEvaluator
+from lossearch.tasks import Task, TestSplitSealed
+
+
+def search_with(trainable: type[Island], config: Mapping[str, Any], out: Path) -> SearchResult:
+    """A search whose islands are of another class. It writes its notes beside the run directory."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests on their path
+    trainable = cast("type[Island]", type(trainable.__name__, (trainable,), {"folder": str(out.parent)}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "Job", functools.partial(driver.Job, trainable=trainable))
+        return search(config, out, progress=False)
+
+
+class PryingIsland(Island):
+    """Tries to open the test split, and notes what happened."""
+
+    folder = ""
+
+    def step(self) -> dict[str, Any]:
+        evaluator = self.loop.evaluator
+        assert isinstance(evaluator, CandidateEvaluator)
+        assert isinstance(evaluator.task, Task)
+        try:
+            with evaluator.task.open_test(by="search") as split:
+                found = f"opened {len(split)} images"
+        except TestSplitSealed as error:
+            found = str(error)
+        Path(self.folder, f"pry-{self.number}.txt").write_text(found)
+        result = super().step()
+        elites = [{"key": graph.key, "merit": merit} for graph, merit in self.loop.method.elites(8)]
+        Path(self.folder, f"elites-{self.number}.json").write_text(json.dumps(elites))
+        return result
+
+    @staticmethod
+    def notes(folder: Path, island: int) -> list[dict[str, Any]]:
+        return json.loads((folder / f"elites-{island}.json").read_text())
+
+
+class _Hanging:
+    """Hangs on the second candidate it ever meets, in every process."""
+
+    def __init__(self, evaluator: Any, note: Path) -> None:
+        self._evaluator, self._note = evaluator, note
+        self._number = 0
+
+    def evaluate(self, graph: Any, seed: int) -> Any:
+        self._number += 1
+        if self._number == 2 and not self._note.exists():
+            self._note.write_text(graph.key)
+        if self._note.exists() and self._note.read_text() == graph.key:
+            time.sleep(600.0)
+        return self._evaluator.evaluate(graph, seed)
+
+
+class HangingIsland(Island):
+    """One of its candidates never comes back; the watchdog is impatient."""
+
+    folder = ""
+
+    def make_parts(self, config: SearchConfig) -> Parts:
+        parts = super().make_parts(config)
+        evaluator = _Hanging(parts.evaluator, Path(self.folder, "hanging.txt"))
+        return Parts(parts.facts, parts.space, parts.screen, evaluator, hang_limit=0.7)
+
+
+class MistakenIsland(Island):
+    """Misses something that only its own machine lacks."""
+
+    folder = ""
+
+    def make_loop(self, config: SearchConfig, assignment: Assignment) -> IslandLoop:
+        raise UserError("a dataset on this node", "none", "fetch it there")

@@ -1,0 +1,107 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossearch.engine.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
+from lossearch.engine.toml_form import to_toml
+from lossearch.errors import UserError
+from lossearch.tasks import TaskConfig
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_experiments_are_valid(path: Path) -> None:
+    config, text = load_config(path)
+    assert text == path.read_text()
+    assert SearchConfig.parse_json(config.to_json(), "itself") == config
+
+
+@pytest.mark.parametrize(
+    ("values", "fragments"),
+    [
+        ({}, ["task", "none"]),
+        ({"task": "digits"}, ["generations, max_candidates, time_limit_s", "none of them"]),
+        ({"task": "digits", "generations": 0}, ["generations", "greater than or equal to 1", "0"]),
+        ({"task": "digits", "generation": 3}, ["unknown field generation", "did you mean 'generations'?"]),
+        ({"task": "digits", "generations": 1, "zzz": 1}, ["unknown field zzz", "remove it"]),
+        (
+            {"task": "digits", "generations": 1, "screening": {"rejection_step": 3}},
+            ["unknown field screening.rejection_step", "did you mean 'rejection_steps'?"],
+        ),
+        ({"task": "digits", "generations": 1, "evaluation": {"seeds": "many"}}, ["evaluation.seeds", "'many'"]),
+        ({"task": "digits", "generations": 1, "audit": 2, "seed": -1}, ["and 1 more"]),
+        ({"task": "digits", "generations": 1, "keep_rejected": "all"}, ["keep_rejected", "'all'"]),
+        ({"task": {"base": "nowhere"}, "generations": 1}, ["digits", "nowhere"]),
+        ({"task": {"function": "a.py:f", "metrc": "x"}, "generations": 1}, ["task.metrc", "did you mean 'metric'?"]),
+        ({"task": {"function": "a.py:f", "direction": "up"}, "generations": 1}, ["task.direction", "'up'"]),
+        ({"task": {"base": "digits", "noise_rte": 0.1}, "generations": 1}, ["noise_rte"]),
+        ({"task": 3, "generations": 1}, ["task"]),
+        ({"task": "digits", "generations": 1, "migration": 7}, ["migration", "7"]),
+    ],
+)
+def test_a_malformed_configuration_is_told_by_its_field(values: dict[str, Any], fragments: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        validate(values, "search.toml")
+    assert all(fragment in str(caught.value) for fragment in fragments), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [(b"task = ", "TOML"), (b"\xff", "UTF-8"), (b"task = 'digits'\ntask = 'digits'", "TOML")],
+)
+def test_a_file_that_is_no_toml_is_told(tmp_path: Path, content: bytes, fragment: str) -> None:
+    path = tmp_path / "search.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=fragment):
+        load_config(path)
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_missing_file_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="a search configuration"):
+        load_config(tmp_path / name)
+
+
+def test_a_task_may_be_a_name_a_table_or_a_function(tmp_path: Path) -> None:
+    def task(text: str) -> object:
+        return parse_config(f"generations = 1\n{text}", "x", tmp_path).task
+
+    assert task('task = "digits"') == "digits"
+    bundled = task('[task]\nbase = "digits"\ntrain_size = 500')
+    assert isinstance(bundled, TaskConfig)
+    assert bundled.train_size == 500
+    function = task('[task]\nfunction = "train.py:train"\nmetric = "accuracy"')
+    assert isinstance(function, FunctionConfig)
+    assert function.function == f"{(tmp_path / 'train.py').resolve()}:train"
+    assert function.name == "train.py:train"
+    module = task('[task]\nfunction = "package.module:train"')
+    assert isinstance(module, FunctionConfig)
+    assert module.function == "package.module:train"
+
+
+def test_a_method_has_settings_of_its_own() -> None:
+    config = validate({"task": "digits", "generations": 1, "method": {"name": "x", "population": 7}})
+    assert config.method.settings == {"population": 7}
+    assert SearchConfig.parse_json(config.to_json(), "itself") == config
+
+
+SCALARS = st.one_of(st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.text(max_size=8))
+VALUES = st.recursive(
+    st.one_of(SCALARS, st.lists(SCALARS, max_size=3)),
+    lambda inner: st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=6), VALUES, max_size=4))
+def test_values_survive_as_toml(values: dict[str, Any]) -> None:
+    assert tomllib.loads(to_toml(values)) == values
+
+
+def test_none_is_left_out_of_toml() -> None:
+    assert tomllib.loads(to_toml({"a": None, "b": {"c": None, "d": 1}})) == {"b": {"d": 1}}

@@ -1,0 +1,128 @@
+"""What search and resume refuse, and what a result tells, without Ray."""
+
+import io
+from pathlib import Path
+
+import pytest
+from engine.fakes import TASK, FakeScreen, finish, make_loop, new_run
+from rich.console import Console
+
+from lossearch.engine.config import validate
+from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display, seconds_left
+from lossearch.engine.result import SearchResult
+from lossearch.engine.search import plan_search, resume, search
+from lossearch.engine.writer import ArchiveWriter
+from lossearch.errors import UserError
+
+CONFIG = {"task": "digits_noise", "islands": 1, "generations": 2, "evaluation": {"steps": 5}}
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    run = new_run(tmp_path / "a run!")
+    finish(make_loop(run))
+    return run.path
+
+
+def test_a_plan_says_what_would_be_done_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = plan_search(CONFIG, workers=3, seed=9)
+    text = "\n".join(plan.lines)
+    assert plan.islands == 3
+    for fragment in ("digits_noise", "accuracy", "higher is better", "2 generations", "5 steps", "seed        9"):
+        assert fragment in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragment"),
+    [
+        ({"task": "nowhere"}, "nowhere"),
+        ({"space": "nowhere"}, "a search space"),
+        ({"reference": "cross_entrpy"}, "did you mean cross_entropy"),
+        ({"method": {"name": "annealing"}}, "annealing"),
+        ({"method": {"name": "regularized_evolution", "populaton": 3}}, "populaton"),
+        ({"task": {"function": "nowhere.py:train"}}, "nowhere.py"),
+        ({"islands": 0}, "islands"),
+    ],
+)
+def test_what_cannot_be_had_fails_before_anything_is_written(tmp_path: Path, changes: dict, fragment: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(UserError, match=fragment):
+        search({**CONFIG, **changes}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cluster_wants_a_number_of_islands() -> None:
+    with pytest.raises(UserError, match="--workers"):
+        plan_search({key: value for key, value in CONFIG.items() if key != "islands"}, address="127.0.0.1:6379")
+
+
+def test_a_directory_with_files_is_left_alone(finished: Path) -> None:
+    with pytest.raises(UserError, match="lossearch resume"):
+        search(CONFIG, finished)
+
+
+def test_what_is_no_run_is_not_resumed(tmp_path: Path, finished: Path) -> None:
+    with pytest.raises(UserError, match="directory of a lossearch run"):
+        resume(tmp_path)
+    with pytest.raises(UserError, match=r"resolved\.json"):
+        resume(finished)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_a_truncated_archive_is_told(finished: Path, size: int) -> None:
+    (finished / "resolved.json").write_text(validate(CONFIG).to_json())
+    archive = finished / "archive.sqlite"
+    for log in finished.glob("archive.sqlite-*"):
+        log.unlink()
+    archive.write_bytes(archive.read_bytes()[:size])
+    with pytest.raises(UserError, match="archive"):
+        resume(finished)
+
+
+def test_a_result_is_queries_on_the_archive(finished: Path) -> None:
+    result = SearchResult(finished)
+    ranked = result.archive.ranked(3)
+    assert result.best_.key == ranked[0].candidate.key
+    assert result.best_.name == "a_run__1"
+    assert result.at_rank(3).metric == ranked[2].metric
+    assert [found.key for found in result.front_] == [row.candidate.key for row in result.archive.pareto_front()]
+    with pytest.raises(UserError, match="32 losses"):
+        result.at_rank(33)
+    result.close()
+
+
+def test_a_run_without_a_trained_loss_says_so(tmp_path: Path) -> None:
+    result = SearchResult(new_run(tmp_path / "run").path)
+    assert result.front_ == []
+    with pytest.raises(UserError, match="0 losses"):
+        _ = result.best_
+    result.close()
+
+
+def test_progress_is_shown_in_plain_lines_and_on_a_terminal(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), 1, TASK)
+    loop = make_loop(run, writer=writer, screen=FakeScreen(lambda g: "no" if g.complexity > 20 else ""))
+    loop.generation()
+    progress = writer.progress()
+    writer.close()
+    config = validate({**CONFIG, "generations": 4})
+    left = seconds_left(config, progress)
+    assert left is not None
+    assert left > 0
+
+    plain = io.StringIO()
+    display = make_display(config, "accuracy", plain)
+    assert isinstance(display, PlainDisplay)
+    with display:
+        display.update(progress)
+    assert f"{progress.candidates} candidates" in plain.getvalue()
+    assert "\x1b" not in plain.getvalue()
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, no_color=True)
+    with LiveDisplay(config, "accuracy", console) as live:
+        live.update(progress)
+    assert "rejected by" in screen.getvalue()
+    assert f"{progress.candidates} candidates" in screen.getvalue()

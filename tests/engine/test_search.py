@@ -1,0 +1,164 @@
+"""Searches on Ray, through the command line and the API."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine.fakes import contents, finish
+
+from lossearch.engine.config import SearchConfig, load_config
+from lossearch.engine.loop import IslandLoop
+from lossearch.engine.parts import build_parts, island_method, island_setting
+from lossearch.engine.search import resume
+from lossearch.engine.state import IslandState, newest_states
+from lossearch.engine.writer import ArchiveWriter
+from lossearch.errors import UserError
+from lossearch.evaluate.archive import Archive
+from lossearch.evaluate.run_directory import RunDirectory
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+CONFIG = """
+task = "digits_noise"
+islands = 1
+generations = 4
+generation_size = 7
+seed = 5
+
+[evaluation]
+steps = 120
+seeds = 1
+variants = 2
+learning_rates = [1.0]
+"""
+
+
+def without_ray(config: SearchConfig, folder: Path) -> tuple[list[object], list[object]]:
+    """The contents of the archive after a search that nothing interrupts, by the island's loop alone."""
+    parts = build_parts(config)
+    run = RunDirectory.create(folder, "")
+    run.create_archive(parts.facts.metric, parts.facts.higher_is_better).close()
+    writer = ArchiveWriter(str(run.path), 1, parts.facts.name)
+    setting = island_setting(config, parts, 0, 1, lambda _: None)
+    method = island_method(config, parts.space, 0, 1)
+    finish(IslandLoop(IslandState(0), method, parts.screen, parts.evaluator, writer, setting))
+    writer.close()
+    with run.open_archive() as archive:
+        return contents(archive)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lossearch", *arguments],
+        start_new_session=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+def wait_until_trained(process: subprocess.Popen[str], archive: Path, count: int) -> None:
+    while process.poll() is None:
+        if archive.is_file():
+            with Archive.open(archive, read_only=True) as reader:
+                if reader.counts().accepted >= count:
+                    return
+        time.sleep(0.02)
+    pytest.fail(f"ended too early, with {process.returncode}: {process.communicate()}")
+
+
+def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    config, run, moved = tmp_path / "config.toml", tmp_path / "run", tmp_path / "elsewhere" / "moved"
+    config.write_text(CONFIG)
+
+    first = start("search", str(config), "--out", str(run))
+    wait_until_trained(first, run / "archive.sqlite", 10)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+
+    moved.parent.mkdir()
+    run.rename(moved)
+    second = start("resume", str(moved))
+    wait_until_trained(second, moved / "archive.sqlite", 18)
+    os.kill(second.pid, signal.SIGINT)
+    _, errors = second.communicate()
+    assert second.returncode == 130, errors
+    assert f"lossearch resume {moved}" in errors
+    assert "Traceback" not in errors
+
+    third = start("resume", str(moved))
+    output, errors = third.communicate()
+    assert third.returncode == 0, errors
+    assert "Traceback" not in errors
+
+    with RunDirectory.open(moved).open_archive(read_only=True) as archive:
+        archive.check()
+        found = contents(archive)
+        assert archive.counts().disagreements == 0
+        best = archive.ranked(1)[0].candidate.text or "none"
+    assert found == without_ray(load_config(config)[0], tmp_path / "whole")
+    assert best.partition(": ")[2][:20] in output.replace("\n", "")
+    assert (moved / "hall_of_fame.csv").read_text().count("\n") > 1
+    assert list(newest_states(moved / "checkpoints")) == [0]
+
+    resume(moved).close()  # nothing is left to do, and nothing is started for it
+    assert [path.name for path in (moved / "checkpoints").iterdir()] == ["session-0002"]
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for the searches of this process, which must leave it running."""
+    import ray
+
+    from lossearch.engine.cluster import ray_session
+
+    with ray_session(None, 2, tmp_path_factory.mktemp("ray") / "log.txt"):
+        yield
+        assert ray.is_initialized()
+
+
+def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_cluster: None, tmp_path: Path) -> None:
+    from engine.islands import PryingIsland, search_with
+
+    config = {"task": "digits_noise", "islands": 2, "generations": 2, "generation_size": 8, "seed": 1}
+    config["evaluation"] = {"steps": 30, "seeds": 1, "variants": 1, "learning_rates": [1.0]}  # type: ignore[assignment]
+    result = search_with(PryingIsland, config, tmp_path / "run")
+    counts = result.archive.counts()
+    assert counts.accepted == 32
+    assert {candidate.origin.island for candidate in result.archive.candidates()} == {0, 1}
+    states = newest_states(tmp_path / "run" / "checkpoints")
+    elites = [{row["key"] for row in PryingIsland.notes(tmp_path, island)} for island in states]
+    assert elites[0] & elites[1]
+    # Each island tried to look at the test split, and was refused.
+    for island in states:
+        assert "sealed" in (tmp_path / f"pry-{island}.txt").read_text()
+    assert (tmp_path / "run" / "islands.json").is_file()
+    assert result.best_.to_module() is not None
+    assert [found.complexity for found in result.front_] == sorted(found.complexity for found in result.front_)
+    result.close()
+
+
+def test_a_training_that_hangs_ends_its_process_and_is_recorded(ray_cluster: None, tmp_path: Path) -> None:
+    from engine.islands import HangingIsland, search_with
+
+    config = {"task": "digits_noise", "islands": 1, "generations": 1, "generation_size": 4}
+    config["evaluation"] = {"steps": 5, "seeds": 1, "variants": 1, "learning_rates": [1.0]}  # type: ignore[assignment]
+    result = search_with(HangingIsland, config, tmp_path / "run")
+    ranked = result.archive.ranked(10)
+    assert [row.metric is None for row in ranked] == [False, False, False, True]
+    assert "died 2 times" in ranked[-1].candidate.reason
+    result.close()
+
+
+def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(ray_cluster: None, tmp_path: Path) -> None:
+    from engine.islands import MistakenIsland, search_with
+
+    config = {"task": "digits_noise", "islands": 1, "generations": 1}
+    with pytest.raises(UserError, match="a dataset on this node"):
+        search_with(MistakenIsland, config, tmp_path / "run")
