@@ -138,7 +138,6 @@ def _check_shape(
     fits = list(x.shape[: len(leading)]) == known and len(known) == len(leading)
     if "space" in axes:
         fits = fits and (shape is None or spatial == shape)
-        shape = spatial if shape is None else shape
     else:
         fits = fits and not spatial
     if not fits:
@@ -146,10 +145,10 @@ def _check_shape(
         raise UserError(
             f"{declared.name}[{_spell(axes, sizes, shape)}]",
             f"shape {list(x.shape)}",
-            hint or f"make it agree with {declared.doc or declared.name} and the other inputs",
+            hint or f"give {declared.doc or declared.name}, in a shape that agrees with the other inputs",
         )
     sizes.update(zip(leading, x.shape, strict=False))
-    return shape
+    return spatial if "space" in axes else shape
 
 
 def _spell(axes: Axes, sizes: Mapping[str, int], shape: tuple[int, ...] | None) -> str:

@@ -114,7 +114,7 @@ class LiveDisplay:
         head = Text(
             f"{_clock(progress.seconds)} elapsed, {'?' if left is None else _clock(left)} left   "
             f"{progress.candidates} candidates, {progress.rate:.1f}/s   {progress.trained} trained"
-            f" ({progress.failed} failed)"
+            f" ({progress.failed} trainings failed)"
         )
         rejected = "  ".join(f"{name} {count}" for name, count in sorted(progress.rejected.items()))
         front = Table("complexity", self._metric, "loss", box=None, pad_edge=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ from lossearch.engine.parts import TaskFacts
 from lossearch.engine.progress import Progress
 from lossearch.engine.scribe import unwrapped
 from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
+from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory, storage_errors, write_atomically
 
 ISLANDS = "islands.json"
@@ -81,10 +83,17 @@ def drive(job: Job, session: Session, display: Display) -> None:
         if watch.failure is not None:
             raise watch.failure
         if results.errors:
-            message = f"{len(results.errors)} of {job.islands} islands broke; see {job.run.log}"
-            raise RuntimeError(message) from results.errors[0]
+            raise _breakdown(job, results.errors) from results.errors[0]
         if watch.last is not None:
             write_atomically(job.run.path / ISLANDS, _account(watch.last))
+
+
+def _breakdown(job: Job, errors: Sequence[Exception]) -> Exception:
+    """What to tell when islands broke; a disk that is full when states are saved shows in Tune's own errors."""
+    if any(os.strerror(errno.ENOSPC) in str(error) for error in errors):
+        hint = "free some space, then `lossearch resume`: nothing is lost"
+        return UserError("free disk space for the islands' states", f"none for {job.run.checkpoints}", hint)
+    return RuntimeError(f"{len(errors)} of {job.islands} islands broke; see {job.run.log}")
 
 
 def _account(progress: Progress) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Progress:
     Attributes:
         candidates: proposals so far, rejected ones included, over all sessions.
         trained: accepted and trained ones.
-        failed: trained ones of which a training failed.
+        failed: trainings, one per seed, that ended without a metric.
         rejected: candidates rejected by each filter.
         rate: proposals per second over the last minute.
         best: the loss with the best score, or None.
@@ -58,7 +58,7 @@ class Progress:
 
 
 class Tracker:
-    """Counts what passes by on its way into the archive; the front is asked of the archive.
+    """Measures the pace; everything else is asked of the archive.
 
     Args:
         archive: of the run.
@@ -68,19 +68,13 @@ class Tracker:
     def __init__(self, archive: ArchiveReader, task: str) -> None:
         self._archive = archive
         self._task = task
-        counts = archive.counts()
-        self._verdicts = Counter(counts.verdicts)
-        self._failed = 0
         self._arrivals: deque[tuple[float, int]] = deque()
         self._islands: dict[int, GenerationReport] = {}
         self._start = time.monotonic()
 
     def add(self, batch: Batch) -> None:
-        """Count a batch."""
-        rows = (*batch.candidates, *batch.audited)
-        self._verdicts.update(row.verdict for row in rows)
-        self._failed += len({e.key for e in batch.evaluations if not e.succeeded})
-        self._arrivals.append((time.monotonic(), len(rows)))
+        """Note when a batch came."""
+        self._arrivals.append((time.monotonic(), len(batch.candidates) + len(batch.audited)))
 
     def report(self, island: int, report: GenerationReport) -> None:
         """Note the end of a generation."""
@@ -92,6 +86,7 @@ class Tracker:
         while self._arrivals and now - self._arrivals[0][0] > _WINDOW:
             self._arrivals.popleft()
         rate = sum(count for _, count in self._arrivals) / max(1e-9, min(_WINDOW, now - self._start))
+        counts = self._archive.counts()
         ranked = self._archive.pareto_front(task=self._task)
         front = tuple(
             FrontPoint(row.candidate.complexity or 0, row.metric, row.candidate.text or "")
@@ -99,10 +94,10 @@ class Tracker:
             if row.metric is not None
         )
         return Progress(
-            candidates=self._verdicts.total(),
-            trained=self._verdicts[ACCEPTED],
-            failed=self._failed,
-            rejected={name: count for name, count in self._verdicts.items() if name != ACCEPTED},
+            candidates=counts.candidates,
+            trained=counts.accepted,
+            failed=counts.failed,
+            rejected={name: count for name, count in counts.verdicts.items() if name != ACCEPTED},
             rate=rate,
             best=front[-1] if front else None,
             front=front,

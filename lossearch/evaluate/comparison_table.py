@@ -15,6 +15,7 @@ from lossearch.evaluate.comparison_verdict import Units, p_text
 
 if TYPE_CHECKING:
     from lossearch.evaluate.comparison import Comparison, Row
+    from lossearch.evaluate.tuning_space import Edge
 
 COLUMNS: tuple[str, ...] = (
     "loss", "source", "origin", "parameters", "learning_rate", "validation", "test_mean", "test_low", "test_high",
@@ -23,65 +24,77 @@ COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 """Of the CSV. Metrics are in the metric's own units; differences are loss minus reference, on test data."""
 
+WIDTH = 136
+"""Of the text form, in characters; tuned parameters are folded to fit."""
+
 _NONE = "-"
+_MARKS = {"low": "↓", "high": "↑"}
 
 
 def make_table(comparison: Comparison) -> Table:
-    """One line per loss, and one for the reference with other seeds."""
+    """One line per loss, and one for the reference against itself with other seeds. Arrows mark edges."""
     units = Units.of(comparison.metric)
-    heading = f"{comparison.metric.name}{units.label}"
-    direction = "higher" if comparison.metric.higher_is_better else "lower"
     table = Table(
-        title=f"{comparison.task}: test {heading}, {direction} is better, {len(comparison.seeds)} paired seeds",
+        title=_title(comparison, units),
+        caption=_caption(comparison),
         box=box.SIMPLE_HEAD,
-        title_justify="left",
+        padding=(0, 1, 0, 0),
         pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
     )
-    for name in ("loss", "source", "tuned parameters"):
-        table.add_column(name)
-    table.add_column("learning rate", justify="right")
-    table.add_column("validation", justify="right")
-    table.add_column("test", justify="right")
-    table.add_column("95 % interval" if _confidence(comparison) == 0.95 else "interval")
-    table.add_column(f"minus {comparison.reference or 'reference'}", justify="right")
-    table.add_column("interval")
-    table.add_column("p (Holm)", justify="right")
-    table.add_column("at edge")
+    table.add_column("loss", no_wrap=True, overflow="fold")
+    table.add_column("source", no_wrap=True, overflow="fold")
+    table.add_column("tuned parameters", overflow="fold", min_width=16)
+    table.add_column("learning rate", justify="right", min_width=8)
+    table.add_column("validation", justify="right", no_wrap=True)
+    table.add_column("test [interval]", no_wrap=True, overflow="fold")
+    table.add_column("difference", no_wrap=True, overflow="fold")
+    table.add_column("p (Holm)", justify="right", min_width=8)
     for row in comparison.rows:
         table.add_row(*_cells(row, comparison.reference, units), style="bold" if row.source == "discovered" else None)
     if comparison.noise_floor is not None:
         floor = f"±{units.value(comparison.noise_floor)}"
-        blank = [""] * 6
-        table.add_row("noise floor", *blank, floor, f"{comparison.reference}, other seeds", "", "", style="dim")
+        table.add_row("noise floor", "other seeds", "", "", "", "", floor, "", style="dim")
     return table
 
 
-def _confidence(comparison: Comparison) -> float | None:
-    return next((row.interval.confidence for row in comparison.rows if row.interval is not None), None)
+def _title(comparison: Comparison, units: Units) -> str:
+    direction = "higher" if comparison.metric.higher_is_better else "lower"
+    title = f"{comparison.task}: test {comparison.metric.name}{units.label}, {direction} is better, "
+    title += f"{len(comparison.seeds)} paired seeds"
+    interval = next((row.interval for row in comparison.rows if row.interval is not None), None)
+    if interval is not None:
+        title += f", {interval.confidence:.0%} intervals; difference to {comparison.reference}"
+    return title
+
+
+def _caption(comparison: Comparison) -> str | None:
+    marked = any(row.at_edge for row in comparison.rows)
+    return "↓ ↑: a setting at the low or high edge of its range" if marked else None
 
 
 def _cells(row: Row, reference: str | None, units: Units) -> list[str]:
+    edges = row.at_edge or {}
+    parameters = [f"{name}={value:.3g}{_mark(edges, name)}" for name, value in row.parameters.items()]
     settings = [
         row.loss,
         row.source,
-        joined(row.parameters) or _NONE,
-        f"{row.learning_rate:.3g}",
+        ", ".join(parameters) or _NONE,
+        f"{row.learning_rate:.3g}{_mark(edges, 'learning_rate')}",
         _NONE if row.validation is None else units.value(row.validation),
     ]
     if row.interval is None:
-        return [*settings, "failed", _first_line(row.message), _NONE, "", _NONE, _edges(row)]
-    test = [units.value(row.interval.mean), units.interval(row.interval)]
+        return [*settings, f"failed: {_first_line(row.message)}"[:40], _NONE, _NONE]
+    test = f"{units.value(row.interval.mean)} {units.interval(row.interval)}"
     if row.difference is None:
-        compared = ["reference" if row.loss == reference else _NONE, "", _NONE]
-    else:
-        interval = units.signed_interval(row.difference.interval)
-        p_holm = _NONE if row.p_holm is None else p_text(row.p_holm)
-        compared = [units.difference(row.difference.mean), interval, p_holm]
-    return [*settings, *test, *compared, _edges(row)]
+        return [*settings, test, "reference" if row.loss == reference else _NONE, _NONE]
+    difference = f"{units.difference(row.difference.mean)} {units.signed_interval(row.difference.interval)}"
+    return [*settings, test, difference, _NONE if row.p_holm is None else p_text(row.p_holm)]
 
 
-def _edges(row: Row) -> str:
-    return ", ".join(f"{name} {side}" for name, side in (row.at_edge or {}).items()) or _NONE
+def _mark(edges: Mapping[str, Edge], name: str) -> str:
+    return _MARKS[edges[name]] if name in edges else ""
 
 
 def _first_line(message: str) -> str:
@@ -95,9 +108,9 @@ def joined(parameters: Mapping[str, float]) -> str:
 
 
 def table_text(comparison: Comparison) -> str:
-    """Table and verdict without colours, as wide as they need to be."""
+    """Table and verdict without colours."""
     buffer = io.StringIO()
-    console = Console(file=buffer, width=400, color_system=None, force_terminal=False, legacy_windows=False)
+    console = Console(file=buffer, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(make_table(comparison))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
     return "\n".join([*lines, comparison.verdict]) + "\n"

@@ -31,7 +31,7 @@ class Budget:
             choosing by few seeds would choose luck.
     """
 
-    trials: int = 32
+    trials: int = 48
     seeds: int = 2
     final_seeds: int = 4
 

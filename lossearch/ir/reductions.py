@@ -178,16 +178,18 @@ def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
     return Type(union(values.type.axes, order.type.axes), values.type.interval)
 
 
+_SORT_BY = '''
+def sort_by(values: Tensor, order: Tensor, dim: int) -> Tensor:
+    """The values along a dimension in the descending order of another tensor."""
+    return torch.take_along_dim(values, torch.argsort(order, dim=dim, descending=True, stable=True), dim)
+'''
+
+
 def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
     """Either side may lack axes of the other."""
-    (values, order), (axis,) = node.args, node.attr("over")
-    dim, rank = node.axes.index(axis), order.axes.index(axis)
-    ranks = f"torch.argsort({sources[1]}, dim={rank}, descending=True, stable=True)"
-    if values.axes == order.axes:
-        return f"{sources[0]}.gather({dim}, {ranks})"
-    left = align(sources[0], values.axes, node.axes, lead=True)
-    right = align(ranks, order.axes, node.axes, lead=True)
-    return f"torch.take_along_dim({left}, {right}, {dim})"
+    (axis,) = node.attr("over")
+    aligned = [align(s, a.axes, node.axes, lead=True) for s, a in zip(sources, node.args, strict=True)]
+    return f"sort_by({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
 
 
 register(
@@ -200,6 +202,7 @@ register(
         slopes=lambda a, b, over: (1.0, 0.0),
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
         attributes=(("over", ...),),
+        helper=_SORT_BY,
         cost=40.0,
     )
 )

@@ -312,30 +312,30 @@ def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str,
 
 
 _WINDOW_MEAN = '''
-def window_mean(x: Tensor, shape: List[int], weights: List[float]) -> Tensor:
-    """Weighted mean of each spatial neighbourhood, separable; at the border over the part inside."""
+def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
+    """Gaussian mean of each spatial neighbourhood, separable; at the border over the part inside."""
     if len(shape) == 0:
         return x
-    kernel = torch.tensor(weights, dtype=x.dtype, device=x.device).reshape(1, 1, -1)
+    offsets = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2).reshape(1, 1, -1)
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
         moved = out.movedim(-1 - axis, -1)
         rows = moved.reshape(-1, 1, moved.shape[-1])
-        inside = F.conv1d(torch.ones_like(rows[:1]), kernel, padding=len(weights) // 2)
-        mean = F.conv1d(rows, kernel, padding=len(weights) // 2) / inside
+        inside = F.conv1d(torch.ones_like(rows[:1]), kernel, padding=size // 2)
+        mean = F.conv1d(rows, kernel, padding=size // 2) / inside
         out = mean.reshape(moved.shape).movedim(-1, -1 - axis)
     return out.flatten(-len(shape))
 '''
 
 
 def _emit_local_mean(sources: Sequence[str], node: Expr) -> str:
-    return f"window_mean({sources[0]}, shape, [1.0] * {node.attr('size')})"
+    """A Gaussian of infinite width weighs all alike."""
+    return f"window_mean({sources[0]}, shape, {node.attr('size')}, math.inf)"
 
 
 def _emit_gaussian(sources: Sequence[str], node: Expr) -> str:
-    half, sigma = node.attr("size") // 2, node.attr("sigma")
-    weights = f"[math.exp(-0.5 * (i / {sigma!r}) ** 2) for i in range({-half}, {half + 1})]"
-    return f"window_mean({sources[0]}, shape, {weights})"
+    return f"window_mean({sources[0]}, shape, {node.attr('size')}, {node.attr('sigma')!r})"
 
 
 register(

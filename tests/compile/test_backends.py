@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from compile.examples import ELEMENTARY, INTERNAL, P, example, flat_inputs, groups, mean_of, prediction_and_targets
+from compile.examples import (
+    ELEMENTARY,
+    INTERNAL,
+    LOGITS,
+    P,
+    example,
+    flat_inputs,
+    groups,
+    mean_of,
+    prediction_and_targets,
+)
 from ir.random_graphs import random_graph
 from torch import Tensor
 from torch.func import grad, vmap
 
 from lossearch import zoo
-from lossearch.compile import build, compile_source
-from lossearch.compile import inductor as inductor_backend
-from lossearch.compile.backend import Function
-from lossearch.compile.source import Source, emit_roots
+from lossearch.compile import build, compile_source, evaluate, inductor
+from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError
-from lossearch.ir import OPERATORS, Expr, functions as fn
-from lossearch.ir.lowering import guard, lower
+from lossearch.ir import OPERATORS, Expr
+from lossearch.ir import functions as fn
 from lossearch.ir.expr import map_nodes
+from lossearch.ir.lowering import guard
 
-BACKENDS = ("torchscript", "compile")
 SHAPE = [2, 3]
 
-# torch's own: functorch and inductor script functions of theirs when first used.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+# torch's own: functorch scripts functions when it is first used, inductor calls what torch has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.torch._prims_common.check. is deprecated:FutureWarning"),
+]
 
 
 def source_for(*roots: Expr) -> Source:
@@ -34,11 +46,148 @@ def source_for(*roots: Expr) -> Source:
     return emit_roots(map_nodes(roots, guard), ["logits", "target", "class_weight"])
 
 
-def arguments(source: Source, seed: int = 0) -> list[Any]:
-    """Arguments of a function of dense inputs, integer labels where the graph has them."""
-    values: dict[str, Any] = {**flat_inputs(seed), "shape": SHAPE}
-    names = [argument.name for argument in source.arguments]
-    labelled = "torch.Tensor" and any(name in source.text for name in ("gather(", "scatter", "nll_loss", "count_labels"))
-    if labelled and "target" in names:
+def arguments(source: Source, labels: bool = False) -> list[Any]:
+    """Arguments of a function of flattened dense inputs."""
+    values: dict[str, Any] = {**flat_inputs(0), "shape": SHAPE}
+    if labels:
         values["target"] = values["labels"]
-    return [values[name] for name in names]
+    return [values[argument.name] for argument in source.arguments]
+
+
+def derivatives(function: Callable[..., Tensor], given: list[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, gradient, and the Hessian's product with a fixed vector, by the first argument."""
+    leaf = given[0].detach().clone().requires_grad_()
+    value = function(leaf, *given[1:])
+    (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
+    vector = torch.linspace(-1.0, 1.0, leaf.numel(), dtype=leaf.dtype).reshape(leaf.shape)
+    (product,) = torch.autograd.grad((gradient * vector).sum(), leaf)
+    return value.detach(), gradient.detach(), product
+
+
+def assert_agree(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+def test_every_operator_has_an_example() -> None:
+    assert {name for name, op in OPERATORS.items() if op.internal} == set(INTERNAL)
+    assert {example(name).op for name in ELEMENTARY} >= {n for n in ELEMENTARY if OPERATORS[n].internal is False} - {
+        "less",
+        "greater",
+    }
+
+
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_torchscript_and_the_interpreter_agree_with_eager_on_each_operator(name: str) -> None:
+    source = source_for(mean_of(example(name)))
+    given = arguments(source, name in INTERNAL)
+    expected = derivatives(compile_source(source, "eager"), given)
+    scripted = compile_source(source, "torchscript")
+    for _ in range(4):  # TorchScript runs other code once it has profiled
+        assert_agree(derivatives(scripted, given), expected)
+    inputs = {a.name: value for a, value in zip(source.arguments, given, strict=True)}
+    graph_root = map_nodes([mean_of(example(name))], guard)[0]
+    shape = inputs.pop("shape", [])
+    root = zoo.get("cross_entropy").graph.with_roots([graph_root])
+    value, weight = evaluate(root, inputs, shape=shape)
+    assert weight is None
+    torch.testing.assert_close(value, expected[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("names", groups(14), ids=lambda names: f"{names[0]}-{names[-1]}")
+def test_torch_compile_agrees_with_eager_on_every_operator(names: list[str]) -> None:
+    torch._dynamo.reset()
+    source = source_for(mean_of(*map(example, names)))
+    given = arguments(source, names == list(INTERNAL))
+    expected = derivatives(compile_source(source, "eager"), given)
+    assert_agree(derivatives(compile_source(source, "compile"), given), expected)
+
+
+@pytest.mark.parametrize("start", range(0, 160, 20))
+def test_backends_agree_on_random_graphs(start: int) -> None:
+    """Whole modules: unflattened inputs, every kind of target, TorchScript and the interpreter's own code."""
+    for seed in range(start, start + 20):
+        graph = random_graph(seed).frozen()
+        weight = torch.linspace(0.5, 1.5, 5).tolist() if graph.uses("class_weight") else None
+        for given in prediction_and_targets(graph.signature, seed=seed):
+            modules = [build(graph, backend, weight=weight) for backend in ("eager", "torchscript")]
+            leaf = given[0].requires_grad_()
+            with quick_start():
+                values = [module(leaf, *given[1:]) for module in modules]
+            torch.testing.assert_close(values[1], values[0], rtol=1e-9, atol=1e-10, equal_nan=False)
+            if values[0].requires_grad:
+                gradients = [torch.autograd.grad(value, leaf, allow_unused=True)[0] for value in values]
+                assert (gradients[0] is None) == (gradients[1] is None)
+                if gradients[0] is not None:
+                    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["focal", "dice", "giou", "style"])
+@pytest.mark.parametrize("backend", ["torchscript", "compile"])
+def test_hand_designed_losses_agree_up_to_the_second_derivative(name: str, backend: str) -> None:
+    torch._dynamo.reset()
+    loss = zoo.get(name)
+    for given in prediction_and_targets(loss.signature):
+        expected = derivatives(build(loss.graph), given)
+        for _ in range(2):
+            assert_agree(derivatives(build(loss.graph, backend), given), expected)
+
+
+@pytest.mark.parametrize("backend", ["eager", "torchscript"])
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "tversky", "style"])
+def test_derivatives_are_those_of_finite_differences(name: str, backend: str) -> None:
+    module = build(zoo.get(name).graph, backend)
+    for given in prediction_and_targets(zoo.get(name).signature, shape=(2,)):
+        leaf = given[0][:2].clone().requires_grad_()
+        rest = [x[:2] for x in given[1:]]
+        assert torch.autograd.gradcheck(lambda x, rest=rest: module(x, *rest), leaf, atol=1e-6)
+        assert torch.autograd.gradgradcheck(lambda x, rest=rest: module(x, *rest), leaf, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["eager", "torchscript", "compile"])
+def test_functorch_transforms_pass_through(backend: str) -> None:
+    module = build(zoo.get("dice").graph, backend)
+    logits, labels = torch.randn(3, 4, 5, 2), torch.randint(5, (3, 4, 2))
+    expected = torch.stack([grad(module)(x, y) for x, y in zip(logits, labels, strict=True)])
+    torch.testing.assert_close(vmap(grad(module))(logits, labels), expected)
+    shared = vmap(module, (None, 0))(logits[0], labels)
+    torch.testing.assert_close(shared, torch.stack([module(logits[0], y) for y in labels]))
+
+
+def test_torch_compile_can_be_differentiated_twice_and_backward_again() -> None:
+    torch._dynamo.reset()
+    source = source_for(mean_of(P), fn.mean(fn.square(LOGITS), LOGITS.axes))
+    given = arguments(source)
+    compiled, eager = compile_source(source, "compile"), compile_source(source, "eager")
+    leaves = [given[0].clone().requires_grad_() for _ in range(2)]
+    for leaf, function in zip(leaves, (compiled, eager), strict=True):
+        first, second = function(leaf, *given[1:])
+        for _ in range(2):
+            (first * second).backward(retain_graph=True)
+    torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
+
+
+def test_a_loss_inside_a_compiled_training_step_is_left_whole() -> None:
+    torch._dynamo.reset()
+    module = build(zoo.get("focal").graph)
+    step = torch.compile(lambda x, y: module(x * 2.0, y) + 1.0, backend="eager")
+    x, y = torch.randn(6, 5), torch.randint(5, (6,))
+    torch.testing.assert_close(step(x, y), module(x * 2.0, y) + 1.0)
+
+
+def test_equal_sources_share_one_function() -> None:
+    first, second = (emit(zoo.get("focal").graph.frozen().expanded()) for _ in range(2))
+    assert compile_source(first) is compile_source(second)
+    assert compile_source(first) is not compile_source(first, "torchscript")
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(UserError, match="eager, torchscript, compile"):
+        build(zoo.get("focal").graph, "cuda")
+
+
+def test_torch_compile_without_a_compiler_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inductor.shutil, "which", lambda name: None)
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(UserError, match=r"C\+\+ compiler .* install g\+\+"):
+        build(zoo.get("focal").graph, "compile")(torch.randn(4, 5), torch.randint(5, (4,)))

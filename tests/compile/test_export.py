@@ -1,0 +1,292 @@
+"""Exported files give the module's numbers in a process that cannot import lossearch."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from compile.examples import DENSE, P, TRUE_P, prediction_and_targets
+from torch import Tensor
+
+from lossearch import zoo
+from lossearch.compile import build
+from lossearch.compile.export import export, standalone
+from lossearch.errors import UserError
+from lossearch.ir import Graph, Parameter
+from lossearch.ir import functions as fn
+from lossearch.ir.latex_form import format_graph as latex
+from lossearch.ir.text_form import format_graph
+from lossearch.loss import Loss
+
+WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.1, 1.5])
+GAMMA = Parameter("gamma", 2.0, 0.5, 5.0, learnable=True)
+WINDOWED = Loss("windowed", Graph(DENSE, fn.gaussian_window(fn.difference(P, "width"), 3) ** 2 * TRUE_P), "a test")
+LEARNABLE = Loss("learnable_focal", Graph(DENSE, (1.0 - TRUE_P) ** GAMMA.node, (GAMMA,)))
+LOSSES = {**{name: zoo.get(name) for name in zoo.names()}, "windowed": WINDOWED, "learnable_focal": LEARNABLE}
+
+# Reads cases written by the test, runs the exported file on them, writes what came out. lossearch cannot be imported.
+RUNNER = """
+import importlib.util, sys, warnings
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "lossearch":
+            raise ModuleNotFoundError("lossearch is blocked")
+
+sys.meta_path.insert(0, Blocked())
+try:
+    import lossearch
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("lossearch could be imported")
+
+import torch
+
+results = {}
+for path, class_name, options, state, cases in torch.load(sys.argv[1], weights_only=False):
+    if path.endswith(".py"):
+        spec = importlib.util.spec_from_file_location("exported", path)
+        namespace = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(namespace)
+        module = getattr(namespace, class_name)(**options)
+        module.load_state_dict(state)
+    elif path.endswith(".pt"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module = torch.jit.load(path)
+    else:
+        module = torch.export.load(path).module()
+    found = []
+    for inputs in cases:
+        leaf = inputs[0].clone().requires_grad_()
+        value = module(leaf, *inputs[1:])
+        gradient = torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0]
+        found.append((value.detach(), gradient))
+    results[path] = found
+torch.save(results, sys.argv[2])
+"""
+
+
+@dataclass
+class Case:
+    """A file, how it was made, and inputs for it."""
+
+    path: Path
+    loss: Loss
+    options: dict[str, object]
+    inputs: list[list[Tensor]]
+
+
+def run_elsewhere(cases: list[Case], folder: Path) -> dict[str, list[tuple[Tensor, Tensor | None]]]:
+    """What the files compute in a process of their own."""
+    described = []
+    for case in cases:
+        constructor = {k: v for k, v in case.options.items() if k in ("reduction", "weight", "ignore_index")}
+        state = build(case.loss.graph, **case.options).state_dict()  # type: ignore[arg-type]
+        name = next(n.name for n in ast.parse(standalone(case.loss)).body if isinstance(n, ast.ClassDef))
+        described.append((str(case.path), name, constructor, state, case.inputs))
+    torch.save(described, folder / "cases.pt")
+    (folder / "runner.py").write_text(RUNNER)
+    command = [sys.executable, "-W", "error", "-I", "runner.py", "cases.pt", "results.pt"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(folder / "results.pt", weights_only=False)
+
+
+def assert_same(cases: list[Case], folder: Path) -> None:
+    results = run_elsewhere(cases, folder)
+    for case in cases:
+        module = build(case.loss.graph, **case.options)  # type: ignore[arg-type]
+        for inputs, (value, gradient) in zip(case.inputs, results[str(case.path)], strict=True):
+            leaf = inputs[0].clone().requires_grad_()
+            expected = module(leaf, *inputs[1:])
+            wanted = torch.autograd.grad(expected.sum(), leaf, allow_unused=True)[0]
+            torch.testing.assert_close(value, expected.detach(), rtol=1e-9, atol=1e-9, msg=lambda m, c=case: f"{c.path.name}: {m}")
+            torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-9)
+
+
+def inputs_for(loss: Loss, *shapes: tuple[int, ...]) -> list[list[Tensor]]:
+    """Inputs of several ranks, with labels and probabilities, some labels ignored."""
+    found = []
+    for shape in shapes:
+        for given in prediction_and_targets(loss.signature, shape):
+            found.append(given)
+            if not given[1].is_floating_point():
+                ignored = given[1].clone()
+                ignored.view(-1)[:1] = -100
+                found.append([given[0], ignored])
+    return found
+
+
+def spatial(loss: Loss) -> bool:
+    return any("space" in declared.axes for declared in loss.signature.inputs)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_torch(recwarn: pytest.WarningsRecorder) -> None:
+    """Exporting warns of nothing: this only makes sure that pytest's `error` filter sees it if it does."""
+
+
+@pytest.mark.parametrize("suffix", [".py", ".pt"])
+def test_every_loss_exports_and_gives_the_same_numbers_elsewhere(suffix: str, tmp_path: Path) -> None:
+    cases = []
+    for name, loss in LOSSES.items():
+        options: dict[str, object] = {"weight": WEIGHT} if loss.graph.uses("class_weight") else {}
+        path = export(loss, tmp_path / f"{name}{suffix}", **(options if suffix == ".pt" else {}))
+        shapes = ((), (3,), (2, 3), (2, 2, 2)) if spatial(loss) else ((),)
+        cases.append(Case(path, loss, options, inputs_for(loss, *shapes)))
+    assert_same(cases, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".py", ".pt"])
+def test_options_of_the_module(suffix: str, tmp_path: Path) -> None:
+    cases = []
+    for name in ("focal", "dice", "weighted_cross_entropy", "windowed"):
+        for reduction in ("none", "sum", "mean"):
+            loss = LOSSES[name]
+            options: dict[str, object] = {"reduction": reduction, "weight": WEIGHT, "ignore_index": 3}
+            given = options if suffix == ".pt" else {"reduction": reduction}
+            path = export(loss, tmp_path / f"{name}_{reduction}{suffix}", **given)
+            labelled = [i for i in inputs_for(loss, (2, 3)) if not i[1].is_floating_point()][:1]
+            cases.append(Case(path, loss, options, labelled))
+    assert_same(cases, tmp_path)
+
+
+def test_traced_programs_take_other_lengths(tmp_path: Path) -> None:
+    cases = []
+    for name in ("focal", "dice", "weighted_cross_entropy", "giou", "style", "windowed", "learnable_focal"):
+        loss = LOSSES[name]
+        options: dict[str, object] = {"weight": WEIGHT} if loss.graph.uses("class_weight") else {}
+        ranks = (0, 2) if name in ("focal", "dice") else (2,) if name in ("windowed", "style") else (0,)
+        for rank in ranks:
+            path = tmp_path / f"{name}_{rank}.pt2"
+            export(loss, path, rank=rank, **options)
+            given = [i for i in inputs_for(loss, (2, 3)[:rank], (4, 1)[:rank]) if loss.signature.name != "dense" or not i[1].is_floating_point()]
+            cases.append(Case(path, loss, options, [[x.float() if x.is_floating_point() else x for x in i] for i in given]))
+    soft = export(LOSSES["focal"], tmp_path / "soft.pt2", labels=False)
+    cases.append(Case(soft, LOSSES["focal"], {}, [[x.float() for x in inputs_for(LOSSES["focal"], ())[0]]]))
+    assert_same_float32(cases, tmp_path)
+
+
+def assert_same_float32(cases: list[Case], folder: Path) -> None:
+    results = run_elsewhere(cases, folder)
+    for case in cases:
+        module = build(case.loss.graph, **case.options)  # type: ignore[arg-type]
+        for inputs, (value, gradient) in zip(case.inputs, results[str(case.path)], strict=True):
+            leaf = inputs[0].clone().requires_grad_()
+            expected = module(leaf, *inputs[1:])
+            torch.testing.assert_close(value, expected.detach())
+            torch.testing.assert_close(gradient, torch.autograd.grad(expected, leaf)[0])
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_the_python_file_reads_as_written_by_hand(name: str) -> None:
+    loss = LOSSES[name]
+    text = standalone(loss)
+    tree = ast.parse(text)
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert imported <= {"torch", "torch.nn.functional", "math"}
+    assert max(map(len, text.splitlines())) <= 116
+    (module,) = (n for n in tree.body if isinstance(n, ast.ClassDef))
+    said = " ".join((ast.get_docstring(module, clean=True) or "").split())
+    for part in (loss.to_text(), latex(loss.graph), loss.source):
+        assert " ".join(part.replace('"', "'").split()) in said
+    for parameter in loss.parameters:
+        assert f"{parameter.name} = {parameter.default:g}" in said
+    formatted = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--line-length", "116", "--stdin-filename", "x.py", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert formatted.stdout == text
+
+
+def test_json_and_latex_files(tmp_path: Path) -> None:
+    loss = zoo.get("focal", gamma=1.5)
+    written = export(loss, tmp_path / "focal.json").read_text()
+    assert json.loads(written)["name"] == "focal"
+    assert Loss.from_json(written) == loss
+    assert export(loss, str(tmp_path / "focal.tex")).read_text() == latex(loss.graph) + "\n"
+
+
+def test_text_from_elsewhere_stays_inside_the_docstring() -> None:
+    marker = "raise SystemExit('ran')"
+    hostile = Loss("hostile", WINDOWED.graph, f'x"""\n{marker}\nr"""\\')
+    tree = ast.parse(standalone(hostile))
+    assert not any(isinstance(node, ast.Raise) and "SystemExit" in ast.dump(node) for node in ast.walk(tree))
+    assert format_graph(WINDOWED.graph) == hostile.to_text()
+
+
+def test_the_exported_module_refuses_an_unknown_reduction(tmp_path: Path) -> None:
+    namespace: dict[str, type[torch.nn.Module]] = {}
+    exec(standalone(zoo.get("focal")), namespace)
+    with pytest.raises(ValueError, match="reduction must be none, mean or sum, not 'avg'"):
+        namespace["FocalLoss"]("avg")
+    probabilities = prediction_and_targets(DENSE)[0]
+    with pytest.raises(ValueError, match="class weights need integer labels"):
+        namespace["FocalLoss"](weight=WEIGHT)(*probabilities)
+
+
+def test_autocast_and_half_precision_in_the_exported_module() -> None:
+    namespace: dict[str, type[torch.nn.Module]] = {}
+    exec(standalone(zoo.get("style")), namespace)
+    module, given = namespace["StyleLoss"](), [x.float() for x in prediction_and_targets(zoo.get("style").signature)[0]]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = module(*given)
+    assert torch.equal(found, module(*given))
+    assert module(*(x.bfloat16() for x in given)).dtype == torch.float32
+
+
+def test_empty_batches_in_the_exported_module() -> None:
+    namespace: dict[str, type[torch.nn.Module]] = {}
+    exec(standalone(zoo.get("focal")), namespace)
+    for reduction in ("mean", "sum"):
+        value = namespace["FocalLoss"](reduction)(torch.empty(0, 5), torch.empty(0, dtype=torch.int64))
+        assert value.item() == 0.0
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    loss = zoo.get("focal")
+    with pytest.raises(UserError, match=r"a suffix among \.py \.pt \.pt2 \.json \.tex; found: 'focal.onnx'"):
+        export(loss, tmp_path / "focal.onnx")
+    with pytest.raises(UserError, match=r"options of \.tex among none; found: reduction"):
+        export(loss, tmp_path / "focal.tex", reduction="sum")
+    with pytest.raises(UserError, match="no directory"):
+        export(loss, tmp_path / "missing" / "focal.py")
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(UserError, match="a directory"):
+        export(loss, tmp_path / "folder.py")
+    with pytest.raises(UserError, match=r"rank in \[0, 3\]; found: 4"):
+        export(loss, tmp_path / "focal.pt2", rank=4)
+    with pytest.raises(UserError, match="labels=False; found: labels=True"):
+        export(zoo.get("giou"), tmp_path / "giou.pt2", labels=True)
+    with pytest.raises(UserError, match="class weights `weight`"):
+        export(zoo.get("weighted_cross_entropy"), tmp_path / "weighted.pt")
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.py"}
+
+
+def test_a_failed_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = export(zoo.get("focal"), tmp_path / "loss.py")
+    before = path.read_text()
+
+    def full(self: Path, *args: object, **kwargs: object) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        export(zoo.get("dice"), path)
+    assert path.read_text() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["loss.py"]
