@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Ranked
+from lossearch.evaluate.discovered import discovered_loss, identifier
 from lossearch.evaluate.run_directory import RunDirectory, storage_errors
-from lossearch.ir import json_form
 from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
@@ -142,22 +142,7 @@ def _from_run(text: str) -> Resolved:
     if len(rows) < rank:
         found = f"rank {rank}, but {len(rows)} candidates are ranked"
         raise UserError(f"a rank that {directory} has", found, f"see: lossearch ls {directory}")
-    return Resolved(ranked_loss(run, rows[-1], rank), run, rows[-1], rank)
-
-
-def ranked_loss(run: RunDirectory, ranked: Ranked, rank: int) -> Loss:
-    """The loss of a ranked candidate of a run, named after both."""
-    if ranked.candidate.graph is None:
-        raise UserError("an archived graph", f"none for rank {rank} of {run.path}", "restore the archive from a copy")
-    graph = json_form.graph_from_dict(json_form.loads(ranked.candidate.graph))
-    name = run.path.resolve().name
-    return Loss(f"{identifier(name)}_{rank}", graph, f"discovered by lossearch in {name}, rank {rank}")
-
-
-def identifier(text: str) -> str:
-    """The text as an identifier: other characters become `_`."""
-    word = re.sub(r"\W", "_", text, flags=re.ASCII)
-    return word if word.isidentifier() else f"loss_{word}"
+    return Resolved(discovered_loss(run.path.resolve().name, rows[-1], rank), run, rows[-1], rank)
 
 
 def search(

@@ -136,11 +136,8 @@ def _check_shape(
     spatial = tuple(x.shape[len(leading) :])
     known = [sizes.get(axis, length) for axis, length in zip(leading, x.shape, strict=False)]
     fits = list(x.shape[: len(leading)]) == known and len(known) == len(leading)
-    if "space" in axes:
-        fits = fits and (shape is None or spatial == shape)
-    else:
-        fits = fits and not spatial
-    if not fits:
+    free = spatial if shape is None else shape
+    if not fits or spatial != (free if "space" in axes else ()):
         hint = "integer labels have no class axis; give a one-hot target as floating numbers" if labels else ""
         raise UserError(
             f"{declared.name}[{_spell(axes, sizes, shape)}]",

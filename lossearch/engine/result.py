@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lossearch.engine.rows import graph_from_json
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Ranked
+from lossearch.evaluate.discovered import discovered_loss
 from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
 
@@ -76,9 +76,7 @@ class SearchResult:
         candidate = row.candidate
         if row.metric is None:
             return None
-        name = f"{_identifier(self.path.resolve().name)}_{rank or candidate.key[:8]}"
-        source = f"lossearch, run {self.path.resolve().name}"
-        loss = Loss(name, graph_from_json(candidate.graph), source)
+        loss = discovered_loss(self.path.resolve().name, row, rank)
         return Found(loss, row.metric, candidate.complexity or 0, row.seeds, row.budget, candidate.key)
 
     def close(self) -> None:
@@ -89,8 +87,3 @@ class SearchResult:
 
     def __repr__(self) -> str:
         return f"SearchResult({str(self.path)!r})"
-
-
-def _identifier(name: str) -> str:
-    cleaned = "".join(character if character.isalnum() or character == "_" else "_" for character in name)
-    return cleaned if cleaned.isidentifier() else f"run_{cleaned}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lossearch.evaluate.comparison_verdict import Units, p_text
@@ -39,7 +40,6 @@ def make_table(comparison: Comparison) -> Table:
         caption=_caption(comparison),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        pad_edge=False,
         title_justify="left",
         caption_justify="left",
     )
@@ -48,9 +48,9 @@ def make_table(comparison: Comparison) -> Table:
     table.add_column("tuned parameters", overflow="fold", min_width=16)
     table.add_column("learning rate", justify="right", min_width=8)
     table.add_column("validation", justify="right", no_wrap=True)
-    table.add_column("test [interval]", no_wrap=True, overflow="fold")
+    table.add_column(escape("test [interval]"), no_wrap=True, overflow="fold")
     table.add_column("difference", no_wrap=True, overflow="fold")
-    table.add_column("p (Holm)", justify="right", min_width=8)
+    table.add_column("p (Holm)", justify="right", no_wrap=True)
     for row in comparison.rows:
         table.add_row(*_cells(row, comparison.reference, units), style="bold" if row.source == "discovered" else None)
     if comparison.noise_floor is not None:
@@ -85,7 +85,7 @@ def _cells(row: Row, reference: str | None, units: Units) -> list[str]:
         _NONE if row.validation is None else units.value(row.validation),
     ]
     if row.interval is None:
-        return [*settings, f"failed: {_first_line(row.message)}"[:40], _NONE, _NONE]
+        return [*settings, escape(f"failed: {_first_line(row.message)}"[:40]), _NONE, _NONE]
     test = f"{units.value(row.interval.mean)} {units.interval(row.interval)}"
     if row.difference is None:
         return [*settings, test, "reference" if row.loss == reference else _NONE, _NONE]

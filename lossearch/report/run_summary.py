@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Counts, FilterCount, Ranked
 from lossearch.evaluate.comparison_verdict import Units
+from lossearch.evaluate.discovered import discovered_loss
 from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.ir import json_form
 from lossearch.loss import Loss
 from lossearch.report.comparison_file import ComparisonFile, read_comparison
 from lossearch.tasks import metrics
@@ -228,9 +228,5 @@ def _comparison(run: RunDirectory, notes: list[str]) -> ComparisonFile | None:
 
 def candidate_loss(run: str, one: Scored) -> Loss:
     """The loss of a scored candidate; raises `UserError` if its graph is missing or malformed."""
-    graph = one.ranked.candidate.graph
-    if graph is None:
-        raise UserError("an archived graph", f"none for rank {one.rank}", "restore the archive from a copy")
     name = "discovered" if one.seed is None else f"{one.seed}_as_found"
-    document = json_form.loads(graph)
-    return Loss(name, json_form.graph_from_dict(document), f"found by lossearch in {run}, rank {one.rank}")
+    return replace(discovered_loss(run, one.ranked, one.rank), name=name)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from compile.examples import DENSE, P, TRUE_P, prediction_and_targets
+from compile.examples import DENSE, TRUE_P, P, prediction_and_targets
 from torch import Tensor
 
 from lossearch import zoo
@@ -110,7 +110,9 @@ def assert_same(cases: list[Case], folder: Path) -> None:
             leaf = inputs[0].clone().requires_grad_()
             expected = module(leaf, *inputs[1:])
             wanted = torch.autograd.grad(expected.sum(), leaf, allow_unused=True)[0]
-            torch.testing.assert_close(value, expected.detach(), rtol=1e-9, atol=1e-9, msg=lambda m, c=case: f"{c.path.name}: {m}")
+            torch.testing.assert_close(
+                value, expected.detach(), rtol=1e-9, atol=1e-9, msg=lambda m, c=case: f"{c.path.name}: {m}"
+            )
             torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-9)
 
 
@@ -129,11 +131,6 @@ def inputs_for(loss: Loss, *shapes: tuple[int, ...]) -> list[list[Tensor]]:
 
 def spatial(loss: Loss) -> bool:
     return any("space" in declared.axes for declared in loss.signature.inputs)
-
-
-@pytest.fixture(autouse=True)
-def _quiet_torch(recwarn: pytest.WarningsRecorder) -> None:
-    """Exporting warns of nothing: this only makes sure that pytest's `error` filter sees it if it does."""
 
 
 @pytest.mark.parametrize("suffix", [".py", ".pt"])
@@ -170,8 +167,14 @@ def test_traced_programs_take_other_lengths(tmp_path: Path) -> None:
         for rank in ranks:
             path = tmp_path / f"{name}_{rank}.pt2"
             export(loss, path, rank=rank, **options)
-            given = [i for i in inputs_for(loss, (2, 3)[:rank], (4, 1)[:rank]) if loss.signature.name != "dense" or not i[1].is_floating_point()]
-            cases.append(Case(path, loss, options, [[x.float() if x.is_floating_point() else x for x in i] for i in given]))
+            given = [
+                i
+                for i in inputs_for(loss, (2, 3)[:rank], (4, 1)[:rank])
+                if loss.signature.name != "dense" or not i[1].is_floating_point()
+            ]
+            cases.append(
+                Case(path, loss, options, [[x.float() if x.is_floating_point() else x for x in i] for i in given])
+            )
     soft = export(LOSSES["focal"], tmp_path / "soft.pt2", labels=False)
     cases.append(Case(soft, LOSSES["focal"], {}, [[x.float() for x in inputs_for(LOSSES["focal"], ())[0]]]))
     assert_same_float32(cases, tmp_path)

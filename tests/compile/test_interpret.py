@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from compile.examples import DENSE, LOGITS, P, TRUE_P, flat_inputs
+from compile.examples import DENSE, LOGITS, TRUE_P, P, flat_inputs
 from ir.random_graphs import random_graph
 
 from lossearch import zoo

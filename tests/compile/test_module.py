@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from compile.examples import CLASS_WEIGHT, CROSS_ENTROPY, DENSE, LOG_P, LOGITS, P, TARGET, TRUE_P
+from compile.examples import CLASS_WEIGHT, CROSS_ENTROPY, DENSE, LOG_P, LOGITS, TARGET, TRUE_P, P
 from torch import Tensor, nn
 
 from lossearch import zoo
@@ -84,7 +84,10 @@ def test_an_ignored_pixel_has_no_influence_inside_a_loss_either() -> None:
     labels[:, 0, 1] = -100
     leaf = logits.clone().requires_grad_()
     value = build(DICE)(leaf, labels)
-    kept_logits, kept = (torch.cat([x[..., :1, :1], x[..., :1, 2:], x[..., 1:, :].flatten(-2).unsqueeze(-2)], -1) for x in (logits, labels))
+    kept_logits, kept = (
+        torch.cat([x[..., :1, :1], x[..., :1, 2:], x[..., 1:, :].flatten(-2).unsqueeze(-2)], -1)
+        for x in (logits, labels)
+    )
     torch.testing.assert_close(value, build(DICE)(kept_logits, kept))
     value.backward()
     assert leaf.grad is not None
@@ -224,10 +227,10 @@ def test_learnable_parameters(backend: str) -> None:
     base = 1.0 - torch.softmax(logits, 1).gather(1, labels.unsqueeze(1))
     torch.testing.assert_close(value, 3.0 * (base**2).mean())
     value.backward()
-    assert module.gamma.grad is not None
+    assert module.get_parameter("gamma").grad is not None
     other = build(LEARNABLE, backend)
     with torch.no_grad():
-        module.gamma.fill_(4.0)
+        module.get_parameter("gamma").fill_(4.0)
     other.load_state_dict(module.state_dict())
     torch.testing.assert_close(other(logits, labels), 3.0 * (base**4).mean())
     changed = torch.func.functional_call(module, {"gamma": torch.tensor(1.0)}, (logits, labels))
@@ -238,13 +241,13 @@ def test_a_learnable_parameter_is_held_in_its_bounds_and_comes_back() -> None:
     module = build(LEARNABLE)
     logits, labels = data()
     with torch.no_grad():
-        module.gamma.fill_(7.0)
+        module.get_parameter("gamma").fill_(7.0)
     at_bound = build(LEARNABLE.bind({"gamma": 5.0}))
     value = module(logits, labels)
     torch.testing.assert_close(value, at_bound(logits, labels))
     value.backward()
-    assert module.gamma.grad is not None
-    assert module.gamma.grad.item() < 0.0
+    assert module.get_parameter("gamma").grad is not None
+    assert module.get_parameter("gamma").grad.item() < 0.0
 
 
 def test_a_parameter_name_that_torch_needs_is_refused() -> None:
@@ -280,7 +283,9 @@ def test_repr_shows_the_formula() -> None:
     assert "dense(" in text or "dense:" in text
 
 
-def refused(match: str, *inputs: Any, graph: Graph = CROSS_ENTROPY, call: dict[str, Any] | None = None, **options: Any) -> None:
+def refused(
+    match: str, *inputs: Any, graph: Graph = CROSS_ENTROPY, call: dict[str, Any] | None = None, **options: Any
+) -> None:
     with pytest.raises(UserError, match=match):
         build(graph, **options)(*inputs, **(call or {}))
 
@@ -296,7 +301,11 @@ def test_wrong_inputs_are_named() -> None:
     refused(r"target\[batch=4, class=5, space=3, space=4\]; found: shape \[4, 4, 3, 4\]", logits, logits[:, :4])
     refused("one-hot target as floating", logits, F.one_hot(labels, 5).movedim(-1, 1))
     refused(r"logits\[batch, class, \*space\]; found: shape \[5\]", torch.randn(5), torch.tensor(1))
-    refused(r"target labels in \[0, 4\] or ignore_index -100; found: 5, 7", logits, labels.index_fill(0, torch.tensor(1), 7).clamp(5))
+    refused(
+        r"target labels in \[0, 4\] or ignore_index -100; found: 5, 7",
+        logits,
+        labels.index_fill(0, torch.tensor(1), 7).clamp(5),
+    )
     refused(r"target labels in \[0, 4\] or ignore_index -100; found: -1", logits, labels - 1)
     refused(r"target labels in \[0, 4\]; found: -100", logits, labels * 0 - 100, ignore_index=None)
     refused("coord of length ≥ 4; found: 3", torch.rand(2, 3), torch.rand(2, 3), graph=zoo.get("giou").graph)

@@ -6,7 +6,7 @@ import ast
 import random
 
 import pytest
-from compile.examples import CROSS_ENTROPY, DENSE, ELEMENTARY, LABELS, LOG_P, LOGITS, P, TARGET, TRUE_P, example
+from compile.examples import CROSS_ENTROPY, DENSE, ELEMENTARY, LABELS, LOG_P, LOGITS, TARGET, TRUE_P, P, example
 from ir.random_graphs import random_graph
 
 from lossearch import zoo
@@ -51,7 +51,7 @@ def test_a_number_is_a_tensor_where_a_function_wants_one() -> None:
 
 
 def test_arithmetic_of_numbers_stays_a_number() -> None:
-    source = emit(Graph(DENSE, P * (2.0 ** -GAMMA.node / fn.size(LOGITS, "class")), (GAMMA,)))
+    source = emit(Graph(DENSE, P * (2.0**-GAMMA.node / fn.size(LOGITS, "class")), (GAMMA,)))
     assert source.body == ("return torch.softmax(logits, 1) * (2.0 ** -gamma / logits.shape[1])",)
 
 
@@ -126,7 +126,9 @@ def test_space_is_flattened_only_where_its_position_matters() -> None:
         "mean(space)": fn.mean(LOGITS, "space"),
         "class_weight": LOGITS * weight,
         "matrix product": fn.contract(P, fn.rename(P, "class", "class'"), "space"),
-        "sums per label and image": Expr.make("scatter_sum", (fn.max(P, "class"), LABELS, P), over=("space",), into=("class",)),
+        "sums per label and image": Expr.make(
+            "scatter_sum", (fn.max(P, "class"), LABELS, P), over=("space",), into=("class",)
+        ),
         "mean over all": fn.mean(P, ("batch", "class", "space")),
         "inner product over classes": fn.contract(TARGET, LOG_P, "class"),
         "broadcast over classes": P * TRUE_P,
@@ -142,7 +144,9 @@ def test_space_is_flattened_only_where_its_position_matters() -> None:
 def test_helpers_stand_beside_what_calls_them(name: str) -> None:
     node = example(name)
     made = template(node, tuple(argument.is_constant for argument in node.args))
-    called = {n.func.id for n in ast.walk(ast.parse(made.text)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    called = {
+        n.func.id for n in ast.walk(ast.parse(made.text)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
     defined = {n.name for n in ast.parse(made.helper).body if isinstance(n, ast.FunctionDef)}
     assert called == defined
 

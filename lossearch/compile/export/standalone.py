@@ -5,6 +5,7 @@ The same text, imported, is what the TorchScript and torch.export files are made
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,7 +64,7 @@ class _Writer:
         return class_name(self.loss.name)
 
     def _function(self, source: Source) -> str:
-        body = tuple(line.replace("'", '"') for line in source.body)
+        body = tuple(_SIMPLE_POWER.sub(r"\1**\2", line.replace("'", '"')) for line in source.body)
         return Source(source.name, source.arguments, body, doc=source.doc, results=source.results).text.strip()
 
     def _class(self) -> str:
@@ -153,10 +154,10 @@ class _Writer:
         """What is returned where class weights multiply the loss."""
         assert self.plan.target is not None
         if self.plan.target.labels in form.root:
-            return self._returned([*factors, align("class_weight", (self.plan.target.labels,), form.root)])
+            return self._returned([*factors, align(_CLASS_WEIGHT, (self.plan.target.labels,), form.root)])
         if not form.labels:
             return 'raise ValueError("class weights need integer labels: the target is probabilities")'
-        chosen = f"class_weight[{safe(self.plan.target.name)}]"
+        chosen = f"{_CLASS_WEIGHT}[{safe(self.plan.target.name)}]"
         return self._returned([*factors, align(chosen, label_axes(self.plan.target), form.root)])
 
     def _returned(self, factors: Sequence[str]) -> str:
@@ -173,7 +174,8 @@ class _Writer:
             if argument.name in parameters:
                 yield _bounded(parameters[argument.name])
             else:
-                yield f"self.{argument.name}" if argument.name in buffers else argument.variable
+                first = safe(self.plan.graph.signature.forward_inputs[0].name)
+                yield f"self.{argument.name}.to({first}.dtype)" if argument.name in buffers else argument.variable
 
     def _reduce(self) -> list[str]:
         optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")
@@ -193,6 +195,11 @@ class _Writer:
             lines += ["    return loss.mean()"]
         return list(_indented(lines))
 
+
+# Formatters write powers of single names and numbers without spaces.
+_SIMPLE_POWER = re.compile(r"(?<![\w.)\]])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
+
+_CLASS_WEIGHT = "class_weight.to(loss.dtype)"
 
 _HELD = '''
 def held(value: Tensor, lower: float, upper: float) -> Tensor:
