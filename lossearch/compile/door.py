@@ -31,7 +31,6 @@ class Geometry:
         sizes: Length of every other axis by name.
         classes: How many classes integer labels may name, or zero.
         dtype: The dtype to compute in.
-        casts: Whether some input has another one.
         device: Where the inputs are: "cpu", "cuda" …
         empty: Whether there is nothing to compute: an axis has length zero.
         direct: What can be called with the inputs as they are where nothing is ignored, once that is known.
@@ -42,7 +41,6 @@ class Geometry:
     sizes: Mapping[str, int]
     classes: int
     dtype: torch.dtype
-    casts: bool
     device: str
     empty: bool
     direct: Callable[..., Tensor] | None = None
@@ -101,9 +99,8 @@ class Door:
         for other in floating:
             dtype = torch.promote_types(dtype, other)
         empty = 0 in (*sizes.values(), *(shape or ()))
-        casts = any(d != dtype for d in floating)
         classes = next((sizes[i.labels] for i in self._inputs if i.labels), 0)
-        return Geometry(labels, shape or (), sizes, classes, dtype, casts, inputs[0].device.type, empty)
+        return Geometry(labels, shape or (), sizes, classes, dtype, inputs[0].device.type, empty)
 
 
 def _least_sizes(graph: Graph) -> dict[str, int]:

@@ -49,7 +49,10 @@ def program(roots: tuple[Expr, ...], tensors: frozenset[str] = frozenset()) -> P
 
 
 class Program:
-    """A graph as a list of operator calls on numbered slots."""
+    """A graph as a list of operator calls on numbered slots.
+
+    `flat` says whether it needs its spatial axes flattened into one, which is there even for no spatial axes.
+    """
 
     def __init__(self, roots: Sequence[Expr], tensors: frozenset[str]) -> None:
         slots: dict[Expr, int] = {}
@@ -58,6 +61,7 @@ class Program:
         self._leaves: list[tuple[int, str]] = []
         self._steps: list[tuple[int, Callable[..., Value], tuple[int, ...]]] = []
         self._like = -1
+        self.flat = False
         for slot, node in enumerate(postorder(roots)):
             slots[node] = slot
             self._constants.append(node.attr("value") if node.op == "constant" else None)
@@ -65,6 +69,7 @@ class Program:
                 arguments = tuple([slots[argument] for argument in node.args])
                 made = template(node, tuple([numbers[argument] for argument in arguments]))
                 numbers.append(made.number)
+                self.flat |= made.flat
                 self._steps.append((slot, function_of(made, len(arguments)), arguments))
                 continue
             numbers.append(node.op == "constant" or (node.op == "parameter" and node.attr("name") not in tensors))

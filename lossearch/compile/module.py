@@ -143,11 +143,8 @@ class LossModule(nn.Module):
     def forward(self, *inputs: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """The loss. `sample_weight[batch]` or `[batch, *space]` weighs elements in the final reduction."""
         if torch.compiler.is_compiling():  # somebody's torch.compile leaves it whole: it is compiled by itself
-            whole = torch.compiler.disable(self._checked)
-            return whole(inputs, sample_weight)  # pyright: ignore[reportCallIssue]
-        return self._checked(inputs, sample_weight)
-
-    def _checked(self, inputs: Sequence[Tensor], sample_weight: Tensor | None) -> Tensor:
+            whole = torch.compiler.disable(self.forward)
+            return whole(*inputs, sample_weight=sample_weight)  # pyright: ignore[reportCallIssue]
         geometry = self._door(inputs)
         if geometry.empty:
             return self._nothing(inputs, geometry)

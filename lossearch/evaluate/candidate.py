@@ -162,7 +162,8 @@ class CandidateEvaluator:
 
     def _sizes(self, losses: Sequence[GraphLoss]) -> list[float]:
         """RMS gradient of each loss at untrained predictions."""
-        return prediction_gradients(losses, self._logits, self._target).flatten(1).double().square().mean(1).sqrt().tolist()
+        gradients = prediction_gradients(losses, self._logits, self._target)
+        return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
 
     def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
         """The user's own training, once per seed, with the loss as a module."""

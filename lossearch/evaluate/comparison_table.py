@@ -25,10 +25,8 @@ COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 """Of the CSV. Metrics are in the metric's own units; differences are loss minus reference, on test data."""
 
-WIDTH = 136
-"""Of the text form, in characters; tuned parameters are folded to fit."""
-
 _NONE = "-"
+_WIDEST = 400  # characters: more than a table needs
 _MARKS = {"low": "↓", "high": "↑"}
 
 
@@ -43,14 +41,13 @@ def make_table(comparison: Comparison) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("loss", no_wrap=True, overflow="fold")
-    table.add_column("source", no_wrap=True, overflow="fold")
-    table.add_column("tuned parameters", overflow="fold", min_width=16)
-    table.add_column("learning rate", justify="right", min_width=8)
-    table.add_column("validation", justify="right", no_wrap=True)
-    table.add_column(escape("test [interval]"), no_wrap=True, overflow="fold")
-    table.add_column("difference", no_wrap=True, overflow="fold")
-    table.add_column("p (Holm)", justify="right", no_wrap=True)
+    for name in ("loss", "source", "tuned parameters"):
+        table.add_column(name, overflow="fold")
+    for name in ("learning rate", "validation"):
+        table.add_column(name, justify="right")
+    for name in (escape("test [interval]"), "difference"):
+        table.add_column(name)
+    table.add_column("p (Holm)", justify="right")
     for row in comparison.rows:
         table.add_row(*_cells(row, comparison.reference, units), style="bold" if row.source == "discovered" else None)
     if comparison.noise_floor is not None:
@@ -80,7 +77,7 @@ def _cells(row: Row, reference: str | None, units: Units) -> list[str]:
     settings = [
         row.loss,
         row.source,
-        ", ".join(parameters) or _NONE,
+        ",\n".join(parameters) or _NONE,
         f"{row.learning_rate:.3g}{_mark(edges, 'learning_rate')}",
         _NONE if row.validation is None else units.value(row.validation),
     ]
@@ -110,7 +107,7 @@ def joined(parameters: Mapping[str, float]) -> str:
 def table_text(comparison: Comparison) -> str:
     """Table and verdict without colours."""
     buffer = io.StringIO()
-    console = Console(file=buffer, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+    console = Console(file=buffer, width=_WIDEST, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(make_table(comparison))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
     return "\n".join([*lines, comparison.verdict]) + "\n"

@@ -1,15 +1,17 @@
 """Graphs as training losses; those of one structure are evaluated together, each with its own constants.
 
 Where no operator reduces over the batch, runs can share one: predictions [run, batch, class] become
-[run·batch, class] and each constant one value per row. A run more then costs no Python and no kernel launch.
+[run·batch, class] and each constant one value per row. Elsewhere `torch.func.vmap` runs over predictions and constants.
+Either way a run more costs no Python and no kernel launch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from torch import Tensor
+from torch.func import vmap
 
 from lossearch.compile.constants import candidates, constant_range
 from lossearch.compile.interpret import program
@@ -18,8 +20,6 @@ from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import lower
 from lossearch.ir.types import IllTyped
-
-IN_SPACE = ("difference", "local_mean", "gaussian_window")
 
 
 class GraphLoss:
@@ -44,42 +44,52 @@ class GraphLoss:
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The mean loss of one run."""
-        values = dict(zip(self.structure.names, self.constants, strict=True))
-        rows = {name: logits.new_full(logits.shape[:1], value) for name, value in values.items()}
-        return self.structure.means(logits, target, rows, self.class_weight, 1)[0] * self.scale
+        return self.stacked([self], logits.unsqueeze(0), target.unsqueeze(0))[0]
 
     @property
-    def group(self) -> object | None:
-        """What losses share that can be evaluated together; None if this one has to stand alone."""
-        return self.structure if self.structure.row_wise else None
+    def group(self) -> object:
+        """What losses share that can be evaluated together."""
+        return self.structure
 
     @staticmethod
     def stacked(losses: Sequence[GraphLoss], logits: Tensor, target: Tensor) -> Tensor:
         """Mean losses [run] of one group from logits[run, batch, class] and target[run, batch]."""
-        structure, (runs, batch) = losses[0].structure, target.shape
-        table = logits.new_tensor([loss.constants for loss in losses]).reshape(runs, -1)
-        rows = dict(zip(structure.names, table.repeat_interleave(batch, 0).unbind(1), strict=True))
-        means = structure.means(logits.flatten(0, 1), target.flatten(), rows, losses[0].class_weight, runs)
+        structure = losses[0].structure
+        table = logits.new_tensor([loss.constants for loss in losses]).reshape(len(losses), -1)
+        means = structure.means(logits, target, table, losses[0].class_weight)
         return means * logits.new_tensor([loss.scale for loss in losses])
 
 
 class Structure:
-    """A lowered loss whose constants are inputs, one value per row."""
+    """A lowered loss whose constants are inputs: one value per row, or one per run where rows are mixed."""
 
     def __init__(self, roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> None:
         self.names = names
         self.row_wise = row_wise
-        self._needs_space = any(_names_space(node) for node in postorder(roots))
         self._program = program(roots, frozenset(names))
 
-    def means(
-        self, logits: Tensor, target: Tensor, rows: Mapping[str, Tensor], class_weight: Tensor | None, runs: int
+    def means(self, logits: Tensor, target: Tensor, table: Tensor, class_weight: Tensor | None) -> Tensor:
+        """Mean losses [run] from logits[run, batch, class], target[run, batch] and constants table[run, constant]."""
+        runs, batch = target.shape
+        if self.row_wise:
+            rows = table.repeat_interleave(batch, 0).unbind(1)
+            return self._mean(logits.flatten(0, 1), target.flatten(), rows, class_weight, runs)
+        if runs == 1:
+            return self._mean(logits[0], target[0], table[0].unbind(0), class_weight, 1)
+
+        def mean(logits: Tensor, target: Tensor, constants: Tensor) -> Tensor:
+            return self._mean(logits, target, constants.unbind(0), class_weight, 1).squeeze(0)
+
+        return vmap(mean)(logits, target, table)
+
+    def _mean(
+        self, logits: Tensor, target: Tensor, constants: Sequence[Tensor], class_weight: Tensor | None, runs: int
     ) -> Tensor:
-        """Mean losses [run] from rows [run·batch]."""
-        if self._needs_space:
+        """Mean losses [run] of rows [run·batch]."""
+        if self._program.flat:
             logits, target = logits.unsqueeze(-1), target.unsqueeze(-1)
-            rows = {name: row.unsqueeze(-1) for name, row in rows.items()}
-        leaves = {**rows, "logits": logits, "target": target}
+            constants = [value.unsqueeze(-1) for value in constants] if self.row_wise else constants
+        leaves = {**dict(zip(self.names, constants, strict=True)), "logits": logits, "target": target}
         if class_weight is not None:
             leaves["class_weight"] = class_weight
         root, *weights = self._program.run(leaves, [])
@@ -87,12 +97,6 @@ class Structure:
             return root.reshape(runs, -1).mean(1)
         weight = weights[0].expand_as(root).reshape(runs, -1)
         return (root.reshape(runs, -1) * weight).sum(1) / weight.sum(1)
-
-
-def _names_space(node: Expr) -> bool:
-    """Whether an operator needs `space` to be there as an axis."""
-    named = any(key in ("over", "into") and isinstance(v, tuple) and "space" in v for key, v in node.attrs)
-    return node.op in IN_SPACE or (named and bool(node.args))
 
 
 def _mixes_rows(node: Expr) -> bool:
@@ -108,13 +112,14 @@ def _mixes_rows(node: Expr) -> bool:
 def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
     """The structure of lowered roots and its constants; equal structures are the same object.
 
-    A constant stays in the structure where its exact value matters to the type, or where rows are mixed.
+    A constant stays in the structure where its exact value matters to the type.
     """
     # A value per element is laid out as a value per row is, since no operator asks for `space` as an axis.
-    axes = ("batch", "space")
-    row_wise = roots[0].axes == axes and not any(map(_mixes_rows, postorder(roots)))
+    per_element = ("batch", "space")
+    row_wise = roots[0].axes == per_element and not any(map(_mixes_rows, postorder(roots)))
+    axes = per_element if row_wise else ()
     values: list[float] = []
-    for node, value in list(candidates(roots)) if row_wise else ():
+    for node, value in list(candidates(roots)):
         lower_bound, upper_bound = constant_range(value)
         row = Expr.make("parameter", name=f"c{len(values)}", axes=axes, lower=lower_bound, upper=upper_bound)
         try:

@@ -9,7 +9,6 @@ from lossearch.compile.interpret import evaluate
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import lower
 
-
 LONGEST_WAY = 8.0
 """How far the logits move in all, in units of the root mean square of the first gradient."""
 

@@ -202,9 +202,7 @@ class Trainer:
 def _group(losses: Sequence[LossFunction]) -> list[GraphLoss] | None:
     """The losses, if one pass can evaluate them all."""
     graphs = [loss for loss in losses if isinstance(loss, GraphLoss)]
-    groups = {loss.group for loss in graphs}
-    together = len(graphs) == len(losses) and len(groups) == 1 and None not in groups
-    return graphs if together else None
+    return graphs if len(graphs) == len(losses) and len({loss.group for loss in graphs}) == 1 else None
 
 
 def _checked(loss: Tensor) -> Tensor:

@@ -246,8 +246,9 @@ def test_a_learnable_parameter_is_held_in_its_bounds_and_comes_back() -> None:
     value = module(logits, labels)
     torch.testing.assert_close(value, at_bound(logits, labels))
     value.backward()
-    assert module.get_parameter("gamma").grad is not None
-    assert module.get_parameter("gamma").grad.item() < 0.0
+    gradient = module.get_parameter("gamma").grad
+    assert gradient is not None
+    assert gradient.item() < 0.0
 
 
 def test_a_parameter_name_that_torch_needs_is_refused() -> None:

@@ -333,7 +333,7 @@ def test_initial_predictions_are_those_of_the_first_batch(task: Task) -> None:
     assert torch.equal(target, seen[0][1])
     assert not logits.requires_grad
     assert initial_predictions(task, 8, 7)[0].shape == (7, 10)
-    with pytest.raises(UserError, match="1 to 1000"):
+    with pytest.raises(UserError, match="1 to 800"):
         initial_predictions(task, 8, 1001)
 
 
