@@ -131,22 +131,24 @@ def _check_shape(
     axes = without(declared.axes, (declared.labels or "",)) if labels else declared.axes
     leading = without(axes, ("space",))
     spatial = tuple(x.shape[len(leading) :])
-    known = [sizes.get(axis, length) for axis, length in zip(leading, x.shape, strict=False)]
-    fits = list(x.shape[: len(leading)]) == known and len(known) == len(leading)
     free = spatial if shape is None else shape
-    if not fits or spatial != (free if "space" in axes else ()):
+    known = dict(sizes)
+    # A primed axis is a second copy of its axis, so it has the same length.
+    fits = [known.setdefault(axis.rstrip("'"), n) == n for axis, n in zip(leading, x.shape, strict=False)]
+    if len(fits) < len(leading) or not all(fits) or spatial != (free if "space" in axes else ()):
         hint = "integer labels have no class axis; give a one-hot target as floating numbers" if labels else ""
         raise UserError(
             f"{declared.name}[{_spell(axes, sizes, shape)}]",
             f"shape {list(x.shape)}",
             hint or f"give {declared.doc or declared.name}, in a shape that agrees with the other inputs",
         )
-    sizes.update(zip(leading, x.shape, strict=False))
+    sizes.update(known)
     return spatial if "space" in axes else shape
 
 
 def _spell(axes: Axes, sizes: Mapping[str, int], shape: tuple[int, ...] | None) -> str:
-    spelled = [f"{axis}={sizes[axis]}" if axis in sizes else axis for axis in axes if axis != "space"]
+    lengths = [(axis, sizes.get(axis.rstrip("'"))) for axis in axes if axis != "space"]
+    spelled = [axis if length is None else f"{axis}={length}" for axis, length in lengths]
     if "space" in axes:
         spelled += ["*space"] if shape is None else [f"space={length}" for length in shape]
     return ", ".join(spelled)

@@ -37,8 +37,14 @@ def build(
     """The module of a graph; see `LossModule`."""
     given = dict(buffers or {})
     if weight is not None:
-        given[CLASS_WEIGHT] = torch.as_tensor(weight, dtype=torch.get_default_dtype()).detach().clone()
+        given[CLASS_WEIGHT] = class_weights(weight)
     return LossModule(graph, backend, reduction, ignore_index, given, name)
+
+
+def class_weights(weight: Tensor | Sequence[float]) -> Tensor:
+    """Class weights as a floating tensor of their own."""
+    given = torch.as_tensor(weight).detach().clone()
+    return given if given.is_floating_point() else given.to(torch.get_default_dtype())
 
 
 @dataclass(frozen=True)

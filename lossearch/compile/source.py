@@ -79,9 +79,12 @@ def emit(graph: Graph, name: str = "loss", doc: str = "") -> Source:
 
 
 def emit_roots(
-    roots: Sequence[Expr], order: Sequence[str] = (), learnable: frozenset[str] | set[str] = frozenset(),
-    name: str = "loss", doc: str = "",
-) -> Source:  # fmt: skip
+    roots: Sequence[Expr],
+    order: Sequence[str] = (),
+    learnable: frozenset[str] | set[str] = frozenset(),
+    name: str = "loss",
+    doc: str = "",
+) -> Source:
     """The source of several expressions at once; `order` names the inputs that come first."""
     leaves = [node for node in postorder(roots) if node.op in ("input", "parameter")]
     arguments = _arguments(leaves, order, learnable)

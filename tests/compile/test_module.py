@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from lossearch import zoo
 from lossearch.compile import LossModule, build
 from lossearch.errors import UserError
-from lossearch.ir import Graph, Parameter, get_signature
+from lossearch.ir import Graph, Input, Parameter, Signature, get_signature
 from lossearch.ir import functions as fn
+from lossearch.ir.signature import DOMAIN
 
 SPACES = [(), (3,), (3, 4), (2, 3, 2)]
 WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.1, 1.5])
@@ -358,3 +359,11 @@ def test_only_what_is_used_is_passed() -> None:
     graph = Graph(DENSE, fn.mean(fn.square(LOGITS), ("class", "space")))
     logits, labels = data()
     torch.testing.assert_close(build(graph)(logits, labels), logits.square().mean())
+
+
+def test_a_primed_axis_is_as_long_as_its_axis() -> None:
+    pairs = Signature("pairs_of_a_test", (Input("distance", ("batch", "batch'"), DOMAIN),))
+    module = build(Graph(pairs, fn.mean(pairs["distance"].node, ("batch", "batch'"))))
+    assert module(torch.ones(3, 3)).item() == 1.0
+    with pytest.raises(UserError, match=r"distance\[batch, batch'\]; found: shape \[3, 4\]"):
+        module(torch.ones(3, 4))

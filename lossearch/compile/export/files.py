@@ -14,7 +14,7 @@ from lossearch.compile import torchscript
 from lossearch.compile.export.forms import Exportable
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.compile.export.traced import traced
-from lossearch.compile.module import IGNORE_INDEX
+from lossearch.compile.module import IGNORE_INDEX, class_weights
 from lossearch.compile.variant import check_class_weight
 from lossearch.errors import UserError
 
@@ -73,7 +73,7 @@ def _constructor_options(loss: Exportable, options: Mapping[str, Any]) -> dict[s
     """Arguments of the standalone module's constructor that are tensors."""
     weight: Tensor | Sequence[float] | None = options.get("weight")
     check_class_weight(loss.graph, weight is not None)
-    return {} if weight is None else {"weight": torch.as_tensor(weight, dtype=torch.get_default_dtype())}
+    return {} if weight is None else {"weight": class_weights(weight)}
 
 
 def _source(loss: Exportable, options: Mapping[str, Any]) -> str:
