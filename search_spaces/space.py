@@ -20,8 +20,8 @@ class Constants(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     magnitudes: tuple[Annotated[float, Field(gt=0.0)], ...] = (0.1, 0.5, 1.0, 2.0, 10.0)
-    lower: float = Field(1e-3, gt=0.0)
-    upper: float = Field(100.0, gt=0.0)
+    lower: float = Field(default=1e-3, gt=0.0)
+    upper: float = Field(default=100.0, gt=0.0)
 
 
 class SearchSpace(BaseModel):
@@ -35,8 +35,8 @@ class SearchSpace(BaseModel):
 
     name: str
     signature: str
-    max_nodes: int = Field(60, ge=2)
-    max_initial_size: int = Field(6, ge=1)
+    max_nodes: int = Field(default=60, ge=2)
+    max_initial_size: int = Field(default=6, ge=1)
     seeds: tuple[str, ...] = ()
     constants: Constants = Constants()
     terminals: dict[Sort, Weights]
@@ -55,7 +55,9 @@ def load_space(name: str | Path) -> SearchSpace:
     """The search space of this name, or in this TOML file; raises `UserError` for anything malformed."""
     path = FOLDER / f"{name}.toml" if str(name) in space_names() else Path(name)
     if path.suffix != ".toml" or not path.is_file():
-        raise UserError(f"a search space among {', '.join(space_names())} or a .toml file", repr(str(name)), "correct it")
+        raise UserError(
+            f"a search space among {', '.join(space_names())} or a .toml file", repr(str(name)), "correct it"
+        )
     try:
         return SearchSpace.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

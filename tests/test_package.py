@@ -52,9 +52,7 @@ def source_files() -> dict[Path, str]:
 
 def test_the_listed_packages_are_the_tree() -> None:
     tree = {
-        place.rpartition("/")[0].replace("/", ".")
-        for path, place in source_files().items()
-        if path.suffix == ".py"
+        place.rpartition("/")[0].replace("/", ".") for path, place in source_files().items() if path.suffix == ".py"
     }
     assert sorted(tree) == PROJECT["tool"]["setuptools"]["packages"]
 
@@ -82,9 +80,7 @@ def test_the_bare_name_is_refused(name: str) -> None:
 
 def test_constraints_pin_every_requirement() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = {
-        canonicalize_name(pin.name): pin for pin in map(Requirement, (x for x in lines if x[:1] not in "#"))
-    }
+    pins = {canonicalize_name(pin.name): pin for pin in map(Requirement, (x for x in lines if x[:1] not in "#"))}
     project = PROJECT["project"]
     wanted = map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["dev"]])
     for requirement in wanted:
@@ -178,9 +174,7 @@ def test_the_installed_package_is_imported_from_the_clean_environment(installed:
 
 
 def test_the_installed_metadata_are_those_of_the_wheel(installed: Installed) -> None:
-    code = (
-        "import importlib.metadata as m; d = m.distribution('lossearch'); print(d.version, d.locate_file(''))"
-    )
+    code = "import importlib.metadata as m; d = m.distribution('lossearch'); print(d.version, d.locate_file(''))"
     version, place = installed.run("python", "-c", code).split(maxsplit=1)
     assert version == lossearch.__version__
     assert Path(place.strip()).is_relative_to(installed.prefix)

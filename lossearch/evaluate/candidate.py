@@ -43,13 +43,13 @@ class EvaluationConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int | None = Field(None, ge=1)
-    seeds: int = Field(3, ge=1)
-    learning_rates: tuple[float, ...] = Field((1.0, 4.0), min_length=1)
-    variants: int = Field(4, ge=1)
-    spread: float = Field(0.7, gt=0.0)
-    rung: float | None = Field(None, gt=0.0, lt=1.0)
-    time_limit_s: float | None = Field(None, gt=0.0)
+    steps: int | None = Field(default=None, ge=1)
+    seeds: int = Field(default=3, ge=1)
+    learning_rates: tuple[float, ...] = Field(default=(1.0, 4.0), min_length=1)
+    variants: int = Field(default=4, ge=1)
+    spread: float = Field(default=0.7, gt=0.0)
+    rung: float | None = Field(default=None, gt=0.0, lt=1.0)
+    time_limit_s: float | None = Field(default=None, gt=0.0)
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ class ScreeningConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    rejection_steps: int = Field(40, ge=0)
-    rejection_samples: int = Field(64, ge=8)
-    rejection_gain: float = Field(0.3, gt=0.0, le=1.0)
+    rejection_steps: int = Field(default=40, ge=0)
+    rejection_samples: int = Field(default=64, ge=8)
+    rejection_gain: float = Field(default=0.3, gt=0.0, le=1.0)
 
 
 @dataclass(frozen=True)

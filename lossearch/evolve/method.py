@@ -120,11 +120,11 @@ class EvolutionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    population: int = Field(40, ge=2)
-    tournament: int = Field(8, ge=2)
-    random_share: float = Field(0.1, ge=0.0, le=1.0)
-    crossover_share: float = Field(0.3, ge=0.0, le=1.0)
-    parsimony: float = Field(0.3, ge=0.0, le=1.0)
+    population: int = Field(default=40, ge=2)
+    tournament: int = Field(default=8, ge=2)
+    random_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    crossover_share: float = Field(default=0.3, ge=0.0, le=1.0)
+    parsimony: float = Field(default=0.3, ge=0.0, le=1.0)
 
 
 class RegularizedEvolution(Method):

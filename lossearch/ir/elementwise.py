@@ -76,9 +76,7 @@ register(
 )
 register(Operator("parameter", 0, _leaf, "{name}", "A named, bounded number of the loss.", attributes=LEAF))
 register(
-    Operator(
-        "constant", 0, _constant, "{value!r}", "A number.", slopes=lambda **_: (), attributes=(("value", ...),)
-    )
+    Operator("constant", 0, _constant, "{value!r}", "A number.", slopes=lambda **_: (), attributes=(("value", ...),))
 )
 
 

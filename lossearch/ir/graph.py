@@ -149,7 +149,9 @@ EXPANSION = Remembered(expand_call)
 
 def _made_by_lowering(node: Expr, inputs: Mapping[str, Expr]) -> bool:
     """A mask, or integer labels in place of a distribution."""
-    return node.op == "input" and (node.attr("name") == "mask" or (node.type.kind == "index" and node.attr("name") in inputs))
+    return node.op == "input" and (
+        node.attr("name") == "mask" or (node.type.kind == "index" and node.attr("name") in inputs)
+    )
 
 
 def _check_names(graph: Graph) -> None:

@@ -34,9 +34,7 @@ class Input:
     def node(self) -> Expr:
         """The graph node for this input."""
         lower, upper = self.domain
-        return Expr.make(
-            "input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or ""
-        )
+        return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or "")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ subexpressions are bound to names with `:=`, so that the text stays as small as 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.graph import Graph, Parameter
@@ -15,6 +15,9 @@ from lossearch.ir.operator import OPERATORS, Attribute
 from lossearch.ir.signature import get_signature
 from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
+
+Fail = Callable[[str], Exception]
+"""Makes the error that says what was found."""
 
 DEEPEST_INLINE = 12
 FLAGS = ("tunable", "learnable", "log")
@@ -157,9 +160,8 @@ def build(syntax: Syntax, names: Mapping[str, Expr], parser: Parser) -> Expr:
         raise IllTyped(f"{error.required} (character {syntax.place + 1})", error.found, error.hint) from None
 
 
-def attributes_of(name: str, given: dict[str, object], error: object) -> dict[str, Attribute]:
+def attributes_of(name: str, given: dict[str, object], error: Fail) -> dict[str, Attribute]:
     """Attributes checked against the operator's declaration and brought to their declared form."""
-    assert callable(error)
     operator = OPERATORS.get(name)
     if operator is None or operator.internal or name in ("input", "parameter", "constant"):
         raise error(f"the unknown operator or primitive {name!r}")
@@ -176,9 +178,8 @@ WHOLE_NUMBERS = ("index", "size")
 WORDS = ("source", "target", "axis", "along")
 
 
-def coerce(key: str, value: object, default: object, error: object) -> Attribute:
+def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
     """One attribute in its declared kind: axis lists, whole numbers, words, otherwise the default's own kind."""
-    assert callable(error)
     if key in AXIS_LISTS or isinstance(default, tuple):
         names = (value,) if isinstance(value, str) else value
         if isinstance(names, (tuple, list)) and all(isinstance(item, str) for item in names):
@@ -207,5 +208,3 @@ def parse_expression(text: str, names: Mapping[str, Expr]) -> Expr:
     found = build(parser.expression(), names, parser)
     parser.finish()
     return found
-
-

@@ -30,7 +30,8 @@ def evaluator(task) -> CandidateEvaluator:
 
 def test_the_score_is_the_mean_over_the_seeds(evaluator):
     result = evaluator.evaluate(zoo.get("generalized_cross_entropy").graph.frozen(), 0)
-    assert result.status is Status.OK and len(result.metrics) == 2
+    assert result.status is Status.OK
+    assert len(result.metrics) == 2
     assert result.score == pytest.approx(sum(result.metrics) / 2)
     assert 0.1 < result.score <= 1.0
 
@@ -61,7 +62,8 @@ def test_the_step_scale_gives_the_reference_gradient(task, evaluator):
 def test_variants_keep_the_structure_and_include_the_original():
     graph = zoo.get("symmetric_cross_entropy").graph.frozen()
     variants = constant_variants(graph, 5, 0.5, seed=1)
-    assert variants[0] is graph and len({v.key for v in variants}) == 5
+    assert variants[0] is graph
+    assert len({v.key for v in variants}) == 5
     assert len({GraphLoss(v).group for v in variants}) <= 2
     assert constant_variants(zoo.get("cross_entropy").graph, 5, 0.5, 1) == [zoo.get("cross_entropy").graph]
 
@@ -71,7 +73,9 @@ def test_divergence_is_an_outcome(task):
         task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=20, seeds=2, learning_rates=(1e30,))
     )
     result = evaluator.evaluate(parse_graph("dense: -contract(logits, target, over=class)"), 0)
-    assert result.status is Status.DIVERGED and result.score is None and result.message
+    assert result.status is Status.DIVERGED
+    assert result.score is None
+    assert result.message
     assert all(math.isnan(metric) for metric in result.metrics)
 
 
@@ -101,4 +105,5 @@ def test_a_users_function_that_raises_is_an_outcome_with_its_message():
     with UserTask(f"{__file__}:broken", time_limit=60.0) as task:
         evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(seeds=1))
         result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
-    assert result.status is Status.ERROR and "out of patience" in result.message
+    assert result.status is Status.ERROR
+    assert "out of patience" in result.message

@@ -172,7 +172,7 @@ def test_a_primitive_takes_five_lines_and_a_name_only_once():
         """Twice the product, for this test."""
         return 2 * x * factor
 
-    graph = Graph(DENSE, doubled_for_this_test(fn.mean(LOGITS, "class"), 3.0))
+    graph = Graph(DENSE, doubled_for_this_test(fn.mean(LOGITS, "class"), constant(3.0)))
     assert format_graph(graph) == "dense: doubled_for_this_test(mean(logits, over=class), 3.0)"
     assert parse_graph(format_graph(graph)) == graph
     assert graph.expanded().root is 2 * fn.mean(LOGITS, "class") * 3.0

@@ -43,7 +43,8 @@ def test_text_and_json_round_trips_are_exact(chunk):
     for seed, graph in graphs(chunk):
         assert parse_graph(format_graph(graph)) == graph, seed
         read = graph_from_dict(loads(dumps(graph_to_dict(graph))))
-        assert read == graph and read.key == graph.key, seed
+        assert read == graph, seed
+        assert read.key == graph.key, seed
         assert pickle.loads(pickle.dumps(graph.root)) is graph.root, seed
         assert format_latex(graph)
 
@@ -62,7 +63,10 @@ def test_integer_labels_equal_one_hot_targets(chunk):
     for seed, graph in graphs(chunk, SIGNATURES["dense"]):
         given = inputs(graph, seed)
         labelled = {**given, "target": given["target"].argmax(1)}
-        expected, found = value_and_gradient(lower(graph), given), value_and_gradient(lower(graph, labels=True), labelled)
+        expected, found = (
+            value_and_gradient(lower(graph), given),
+            value_and_gradient(lower(graph, labels=True), labelled),
+        )
         assert agree(expected[0], found[0]), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
         assert agree(expected[1], found[1], 1e-6), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
 
