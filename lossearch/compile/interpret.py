@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -92,6 +93,37 @@ class Program:
         for slot, function, arguments in self._steps:
             values[slot] = function(like, shape, *[values[argument] for argument in arguments])
         return [like.new_full((), values[slot]) if number else values[slot] for slot, number in self._roots]
+
+
+class Remembering:
+    """Evaluates graphs on the same inputs again and again, each node once in its life.
+
+    A changed candidate shares most of its nodes with its parents, so only what is new is computed. Values keep their
+    autograd history: differentiate with `retain_graph=True`.
+    """
+
+    def __init__(self, leaves: Mapping[str, Tensor], shape: Sequence[int] = ()) -> None:
+        self._leaves = dict(leaves)
+        self._like = next(value for value in self._leaves.values() if value.is_floating_point())
+        self._shape = list(shape)
+        self._values: WeakKeyDictionary[Expr, Value] = WeakKeyDictionary()
+
+    def __call__(self, roots: Sequence[Expr]) -> list[Tensor]:
+        """Values of the roots of a guarded graph without parameters."""
+        for node in postorder(roots, stop=self._values.__contains__):
+            if node not in self._values:
+                self._values[node] = self._value(node)
+        values = [self._values[root] for root in roots]
+        return [value if isinstance(value, Tensor) else self._like.new_full((), value) for value in values]
+
+    def _value(self, node: Expr) -> Value:
+        if node.op == "constant":
+            return node.attr("value")
+        if not node.args:
+            return self._leaves[node.attr("name")]
+        values = [self._values[argument] for argument in node.args]
+        made = template(node, tuple([not isinstance(value, Tensor) for value in values]))
+        return function_of(made, len(values))(self._like, self._shape, *values)
 
 
 def function_of(made: Template, arity: int) -> Callable[..., Value]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 
+from lossearch.engine.address import HINT
 from lossearch.errors import UserError
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # islands exchange kilobytes; Ray's own default takes a third of the memory
@@ -82,8 +83,7 @@ def _connect(address: str, namespace: str) -> None:
     try:
         ray.init(address=address, **_options(namespace))
     except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "start one with `ray start --head`, or leave --address out to search on this machine alone"
-        raise UserError("a Ray cluster at that address", f"{address}: {error}", hint) from error
+        raise UserError("a Ray cluster at that address", f"{address}: {error}", HINT) from error
 
 
 @contextlib.contextmanager

@@ -86,6 +86,7 @@ def _evaluations(row: Candidate, result: CandidateResult, ok: bool, task: str, b
     """One per training seed; a seed without a metric has the status of the failure."""
     metrics = [_finite(metric) for metric in result.metrics] or [None]
     failed = Status.DIVERGED if result.status is Status.OK else result.status
+    # Plain text: to read the enumeration, the writer's process would have to import PyTorch.
     return [
         Evaluation(
             key=row.key,
@@ -93,7 +94,7 @@ def _evaluations(row: Candidate, result: CandidateResult, ok: bool, task: str, b
             seed=seed,
             budget=result.curve[-1][0] if ok and result.curve else budget,
             metric=metric,
-            status=failed if metric is None else Status.OK,
+            status=failed.value if metric is None else Status.OK.value,
             curve=result.curve if seed == 0 else (),
             seconds=result.seconds / len(metrics),
             step_scale=_finite(result.step_scale) or 0.0,

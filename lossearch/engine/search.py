@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lossearch.engine.address import check_address
 from lossearch.engine.config import SearchConfig, load_config, parse_config, validate
 from lossearch.engine.display import CallbackDisplay, Display, make_display
 from lossearch.engine.parts import island_limits
@@ -64,6 +65,7 @@ def search(
         UserError: a mistake in the configuration, a missing dataset, a full disk …
         SearchInterrupted: Ctrl-C.
     """
+    check_address(address)
     given, text, name = _read(config)
     resolved = resolve(given, workers, seed, address)
     plan = make_plan(resolved, _islands(resolved))
@@ -98,6 +100,7 @@ def resume(
         UserError: no run directory, a damaged archive, or a search that runs in it now.
         SearchInterrupted: Ctrl-C.
     """
+    check_address(address)
     run = RunDirectory.open(path)
     resolved = _with_limits(
         _resolved(run), generations=generations, max_candidates=max_candidates, time_limit_s=time_limit_s

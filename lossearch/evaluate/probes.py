@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lossearch.compile.interpret import evaluate
+from lossearch.compile.interpret import Remembering, evaluate
 from lossearch.errors import UserError
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import guard_only, lower
@@ -59,11 +59,14 @@ class Probes:
         logits = np.tile(half * scales, (2, 1, 1))
         labels = (np.arange(SAMPLES * POSITIONS).reshape(SAMPLES, POSITIONS) * 7 + 3) % classes
         labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS)) % classes
-        self.logits = torch.from_numpy(logits)
+        self.logits = torch.from_numpy(logits).requires_grad_()
         self.target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).movedim(-1, 1).double()
         self._one_hot = self.target.numpy()
         self.weights = torch.linspace(0.5, 1.5, classes, dtype=torch.float64)
-        ends = torch.cat([torch.sign(self.logits[:4]) * end for end in ENDS] + [torch.zeros_like(self.logits[:4])])
+        signs = self.logits[:4].detach().sign()
+        ends = torch.cat([signs * end for end in (*ENDS, 0.0)])
+        leaves = {"logits": self.logits, "target": self.target, "class_weight": self.weights}
+        self._remembered = Remembering(leaves, (POSITIONS,))
         self.end_logits = ends.float()
         self.end_target = self.target.float().repeat(2, 1, 1)[: len(ends)]
 
@@ -73,11 +76,11 @@ class Probes:
         The graph is guarded but not rewritten, which is quicker; on these inputs rewriting changes nothing but
         rounding.
         """
-        logits = self.logits.clone().requires_grad_()
-        value = self._value(guard_only(graph), logits, self.target)
+        root, *weights = self._remembered(guard_only(graph).roots)
+        value = root * weights[0] / weights[0].mean() if weights else root
         if not value.requires_grad:
             return Probe("does not depend on the prediction")
-        (gradient,) = torch.autograd.grad(value.sum() / SAMPLES, logits, allow_unused=True)
+        (gradient,) = torch.autograd.grad(value.sum() / SAMPLES, self.logits, retain_graph=True, allow_unused=True)
         if gradient is None:
             return Probe("does not depend on the prediction")
         return self._judge(value.detach().numpy(), gradient.numpy())

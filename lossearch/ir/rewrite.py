@@ -96,13 +96,13 @@ class _Compiled:
         if syntax.kind != "call" or not right:
             raise UserError("a rule 'operator(…) = …'", rule.identity, "write the identity in text form")
         self.operator = syntax.name
-        self.needed = frozenset(argument.name for argument in syntax.args if argument.kind == "call")
+        self.needed = frozenset(filter(None, map(_needed, syntax.args)))
         self.match = _matcher(syntax)
         self.result = None if rule.build else _parse(right)
 
     def apply(self, node: Expr) -> Expr | None:
         """The rewritten node, or None where the rule does not apply or would change axes."""
-        if self.needed and not self.needed <= {argument.op for argument in node.args}:
+        if not self.needed.issubset([argument.op for argument in node.args]):
             return None
         for bindings in self.match(node, {}):
             if self.rule.when is None or self.rule.when(bindings):
@@ -118,6 +118,17 @@ class _Compiled:
         return self.rule.build(bindings)
 
 
+def _needed(argument: Syntax) -> str:
+    """The operator that an argument must have for its pattern to match, where that can be told."""
+    if argument.kind == "call":
+        return argument.name
+    return "constant" if argument.kind == "number" or _constant_only(argument.name) else ""
+
+
+def _constant_only(name: str) -> bool:
+    return name in ("c", "d") or name.endswith("_c")
+
+
 def _parse(text: str) -> Syntax:
     parser = Parser(text, "a rule")
     syntax = parser.expression()
@@ -131,7 +142,7 @@ def _matcher(syntax: Syntax) -> Matcher:
         wanted = constant(syntax.number)
         return lambda node, bindings: iter((bindings,)) if node is wanted else iter(())
     if syntax.kind == "name":
-        return _variable(syntax.name, syntax.name in ("c", "d") or syntax.name.endswith("_c"))
+        return _variable(syntax.name, _constant_only(syntax.name))
     children = [_matcher(argument) for argument in syntax.args]
     attributes = [_attribute(key, value) for key, value in syntax.attrs]
     commutative = OPERATORS[syntax.name].commutative

@@ -57,6 +57,13 @@ def test_a_cluster_wants_a_number_of_islands() -> None:
         plan_search({key: value for key, value in CONFIG.items() if key != "islands"}, address="127.0.0.1:6379")
 
 
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "127.0.0.1:99999", "ray://127.0.0.1:10001/x"])
+def test_an_address_without_a_cluster_is_told_at_once(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UserError, match="Ray cluster"):
+        search(CONFIG, tmp_path / "run", address=address, workers=1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_directory_with_files_is_left_alone(finished: Path) -> None:
     with pytest.raises(UserError, match="lossearch resume"):
         search(CONFIG, finished)

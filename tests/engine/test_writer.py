@@ -1,4 +1,7 @@
 import os
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Candidate, Evaluation, Origin
+from lossearch.evaluate.run_directory import RunDirectory
 
 KEY = "ab" * 32
 
@@ -145,3 +149,24 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         hold_writer_lock(run.path, patience=0.0)
     writer.close()
     os.close(hold_writer_lock(run.path, patience=0.0))
+
+
+def test_a_batch_is_read_without_pytorch(tmp_path: Path) -> None:
+    """The writer's process is to be there at once, and small."""
+    sent: list[Batch] = []
+
+    class Recorder(ArchiveWriter):
+        def submit(self, island: int, batch: Batch) -> None:
+            sent.append(batch)
+            super().submit(island, batch)
+
+    writer = Recorder(str(new_run(tmp_path / "run").path), 1, TASK)
+    make_loop(RunDirectory(tmp_path / "run"), writer=writer).generation()
+    writer.close()
+    (tmp_path / "batches").write_bytes(pickle.dumps(sent))
+    code = (
+        "import pickle, sys; import lossearch.engine.writer;"
+        f"pickle.loads(open({str(tmp_path / 'batches')!r}, 'rb').read()); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import lossearch.primitives  # noqa: F401  (registers the primitives)
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Graph, Parameter, constant
 from lossearch.ir.lowering import lower
