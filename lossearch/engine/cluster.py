@@ -19,10 +19,12 @@ from lossearch.engine.address import HINT
 from lossearch.errors import UserError
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # islands exchange kilobytes; Ray's own default takes a third of the memory
+_LONGEST_FOLDER = 20
 _LOGGERS = ("ray", "ray.tune", "ray.data", "lossearch")
 
-# Read by Ray and Tune in this process; workers get theirs through the runtime environment.
-_QUIET = {
+# Read by Ray and Tune in this process, and by a local Ray that it starts.
+_SETTINGS = {
+    "RAY_worker_niceness": "0",  # Ray's own 15 stops islands almost entirely wherever something else runs
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the older output obeys verbose=0
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -45,10 +47,6 @@ class Session:
     namespace: str
     local: bool
 
-    def cpus(self) -> int:
-        """CPUs in the cluster."""
-        return int(ray.cluster_resources().get("CPU", 0))
-
 
 @contextlib.contextmanager
 def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[Session]:
@@ -61,7 +59,7 @@ def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[Session]:
         UserError: there is no cluster at `address`.
     """
     namespace = f"lossearch-{uuid.uuid4().hex[:12]}"
-    with _environment(_QUIET), _logging_to(log):
+    with _environment(_SETTINGS), _logging_to(log):
         if ray.is_initialized():
             if address is not None:
                 raise UserError(
@@ -89,7 +87,8 @@ def _connect(address: str, namespace: str) -> None:
 @contextlib.contextmanager
 def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
     # A short path, as it holds sockets, whose paths are limited to 107 characters.
-    folder = tempfile.mkdtemp(prefix="lossearch-", dir="/tmp")
+    usual = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="lossearch-", dir=usual if len(usual) <= _LONGEST_FOLDER else "/tmp")
     try:
         ray.init(
             address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ ISLANDS = "islands.json"
 
 _LOG = logging.getLogger(__name__)
 _LOCK_PATIENCE = 60.0
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill
 
@@ -107,7 +108,7 @@ def _writer(job: Job) -> Iterator[tuple[Any, str]]:
     """The archive's writer, as an actor on this machine, and its name."""
     # The writer of a search that was killed just now may still be ending.
     os.close(hold_writer_lock(job.run.path, _LOCK_PATIENCE))
-    name = f"writer-{job.name}"
+    name = f"writer-{uuid.uuid4().hex}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote(ArchiveWriter)
     actor = remote.options(

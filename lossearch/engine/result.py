@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,21 @@ class Found:
     seeds: int
     budget: int
     key: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What training a random sample of one filter's rejects showed.
+
+    Attributes:
+        filter: the filter.
+        trained: rejected candidates that were trained all the same.
+        missed: how many of them scored above the median of the accepted ones.
+    """
+
+    filter: str
+    trained: int
+    missed: int
 
 
 class SearchResult:
@@ -71,6 +88,24 @@ class SearchResult:
                 "search on with `lossearch resume`, or choose a rank from 1 on",
             )
         return found
+
+    def audit(self) -> list[Audit]:
+        """Per filter, what a search with `audit` above zero found among the rejects."""
+        accepted = [row.metric for row in self.archive.ranked(sys.maxsize) if row.metric is not None]
+        if not accepted:
+            return []
+        sign = 1.0 if self.archive.higher_is_better else -1.0
+        median = sign * statistics.median(accepted)
+        rows: list[Audit] = []
+        for filter in sorted(AUDITED_FILTERS):
+            scores = [found for key in self._audited(filter) if (found := list(self.archive.evaluations(key)))]
+            values = [score(found, self.archive.higher_is_better) for found in scores]
+            if values:
+                rows.append(Audit(filter, len(values), sum(v is not None and v > median for v in values)))
+        return rows
+
+    def _audited(self, filter: str) -> set[str]:
+        return {row.key for row in self.archive.candidates(verdict=filter) if row.graph is not None}
 
     def _found(self, row: Ranked, rank: int) -> Found | None:
         candidate = row.candidate

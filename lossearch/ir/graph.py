@@ -81,6 +81,8 @@ class Graph:
     def with_roots(self, roots: Iterable[Expr]) -> Graph:
         """The same graph with other expressions; parameters that no longer occur are dropped."""
         root, *weights = roots
+        if (root, *weights) == self.roots:
+            return self
         used = {leaf.attr("name") for end in (root, *weights) for leaf in end.leaves if leaf.op == "parameter"}
         parameters = tuple(parameter for parameter in self.parameters if parameter.name in used)
         return replace(self, root=root, weight=weights[0] if weights else None, parameters=parameters)
@@ -110,6 +112,8 @@ class Graph:
     def frozen(self) -> Graph:
         """Parameters that are not learnable replaced by their defaults as constants."""
         fixed = {p.node: constant(p.default) for p in self.parameters if not p.learnable}
+        if not fixed:
+            return self
         return self.with_roots([root.substitute(fixed) for root in self.roots])
 
     @property

@@ -39,6 +39,7 @@ class Table:
         self.name = name
         self.rules = tuple(rules)
         self._by_operator: dict[str, list[_Compiled]] = {}
+        self._fits: dict[tuple[str, ...], list[_Compiled]] = {}
         for rule in self.rules:
             compiled = _Compiled(rule)
             self._by_operator.setdefault(compiled.operator, []).append(compiled)
@@ -79,11 +80,20 @@ class Table:
         raise RuntimeError(f"table {self.name} does not come to rest on {node!r}")
 
     def _step(self, node: Expr) -> tuple[Rule, Expr] | None:
-        for compiled in self._by_operator.get(node.op, ()):
+        for compiled in self._fitting(node):
             changed = compiled.apply(node)
             if changed is not None and changed is not node:
                 return compiled.rule, changed
         return None
+
+    def _fitting(self, node: Expr) -> list[_Compiled]:
+        """The rules whose left side has the operators of this node and of its arguments."""
+        operators = (node.op, *[argument.op for argument in node.args])
+        found = self._fits.get(operators)
+        if found is None:
+            rules = self._by_operator.get(node.op, ())
+            found = self._fits[operators] = [rule for rule in rules if rule.needed.issubset(operators[1:])]
+        return found
 
 
 class _Compiled:
@@ -102,8 +112,6 @@ class _Compiled:
 
     def apply(self, node: Expr) -> Expr | None:
         """The rewritten node, or None where the rule does not apply or would change axes."""
-        if not self.needed.issubset([argument.op for argument in node.args]):
-            return None
         for bindings in self.match(node, {}):
             if self.rule.when is None or self.rule.when(bindings):
                 changed = self._result(bindings)

@@ -1,4 +1,5 @@
 import json
+import statistics
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 from engine.fakes import FakeEvaluator, FakeScreen, contents, failing, finish, make_loop, new_run
 
 from lossearch.engine.messages import proposal_key
+from lossearch.engine.result import Audit, SearchResult
 from lossearch.engine.setting import Limits
 from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter
@@ -195,6 +197,11 @@ def test_audited_rejects_are_trained_and_stay_rejected(tmp_path: Path) -> None:
         assert all(c.graph for c in audited)
         assert len(evaluator.graphs) == len(audited) + archive.counts().accepted
         assert not {c.key for c in audited} & {row.candidate.key for row in archive.ranked(100)}
+        median = statistics.median(row.metric for row in archive.ranked(100) if row.metric is not None)
+        means = [statistics.fmean(e.metric or 0.0 for e in archive.evaluations(c.key)) for c in audited]
+    result = SearchResult(run.path)
+    assert result.audit() == [Audit("rejection", len(audited), sum(mean > median for mean in means))]
+    result.close()
 
 
 def test_limits(tmp_path: Path) -> None:

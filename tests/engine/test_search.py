@@ -145,6 +145,10 @@ def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_clus
     assert [found.complexity for found in result.front_] == sorted(found.complexity for found in result.front_)
     result.close()
 
+    longer = resume(tmp_path / "run", generations=3, progress=False)
+    assert longer.archive.counts().accepted == 48
+    longer.close()
+
 
 def test_a_training_that_hangs_ends_its_process_and_is_recorded(ray_cluster: None, tmp_path: Path) -> None:
     from engine.islands import HangingIsland, search_with
