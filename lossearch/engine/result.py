@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lossearch.engine.messages import AUDITED_FILTERS
+from lossearch.engine.rows import score
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Ranked
 from lossearch.evaluate.discovered import discovered_loss

@@ -2,9 +2,11 @@
 
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,30 +60,30 @@ class PryingIsland(Island):
 
 
 class _Hanging:
-    """Hangs on the second candidate it ever meets, in every process."""
+    """Hangs once: on the second candidate of the first process."""
 
-    def __init__(self, evaluator: Any, note: Path) -> None:
-        self._evaluator, self._note = evaluator, note
+    def __init__(self, evaluator: Any, folder: Path) -> None:
+        self._evaluator, self._note = evaluator, folder / "hung.txt"
         self._number = 0
+        with (folder / "processes.txt").open("a") as file:
+            print(os.getpid(), file=file)
 
     def evaluate(self, graph: Any, seed: int) -> Any:
         self._number += 1
         if self._number == 2 and not self._note.exists():
             self._note.write_text(graph.key)
-        if self._note.exists() and self._note.read_text() == graph.key:
             time.sleep(600.0)
         return self._evaluator.evaluate(graph, seed)
 
 
 class HangingIsland(Island):
-    """One of its candidates never comes back; the watchdog is impatient."""
+    """One of its trainings never comes back; the watchdog is impatient."""
 
     folder = ""
 
     def make_parts(self, config: SearchConfig) -> Parts:
         parts = super().make_parts(config)
-        evaluator = _Hanging(parts.evaluator, Path(self.folder, "hanging.txt"))
-        return Parts(parts.facts, parts.space, parts.screen, evaluator, hang_limit=0.7)
+        return replace(parts, evaluator=_Hanging(parts.evaluator, Path(self.folder)), hang_limit=2.0)
 
 
 class MistakenIsland(Island):

@@ -14,7 +14,8 @@ from engine.fakes import contents, finish
 from lossearch.engine.config import SearchConfig, load_config
 from lossearch.engine.loop import IslandLoop
 from lossearch.engine.parts import build_parts, island_method, island_setting
-from lossearch.engine.search import resume
+from lossearch.engine.progress import Progress
+from lossearch.engine.search import SearchInterrupted, resume
 from lossearch.engine.state import IslandState, newest_states
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
@@ -73,46 +74,6 @@ def wait_until_trained(process: subprocess.Popen[str], archive: Path, count: int
     pytest.fail(f"ended too early, with {process.returncode}: {process.communicate()}")
 
 
-def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
-    config, run, moved = tmp_path / "config.toml", tmp_path / "run", tmp_path / "elsewhere" / "moved"
-    config.write_text(CONFIG)
-
-    first = start("search", str(config), "--out", str(run))
-    wait_until_trained(first, run / "archive.sqlite", 8)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-
-    moved.parent.mkdir()
-    run.rename(moved)
-    second = start("resume", str(moved))
-    wait_until_trained(second, moved / "archive.sqlite", 15)
-    os.kill(second.pid, signal.SIGINT)
-    _, errors = second.communicate()
-    assert second.returncode == 130, errors
-    assert f"lossearch resume {moved}" in errors
-    assert "Traceback" not in errors
-
-    third = start("resume", str(moved))
-    output, errors = third.communicate()
-    assert third.returncode == 0, errors
-    assert "Traceback" not in errors
-
-    with RunDirectory.open(moved).open_archive(read_only=True) as archive:
-        archive.check()
-        found = contents(archive)
-        assert archive.counts().disagreements == 0
-        best = archive.ranked(1)[0].candidate.text or "none"
-    assert found == without_ray(load_config(config)[0], tmp_path / "whole")
-    assert best.partition(": ")[2][:20] in output.replace("\n", "")
-    assert (moved / "hall_of_fame.csv").read_text().count("\n") > 1
-    assert list(newest_states(moved / "checkpoints")) == [0]
-
-    resume(moved).close()  # nothing is left to do, and nothing is started for it
-    sessions = sorted(path.name for path in (moved / "checkpoints").iterdir())
-    assert sessions[-1] == "session-0002"
-    assert len(sessions) <= 2  # older ones are deleted once they are of no use
-
-
 @pytest.fixture(scope="module")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for the searches of this process, which must leave it running."""
@@ -123,6 +84,42 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with ray_session(None, 2, tmp_path_factory.mktemp("ray") / "log.txt"):
         yield
         assert ray.is_initialized()
+
+
+def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: None, tmp_path: Path) -> None:
+    config, run, moved = tmp_path / "config.toml", tmp_path / "run", tmp_path / "elsewhere" / "moved"
+    config.write_text(CONFIG)
+
+    killed = start("search", str(config), "--out", str(run))
+    wait_until_trained(killed, run / "archive.sqlite", 8)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+
+    moved.parent.mkdir()
+    run.rename(moved)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.trained >= 15:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SearchInterrupted, match=f"lossearch resume {moved}"):
+        resume(moved, progress=interrupt)
+    with RunDirectory.open(moved).open_archive(read_only=True) as archive:
+        assert 15 <= archive.counts().accepted < 28
+    resume(moved, progress=False).close()
+
+    with RunDirectory.open(moved).open_archive(read_only=True) as archive:
+        archive.check()
+        found = contents(archive)
+        assert archive.counts().disagreements == 0
+    assert found == without_ray(load_config(config)[0], tmp_path / "whole")
+    assert (moved / "hall_of_fame.csv").read_text().count("\n") > 1
+    assert list(newest_states(moved / "checkpoints")) == [0]
+
+    resume(moved).close()  # nothing is left to do, and nothing is started for it
+    sessions = sorted(path.name for path in (moved / "checkpoints").iterdir())
+    assert sessions[-1] == "session-0002"
+    assert len(sessions) <= 2  # older ones are deleted once they are of no use
 
 
 def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_cluster: None, tmp_path: Path) -> None:
@@ -150,15 +147,17 @@ def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_clus
     longer.close()
 
 
-def test_a_training_that_hangs_ends_its_process_and_is_recorded(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_process_that_a_hanging_training_ended_is_replaced(ray_cluster: None, tmp_path: Path) -> None:
     from engine.islands import HangingIsland, search_with
 
     config = {"task": "digits_noise", "islands": 1, "generations": 1, "generation_size": 4}
     config["evaluation"] = {"steps": 5, "seeds": 1, "variants": 1, "learning_rates": [1.0]}  # type: ignore[assignment]
     result = search_with(HangingIsland, config, tmp_path / "run")
-    ranked = result.archive.ranked(10)
-    assert [row.metric is None for row in ranked] == [False, False, False, True]
-    assert "died 2 times" in ranked[-1].candidate.reason
+    hung = (tmp_path / "hung.txt").read_text().split()
+    assert len(hung) == 1
+    assert len({*(tmp_path / "processes.txt").read_text().split()}) == 2
+    assert [row.metric is None for row in result.archive.ranked(10)] == [False] * 4
+    assert result.archive.counts().disagreements == 0
     result.close()
 
 
