@@ -32,7 +32,7 @@ REJECTED_PER_TRAINED = 4
 
 @dataclass(frozen=True)
 class Measured:
-    """One search: shares of the islands' wall-clock, trainings done, and seconds besides searching."""
+    """One search: shares of the islands' wall-clock, trainings done, seconds besides searching, CPU time of islands."""
 
     islands: int
     training: float
@@ -42,6 +42,7 @@ class Measured:
     trained: int
     seconds: float
     startup: float
+    cpu: float
 
 
 def measure(islands: int, seconds: float, folder: Path) -> Measured:
@@ -55,6 +56,7 @@ def measure(islands: int, seconds: float, folder: Path) -> Measured:
     reports = list(account["islands"].values())
     wall = sum(report["wall_seconds"] for report in reports)
     longest = max(report["wall_seconds"] for report in reports)
+    cpu = sum(report["cpu_seconds"] for report in reports)
     counts = result.archive.counts()
     trained = counts.evaluations // config["evaluation"]["seeds"]
     result.close()
@@ -62,7 +64,7 @@ def measure(islands: int, seconds: float, folder: Path) -> Measured:
         sum(report[f"{part}_seconds"] for report in reports) / wall for part in ("training", "screening", "proposing")
     )
     overhead = account["overhead"]
-    return Measured(islands, training, screening, proposing, overhead, trained, longest, elapsed - longest)
+    return Measured(islands, training, screening, proposing, overhead, trained, longest, elapsed - longest, cpu)
 
 
 def writer_milliseconds(trained: int, folder: Path) -> tuple[float, float]:
@@ -118,15 +120,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs = [measure(islands, arguments.seconds, folder) for islands in (1, 2)]
-        columns = ("islands", "training", "screening", "proposing", "overhead", "trained/s", "startup s")
+        columns = ("islands", "training", "screening", "proposing", "overhead", "trained/s", "CPU/wall", "startup s")
         print("".join(f"{column:>11}" for column in columns))
         for run in runs:
             print(
                 f"{run.islands:>11}{run.training:>11.1%}{run.screening:>11.1%}{run.proposing:>11.1%}"
-                f"{run.overhead:>11.2%}{run.trained / run.seconds:>11.2f}{run.startup:>11.1f}"
+                f"{run.overhead:>11.2%}{run.trained / run.seconds:>11.2f}{run.cpu / (run.islands * run.seconds):>11.0%}{run.startup:>11.1f}"
             )
         ratio = (runs[1].trained / runs[1].seconds) / (runs[0].trained / runs[0].seconds)
         print(f"two islands against one: {ratio:.2f} times the trainings (wanted: 1.8)")
+        per_cpu = (runs[1].trained / runs[1].cpu) / (runs[0].trained / runs[0].cpu)
+        print(f"trainings per CPU second of two islands against one: {per_cpu:.2f} (what other programs leave aside)")
         print(f"overhead: {max(run.overhead for run in runs):.2%} of the islands' wall-clock (wanted: at most 5 %)")
         first, last = writer_milliseconds(arguments.candidates, folder)
         total = arguments.candidates * (1 + REJECTED_PER_TRAINED)

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +34,12 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Session:
-    """A connection to Ray.
-
-    Attributes:
-        namespace: of the names of this search's actors.
-        local: whether this Ray was started for this search and ends with it.
-    """
-
-    namespace: str
-    local: bool
-
-
 @contextlib.contextmanager
-def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[Session]:
+def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[str]:
     """Connect to Ray at `address`, to one that this process uses already, or to a new local one with `cpus` CPUs.
 
     Only what was started here is ended at the end. A local Ray listens on the loopback device alone and leaves no
-    files behind. What Ray logs goes into the file `log`.
+    files behind. What Ray logs goes into the file `log`. Gives the namespace for the names of actors.
 
     Raises:
         UserError: there is no cluster at `address`.
@@ -65,16 +51,16 @@ def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[Session]:
                 raise UserError(
                     "no address, as this process uses a Ray cluster already", address, "leave it out, or ray.shutdown()"
                 )
-            yield Session(ray.get_runtime_context().namespace, local=False)
+            yield ray.get_runtime_context().namespace
         elif address is not None:
             _connect(address, namespace)
             try:
-                yield Session(namespace, local=False)
+                yield namespace
             finally:
                 ray.shutdown()
         else:
             with _local_ray(cpus, namespace):
-                yield Session(namespace, local=True)
+                yield namespace
 
 
 def _connect(address: str, namespace: str) -> None:

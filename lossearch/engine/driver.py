@@ -22,7 +22,6 @@ from ray.tune.experiment import Trial
 from ray.tune.stopper import Stopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lossearch.engine.cluster import Session
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.display import Display
 from lossearch.engine.island import Assignment, Island
@@ -66,8 +65,8 @@ class Job:
     trainable: type[Island] = Island
 
 
-def drive(job: Job, session: Session, display: Display) -> None:
-    """Run the islands until each has reached a limit.
+def drive(job: Job, namespace: str, display: Display) -> None:
+    """Run the islands until each has reached a limit; `namespace` holds the names of actors.
 
     Raises:
         UserError: something that the user must mend ended the search, such as a full disk.
@@ -76,7 +75,7 @@ def drive(job: Job, session: Session, display: Display) -> None:
     with _writer(job) as (writer, name), display:
         watch = _Watch(writer, display)
         try:
-            tuner = _tuner(job, session, name, watch)
+            tuner = _tuner(job, namespace, name, watch)
             with storage_errors(job.run.checkpoints):
                 results = tuner.fit()
         finally:
@@ -121,12 +120,12 @@ def _writer(job: Job) -> Iterator[tuple[Any, str]]:
         ray.kill(actor)
 
 
-def _tuner(job: Job, session: Session, writer: str, watch: _Watch) -> tune.Tuner:
+def _tuner(job: Job, namespace: str, writer: str, watch: _Watch) -> tune.Tuner:
     assignment = Assignment(
         config=job.config.to_json(),
         islands=job.islands,
         writer=writer,
-        namespace=session.namespace,
+        namespace=namespace,
         states=job.states,
         python_path=_python_path(job.config),
     )

@@ -90,6 +90,7 @@ class Island(tune.Trainable):
             "screening_seconds": report.screening_seconds,
             "proposing_seconds": report.proposing_seconds,
             "wall_seconds": report.wall_seconds,
+            "cpu_seconds": report.cpu_seconds,
             "overhead": report.overhead,
             DONE: report.done,
         }

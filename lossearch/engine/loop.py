@@ -77,7 +77,7 @@ class IslandLoop:
         self._index = 0
         self._begun = False
         self._known: frozenset[str] = frozenset()
-        self._last_look = time.monotonic()
+        self._last_look, self._last_cpu = time.monotonic(), time.process_time()
         self._restore()
 
     def load(self, state: IslandState) -> None:
@@ -109,11 +109,10 @@ class IslandLoop:
         """Run one generation and report it."""
         state = self.state
         if not self._begun:
-            self._known = self.scribe.begin(
-                state.island, state.generation
-            )  # may wait for the writer's process to start
+            self._known = self.scribe.begin(state.island, state.generation)
             self._begun = True
-            self._last_look = time.monotonic()
+            self._last_look = time.monotonic()  # after `begin`, which may wait for the writer's process to start
+            self._last_cpu = time.process_time()
         self.screen.reset_counts()
         self._index = 0
         before, proposals = state.trained, state.candidates
@@ -142,6 +141,7 @@ class IslandLoop:
             screening_seconds=state.screening_seconds,
             proposing_seconds=state.proposing_seconds,
             wall_seconds=state.wall_seconds,
+            cpu_seconds=state.cpu_seconds,
             done=self.done,
         )
         self.scribe.report(state.island, report)
@@ -149,9 +149,10 @@ class IslandLoop:
 
     def _look_at_clock(self) -> None:
         """Let wall-clock time pass, that between generations included."""
-        now = time.monotonic()
+        now, cpu = time.monotonic(), time.process_time()
         self.state.wall_seconds += now - self._last_look
-        self._last_look = now
+        self.state.cpu_seconds += cpu - self._last_cpu
+        self._last_look, self._last_cpu = now, cpu
 
     # One candidate
 

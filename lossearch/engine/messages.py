@@ -73,6 +73,7 @@ class GenerationReport:
         screening_seconds: spent in screening so far.
         proposing_seconds: spent in the search method so far.
         wall_seconds: since the island began, pauses between sessions left out.
+        cpu_seconds: of this process in that time; much less than the wall-clock where others use the machine too.
         done: whether the island has ended.
     """
 
@@ -84,6 +85,7 @@ class GenerationReport:
     screening_seconds: float
     proposing_seconds: float
     wall_seconds: float
+    cpu_seconds: float
     done: bool
 
     @property

@@ -194,8 +194,8 @@ def _run(
         states = {island: one.text for island, one in saved.items()}
         job = Job(run, config, plan.facts, plan.islands, states, name)
         try:
-            with ray_session(address, plan.islands, run.log) as session:
-                drive(job, session, _display(progress, config, plan))
+            with ray_session(address, plan.islands, run.log) as namespace:
+                drive(job, namespace, _display(progress, config, plan))
         except KeyboardInterrupt:
             raise SearchInterrupted(run.path) from None
     with run.open_archive(read_only=True) as archive:

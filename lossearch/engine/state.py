@@ -27,7 +27,7 @@ class IslandState:
         audit_rng: state of the generator that picks rejected candidates to audit.
         candidates: proposals so far.
         trained: candidates trained so far.
-        training_seconds, screening_seconds, proposing_seconds, wall_seconds: as in `GenerationReport`.
+        training_seconds, screening_seconds, proposing_seconds, wall_seconds, cpu_seconds: as in `GenerationReport`.
     """
 
     island: int
@@ -41,6 +41,7 @@ class IslandState:
     screening_seconds: float = 0.0
     proposing_seconds: float = 0.0
     wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def dumps(self) -> str:
         """The state as text; `loads` reads it back."""

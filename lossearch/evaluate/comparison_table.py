@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lossearch.evaluate.comparison_verdict import Units, p_text
 
@@ -45,11 +45,13 @@ def make_table(comparison: Comparison) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("learning rate", "validation"):
         table.add_column(name, justify="right")
-    for name in (escape("test [interval]"), "difference"):
-        table.add_column(name)
+    for name in ("test [interval]", "difference"):
+        table.add_column(Text(name))
     table.add_column("p (Holm)", justify="right")
     for row in comparison.rows:
-        table.add_row(*_cells(row, comparison.reference, units), style="bold" if row.source == "discovered" else None)
+        # As Text, so that brackets are never read as markup.
+        cells = map(Text, _cells(row, comparison.reference, units))
+        table.add_row(*cells, style="bold" if row.source == "discovered" else None)
     if comparison.noise_floor is not None:
         floor = f"±{units.value(comparison.noise_floor)}"
         table.add_row("noise floor", "other seeds", "", "", "", "", floor, "", style="dim")
@@ -82,7 +84,7 @@ def _cells(row: Row, reference: str | None, units: Units) -> list[str]:
         _NONE if row.validation is None else units.value(row.validation),
     ]
     if row.interval is None:
-        return [*settings, escape(f"failed: {_first_line(row.message)}"[:40]), _NONE, _NONE]
+        return [*settings, f"failed: {_first_line(row.message)}"[:40], _NONE, _NONE]
     test = f"{units.value(row.interval.mean)} {units.interval(row.interval)}"
     if row.difference is None:
         return [*settings, test, "reference" if row.loss == reference else _NONE, _NONE]
