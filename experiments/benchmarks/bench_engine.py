@@ -123,10 +123,9 @@ def main() -> None:
         columns = ("islands", "training", "screening", "proposing", "overhead", "trained/s", "CPU/wall", "startup s")
         print("".join(f"{column:>11}" for column in columns))
         for run in runs:
-            print(
-                f"{run.islands:>11}{run.training:>11.1%}{run.screening:>11.1%}{run.proposing:>11.1%}"
-                f"{run.overhead:>11.2%}{run.trained / run.seconds:>11.2f}{run.cpu / (run.islands * run.seconds):>11.0%}{run.startup:>11.1f}"
-            )
+            shares = f"{run.training:>11.1%}{run.screening:>11.1%}{run.proposing:>11.1%}{run.overhead:>11.2%}"
+            cpu = run.cpu / (run.islands * run.seconds)
+            print(f"{run.islands:>11}{shares}{run.trained / run.seconds:>11.2f}{cpu:>11.0%}{run.startup:>11.1f}")
         ratio = (runs[1].trained / runs[1].seconds) / (runs[0].trained / runs[0].seconds)
         print(f"two islands against one: {ratio:.2f} times the trainings (wanted: 1.8)")
         per_cpu = (runs[1].trained / runs[1].cpu) / (runs[0].trained / runs[0].cpu)

@@ -168,7 +168,8 @@ class CandidateEvaluator:
     def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
         """The user's own training, once per seed, with the loss as a module."""
         start = time.perf_counter()
-        factory = functools.partial(Loss("candidate", graph).to_module)
+        # Expanded: the user's process knows no primitives.
+        factory = functools.partial(Loss("candidate", graph.expanded()).to_module)
         setting = _Setting(graph, GraphLoss(graph), 1.0, math.nan)
         outcomes = [task.evaluate(factory, self.settings.steps or 1, seed) for seed in range(self.settings.seeds)]
         return _result(outcomes, setting, time.perf_counter() - start)

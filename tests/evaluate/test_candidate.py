@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 
@@ -79,30 +78,33 @@ def test_divergence_is_an_outcome(task):
     assert all(math.isnan(metric) for metric in result.metrics)
 
 
-def counting(loss, budget: int, seed: int) -> Iterator[float]:
-    """A user's training function: the value of the loss on fixed predictions."""
-    import torch
+COUNTING = """
+import torch
 
+def train(loss, budget, seed):
     logits = torch.linspace(-1.0, 1.0, 10).repeat(4, 1)
     yield from (float(loss(logits, torch.arange(4))) + seed for _ in range(budget))
-
-
-def broken(loss, budget: int, seed: int) -> Iterator[float]:
-    """A user's training function that raises."""
+"""
+BROKEN = """
+def train(loss, budget, seed):
     raise RuntimeError("out of patience")
     yield 0.0
+"""
 
 
-def test_a_users_function_is_evaluated_with_the_loss_as_a_module():
-    with UserTask(f"{__file__}:counting", time_limit=60.0) as task:
+def test_a_users_function_is_evaluated_with_the_loss_as_a_module(tmp_path):
+    # In a file of its own, which imports nothing of lossearch.
+    (tmp_path / "mine.py").write_text(COUNTING, encoding="utf-8")
+    with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
         evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=2, seeds=2))
         result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
-    assert result.status is Status.OK
+    assert result.status is Status.OK, result.message
     assert result.metrics[1] == pytest.approx(result.metrics[0] + 1.0)
 
 
-def test_a_users_function_that_raises_is_an_outcome_with_its_message():
-    with UserTask(f"{__file__}:broken", time_limit=60.0) as task:
+def test_a_users_function_that_raises_is_an_outcome_with_its_message(tmp_path):
+    (tmp_path / "mine.py").write_text(BROKEN, encoding="utf-8")
+    with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
         evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(seeds=1))
         result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
     assert result.status is Status.ERROR
