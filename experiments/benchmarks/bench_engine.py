@@ -22,9 +22,11 @@ from lossearch.engine.driver import ISLANDS
 from lossearch.engine.messages import Batch
 from lossearch.engine.rows import graph_to_json
 from lossearch.engine.search import search
+from lossearch.engine.toml_form import to_toml
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.evaluate.archive import Candidate, Evaluation, Origin
 from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.search_spaces import load_space
 
 CONFIG = Path(__file__).resolve().parents[1] / "digits_noise.toml"
 REJECTED_PER_TRAINED = 4
@@ -49,8 +51,12 @@ def measure(islands: int, seconds: float, folder: Path) -> Measured:
     """Search for some seconds and read the islands' own accounts."""
     config = load_config(CONFIG)[0].model_dump(mode="json")
     limits = {"generations": None, "max_candidates": None, "time_limit_s": seconds, "islands": islands}
+    # Random expressions, and no seeds: so that what one island trains costs the same as what two do.
+    space = folder / "space.toml"
+    space.write_text(to_toml({**load_space(config["space"]).model_dump(), "seeds": []}), encoding="utf-8")
+    alike = {"space": str(space), "method": {"name": "random"}}
     start = time.perf_counter()
-    result = search(validate({**config, **limits}), folder / f"islands-{islands}", progress=False)
+    result = search(validate({**config, **limits, **alike}), folder / f"islands-{islands}", progress=False)
     elapsed = time.perf_counter() - start
     account = json.loads((result.path / ISLANDS).read_text(encoding="utf-8"))
     reports = list(account["islands"].values())

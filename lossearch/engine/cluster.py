@@ -74,7 +74,9 @@ def _connect(address: str, namespace: str) -> None:
 def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
     # A short path, as it holds sockets, whose paths are limited to 107 characters.
     usual = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="lossearch-", dir=usual if len(usual) <= _LONGEST_FOLDER else "/tmp")
+    parent = Path(usual if len(usual) <= _LONGEST_FOLDER else "/tmp")
+    _remove_leftovers(parent)
+    folder = tempfile.mkdtemp(prefix=f"lossearch-{os.getpid()}-", dir=parent)
     try:
         ray.init(
             address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind
@@ -89,6 +91,14 @@ def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Delete the folders of this user's searches that were killed: their process no longer exists."""
+    for folder in parent.glob("lossearch-*-*"):
+        process = folder.name.split("-")[1]
+        if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # another user's folder stays, as it cannot be deleted
 
 
 def _options(namespace: str) -> dict[str, Any]:

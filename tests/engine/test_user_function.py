@@ -1,0 +1,95 @@
+"""A search over a user's own training function, by the island's loop."""
+
+import os
+from pathlib import Path
+
+import pytest
+from engine.fakes import finish
+
+from lossearch.engine.config import load_config
+from lossearch.engine.loop import IslandLoop
+from lossearch.engine.parts import build_parts, island_method, island_setting
+from lossearch.engine.state import IslandState
+from lossearch.engine.writer import ArchiveWriter
+from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import RunDirectory
+
+TRAIN = """
+import time
+import torch
+import settings
+
+def train(loss, budget, seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(32, 5, generator=generator)
+    labels = images[:, :3].argmax(1)
+    weights = torch.zeros(5, 3, requires_grad=True)
+    for step in range(budget):
+        value = loss(images @ weights, labels)
+        if settings.ODD and step == 1 and float(value) > 1.0:
+            time.sleep(600)
+        if settings.ODD and float(value) < 0.0:
+            raise RuntimeError("a negative loss")
+        (gradient,) = torch.autograd.grad(value, weights)
+        weights = (weights - gradient).detach().requires_grad_()
+        yield {"accuracy": float(((images @ weights).argmax(1) == labels).float().mean())}
+"""
+CONFIG = """
+islands = 1
+generations = 1
+generation_size = 6
+
+[task]
+function = "train.py:train"
+metric = "accuracy"
+
+[evaluation]
+steps = 3
+seeds = 1
+time_limit_s = 3.0
+"""
+
+
+def search(folder: Path, odd: bool) -> RunDirectory:
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "settings.py").write_text(f"ODD = {odd}")
+    (folder / "search.toml").write_text(CONFIG)
+    config, text = load_config(folder / "search.toml")
+    run = RunDirectory.create(folder / "run", text)
+    run.create_archive("accuracy", True).close()
+    parts = build_parts(config)
+    writer = ArchiveWriter(str(run.path), 1, parts.facts.name)
+    setting = island_setting(config, parts, 0, 1, lambda _: None)
+    method = island_method(config, parts.space, 0, 1)
+    finish(IslandLoop(IslandState(0), method, parts.screen, parts.evaluator, writer, setting))
+    writer.close()
+    return run
+
+
+def test_a_training_function_becomes_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(os.sep)  # paths are relative to the configuration
+    with search(tmp_path, odd=False).open_archive() as archive:
+        assert archive.counts().statuses == {"ok": 6}
+        ranked = archive.ranked(6)
+    assert ranked[0].metric is not None
+    assert ranked[0].metric > 0.6
+    assert {row.budget for row in ranked} == {3}
+
+
+def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:
+    with search(tmp_path, odd=True).open_archive() as archive:
+        statuses = archive.counts().statuses
+        assert statuses["timeout"] >= 1
+        assert statuses["ok"] >= 1
+        assert sum(statuses.values()) == 6
+        assert "3 s" in next(row.candidate.reason for row in archive.ranked(6) if row.metric is None)
+
+
+def test_a_function_that_does_not_yield_ends_the_search(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("def train(loss, budget, seed):\n    return 1.0\n")
+    (tmp_path / "search.toml").write_text(CONFIG)
+    config, _ = load_config(tmp_path / "search.toml")
+    parts = build_parts(config)
+    graph = island_method(config, parts.space, 0, 1).ask().graph
+    with pytest.raises(UserError, match="use yield"):
+        parts.evaluator.evaluate(graph, 0)
