@@ -19,6 +19,7 @@ from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
 from lossearch.evaluate.training import Outcome, Run, Status, initial_predictions, train
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
+from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.types import IllTyped
 from lossearch.loss import Loss
 from lossearch.tasks import Task, UserTask
@@ -192,7 +193,7 @@ def _result(outcomes: Sequence[Outcome], setting: _Setting, seconds: float) -> C
 
 
 def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:
-    """The graph, and others whose constants are multiplied by e^(spread·N(0, 1)); well-typed ones only."""
+    """The graph, and well-typed, in-range others with constants multiplied by e^(spread·N(0, 1))."""
     found = [node for node, _ in candidates(graph.roots)]
     if not found:
         return [graph]
@@ -204,9 +205,11 @@ def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> lis
             value = node.attr("value") * math.exp(spread * rng.gauss(0.0, 1.0))
             changes[node] = constant(float(f"{min(max(value, -1e3), 1e3):.3g}"))
         try:
-            variants.append(graph.with_roots([root.substitute(changes) for root in graph.roots]))
+            variant = graph.with_roots([root.substitute(changes) for root in graph.roots])
         except IllTyped:
             continue
+        if graph_out_of_range(variant) is None:
+            variants.append(variant)
     return variants
 
 

@@ -16,7 +16,7 @@ from lossearch.evaluate.probes import Probe, Probes
 from lossearch.evaluate.rejection import RejectionTest
 from lossearch.evaluate.training import initial_predictions
 from lossearch.ir.graph import Graph
-from lossearch.ir.range_check import out_of_range
+from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.simplification import CANONICAL
 from lossearch.loss import Loss
 from lossearch.search_spaces import SearchSpace
@@ -24,7 +24,7 @@ from lossearch.tasks import Task, UserTask
 from lossearch.zoo import get
 
 FUNCTION_CLASSES = 10
-FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "rejection")
+FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "float32", "rejection")
 """Every filter, cheapest first."""
 
 
@@ -170,8 +170,7 @@ class _Run:
 
     def range(self) -> None:
         """Value and gradient must be proven finite over the declared domain."""
-        predictions = [i.node for i in self.graph.signature.inputs if i.role == "prediction"]
-        reason = out_of_range(self.graph.expanded().roots, predictions)
+        reason = graph_out_of_range(self.graph)
         if reason is not None:
             raise _Rejected(reason)
 
@@ -202,6 +201,9 @@ class _Run:
         assert self.measured is not None
         if self.measured.fingerprint in self.seen:
             raise _Rejected("the same behaviour as an earlier candidate")
+
+    def float32(self) -> None:
+        """Value and gradient in float32 at the ends of the declared domain."""
         if not self.screen.probes.finite_in_float32(self.graph):
             raise _Rejected("not finite in float32 at the ends of the domain")
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from lossearch.ir.axes import LARGEST_AXIS
 from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.graph import Graph
 from lossearch.ir.interval import times
 from lossearch.ir.operator import OPERATORS, guard_interval
 
@@ -39,6 +40,12 @@ def out_of_range(roots: Sequence[Expr], wrt: Collection[Expr] | None = None) -> 
         if node.args:
             _descend(node, adjoints)
     return None
+
+
+def graph_out_of_range(graph: Graph) -> str | None:
+    """As `out_of_range`, for a graph's expanded roots and the gradients that flow to its predictions."""
+    predictions = [declared.node for declared in graph.signature.inputs if declared.role == "prediction"]
+    return out_of_range(graph.expanded().roots, predictions)
 
 
 def _descend(node: Expr, adjoints: dict[Expr, float]) -> None:

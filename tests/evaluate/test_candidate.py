@@ -11,6 +11,7 @@ from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig, c
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import gradient_rms
 from lossearch.evaluate.training import Status, initial_predictions
+from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.text_form import parse_graph
 from lossearch.tasks import Task, UserTask
 
@@ -65,6 +66,13 @@ def test_variants_keep_the_structure_and_include_the_original():
     assert len({v.key for v in variants}) == 5
     assert len({GraphLoss(v).group for v in variants}) <= 2
     assert constant_variants(zoo.get("cross_entropy").graph, 5, 0.5, 1) == [zoo.get("cross_entropy").graph]
+
+
+def test_variants_stay_within_the_range_of_float32():
+    graph = parse_graph("dense: cross_entropy(logits, target) ** 2.5")
+    variants = constant_variants(graph, 12, 3.0, seed=1)
+    assert 1 < len(variants) < 12
+    assert all(graph_out_of_range(variant) is None for variant in variants)
 
 
 def test_divergence_is_an_outcome(task):
