@@ -91,7 +91,7 @@ def interleaved(forms: Mapping[str, Criterion], size: tuple[int, ...], rounds: i
 
 def function(graph: Graph, backend: str, size: tuple[int, ...]) -> Criterion:
     """The compiled function alone, without the module's checks: what stands against a hand-written function."""
-    source = source_of(graph.frozen(), Variant(labels=True), "mean")
+    source = source_of(graph.frozen(), Variant(labels=True, space=len(size) > 2), "mean")
     compiled = compile_source(source, check_backend(backend))
     if not source.flat:
         return compiled

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -98,22 +97,21 @@ class Program:
 class Remembering:
     """Evaluates graphs on the same inputs again and again, each node once in its life.
 
-    A changed candidate shares most of its nodes with its parents, so only what is new is computed. Values keep their
-    autograd history: differentiate with `retain_graph=True`.
+    A changed candidate shares most of its nodes with its parents, so only what is new is computed. Values are kept on
+    the nodes, with their autograd history: differentiate with `retain_graph=True`.
     """
 
     def __init__(self, leaves: Mapping[str, Tensor], shape: Sequence[int] = ()) -> None:
         self._leaves = dict(leaves)
         self._like = next(value for value in self._leaves.values() if value.is_floating_point())
         self._shape = list(shape)
-        self._values: WeakKeyDictionary[Expr, Value] = WeakKeyDictionary()
 
     def __call__(self, roots: Sequence[Expr]) -> list[Tensor]:
         """Values of the roots of a guarded graph without parameters."""
-        for node in postorder(roots, stop=self._values.__contains__):
-            if node not in self._values:
-                self._values[node] = self._value(node)
-        values = [self._values[root] for root in roots]
+        for node in postorder(roots, stop=lambda node: self in node.memo):
+            if self not in node.memo:
+                node.memo[self] = self._value(node)
+        values = [root.memo[self] for root in roots]
         return [value if isinstance(value, Tensor) else self._like.new_full((), value) for value in values]
 
     def _value(self, node: Expr) -> Value:
@@ -121,7 +119,7 @@ class Remembering:
             return node.attr("value")
         if not node.args:
             return self._leaves[node.attr("name")]
-        values = [self._values[argument] for argument in node.args]
+        values = [argument.memo[self] for argument in node.args]
         made = template(node, tuple([not isinstance(value, Tensor) for value in values]))
         return function_of(made, len(values))(self._like, self._shape, *values)
 

@@ -114,7 +114,7 @@ class LossModule(nn.Module):
         self._names = [declared.name for declared in forward_inputs]
         self._label_at = next((rank for rank, i in enumerate(forward_inputs) if i.labels), -1)
         self._spatial = frozenset(i.name for i in forward_inputs if "space" in i.axes)
-        self._plans: dict[tuple[bool, bool, Axes], _Plan] = {}
+        self._plans: dict[tuple[bool, bool, Axes, bool], _Plan] = {}
 
     def _take_buffers(self, buffers: Mapping[str, Tensor]) -> dict[str, int]:
         """Register what the signature takes at construction; returns the axis lengths that follow."""
@@ -176,7 +176,8 @@ class LossModule(nn.Module):
                 labels = labels * kept  # any class will do for what is ignored
             values[self._names[self._label_at]] = labels
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
-        plan = self._plans.get((geometry.labels, masked, axes)) or self._plan(geometry.labels, masked, axes)
+        kind = (geometry.labels, masked, axes, bool(geometry.shape))
+        plan = self._plans.get(kind) or self._plan(*kind)
         for name in plan.buffers:
             values[name] = self._buffers[name].to(geometry.dtype)  # type: ignore[union-attr]
         for parameter in self.graph.parameters:
@@ -194,15 +195,15 @@ class LossModule(nn.Module):
             return result.reshape(*result.shape[:-1], *geometry.shape)
         return result
 
-    def _plan(self, labels: bool, masked: bool, axes: Axes) -> _Plan:
+    def _plan(self, labels: bool, masked: bool, axes: Axes, space: bool) -> _Plan:
         """Compile what one kind of call needs."""
-        source = source_of(self.graph, Variant(labels, masked, self._scales, axes), self.reduction)
+        source = source_of(self.graph, Variant(labels, masked, self._scales, axes, space), self.reduction)
         arguments = [argument.name for argument in source.arguments]
         shape = source.arguments[-1].variable == "shape"
         spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
         buffers = [name for name in self._buffers if name in arguments]
         made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial)
-        self._plans[labels, masked, axes] = made
+        self._plans[labels, masked, axes, space] = made
         return made
 
     def _shortcut(self, plan: _Plan, shape: tuple[int, ...]) -> Function:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lossearch.compile.fusion import fuse_nll, share_softmax
 from lossearch.compile.reduction import Reduction, reduced, restricted
 from lossearch.compile.source import Source, emit_roots
+from lossearch.compile.spaceless import without_space
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr, map_nodes
@@ -31,12 +32,14 @@ class Variant:
         masked: Whether some elements are ignored; the function then takes a `mask` of ones and zeros.
         class_weight: Whether class weights multiply a loss that does not use them itself.
         sample_weight: Axes of a weight given with the call, or none.
+        space: Whether there are spatial axes; without, `space` need not stand for one of length one.
     """
 
     labels: bool = False
     masked: bool = False
     class_weight: bool = False
     sample_weight: Axes = ()
+    space: bool = True
 
 
 def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
@@ -62,6 +65,8 @@ def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = 
     order = [declared.name for declared in graph.signature.inputs]
     learnable = {parameter.name for parameter in graph.parameters}
     roots = tidied([reduced(root, weights, reduction)], variant.labels)
+    if not variant.space:
+        roots = without_space(roots) or roots
     source = emit_roots(roots, order, learnable, name)
     fused = fuse_nll(roots) if variant.labels and not source.flat else roots
     return source if fused == roots else emit_roots(fused, order, learnable, name)

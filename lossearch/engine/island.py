@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import sys
 import traceback
@@ -64,6 +65,9 @@ class Island(tune.Trainable):
         self.scribe = RemoteScribe(ray.get_actor(assignment.writer, namespace=assignment.namespace))
         with self._failures_told():
             self.loop = self.make_loop(SearchConfig.parse_json(assignment.config, "the search"), assignment)
+        # What was imported lives as long as the process: collections need not look through it again and again.
+        gc.collect()
+        gc.freeze()
 
     def make_loop(self, config: SearchConfig, assignment: Assignment) -> IslandLoop:
         """The loop of this island."""

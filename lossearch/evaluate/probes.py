@@ -67,6 +67,7 @@ class Probes:
         ends = torch.cat([signs * end for end in (*ENDS, 0.0)])
         leaves = {"logits": self.logits, "target": self.target, "class_weight": self.weights}
         self._remembered = Remembering(leaves, (POSITIONS,))
+        self._seeds: dict[torch.Size, Tensor] = {}
         self.end_logits = ends.float()
         self.end_target = self.target.float().repeat(2, 1, 1)[: len(ends)]
 
@@ -80,13 +81,17 @@ class Probes:
         value = root * weights[0] / weights[0].mean() if weights else root
         if not value.requires_grad:
             return Probe("does not depend on the prediction")
-        (gradient,) = torch.autograd.grad(value.sum() / SAMPLES, self.logits, retain_graph=True, allow_unused=True)
+        seed = self._seeds.get(value.shape)
+        if seed is None:
+            seed = self._seeds[value.shape] = torch.full(value.shape, 1.0 / SAMPLES, dtype=torch.float64)
+        (gradient,) = torch.autograd.grad(value, self.logits, seed, retain_graph=True, allow_unused=True)
         if gradient is None:
             return Probe("does not depend on the prediction")
         return self._judge(value.detach().numpy(), gradient.numpy())
 
     def _judge(self, value: Array, gradient: Array) -> Probe:
-        if not np.isfinite(value).all():
+        mean = float(np.add.reduce(value, None)) / value.size
+        if not math.isfinite(mean) and not np.isfinite(value).all():
             return Probe("the value is not finite on probe inputs")
         size = math.sqrt(np.vdot(gradient, gradient) / gradient.size)
         if not math.isfinite(size):
@@ -100,8 +105,9 @@ class Probes:
         inverted = bool(np.vdot(gradient, self._one_hot) > 0.0)
         scale = -1.0 / size if inverted else 1.0 / size
         # Without the mean, since a constant in a loss changes nothing.
-        centred = (value - value.mean()).ravel()
-        return Probe(None, _digest(np.concatenate((gradient.ravel(), centred)) * scale), inverted, size)
+        features = np.concatenate((gradient.ravel(), value.ravel() - mean))
+        features *= scale
+        return Probe(None, _digest(features), inverted, size)
 
     def finite_in_float32(self, graph: Graph) -> bool:
         """Whether value and gradient are finite in float32 up to the ends of the declared domain."""
@@ -119,6 +125,7 @@ class Probes:
 
 
 def _digest(features: Array) -> str:
-    """A hash of numbers rounded relative to the root mean square of the gradient."""
-    rounded = np.rint(np.clip(features * 10.0**SIGNIFICANT_DIGITS, -1e18, 1e18)).astype(np.int64)
-    return hashlib.sha256(rounded.tobytes()).hexdigest()
+    """A hash of numbers rounded relative to the root mean square of the gradient; changes them in place."""
+    features *= 10.0**SIGNIFICANT_DIGITS
+    np.rint(np.minimum(np.maximum(features, -1e18, out=features), 1e18, out=features), out=features)
+    return hashlib.sha256(features.astype(np.int64).tobytes()).hexdigest()

@@ -17,6 +17,7 @@ from lossearch.ir.types import IllTyped
 from lossearch.search_spaces.space import SearchSpace, Sort
 
 SORT_AXES: dict[Sort, Axes] = {"E": ("batch", "space"), "K": ("batch", "class", "space")}
+_SORTS = {axes: sort for sort, axes in SORT_AXES.items()}
 HOLES = ("E", "K", "C")
 MOST_TRIES = 20
 """Attempts at a well-typed filling before a terminal is taken instead."""
@@ -135,4 +136,4 @@ def _numbered(syntax: Syntax, holes: list[str]) -> Syntax:
 
 def sort_of(node: Expr) -> Sort | None:
     """The sort whose axes a node has."""
-    return next((s for s, axes in SORT_AXES.items() if node.axes == axes and node.type.kind == "real"), None)
+    return _SORTS.get(node.type.axes) if node.type.kind == "real" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import random
 from abc import ABC, abstractmethod
 from collections import deque
@@ -18,6 +19,9 @@ from lossearch.ir.graph import Graph
 from lossearch.ir.json_form import graph_from_dict, graph_to_dict
 from lossearch.search_spaces.space import SearchSpace
 from lossearch.zoo import get
+
+KEPT = 32
+"""How many of the best a method remembers for migration."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Individual:
     graph: Graph
     score: float
     complexity: int
+
+
+def _rank(individual: Individual) -> tuple[float, int, str]:
+    """Best first, then simplest."""
+    return (-individual.score, individual.complexity, individual.graph.key)
 
 
 class Method(ABC):
@@ -69,8 +78,11 @@ class Method(ABC):
 
     def remember(self, individual: Individual) -> None:
         """Keep the best few, for migration."""
+        if len(self.best) == KEPT and _rank(self.best[-1]) < _rank(individual):
+            return
         others = [i for i in self.best if i.graph.key != individual.graph.key]
-        self.best = sorted([*others, individual], key=lambda i: (-i.score, i.complexity, i.graph.key))[:32]
+        bisect.insort(others, individual, key=_rank)
+        self.best = others[:KEPT]
 
     def elites(self, count: int) -> list[tuple[Graph, float]]:
         """The best graphs so far with their scores."""
@@ -159,7 +171,7 @@ class RegularizedEvolution(Method):
 
     def _parent(self) -> Individual:
         contestants = self.rng.sample(self.population, min(self.settings.tournament, len(self.population)))
-        ranked = sorted(contestants, key=lambda i: (-i.score, i.complexity, i.graph.key))
+        ranked = sorted(contestants, key=_rank)
         if len(ranked) > 1 and self.rng.random() < self.settings.parsimony:
             return min(ranked[:2], key=lambda i: i.complexity)
         return ranked[0]

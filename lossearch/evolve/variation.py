@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from itertools import accumulate
 
 from lossearch.evolve.grammar import Grammar, sort_of
 from lossearch.ir.expr import Expr, constant
@@ -141,13 +142,14 @@ MUTATIONS: dict[str, tuple[Mutation, float]] = {
 }
 """Every mutation with its relative weight."""
 
+_NAMES = list(MUTATIONS)
+_CUMULATIVE = list(accumulate(weight for _, weight in MUTATIONS.values()))
+
 
 def mutate(root: Expr, grammar: Grammar, rng: random.Random) -> tuple[Expr, str]:
     """A changed, well-typed expression and the name of the mutation."""
-    names = list(MUTATIONS)
-    weights = [weight for _, weight in MUTATIONS.values()]
     for _ in range(MOST_TRIES):
-        name = rng.choices(names, weights)[0]
+        name = rng.choices(_NAMES, cum_weights=_CUMULATIVE)[0]
         changed = MUTATIONS[name][0](root, grammar, rng)
         if changed is not None:
             return changed, name

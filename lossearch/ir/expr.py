@@ -29,17 +29,17 @@ class Expr:
     type: Type
     leaves: frozenset[Expr]
     """The inputs and parameters below this node, itself included."""
-    memo: dict[object, Expr]
-    """What context-free changes made of this node, by change; it lives and dies with the node."""
+    memo: dict[object, Any]
+    """What was found out about this node, by what found it: context-free changes, bounds, values. It dies with it."""
     _key: bytes | None
     _interned: ClassVar[WeakValueDictionary[tuple[Any, ...], Expr]] = WeakValueDictionary()
 
     @classmethod
     def make(cls, op: str, args: Sequence[Expr] = (), **attributes: Attribute) -> Expr:
         """The node for `op` applied to `args`; raises `IllTyped` or, for unknown names, `UserError`."""
-        arguments, attrs = tuple(args), tuple(sorted(attributes.items()))
+        arguments, attrs = tuple(args), tuple(sorted(attributes.items())) if attributes else ()
         # Floats 0.0 and -0.0 or 1 and 1.0 compare equal; the representation keeps them apart.
-        identity = (op, arguments, repr(attrs))
+        identity = (op, arguments, repr(attrs) if attrs else "")
         found = cls._interned.get(identity)
         if found is not None:
             return found
@@ -93,12 +93,17 @@ class Expr:
     @property
     def key(self) -> str:
         """Structural SHA-256, the same in every process."""
+        return self.digest.hex()
+
+    @property
+    def digest(self) -> bytes:
+        """The key's bytes, which order nodes as the key does."""
         if self._key is None:
-            for node in self.postorder():
+            for node in postorder((self,), stop=_has_key):
                 if node._key is None:
                     object.__setattr__(node, "_key", node._digest())
         assert self._key is not None
-        return self._key.hex()
+        return self._key
 
     def _digest(self) -> bytes:
         state = hashlib.sha256(f"{self.op}{self.attrs!r}{len(self.args)}".encode())
@@ -195,6 +200,10 @@ def constant(value: float) -> Expr:
     return Expr.make("constant", value=float(value))
 
 
+def _has_key(node: Expr) -> bool:
+    return node._key is not None
+
+
 def _leaves(node: Expr) -> frozenset[Expr]:
     if not node.args:
         return frozenset((node,)) if node.op in ("input", "parameter") else frozenset()
@@ -208,17 +217,18 @@ def postorder(roots: Sequence[Expr], stop: Callable[[Expr], bool] | None = None)
     stack = list(reversed(roots))
     while stack:
         node = stack[-1]
-        if node not in seen:
-            size = len(stack)
-            if stop is None or not stop(node):
-                for argument in reversed(node.args):
-                    if argument not in seen:
-                        stack.append(argument)
-            if len(stack) > size:
+        if node in seen:
+            stack.pop()
+            continue
+        if node.args and (stop is None or not stop(node)):
+            waiting = [argument for argument in node.args if argument not in seen]
+            if waiting:
+                waiting.reverse()
+                stack += waiting
                 continue
-            seen.add(node)
-            yield node
         stack.pop()
+        seen.add(node)
+        yield node
 
 
 def map_nodes(roots: Sequence[Expr], change: Callable[[Expr], Expr]) -> list[Expr]:
@@ -237,7 +247,8 @@ class Remembered:
 
     def __call__(self, roots: Sequence[Expr]) -> list[Expr]:
         """The changed graphs."""
-        for node in postorder(roots, stop=lambda node: self in node.memo):
+        new = [root for root in roots if self not in root.memo]
+        for node in postorder(new, stop=lambda node: self in node.memo):
             if self not in node.memo:
                 node.memo[self] = self.change(node.with_args([argument.memo[self] for argument in node.args]))
         return [root.memo[self] for root in roots]

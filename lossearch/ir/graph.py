@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, Remembered, constant, map_nodes, postorder
@@ -138,7 +138,7 @@ class Graph:
 
     @cached_property
     def _leaves(self) -> frozenset[Expr]:
-        return frozenset[Expr]().union(*(root.leaves for root in self.roots))
+        return self.root.leaves if self.weight is None else self.root.leaves | self.weight.leaves
 
 
 def expand_call(node: Expr) -> Expr:
@@ -160,17 +160,22 @@ def _made_by_lowering(node: Expr, inputs: Mapping[str, Expr]) -> bool:
 
 def _check_names(graph: Graph) -> None:
     """Every leaf must be the signature's or a declared parameter's own node, and every parameter must occur."""
-    inputs = graph.signature.nodes()
-    declared = {parameter.name: parameter.node for parameter in graph.parameters}
-    if len(declared) != len(graph.parameters) or declared.keys() & inputs.keys():
+    _check_leaves(graph.signature, graph.parameters, graph._leaves)
+
+
+@lru_cache(maxsize=4096)
+def _check_leaves(signature: Signature, parameters: tuple[Parameter, ...], leaves: frozenset[Expr]) -> None:
+    inputs = signature.nodes()
+    declared = {parameter.name: parameter.node for parameter in parameters}
+    if len(declared) != len(parameters) or declared.keys() & inputs.keys():
         raise UserError("distinct names for inputs and parameters", ", ".join(declared), "rename a parameter")
     used: set[str] = set()
-    for leaf in graph._leaves:
+    for leaf in leaves:
         name = leaf.attr("name")
         known = inputs if leaf.op == "input" else declared
         if known.get(name) is not leaf and not _made_by_lowering(leaf, inputs):
             raise UserError(
-                f"an {leaf.op} of signature {graph.signature.name} or a declared parameter",
+                f"an {leaf.op} of signature {signature.name} or a declared parameter",
                 f"{leaf.op} {name!r}",
                 f"inputs: {', '.join(inputs)}; parameters: {', '.join(declared) or 'none'}",
             )

@@ -49,15 +49,26 @@ def graph_out_of_range(graph: Graph) -> str | None:
 
 
 def _descend(node: Expr, adjoints: dict[Expr, float]) -> None:
+    adjoint = adjoints[node]
+    for argument, factor in _factors(node):
+        reached = times(adjoint, factor)
+        adjoints[argument] += math.inf if math.isnan(reached) else reached
+
+
+def _factors(node: Expr) -> list[tuple[Expr, float]]:
+    """By how much an adjoint grows on its way to each argument at most; remembered on the node."""
+    found: list[tuple[Expr, float]] | None = node.memo.get(_factors)
+    if found is not None:
+        return found
     operator = OPERATORS[node.op]
     intervals = [argument.type.interval for argument in node.args]
     domains = operator.domains(*intervals)
     if domains:
         intervals = [guard_interval(d, i) for d, i in zip(domains, intervals, strict=True)]
     slopes = operator.slopes(*intervals, **dict(node.attrs))
-    for argument, slope in zip(node.args, slopes, strict=True):
-        if argument.is_constant or slope == 0.0:
-            continue
-        fan = LARGEST_AXIS if operator.elementwise and argument.axes != node.axes else 1
-        reached = times(adjoints[node], slope) * fan
-        adjoints[argument] += math.inf if math.isnan(reached) else reached
+    found = node.memo[_factors] = [
+        (argument, slope * (LARGEST_AXIS if operator.elementwise and argument.axes != node.axes else 1))
+        for argument, slope in zip(node.args, slopes, strict=True)
+        if not argument.is_constant and slope != 0.0
+    ]
+    return found

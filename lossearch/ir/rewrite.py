@@ -52,7 +52,8 @@ class Table:
 
         Rules are local, so a node's result does not depend on where it stands and is remembered on it.
         """
-        for node in postorder(roots, stop=lambda node: self in node.memo):
+        new = [root for root in roots if self not in root.memo]
+        for node in postorder(new, stop=lambda node: self in node.memo):
             if self not in node.memo:
                 node.memo[self] = self._node(node, trace)
         return [root.memo[self] for root in roots]

@@ -37,9 +37,9 @@ class Input:
         return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signature:
-    """A task family's inputs, in the order of `forward`; buffers are given at construction."""
+    """A task family's inputs, in the order of `forward`; buffers are given at construction. One object per name."""
 
     name: str
     inputs: tuple[Input, ...]

@@ -125,7 +125,7 @@ SIMPLIFICATION = Table("simplification", FOLDING + SIGNS + CONSTANTS + POWERS + 
 
 def _in_order(bindings: Mapping[str, Any], name: str) -> Expr | None:
     first, second = bindings["x"], bindings["y"]
-    swap = (second.is_constant, second.key) < (first.is_constant, first.key)
+    swap = (second.is_constant, second.digest) < (first.is_constant, first.digest)
     return Expr.make(name, (second, first)) if swap else None
 
 

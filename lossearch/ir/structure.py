@@ -174,9 +174,7 @@ def _emit_scatter_sum(sources: Sequence[str], node: Expr) -> str:
 def _flattened(source: str, labels: Expr, over: Axes) -> str:
     """The reduced axes, which are the last, as one."""
     rows = len(without(labels.axes, over))
-    if rows == 0:
-        return f"{source}.flatten()"
-    return source if len(labels.axes) == rows + 1 else f"{source}.flatten({rows})"
+    return source if len(labels.axes) == rows + 1 else f"{source}.flatten({rows or ''})"
 
 
 register(

@@ -1,0 +1,50 @@
+"""Graphs for inputs without spatial axes: `space` disappears instead of becoming an axis of length one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lossearch.ir.axes import without
+from lossearch.ir.expr import Expr, constant, postorder
+from lossearch.ir.types import IllTyped
+
+SPACE = "space"
+REDUCTIONS = ("sum", "mean", "max", "min", "logsumexp")
+
+
+def without_space(roots: Sequence[Expr]) -> list[Expr] | None:
+    """The same values with no `space` axis, or None where an operator needs one."""
+    done: dict[Expr, Expr] = {}
+    for node in postorder(roots):
+        try:
+            changed = _changed(node, [done[argument] for argument in node.args])
+        except IllTyped:  # an operator on neighbourhoods or positions
+            return None
+        if changed is None:
+            return None
+        done[node] = changed
+    return [done[root] for root in roots]
+
+
+def _changed(node: Expr, args: Sequence[Expr]) -> Expr | None:
+    attributes = dict(node.attrs)
+    if not node.args:
+        axes = attributes.get("axes", ())
+        return node if SPACE not in axes else Expr.make(node.op, **{**attributes, "axes": without(axes, (SPACE,))})
+    over = attributes.get("over")
+    if isinstance(over, tuple) and SPACE in over:
+        attributes["over"] = over = without(over, (SPACE,))
+        if not over:
+            return _over_one_entry(node.op, args)
+    return Expr.make(node.op, args, **attributes)
+
+
+def _over_one_entry(op: str, args: Sequence[Expr]) -> Expr | None:
+    """A reduction over an axis with one entry."""
+    if op in REDUCTIONS:
+        return args[0]
+    if op == "norm":
+        return Expr.make("abs", args)
+    if op == "contract":
+        return Expr.make("mul", args)
+    return constant(1.0) if op == "size" else None
