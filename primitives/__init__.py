@@ -29,6 +29,9 @@ from lossearch.primitives.cross_entropy import (
 )
 from lossearch.primitives.distance import (
     absolute_probability_error,
+    huber_penalty,
+    pinball_penalty,
+    quadratic_form,
     squared_probability_error,
 )
 from lossearch.primitives.gram import (
@@ -98,6 +101,7 @@ __all__ = [
     "gram_difference",
     "gram_matrix",
     "hinge",
+    "huber_penalty",
     "jaccard_index",
     "label_smoothed_cross_entropy",
     "log_partition_penalty",
@@ -107,11 +111,13 @@ __all__ = [
     "multiclass_hinge",
     "multiplicative_angular_margin",
     "peer_cross_entropy",
+    "pinball_penalty",
     "poly1_term",
     "polynomial_term",
     "power_factor",
     "probability_margin",
     "pseudo_label_cross_entropy",
+    "quadratic_form",
     "reverse_cross_entropy",
     "runner_up_probability",
     "saturated",

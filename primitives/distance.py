@@ -1,4 +1,4 @@
-"""Distances between the predicted distribution and the target."""
+"""Distances: between a predicted distribution and the target, and penalties of residuals."""
 
 from __future__ import annotations
 
@@ -22,3 +22,26 @@ def absolute_probability_error(logits: Expr, target: Expr) -> Expr:
     2(1 - p_y) for a one-hot target. Ghosh et al. 2017.
     """
     return fn.sum(fn.abs(fn.softmax(logits, "class") - target), "class")
+
+
+@primitive(family=FAMILY)
+def huber_penalty(residual: Expr, delta: Expr) -> Expr:
+    """r²/2 where |r| ≤ δ, else δ(|r| - δ/2); elementwise, ≥ 0; δ > 0. Huber 1964."""
+    # With m = min(|r|, δ) both branches are m(|r| - m/2).
+    size = fn.abs(residual)
+    inner = fn.minimum(size, delta)
+    return inner * (size - inner / 2)
+
+
+@primitive(family=FAMILY)
+def pinball_penalty(residual: Expr, quantile: Expr) -> Expr:
+    """max(q·r, (q - 1)·r): a residual r = y - ŷ above weighs q, one below 1 - q; Koenker and Bassett 1978."""
+    return fn.maximum(quantile * residual, (quantile - 1) * residual)
+
+
+@primitive(family=FAMILY)
+def quadratic_form(vector: Expr, matrix: Expr) -> Expr:
+    """xᵀ M x of vector[batch, feature] and a positive definite matrix[feature, feature']: [batch], ≥ 0."""
+    product = fn.contract(vector, matrix, "feature")
+    # ≥ 0 always; relu says so to the types.
+    return fn.relu(fn.contract(product, fn.rename(vector, "feature", "feature'"), "feature'"))

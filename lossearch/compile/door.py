@@ -115,7 +115,11 @@ def _least_sizes(graph: Graph) -> dict[str, int]:
 
 
 def _check_dtype(declared: Input, x: Tensor) -> bool:
-    """Whether `x` holds integer labels."""
+    """Whether `x` holds integer labels in place of a distribution."""
+    if declared.kind == "index":
+        if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+            raise UserError(f"{declared.name} of an integer dtype", str(x.dtype), "convert it with .long()")
+        return False
     if x.is_floating_point():
         return False
     if declared.labels and x.dtype != torch.bool and not x.is_complex():

@@ -76,7 +76,8 @@ class LossModule(nn.Module):
             PyTorch's mean is nan.
         ignore_index: Label whose elements are left out, also of reductions inside the loss; None for none, which
             saves work on a GPU. As in PyTorch it applies to integer labels only.
-        buffers: Inputs that the signature takes at construction. `class_weight[class]` is what `build` calls
+        buffers: Inputs that the signature takes at construction; learnable ones, such as class centres, become
+            `nn.Parameter`s. `class_weight[class]` is what `build` calls
             `weight`: required by losses that use it themselves; in others it multiplies each element by the weight
             of its label's class, or each class's value where the loss keeps the class axis.
         name: Name for display.
@@ -105,9 +106,10 @@ class LossModule(nn.Module):
         if self._target is None and ignore_index not in (None, IGNORE_INDEX):
             hint = f"signature {graph.signature.name} has no integer labels"
             raise UserError("no `ignore_index`", str(ignore_index), hint)
+        self._given: list[str] = []
         sizes = self._take_buffers(buffers)
         self._door = Door(self.graph, sizes)
-        self._scales = CLASS_WEIGHT in self._buffers and not self.graph.uses(CLASS_WEIGHT)
+        self._scales = CLASS_WEIGHT in self._given and not self.graph.uses(CLASS_WEIGHT)
         for parameter in self.graph.parameters:
             self._take_parameter(parameter)
         forward_inputs = graph.signature.forward_inputs
@@ -136,8 +138,12 @@ class LossModule(nn.Module):
                 raise UserError(f"finite {name}[{', '.join(buffer.axes)}]", f"shape {list(value.shape)}", buffer.doc)
             if bool((value < buffer.domain.lower).any()) or bool((value > buffer.domain.upper).any()):
                 raise UserError(f"{name} in {buffer.domain}", str(value.tolist())[:80], "correct the values")
-            sizes.update(zip(buffer.axes, value.shape, strict=True))
-            self.register_buffer(name, value)
+            sizes.update((axis.rstrip("'"), n) for axis, n in zip(buffer.axes, value.shape, strict=True))
+            if buffer.learnable:
+                self.register_parameter(name, nn.Parameter(value.detach().clone()))
+            else:
+                self.register_buffer(name, value)
+            self._given.append(name)
         return sizes
 
     def _take_parameter(self, parameter: Parameter) -> None:
@@ -167,9 +173,9 @@ class LossModule(nn.Module):
         self, inputs: Sequence[Tensor], geometry: Geometry, masked: bool, sample_weight: Tensor | None
     ) -> Tensor:
         values = dict(zip(self._names, inputs, strict=True))
-        values.update((n, x.to(geometry.dtype)) for n, x in values.items() if x.is_floating_point())
+        values.update((n, x.to(geometry.dtype) if x.is_floating_point() else x.long()) for n, x in values.items())
         if geometry.labels:
-            labels = values[self._names[self._label_at]].long()
+            labels = values[self._names[self._label_at]]
             if masked:
                 kept = labels != self.ignore_index
                 values["mask"] = kept.to(geometry.dtype)
@@ -179,7 +185,7 @@ class LossModule(nn.Module):
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
         plan = self._plans.get(kind) or self._plan(*kind)
         for name in plan.buffers:
-            values[name] = self._buffers[name].to(geometry.dtype)  # type: ignore[union-attr]
+            values[name] = getattr(self, name).to(geometry.dtype)
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
         if not (masked or axes or plan.buffers or self.graph.parameters or plan.shape or self.reduction == "none"):
@@ -201,7 +207,7 @@ class LossModule(nn.Module):
         arguments = [argument.name for argument in source.arguments]
         shape = source.arguments[-1].variable == "shape"
         spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
-        buffers = [name for name in self._buffers if name in arguments]
+        buffers = [name for name in self._given if name in arguments]
         made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial)
         self._plans[labels, masked, axes, space] = made
         return made

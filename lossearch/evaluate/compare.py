@@ -199,7 +199,7 @@ def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
 
 def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str]) -> list[_Entry]:
     """The losses under distinct names; one that is given twice is compared once."""
-    chosen = zoo.names(SIGNATURE) if baselines is True else baselines or []
+    chosen = zoo.names(signature=SIGNATURE) if baselines is True else baselines or []
     entries: dict[str, _Entry] = {}
     for given in [*losses, *chosen]:
         loss = zoo.get(given) if isinstance(given, str) else given
@@ -220,7 +220,7 @@ def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str
 
 
 def _source(loss: Loss) -> Source:
-    known = loss.name in zoo.names(SIGNATURE) and zoo.get(loss.name).source == loss.source
+    known = loss.name in zoo.names(signature=SIGNATURE) and zoo.get(loss.name).source == loss.source
     return "hand-designed" if known else "discovered"
 
 

@@ -12,8 +12,15 @@ from lossearch.errors import UserError
 
 Axes = tuple[str, ...]
 
-BASE_AXES: Axes = ("batch", "view", "time", "token", "class", "feature", "channel", "coord", "space")
-"""Every base axis, in the order of memory layout: batch first, class before space as PyTorch has it."""
+BASE_AXES: Axes = (
+    *("batch", "view", "time", "token", "class", "feature", "channel", "coord"),
+    *("element", "rank", "space"),
+)
+"""Every base axis, in the order of memory layout: batch first, class before space as PyTorch has it.
+
+`element` is batch and space in one, for orderings over all elements; `rank` is what it becomes once ordered, when it is
+no longer known which of them a mask leaves out.
+"""
 
 SPATIAL_AXES: Axes = ("width", "height", "depth")
 """Directions inside `space`, from the last dimension backwards."""

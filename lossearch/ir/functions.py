@@ -20,6 +20,7 @@ __all__ = [
     "cumsum",
     "diagonal",
     "difference",
+    "equal",
     "exp",
     "expm1",
     "gaussian_window",
@@ -33,9 +34,11 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "merge",
     "min",
     "minimum",
     "norm",
+    "position",
     "relu",
     "rename",
     "same",
@@ -50,6 +53,7 @@ __all__ = [
     "sort_by",
     "sqrt",
     "square",
+    "step",
     "stop_gradient",
     "sum",
     "tanh",
@@ -186,6 +190,11 @@ def greater(x: Operand, y: Operand) -> Expr:
     return _make("greater", x, y)
 
 
+def equal(x: Expr, y: Expr) -> Expr:
+    """Condition that two identities are the same."""
+    return _make("equal", x, y)
+
+
 def where(condition: Expr, x: Operand, y: Operand) -> Expr:
     """x where the condition holds, else y."""
     return _make("where", condition, x, y)
@@ -244,6 +253,21 @@ def cumsum(x: Operand, over: Over) -> Expr:
 def sort(x: Operand, over: Over) -> Expr:
     """Values in descending order along one axis."""
     return _over("sort", over, x)
+
+
+def merge(x: Operand) -> Expr:
+    """x with batch and space as the one axis `element`."""
+    return _make("merge", x)
+
+
+def step(x: Operand, over: Over) -> Expr:
+    """Each entry along one axis less the one before it."""
+    return _over("step", over, x)
+
+
+def position(x: Operand, over: Over) -> Expr:
+    """Place of each entry along one axis of x: 0, 1, 2 …"""
+    return _over("position", over, x)
 
 
 def sort_by(x: Operand, key: Operand, over: Over) -> Expr:

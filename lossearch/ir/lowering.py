@@ -60,7 +60,7 @@ def label_node(target: Input) -> Expr:
 def with_labels(graph: Graph, target: Input) -> Graph:
     """The graph with the target as a one-hot form of integer labels."""
     assert target.labels is not None
-    like = next(i.node for i in graph.signature.inputs if i.role == "prediction" and target.labels in i.axes)
+    like = next(i.node for i in graph.signature.inputs if i is not target and target.labels in i.axes)
     one_hot = Expr.make("one_hot", (label_node(target), like), over=(target.labels,))
     replaced = {target.node: one_hot}
     return graph.with_roots([root.substitute(replaced) for root in graph.roots])

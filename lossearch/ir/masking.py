@@ -23,6 +23,8 @@ def apply_mask(graph: Graph, mask: Expr) -> Graph:
 
 def _masked(node: Expr, mask: Expr) -> Expr:
     over = dict(node.attrs).get("over")
+    if isinstance(over, tuple) and "element" in over:
+        mask = fn.merge(mask)
     hidden = tuple(axis for axis in mask.axes if isinstance(over, tuple) and axis in over)
     if not hidden or not node.args or not set(mask.axes) & set(node.args[0].axes):
         return node

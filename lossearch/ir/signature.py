@@ -8,7 +8,8 @@ from functools import cached_property
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr
-from lossearch.ir.interval import UNIT, Interval
+from lossearch.ir.interval import Interval
+from lossearch.ir.types import Kind
 
 DOMAIN = Interval(-1e4, 1e4)
 """The domain of unbounded inputs: value and gradient of every loss are finite in float32 up to here."""
@@ -19,8 +20,9 @@ class Input:
     """One tensor of a signature.
 
     `role` says how it reaches the module: `prediction` (what gradients flow to), `target`, or `buffer` (given once,
-    at construction, such as class weights). `labels` names the axis along which integer labels may replace a
-    distribution. A `target` that is a distribution over its class axis has `simplex`.
+    at construction, such as class weights; where `learnable`, it becomes an `nn.Parameter`). `labels` names the axis
+    along which integer labels may replace a distribution. A `target` that is a distribution over its class axis has
+    `simplex`. Of kind `index` are integers that are only compared, such as identities.
     """
 
     name: str
@@ -29,21 +31,32 @@ class Input:
     role: str = "prediction"
     labels: str | None = None
     doc: str = ""
+    kind: Kind = "real"
+    learnable: bool = False
 
     @cached_property
     def node(self) -> Expr:
         """The graph node for this input."""
         lower, upper = self.domain
+        if self.kind != "real":
+            return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, kind=self.kind)
         return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or "")
 
 
 @dataclass(frozen=True, eq=False)
 class Signature:
-    """A task family's inputs, in the order of `forward`; buffers are given at construction. One object per name."""
+    """A task's inputs, in the order of `forward`; buffers are given at construction. One object per name.
+
+    Signatures of one `family` (by default its own name) serve one kind of task with more or fewer inputs.
+    """
 
     name: str
     inputs: tuple[Input, ...]
     doc: str = ""
+    family: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", self.family or self.name)
 
     def __getitem__(self, name: str) -> Input:
         for declared in self.inputs:
@@ -95,61 +108,3 @@ def get_signature(name: str) -> Signature:
         return SIGNATURES[name]
     except KeyError:
         raise UserError("a signature", repr(name), f"known: {', '.join(sorted(SIGNATURES))}") from None
-
-
-_CLASS_WEIGHT = Input(
-    "class_weight", ("class",), Interval(0.0, 1e4), "buffer", doc="weight of each class, as PyTorch's `weight`"
-)
-
-DENSE = register_signature(
-    Signature(
-        "dense",
-        (
-            Input("logits", ("batch", "class", "space"), DOMAIN, doc="unnormalised class scores"),
-            Input(
-                "target",
-                ("batch", "class", "space"),
-                UNIT,
-                "target",
-                labels="class",
-                doc="class probabilities [batch, class, *space] or integer labels [batch, *space]",
-            ),
-            _CLASS_WEIGHT,
-        ),
-        "classification and segmentation with any number of spatial axes",
-    )
-)
-
-BOX = register_signature(
-    Signature(
-        "box",
-        (
-            Input("boxes", ("batch", "coord"), DOMAIN, doc="predicted boxes as x1, y1, x2, y2"),
-            Input("target", ("batch", "coord"), DOMAIN, "target", doc="true boxes as x1, y1, x2, y2"),
-        ),
-        "boxes in corner form with x1 ≤ x2 and y1 ≤ y2",
-    )
-)
-
-MARGIN = register_signature(
-    Signature(
-        "margin",
-        (
-            Input("cosine", ("batch", "class"), Interval(-1.0, 1.0), doc="cosines to the class centres"),
-            Input("target", ("batch", "class"), UNIT, "target", labels="class", doc="integer labels [batch]"),
-            _CLASS_WEIGHT,
-        ),
-        "cosine logits of a margin head",
-    )
-)
-
-FEATURES = register_signature(
-    Signature(
-        "features",
-        (
-            Input("features", ("batch", "channel", "space"), DOMAIN, doc="feature maps of the output"),
-            Input("target", ("batch", "channel", "space"), DOMAIN, "target", doc="feature maps of the reference"),
-        ),
-        "feature maps of one layer of any network",
-    )
-)

@@ -259,6 +259,8 @@ register(
 def _in_space(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     require_real(operator, arguments)
     require_axes(operator.name, arguments[0], ("space",))
+    if "space'" in arguments[0].axes:
+        raise IllTyped(f"one spatial axis for {operator.name}", str(arguments[0].type), "work before the pairing")
     return Type(arguments[0].type.axes, arguments[0].type.interval)
 
 

@@ -189,7 +189,7 @@ def with_reference(losses: Sequence[Loss]) -> list[Loss]:
     """A single loss together with the first hand-designed one of its signature; several as they are."""
     if len(losses) > 1:
         return list(losses)
-    known = [zoo.get(name) for name in zoo.names(losses[0].signature.name)]
+    known = [zoo.get(name) for name in zoo.names(signature=losses[0].signature.name)]
     return [*losses, *[loss for loss in known[:1] if loss.key != losses[0].key]]
 
 

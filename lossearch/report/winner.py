@@ -75,7 +75,7 @@ def _baselines(winner: Loss, run: RunSummary, notes: list[str]) -> list[Loss]:
     Beside a loss of single samples, those that reduce the batch themselves are left out: a slice of single samples says
     little about them.
     """
-    family = zoo.names(winner.signature.name)
+    family = zoo.names(signature=winner.signature.name)
     seeds = [one.seed for one in run.seeds if one.seed in family]
     untuned = [zoo.get(name) for name in [*filter(None, seeds), *family[:1]]]
     chosen: dict[str, Loss] = {}

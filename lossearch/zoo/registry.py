@@ -121,15 +121,23 @@ def choose(option: str, value: Any, choices: dict[Any, Any]) -> Any:
         raise UserError(f"{option} among {known}", repr(value), "choose one of them") from None
 
 
-def names(signature: str | None = None) -> list[str]:
-    """Names of the hand-designed losses, of one signature or of all."""
-    return [entry.name for entry in entries(signature)]
+def names(family: str | None = None, *, signature: str | None = None) -> list[str]:
+    """Names of the hand-designed losses: of one task family, of one signature within it, or all."""
+    return [entry.name for entry in entries(family, signature=signature)]
 
 
-def entries(signature: str | None = None) -> list[Entry]:
-    """Declarations of the hand-designed losses, of one signature or of all; families together."""
-    families = list(SIGNATURES.values()) if signature is None else [get_signature(signature)]
-    return [entry for family in families for entry in ENTRIES.values() if entry.signature is family]
+def entries(family: str | None = None, *, signature: str | None = None) -> list[Entry]:
+    """Declarations of the hand-designed losses: of one task family, of one signature, or all; families together."""
+    families = list(dict.fromkeys(known.family for known in SIGNATURES.values()))
+    if family is not None and family not in families:
+        raise UserError("a task family", repr(family), f"known: {', '.join(families)}")
+    wanted = None if signature is None else get_signature(signature)
+    return [
+        entry
+        for name in (families if family is None else [family])
+        for entry in ENTRIES.values()
+        if entry.signature.family == name and wanted in (None, entry.signature)
+    ]
 
 
 def entry(name: str) -> Entry:

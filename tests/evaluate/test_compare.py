@@ -295,7 +295,7 @@ def test_a_full_disk_is_reported(comparison: Comparison, tmp_path: Path, monkeyp
 
 def test_all_hand_designed_losses_are_the_default_baselines(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = compare_here(task, [], baselines=True, budget=Budget(2, 1, 0), seeds=2, steps=2)
-    assert {row.loss for row in comparison.rows} == set(zoo.names("dense"))
+    assert {row.loss for row in comparison.rows} == set(zoo.names(signature="dense"))
     assert {row.source for row in comparison.rows} == {"hand-designed"}
 
 

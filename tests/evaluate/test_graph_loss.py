@@ -11,7 +11,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.training import Run, train
 from lossearch.ir.lowering import lower
-from lossearch.ir.signature import DENSE
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.text_form import parse_graph
 from lossearch.tasks import Task
 
@@ -20,7 +20,7 @@ LABELS = torch.randint(0, 10, (3, 20), generator=torch.Generator().manual_seed(1
 WEIGHT = torch.linspace(0.5, 2.0, 10)
 
 
-@pytest.mark.parametrize("name", zoo.names("dense"))
+@pytest.mark.parametrize("name", zoo.names(signature="dense"))
 def test_agrees_with_the_module(name):
     loss = zoo.get(name)
     weighted = loss.graph.uses("class_weight")

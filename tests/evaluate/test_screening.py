@@ -20,7 +20,7 @@ def check(screen: Screen, text: str, seen: set[str] | None = None):
     return screen.check(parse_graph(f"dense: {text}"), seen or set())
 
 
-@pytest.mark.parametrize("name", zoo.names("dense"))
+@pytest.mark.parametrize("name", zoo.names(signature="dense"))
 def test_every_dense_loss_of_the_zoo_passes_every_filter(screen, name):
     verdict = screen.check(zoo.get(name).graph, set())
     assert verdict.accepted, (verdict.filter, verdict.reason)

@@ -103,7 +103,7 @@ def test_edges_are_those_of_what_was_tried_and_of_the_bounds() -> None:
 
 
 def test_every_setting_can_be_bound_to_its_loss() -> None:
-    for name in zoo.names("dense"):
+    for name in zoo.names(signature="dense"):
         loss = zoo.get(name)
         one = TuningSpace.of(loss.parameters, 0.01)
         for point in one.first_points(16):

@@ -8,7 +8,7 @@ from torch import Tensor
 from lossearch.compile.interpret import evaluate
 from lossearch.ir import Graph
 
-SIZES = {"batch": 5, "class": 4, "space": 6, "coord": 4, "channel": 3}
+SIZES = {"batch": 5, "class": 4, "space": 6, "coord": 4, "channel": 3, "feature": 3, "element": 30, "rank": 30}
 SHAPE = (2, 3)
 
 
@@ -17,12 +17,16 @@ def inputs(graph: Graph, seed: int, scale: float = 2.0, dtype: torch.dtype = tor
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
     for declared in graph.signature.inputs:
-        shape = [SIZES[axis] for axis in declared.axes]
+        shape = [SIZES[axis.rstrip("'")] for axis in declared.axes]
+        if declared.kind == "index":
+            found[declared.name] = torch.randint(0, 3, shape, generator=generator)
+            continue
         if declared.labels:
             labels = torch.randint(0, SIZES["class"], shape[:1] + shape[2:], generator=generator)
             value = torch.nn.functional.one_hot(labels, SIZES["class"]).movedim(-1, 1).double()
         elif declared.domain.upper <= 1.0:
-            value = torch.rand(shape, generator=generator, dtype=torch.float64) * 1.8 - 0.9
+            middle, half = sum(declared.domain) / 2, (declared.domain.upper - declared.domain.lower) / 2
+            value = middle + half * (1.8 * torch.rand(shape, generator=generator, dtype=torch.float64) - 0.9)
         else:
             value = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
             value = value.clamp(*declared.domain)

@@ -14,6 +14,9 @@ from lossearch.ir.signature import SIGNATURES, Signature
 
 NAMES = sorted(name for name, op in OPERATORS.items() if op.arity and not op.internal)
 
+SEVERAL_AXES = ("sum", "mean", "max", "min", "norm", "contract")
+"""Operators that work over several axes at once."""
+
 
 def attributes(name: str, args: list[Expr], rng: random.Random) -> dict[str, object]:
     """Values for an operator's attributes that may fit its arguments."""
@@ -21,7 +24,7 @@ def attributes(name: str, args: list[Expr], rng: random.Random) -> dict[str, obj
     found: dict[str, object] = {}
     for key, default in OPERATORS[name].attributes:
         if key == "over":
-            count = rng.randint(1, len(axes)) if name in ("sum", "mean", "max", "min", "norm", "contract") else 1
+            count = rng.randint(1, len(axes)) if name in SEVERAL_AXES else 1
             found[key] = tuple(axis for axis in axes if axis in rng.sample(axes, count))
         elif key == "index":
             found[key] = rng.randrange(2)
@@ -65,7 +68,10 @@ def _made(pool: list[Expr], rng: random.Random) -> Iterator[Expr]:
     while True:
         name = rng.choice(NAMES)
         # Later nodes are likelier, so that graphs grow deep.
-        args = [pool[max(rng.randrange(len(pool)) for _ in range(2))] for _ in range(OPERATORS[name].arity)]
+        some = [node for node in pool if (node.type.kind == "index") == (name == "equal")]
+        if not some:
+            continue
+        args = [some[max(rng.randrange(len(some)) for _ in range(2))] for _ in range(OPERATORS[name].arity)]
         try:
             node = Expr.make(name, args, **attributes(name, args, rng))  # type: ignore[arg-type]
         except UserError:

@@ -15,7 +15,7 @@ from lossearch.ir import functions as fn
 from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
 from lossearch.ir.primitive import primitive
 from lossearch.ir.range_check import out_of_range
-from lossearch.ir.signature import DENSE
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.text_form import format_graph, parse_graph
 
 NODES = DENSE.nodes()

@@ -11,7 +11,7 @@ from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.latex_form import definitions, equations, format_expression, format_graph, number, symbol
-from lossearch.ir.signature import DENSE
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.text_form import parse_graph
 
 

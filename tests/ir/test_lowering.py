@@ -13,7 +13,7 @@ from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, lower
 from lossearch.ir.rewrite import Rule, Table
-from lossearch.ir.signature import DENSE
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.text_form import format_graph, parse_graph
 from lossearch.ir.verify import VerificationError, verify_lowered
 
@@ -48,7 +48,7 @@ def test_known_expressions_lower_to_their_best_form(text, lowered):
 
 
 def test_no_one_hot_target_is_made_for_labels_where_a_gather_will_do():
-    for name in zoo.names("dense"):
+    for name in zoo.names(signature="dense"):
         assert "one_hot" not in format_graph(lower(zoo.get(name).graph, labels=True)), name
 
 

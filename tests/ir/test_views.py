@@ -13,7 +13,7 @@ from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Parameter
 from lossearch.ir import functions as fn
 from lossearch.ir.networkx_view import common_subexpressions, layers, layout, to_networkx, users
-from lossearch.ir.signature import DENSE
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.sympy_view import derivative, to_sympy
 from lossearch.ir.text_form import parse_expression
 

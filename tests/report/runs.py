@@ -124,7 +124,7 @@ def compared(run: Path, gain: float = 0.02, name: str = "discovered_1") -> Path:
     rng = random.Random(1)
     discovered = Loss(name, Loss.from_text(DISCOVERED).graph, "discovered by lossearch in run, rank 1")
     rows = [_measured(discovered, "discovered", 0.9 + gain, rng)]
-    for number, loss in enumerate(zoo.get(name) for name in zoo.names("dense")):
+    for number, loss in enumerate(zoo.get(name) for name in zoo.names(signature="dense")):
         rows.append(_measured(loss, "hand-designed", 0.9 - 0.01 * number, rng))
     failed = rows[-1]
     rows[-1] = replace(failed, values=(None,) * SEEDS, message="diverged <after> 10 steps\nat line 3")

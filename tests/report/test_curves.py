@@ -31,7 +31,7 @@ def test_focal_follows_its_formula() -> None:
     np.testing.assert_allclose(curves.gradient, curves.scale * slope * p * (1 - p), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", zoo.names("dense"))
+@pytest.mark.parametrize("name", zoo.names(signature="dense"))
 def test_losses_have_one_gradient_at_an_untrained_prediction(name: str) -> None:
     curves = loss_curves(zoo.get(name))
     untrained = np.interp(0.1, curves.x, curves.gradient)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from . import oracles
+from collections.abc import Sequence
+from types import ModuleType
+
+from . import oracles, samples
+from .families import MODULES
 from .harness import Case
 
 CASES = [
@@ -34,3 +38,16 @@ CASES = [
     ),
     Case("style", oracles.style),
 ]
+
+
+def collect(modules: Sequence[ModuleType]) -> None:
+    """Add what each family's file declares: cases, and samples by signature."""
+    for module in modules:
+        CASES.extend(module.CASES)
+        for kind in ("ORDINARY", "EMPTY", "EXTREME"):
+            known, new = getattr(samples, kind), getattr(module, kind)
+            assert not known.keys() & new.keys(), "each signature's samples are declared once"
+            known.update(new)
+
+
+collect(MODULES)

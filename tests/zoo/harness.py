@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossearch import zoo
+from lossearch.compile import LossModule
 from lossearch.loss import Loss
 
 from .samples import ORDINARY, Sample
@@ -20,11 +21,15 @@ BACKENDS = ("eager", "torchscript")
 
 @dataclass(frozen=True)
 class Case:
-    """One row: a loss with arguments, and its oracle from (prediction, target, **arguments) to the unreduced loss."""
+    """One row: a loss with arguments, and its oracle from (*inputs, **arguments, **buffers) to the unreduced loss.
+
+    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check.
+    """
 
     name: str
     oracle: Callable[..., Tensor]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    twice: bool = True
 
     @property
     def loss(self) -> Loss:
@@ -35,27 +40,40 @@ class Case:
         given = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
         return f"{self.name}({given})"
 
-    def expected(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return self.oracle(prediction, target, **self.arguments)
+    def module(self, backend: str, reduction: str, sample: Sample) -> LossModule:
+        module = self.loss.to_module(backend, reduction=reduction, buffers=sample.buffers)
+        return module.double() if sample.inputs[0].dtype == torch.float64 else module
+
+    def expected(self, sample: Sample, *inputs: Tensor) -> Tensor:
+        return self.oracle(*inputs, **self.arguments, **sample.buffers)
 
     def samples(self, kind: Mapping[str, Callable[[], list[Sample]]] = ORDINARY) -> list[Sample]:
         return kind[self.loss.signature.name]()
 
+    @property
+    def predictions(self) -> list[int]:
+        """Places of the inputs to which gradients flow."""
+        return [n for n, i in enumerate(self.loss.signature.forward_inputs) if i.role == "prediction"]
 
-def targets(sample: Sample) -> list[Tensor]:
-    """The target in every form that the sample has."""
-    return [sample.target] if sample.labels is None else [sample.target, sample.labels]
+
+def forms(sample: Sample) -> list[tuple[Tensor, ...]]:
+    """The inputs with the target in every form that the sample has."""
+    if sample.labels is None:
+        return [sample.inputs]
+    return [sample.inputs, (sample.inputs[0], sample.labels, *sample.inputs[2:])]
 
 
 def value_and_gradient(
-    function: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The unreduced value, and the gradient of a weighted sum of its elements, with weights that tell them apart."""
-    leaf = prediction.clone().requires_grad_()
-    value = function(leaf, target)
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], wrt: Sequence[int] = (0,)
+) -> tuple[Tensor, list[Tensor]]:
+    """The unreduced value, and the gradients of a weighted sum of its elements, with weights that tell them apart."""
+    leaves = [x.clone().requires_grad_() if n in wrt else x for n, x in enumerate(inputs)]
+    value = function(*leaves)
     weights = torch.linspace(0.5, 1.5, value.numel(), dtype=value.dtype).reshape(value.shape)
-    (gradient,) = torch.autograd.grad((value * weights).sum(), leaf)
-    return value.detach(), gradient
+    sources = [leaves[n] for n in wrt]
+    gradients = torch.autograd.grad((value * weights).sum(), sources, allow_unused=True)
+    found = [torch.zeros_like(x) if g is None else g for x, g in zip(sources, gradients, strict=True)]
+    return value.detach(), found
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -65,16 +83,19 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def check_oracle(case: Case, sample: Sample, backend: str) -> None:
-    """Value, gradient, mean and sum equal the oracle's."""
-    expected, gradient = value_and_gradient(case.expected, sample.prediction, sample.target)
-    modules = {reduction: case.loss.to_module(backend, reduction=reduction) for reduction in ("none", "mean", "sum")}
-    for target in targets(sample):
-        found, found_gradient = value_and_gradient(modules["none"], sample.prediction, target)
+    """Value, gradients, mean and sum equal the oracle's."""
+    expected, gradients = value_and_gradient(lambda *x: case.expected(sample, *x), sample.inputs, case.predictions)
+    modules = {reduction: case.module(backend, reduction, sample) for reduction in ("none", "mean", "sum")}
+    weighted = case.loss.graph.weight is not None
+    for inputs in forms(sample):
+        found, found_gradients = value_and_gradient(modules["none"], inputs, case.predictions)
         close(found, expected)
         if sample.differentiable:
-            close(found_gradient, gradient)
-        close(modules["mean"](sample.prediction, target), expected.mean())
-        close(modules["sum"](sample.prediction, target), expected.sum())
+            for mine, theirs in zip(found_gradients, gradients, strict=True):
+                close(mine, theirs)
+        close(modules["sum"](*inputs), expected.sum())
+        if not weighted:
+            close(modules["mean"](*inputs), expected.mean())
 
 
 def check_ignored(case: Case, sample: Sample, backend: str) -> None:
@@ -83,49 +104,60 @@ def check_ignored(case: Case, sample: Sample, backend: str) -> None:
     kept = torch.rand(sample.labels.shape, generator=torch.Generator().manual_seed(9)) < 0.7
     kept.view(-1)[0] = True
 
-    def expected(prediction: Tensor, target: Tensor) -> Tensor:
-        return torch.cat([case.expected(p, t) for p, t in _kept_parts(case, prediction, target, kept)]).mean()
+    def expected(*inputs: Tensor) -> Tensor:
+        return torch.cat([case.expected(sample, *part).flatten() for part in _kept_parts(case, inputs, kept)]).mean()
 
-    module = case.loss.to_module(backend, reduction="mean")
-    value, gradient = value_and_gradient(expected, sample.prediction, sample.target)
-    found = value_and_gradient(module, sample.prediction, sample.labels.masked_fill(~kept, -100))
+    module = case.module(backend, "mean", sample)
+    value, gradient = value_and_gradient(expected, sample.inputs)
+    labels = sample.labels.masked_fill(~kept, -100)
+    found = value_and_gradient(module, (sample.prediction, labels, *sample.inputs[2:]))
     close(found[0], value)
-    close(found[1], gradient)
-    assert not found[1].movedim(1, -1)[~kept].any()
+    close(found[1][0], gradient[0])
+    assert not found[1][0].movedim(1, -1)[~kept].any()
 
 
-def _kept_parts(case: Case, prediction: Tensor, target: Tensor, kept: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _kept_parts(case: Case, inputs: Sequence[Tensor], kept: Tensor) -> list[tuple[Tensor, ...]]:
     """The kept elements as one batch without space or, where a loss reduces over space alone, per image."""
+    prediction, target, *others = inputs
     if case.loss.root.axes != ("batch", "class") or "space" not in case.loss.signature["target"].axes:
-        return [(prediction.movedim(1, -1)[kept], target.movedim(1, -1)[kept])]
+        return [(prediction.movedim(1, -1)[kept], target.movedim(1, -1)[kept], *(x[kept] for x in others))]
     images = [i for i in range(len(kept)) if kept[i].any()]
     return [(prediction[i][:, kept[i]][None], target[i][:, kept[i]][None]) for i in images]
 
 
 def check_finite(case: Case, sample: Sample, backend: str) -> None:
-    """Value and gradient are finite in float32."""
-    module = case.loss.to_module(backend, reduction="none")
-    for target in targets(sample):
-        target = target.float() if target.is_floating_point() else target
-        value, gradient = value_and_gradient(module, sample.prediction.float(), target)
+    """Value and gradients are finite in float32."""
+    single = {name: value.float() for name, value in sample.buffers.items()}
+    module = case.loss.to_module(backend, reduction="none", buffers=single)
+    for inputs in forms(sample):
+        given = [x.float() if x.is_floating_point() else x for x in inputs]
+        value, gradients = value_and_gradient(module, given, case.predictions)
         assert value.isfinite().all(), value
-        assert gradient.isfinite().all(), gradient
+        for gradient in gradients:
+            assert gradient.isfinite().all(), gradient
 
 
 def check_empty(case: Case, sample: Sample, backend: str) -> None:
     """A batch without elements gives a finite value and an empty gradient, whatever the reduction."""
     for reduction in ("none", "mean", "sum"):
-        module = case.loss.to_module(backend, reduction=reduction)
-        for target in targets(sample):
-            value, gradient = value_and_gradient(module, sample.prediction, target)
+        module = case.module(backend, reduction, sample)
+        for inputs in forms(sample):
+            value, gradients = value_and_gradient(module, inputs, case.predictions)
             assert value.isfinite().all(), (reduction, value)
-            assert gradient.shape == sample.prediction.shape
+            assert gradients[0].shape == inputs[case.predictions[0]].shape
 
 
 def check_derivatives(case: Case, sample: Sample, backend: str) -> None:
     """First and second derivatives equal finite differences."""
-    module = case.loss.to_module(backend, reduction="sum")
-    leaf = sample.prediction.clone().requires_grad_()
-    for target in targets(sample):
-        assert torch.autograd.gradcheck(lambda x, t=target: module(x, t), (leaf,))
-        assert torch.autograd.gradgradcheck(lambda x, t=target: module(x, t), (leaf,), atol=1e-4)
+    module = case.module(backend, "sum", sample)
+    wrt = case.predictions
+    for inputs in forms(sample):
+
+        def function(*leaves: Tensor, inputs: Sequence[Tensor] = inputs) -> Tensor:
+            given = dict(zip(wrt, leaves, strict=True))
+            return module(*(given.get(n, x) for n, x in enumerate(inputs)))
+
+        leaves = tuple(inputs[n].clone().requires_grad_() for n in wrt)
+        assert torch.autograd.gradcheck(function, leaves)
+        if case.twice:
+            assert torch.autograd.gradgradcheck(function, leaves, atol=1e-4)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +12,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sample:
-    """One batch: a prediction, its target, the same target as labels where it has that form.
+    """One batch: every input in the order of `forward`, and the target as labels where it has that form.
 
-    `differentiable` is false at a kink, where an oracle may choose another subgradient.
+    `differentiable` is false at a kink, where an oracle may choose another subgradient. `buffers` are what the module
+    takes at construction.
     """
 
     name: str
-    prediction: Tensor
-    target: Tensor
+    inputs: tuple[Tensor, ...]
     labels: Tensor | None = None
     differentiable: bool = True
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def prediction(self) -> Tensor:
+        return self.inputs[0]
+
+    @property
+    def target(self) -> Tensor:
+        return self.inputs[1]
+
+
+def _pair(
+    name: str, prediction: Tensor, target: Tensor, labels: Tensor | None = None, differentiable: bool = True
+) -> Sample:
+    return Sample(name, (prediction, target), labels, differentiable)
 
 
 DENSE_SHAPES = {
@@ -39,7 +54,7 @@ def _one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def _labelled(name: str, logits: Tensor, labels: Tensor, differentiable: bool = True) -> Sample:
-    return Sample(name, logits, _one_hot(labels, logits.shape[1]), labels, differentiable)
+    return _pair(name, logits, _one_hot(labels, logits.shape[1]), labels, differentiable)
 
 
 def dense() -> list[Sample]:
@@ -54,7 +69,7 @@ def dense() -> list[Sample]:
 
     samples = [_labelled(f"labels {name}", logits(*shape), labels(*shape)) for name, shape in DENSE_SHAPES.items()]
     samples += [
-        Sample(f"soft {name}", logits(*shape), torch.softmax(logits(*shape), 1)) for name, shape in DENSE_SHAPES.items()
+        _pair(f"soft {name}", logits(*shape), torch.softmax(logits(*shape), 1)) for name, shape in DENSE_SHAPES.items()
     ]
     confident = 5.0 * _one_hot(labels(8, 4), 4)
     samples += [
@@ -91,7 +106,7 @@ def extreme_dense() -> list[Sample]:
         "nearly right": 17.0 * _one_hot(labels, 4),
     }
     samples = [_labelled(name, logits, labels) for name, logits in predictions.items()]
-    return samples + [Sample(f"{s.name}, soft", s.prediction, torch.softmax(spread, 1)) for s in samples]
+    return samples + [_pair(f"{s.name}, soft", s.prediction, torch.softmax(spread, 1)) for s in samples]
 
 
 def box() -> list[Sample]:
@@ -108,22 +123,22 @@ def box() -> list[Sample]:
 
     some, inside = boxes(5), torch.tensor([0.25, 0.25, -0.25, -0.25], dtype=torch.float64)
     return [
-        Sample("random", boxes(16), boxes(16)),
-        Sample("one element", boxes(1), boxes(1)),
-        Sample("disjoint", boxes(8), boxes(8, at=50.0)),
-        Sample("nested", some + inside, some),
-        Sample("far from the origin", some + 5000.0, some + 5000.5),
-        Sample("identical", some, some.clone(), differentiable=False),
-        Sample("touching", fixed([0, 0, 1, 1]), fixed([1, 0, 2, 1]), differentiable=False),
-        Sample("zero area", fixed([1, 1, 1, 1], [0, 0, 0, 2]), fixed([0, 0, 2, 2], [0, 0, 2, 2]), differentiable=False),
-        Sample("both zero area", fixed([1, 1, 1, 1]), fixed([1, 1, 1, 1]), differentiable=False),
-        Sample("two zero areas apart", fixed([1, 1, 1, 1]), fixed([3, 2, 3, 2]), differentiable=False),
+        _pair("random", boxes(16), boxes(16)),
+        _pair("one element", boxes(1), boxes(1)),
+        _pair("disjoint", boxes(8), boxes(8, at=50.0)),
+        _pair("nested", some + inside, some),
+        _pair("far from the origin", some + 5000.0, some + 5000.5),
+        _pair("identical", some, some.clone(), differentiable=False),
+        _pair("touching", fixed([0, 0, 1, 1]), fixed([1, 0, 2, 1]), differentiable=False),
+        _pair("zero area", fixed([1, 1, 1, 1], [0, 0, 0, 2]), fixed([0, 0, 2, 2], [0, 0, 2, 2]), differentiable=False),
+        _pair("both zero area", fixed([1, 1, 1, 1]), fixed([1, 1, 1, 1]), differentiable=False),
+        _pair("two zero areas apart", fixed([1, 1, 1, 1]), fixed([3, 2, 3, 2]), differentiable=False),
     ]
 
 
 def empty_box() -> list[Sample]:
     """A batch without boxes."""
-    return [Sample("empty", torch.zeros(0, 4).double(), torch.zeros(0, 4).double())]
+    return [_pair("empty", torch.zeros(0, 4).double(), torch.zeros(0, 4).double())]
 
 
 def extreme_box() -> list[Sample]:
@@ -133,7 +148,7 @@ def extreme_box() -> list[Sample]:
     sliver = torch.tensor([[0.0, -1e4, 1e-30, 1e4]], dtype=torch.float64)
     inverted = torch.tensor([[1e4, 1e4, -1e4, -1e4]], dtype=torch.float64)
     named = {"whole": whole, "point": point, "sliver": sliver, "inverted": inverted}
-    pairs = [Sample(f"{a}, {b}", x, y) for a, x in named.items() for b, y in named.items() if b != "inverted"]
+    pairs = [_pair(f"{a}, {b}", x, y) for a, x in named.items() for b, y in named.items() if b != "inverted"]
     return pairs + box()
 
 
@@ -178,20 +193,20 @@ def features() -> list[Sample]:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     same = maps(2, 3, 4, 4)
-    pairs = [Sample(name, maps(*shape), maps(*shape)) for name, shape in FEATURE_SHAPES.items()]
-    return [*pairs, Sample("equal", same, same.clone())]
+    pairs = [_pair(name, maps(*shape), maps(*shape)) for name, shape in FEATURE_SHAPES.items()]
+    return [*pairs, _pair("equal", same, same.clone())]
 
 
 def empty_features() -> list[Sample]:
     """A batch without images."""
-    return [Sample("empty", torch.zeros(0, 3, 4, 4).double(), torch.zeros(0, 3, 4, 4).double())]
+    return [_pair("empty", torch.zeros(0, 3, 4, 4).double(), torch.zeros(0, 3, 4, 4).double())]
 
 
 def extreme_features() -> list[Sample]:
     """Feature maps at ±1e4 and zero."""
     ones = torch.ones(2, 3, 4, 4, dtype=torch.float64)
     levels = {"high": 1e4, "low": -1e4, "zero": 0.0}
-    return [Sample(f"{a}, {b}", x * ones, y * ones) for a, x in levels.items() for b, y in levels.items()]
+    return [_pair(f"{a}, {b}", x * ones, y * ones) for a, x in levels.items() for b, y in levels.items()]
 
 
 Samples = Callable[[], list[Sample]]

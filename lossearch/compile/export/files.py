@@ -15,7 +15,7 @@ from lossearch.compile.export.forms import Exportable
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.compile.export.traced import traced
 from lossearch.compile.module import IGNORE_INDEX, class_weights
-from lossearch.compile.variant import check_class_weight
+from lossearch.compile.variant import CLASS_WEIGHT, check_class_weight
 from lossearch.errors import UserError
 
 Writer = Callable[..., None]
@@ -26,7 +26,8 @@ def export(loss: Exportable, path: str | os.PathLike[str], **options: Any) -> Pa
 
     The suffix decides: `.py` a module whose only import is torch; `.pt` TorchScript for `torch.jit.load`; `.pt2` for
     `torch.export.load`; `.json` the exchange form; `.tex` the formula. Options: `reduction` and `ignore_index` (.py,
-    .pt, .pt2; as defaults of the constructor in .py), `weight` (.pt, .pt2: class weights), `labels` and `rank` (.pt2:
+    .pt, .pt2; as defaults of the constructor in .py), `weight` (.pt, .pt2: class weights), `buffers` (.pt, .pt2: other
+    tensors that the signature takes at construction, by name), `labels` and `rank` (.pt2:
     whether the target is integer labels, and how many spatial axes there are; by default labels where the signature
     has them, and no spatial axes for them, else two). The file appears whole or not at all. Raises `UserError` for an
     unknown suffix or option, or a path that cannot be written.
@@ -73,7 +74,12 @@ def _constructor_options(loss: Exportable, options: Mapping[str, Any]) -> dict[s
     """Arguments of the standalone module's constructor that are tensors."""
     weight: Tensor | Sequence[float] | None = options.get("weight")
     check_class_weight(loss.graph, weight is not None)
-    return {} if weight is None else {"weight": class_weights(weight)}
+    given: dict[str, Tensor] = dict(options.get("buffers") or {})
+    needed = [b for b in loss.graph.signature.buffers if b.name != CLASS_WEIGHT and loss.graph.uses(b.name)]
+    if {buffer.name for buffer in needed} != given.keys():
+        spelled = ", ".join(f"{b.name}[{', '.join(b.axes)}]" for b in needed)
+        raise UserError(f"buffers: {spelled or 'none'}", ", ".join(given) or "none", "give `buffers` by name")
+    return given if weight is None else {**given, "weight": class_weights(weight)}
 
 
 def _source(loss: Exportable, options: Mapping[str, Any]) -> str:
@@ -89,7 +95,13 @@ def _write_torchscript(loss: Exportable, path: Path, **options: Any) -> None:
 def _write_traced(loss: Exportable, path: Path, **options: Any) -> None:
     arguments = _constructor_options(loss, options)
     module: nn.Module = torchscript.load_class(_source(loss, options), class_name(loss.name))(**arguments)
-    program = traced(module, loss.graph, options.get("labels"), options.get("rank"), arguments.get("weight"))
+    axes = {buffer.name: buffer.axes for buffer in loss.graph.signature.buffers}
+    lengths = {
+        axis: length
+        for name, value in arguments.items()
+        for axis, length in zip(axes[CLASS_WEIGHT if name == "weight" else name], value.shape, strict=True)
+    }
+    program = traced(module, loss.graph, options.get("labels"), options.get("rank"), lengths)
     torch.export.save(program, path)
 
 
@@ -104,7 +116,7 @@ WRITERS: dict[str, Writer] = {
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     ".py": ("reduction", "ignore_index"),
-    ".pt": ("reduction", "ignore_index", "weight"),
-    ".pt2": ("reduction", "ignore_index", "weight", "labels", "rank"),
+    ".pt": ("reduction", "ignore_index", "weight", "buffers"),
+    ".pt2": ("reduction", "ignore_index", "weight", "buffers", "labels", "rank"),
 }
 """Options that each kind of file takes."""

@@ -71,6 +71,8 @@ class _Writer:
         lines = [f"class {self.name}(nn.Module):", *_indented(list(docstring(self.loss, self.plan)))]
         lines += [""] if self.plan.buffers else []
         for name in self.plan.buffers:
+            if self.plan.graph.signature[name].learnable:
+                continue
             lines.append(f"    {name}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
         blank = [""]
         return "\n".join([*lines, *blank, *self._init(), *blank, *self._forward(), *blank, *self._reduce()])
@@ -89,7 +91,12 @@ class _Writer:
         lines += ['        raise ValueError(f"reduction must be none, mean or sum, not {reduction!r}")']
         lines += ["    self.reduction = reduction"]
         lines += ["    self.ignore_index = ignore_index"] if self.plan.target is not None else []
-        lines += [f'    self.register_buffer("{name}", {argument})' for name, argument in buffers]
+        lines += [
+            f"    self.{safe(name)} = nn.Parameter({argument}.detach().clone())"
+            if self.plan.graph.signature[name].learnable
+            else f'    self.register_buffer("{name}", {argument})'
+            for name, argument in buffers
+        ]
         lines += [
             f"    self.{safe(p.name)} = nn.Parameter(torch.tensor({p.default!r}))" for p in self.plan.graph.parameters
         ]
@@ -107,7 +114,9 @@ class _Writer:
             body += self._flattened(leading)
         for declared in rest:
             if declared is not self.plan.target:
-                body += [f"{safe(declared.name)} = {safe(declared.name)}.to({first}.dtype)", *self._flattened(declared)]
+                name = safe(declared.name)
+                converted = f"to({first}.dtype)" if declared.kind == "real" else "long()"
+                body += [f"{name} = {name}.{converted}", *self._flattened(declared)]
         if self.plan.target is None:
             body += self._ending(self.plan.forms[0])
         else:

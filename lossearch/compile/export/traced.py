@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -17,9 +19,12 @@ _SPATIAL = (8, 9, 10)
 
 
 def traced(
-    module: nn.Module, graph: Graph, labels: bool | None, rank: int | None, weight: Tensor | None
+    module: nn.Module, graph: Graph, labels: bool | None, rank: int | None, lengths: Mapping[str, int]
 ) -> ExportedProgram:
-    """The program of a module for `rank` spatial axes and, where the signature has them, labels or probabilities."""
+    """The program of a module for `rank` spatial axes and, where the signature has them, labels or probabilities.
+
+    `lengths` gives those of axes that the module's own tensors fix.
+    """
     target = label_input(graph)
     if labels is None:
         labels = target is not None
@@ -31,9 +36,8 @@ def traced(
     most = len(_SPATIAL) if spatial else 0
     if not 0 <= rank <= most:
         raise UserError(f"rank in [0, {most}]", str(rank), "give the number of spatial axes")
-    lengths = dict(_LENGTHS) if weight is None else {**_LENGTHS, "class": len(weight)}
     inputs = graph.signature.forward_inputs
-    examples = tuple(_example(declared, labels, rank, lengths) for declared in inputs)
+    examples = tuple(_example(declared, labels, rank, {**_LENGTHS, **lengths}) for declared in inputs)
     dims = tuple(_free(declared, labels, rank) for declared in inputs)
     module.eval()
     return torch.export.export(module, examples, dynamic_shapes=dims)
@@ -48,7 +52,7 @@ def _axes(declared: Input, labels: bool, rank: int) -> list[str]:
 def _example(declared: Input, labels: bool, rank: int, lengths: dict[str, int]) -> Tensor:
     spatial = iter(_SPATIAL)
     shape = [next(spatial) if axis == "space" else lengths[axis] for axis in _axes(declared, labels, rank)]
-    if labels and declared.labels:
+    if (labels and declared.labels) or declared.kind == "index":
         return torch.zeros(shape, dtype=torch.int64)
     return torch.full(shape, 0.5)
 

@@ -1,0 +1,84 @@
+"""Losses for numbers of any shape: `prediction[batch, *space]` and `target` of the same axes."""
+
+from __future__ import annotations
+
+import math
+
+from lossearch import primitives as pr
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Parameter
+from lossearch.zoo.registry import choose, hand_designed
+
+SIGNATURE = "regression"
+
+
+@hand_designed(signature=SIGNATURE, source="Gauss 1809")
+def mse(prediction: Expr, target: Expr) -> Expr:
+    """Squared error (ŷ - y)², as `torch.nn.functional.mse_loss`."""
+    return fn.square(prediction - target)
+
+
+@hand_designed(signature=SIGNATURE, source="Laplace 1774")
+def mae(prediction: Expr, target: Expr) -> Expr:
+    """Absolute error |ŷ - y|, as `torch.nn.functional.l1_loss`."""
+    return fn.abs(prediction - target)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Huber 1964",
+    parameters=[Parameter("delta", 1.0, 1e-3, 1e3, tunable=True, log=True)],
+)
+def huber(prediction: Expr, target: Expr, delta: Expr) -> Expr:
+    """Huber loss: r²/2 where |r| ≤ δ, else δ(|r| - δ/2), as `torch.nn.functional.huber_loss`."""
+    return pr.huber_penalty(prediction - target, delta)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Girshick 2015",
+    parameters=[Parameter("beta", 1.0, 1e-3, 1e3, tunable=True, log=True)],
+)
+def smooth_l1(prediction: Expr, target: Expr, beta: Expr) -> Expr:
+    """Smooth L1: r²/(2β) where |r| ≤ β, else |r| - β/2, as `torch.nn.functional.smooth_l1_loss`."""
+    return pr.huber_penalty(prediction - target, beta) / beta
+
+
+@hand_designed(signature=SIGNATURE, source="Saleh and Saleh 2022")
+def log_cosh(prediction: Expr, target: Expr) -> Expr:
+    """log cosh(ŷ - y): r²/2 near zero, |r| - log 2 far from it."""
+    # log cosh r = |r| + log(1 + e^(-2|r|)) - log 2 has no overflow.
+    size = fn.abs(prediction - target)
+    return size + fn.softplus(-2 * size) - math.log(2.0)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Koenker and Bassett 1978",
+    parameters=[Parameter("quantile", 0.5, 0.001, 0.999)],
+)
+def pinball(prediction: Expr, target: Expr, quantile: Expr) -> Expr:
+    """Quantile loss max(q·(y - ŷ), (q - 1)·(y - ŷ)): least at the q-th quantile of y."""
+    return pr.pinball_penalty(target - prediction, quantile)
+
+
+@hand_designed(
+    signature="regression_variance", source="Nix and Weigend 1994", parameters=[Parameter("eps", 1e-6, 1e-9, 1.0)]
+)
+def gaussian_nll(prediction: Expr, target: Expr, variance: Expr, eps: Expr, *, full: bool = False) -> Expr:
+    """Gaussian negative log-likelihood (log v + (ŷ - y)²/v)/2 with v = max(variance, ε).
+
+    As `torch.nn.functional.gaussian_nll_loss`, but the variance gets no gradient below ε. `full=True` adds
+    log(2π)/2.
+    """
+    held = fn.maximum(variance, eps)
+    loss = (fn.log(held) + fn.square(prediction - target) / held) / 2
+    return loss + choose("full", full, {False: 0.0, True: math.log(2 * math.pi) / 2})
+
+
+@hand_designed(signature="regression_vector", source="Mahalanobis 1936")
+def mahalanobis(prediction: Expr, target: Expr, precision: Expr, *, squared: bool = True) -> Expr:
+    """Squared Mahalanobis distance (ŷ - y)ᵀ P (ŷ - y) with the precision matrix P; `squared=False` takes its root."""
+    form = pr.quadratic_form(prediction - target, precision)
+    return choose("squared", squared, {True: form, False: fn.sqrt(form)})

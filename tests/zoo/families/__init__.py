@@ -1,0 +1,9 @@
+"""One file a task family: its oracles, samples by signature, and cases."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from . import regression
+
+MODULES: list[ModuleType] = [regression]

@@ -1,0 +1,144 @@
+"""Regression: PyTorch's own losses, torchmetrics for log-cosh, SciPy for Mahalanobis, the formula for pinball."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
+from torch import Tensor
+from torchmetrics.functional.regression import log_cosh_error
+
+from ..harness import Case
+from ..samples import Sample, Samples
+
+SHAPES = {"table": (7,), "one element": (1,), "series": (3, 4), "map": (2, 3, 4), "volume": (2, 2, 3, 2)}
+
+
+def mse(prediction: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(prediction, target, reduction="none")
+
+
+def mae(prediction: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(prediction, target, reduction="none")
+
+
+def huber(prediction: Tensor, target: Tensor, delta: float) -> Tensor:
+    return F.huber_loss(prediction, target, reduction="none", delta=delta)
+
+
+def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
+    return F.smooth_l1_loss(prediction, target, reduction="none", beta=beta)
+
+
+def log_cosh(prediction: Tensor, target: Tensor) -> Tensor:
+    """One call per element, since the library averages."""
+    pairs = zip(prediction.flatten(), target.flatten(), strict=True)
+    return torch.stack([log_cosh_error(p[None], t[None]) for p, t in pairs]).reshape(prediction.shape)
+
+
+def pinball(prediction: Tensor, target: Tensor, quantile: float) -> Tensor:
+    """Equation 3.1 of Koenker and Bassett."""
+    residual = target - prediction
+    return torch.where(residual >= 0, quantile * residual, (quantile - 1) * residual)
+
+
+def gaussian_nll(prediction: Tensor, target: Tensor, variance: Tensor, eps: float, full: bool = False) -> Tensor:
+    return F.gaussian_nll_loss(prediction, target, variance, full=full, eps=eps, reduction="none")
+
+
+def mahalanobis(prediction: Tensor, target: Tensor, precision: Tensor, squared: bool = True) -> Tensor:
+    """SciPy's value; its gradient from the definition, which SciPy lacks."""
+    difference = prediction - target
+    distance = torch.einsum("bi,ij,bj->b", difference, precision, difference).clamp(min=0)
+    pairs = zip(prediction.detach().numpy(), target.detach().numpy(), strict=True)
+    expected = np.array([scipy_mahalanobis(p, t, precision.numpy()) for p, t in pairs]) ** 2
+    torch.testing.assert_close(distance.detach(), torch.from_numpy(expected).double(), rtol=1e-9, atol=1e-12)
+    return distance if squared else distance.sqrt()
+
+
+def _numbers(*shape: int, seed: int) -> Tensor:
+    return 2.0 * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def numbers() -> list[Sample]:
+    pairs = {name: (_numbers(*shape, seed=1), _numbers(*shape, seed=2)) for name, shape in SHAPES.items()}
+    samples = [Sample(name, pair) for name, pair in pairs.items()]
+    same = _numbers(4, seed=3)
+    return [*samples, Sample("equal", (same, same.clone()), differentiable=False)]
+
+
+def extreme_numbers() -> list[Sample]:
+    levels = {"high": 1e4, "low": -1e4, "zero": 0.0, "tiny": 1e-30}
+    ones = torch.ones(2, 3, dtype=torch.float64)
+    return [Sample(f"{a}, {b}", (x * ones, y * ones)) for a, x in levels.items() for b, y in levels.items()]
+
+
+def variances() -> list[Sample]:
+    spread = {name: _numbers(*shape, seed=4).abs() + 0.1 for name, shape in SHAPES.items()}
+    return [Sample(s.name, (*s.inputs, spread[s.name])) for s in numbers() if s.name in spread]
+
+
+def extreme_variances() -> list[Sample]:
+    spread = {"none": 0.0, "tiny": 1e-30, "one": 1.0, "large": 1e4}
+    return [
+        Sample(f"{s.name}, {name}", (*s.inputs, v * torch.ones_like(s.inputs[0])))
+        for s in extreme_numbers()
+        for name, v in spread.items()
+    ]
+
+
+def _precision(size: int) -> Tensor:
+    factor = _numbers(size, size, seed=5)
+    return factor @ factor.T / size + 0.5 * torch.eye(size, dtype=torch.float64)
+
+
+def vectors() -> list[Sample]:
+    return [
+        Sample(f"{count} of {size}", (_numbers(count, size, seed=6), _numbers(count, size, seed=7)), buffers=_of(size))
+        for count, size in ((5, 4), (1, 3), (6, 1))
+    ]
+
+
+def extreme_vectors() -> list[Sample]:
+    ends = {"high": 1e4, "low": -1e4, "zero": 0.0}
+    ones = torch.ones(2, 3, dtype=torch.float64)
+    return [Sample(f"{a}, {b}", (x * ones, y * ones), buffers=_of(3)) for a, x in ends.items() for b, y in ends.items()]
+
+
+def _of(size: int) -> dict[str, Tensor]:
+    return {"precision": _precision(size)}
+
+
+def _empty(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float64)
+
+
+CASES = [
+    Case("mse", mse),
+    Case("mae", mae, twice=False),
+    *(Case("huber", huber, {"delta": delta}) for delta in (1.0, 0.3, 5.0)),
+    *(Case("smooth_l1", smooth_l1, {"beta": beta}) for beta in (1.0, 0.3)),
+    Case("log_cosh", log_cosh),
+    *(Case("pinball", pinball, {"quantile": q}, twice=False) for q in (0.5, 0.1, 0.9)),
+    Case("gaussian_nll", gaussian_nll, {"eps": 1e-6}),
+    Case("gaussian_nll", gaussian_nll, {"eps": 1e-2, "full": True}),
+    Case("mahalanobis", mahalanobis),
+    Case("mahalanobis", mahalanobis, {"squared": False}),
+]
+
+ORDINARY: dict[str, Samples] = {
+    "regression": numbers,
+    "regression_variance": variances,
+    "regression_vector": vectors,
+}
+EMPTY: dict[str, Samples] = {
+    "regression": lambda: [Sample(f"{shape}", (_empty(*shape), _empty(*shape))) for shape in ((0,), (0, 3), (2, 0))],
+    "regression_variance": lambda: [Sample("empty", (_empty(0, 3), _empty(0, 3), _empty(0, 3)))],
+    "regression_vector": lambda: [Sample("empty", (_empty(0, 3), _empty(0, 3)), buffers=_of(3))],
+}
+EXTREME: dict[str, Samples] = {
+    "regression": extreme_numbers,
+    "regression_variance": extreme_variances,
+    "regression_vector": extreme_vectors,
+}
