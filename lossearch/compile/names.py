@@ -19,6 +19,7 @@ NOUNS = {
     "contract": "inner_product",
     "div": "ratio",
     "exp": "exponential",
+    "gaussian_window": "blurred",
     "log": "logarithm",
     "log_softmax": "log_probability",
     "max": "largest",

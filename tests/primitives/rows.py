@@ -298,4 +298,25 @@ REGULARISING = [
     Row("logit_penalty", "dense", lambda x, t: pr.logit_penalty(x), lambda x, t: (x**2).mean(1)),
 ]
 
-ROWS = DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM
+DISTANCE = [
+    Row(
+        "huber_penalty",
+        "regression",
+        lambda x, t: pr.huber_penalty(x - t, fn.constant(0.7)),
+        lambda x, t: F.huber_loss(x, t, reduction="none", delta=0.7),
+    ),
+    Row(
+        "pinball_penalty",
+        "regression",
+        lambda x, t: pr.pinball_penalty(t - x, fn.constant(0.3)),
+        lambda x, t: torch.where(t > x, 0.3 * (t - x), 0.7 * (x - t)),
+    ),
+    Row(
+        "quadratic_form",
+        "views",
+        lambda x, t: pr.quadratic_form(x, fn.contract(t, fn.rename(t, "feature", "feature'"), "batch")),
+        lambda x, t: torch.einsum("bi,ij,bj->b", x, t.T @ t, x),
+    ),
+]
+
+ROWS = DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM + DISTANCE
