@@ -19,7 +19,7 @@ LAYERS = (
     ("zoo",),
     ("search_spaces",),
     ("tasks",),
-    ("evaluate",),
+    ("advice", "evaluate"),
     ("evolve", "meta"),
     ("engine",),
     ("report",),

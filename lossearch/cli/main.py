@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from lossearch import __version__
-from lossearch.cli import data, listings, losses, search
+from lossearch.cli import advise, data, listings, losses, search
 from lossearch.cli.output import note, print_error
 from lossearch.errors import UserError
 
@@ -95,7 +95,7 @@ def _add(panel: str, *commands: Any) -> None:
 
 
 _add("Search", search.search, search.resume, search.ls, search.report)
-_add("Losses", losses.show, losses.compare, losses.tune, losses.export)
+_add("Losses", losses.show, losses.compare, losses.tune, losses.export, advise.advise)
 _add("What there is", listings.zoo, listings.tasks, listings.spaces, listings.primitives)
 app.add_typer(data.app, name="data", rich_help_panel="What there is")
 

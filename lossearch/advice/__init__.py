@@ -1,0 +1,7 @@
+"""Which hand-designed losses are worth starting from, and why."""
+
+from lossearch.advice.measure import measured
+from lossearch.advice.rules import Advice, Reason, Rule, advise, rules
+from lossearch.advice.situation import Situation
+
+__all__ = ["Advice", "Reason", "Rule", "Situation", "advise", "measured", "rules"]

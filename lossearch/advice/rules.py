@@ -1,0 +1,100 @@
+"""Rules of advice: rows of a TOML file, each with the facts on which it rests, its reason and its source."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lossearch import zoo
+from lossearch.advice.situation import Situation
+from lossearch.errors import UserError
+
+FILE = Path(__file__).with_name("rules.toml")
+
+
+class Rule(BaseModel):
+    """One row.
+
+    Attributes:
+        loss: A hand-designed loss, with arguments if need be.
+        family: Task family that it serves.
+        within: Facts that must be known and lie in a range [least, most].
+        among: Facts that must be known and be one of these words.
+        strength: How much the rule counts; rules for one loss add up.
+        reason: Why, in a sentence.
+        source: Author and year.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: str
+    family: str
+    within: dict[str, tuple[float, float]] = {}
+    among: dict[str, tuple[str, ...]] = {}
+    strength: Annotated[float, Field(gt=0.0)] = 1.0
+    reason: str
+    source: str
+
+    def applies(self, situation: Situation) -> bool:
+        """Whether every fact that the rule asks for is known and fits."""
+        if self.family != situation.family:
+            return False
+        for name, (least, most) in self.within.items():
+            fact = situation.fact(name)
+            if fact is None or isinstance(fact, str) or not least <= fact <= most:
+                return False
+        return all(situation.fact(name) in words for name, words in self.among.items())
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a loss is advised, and who says so."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A loss worth starting from, with the sum of its rules' strengths."""
+
+    loss: str
+    strength: float
+    reasons: tuple[Reason, ...]
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Every rule, in the order of the file."""
+    rows: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["rule"]
+    return tuple(Rule.model_validate(row) for row in rows)
+
+
+def advise(situation: Situation, most: int | None = None) -> list[Advice]:
+    """Hand-designed losses worth starting from, the most advisable first.
+
+    Raises `UserError` for a family that has no losses or no rules.
+    """
+    zoo.names(situation.family)  # refuses an unknown family
+    found: dict[str, list[Rule]] = defaultdict(list)
+    for rule in rules():
+        if rule.applies(situation):
+            found[rule.loss].append(rule)
+    if not found:
+        known = ", ".join(sorted({rule.family for rule in rules()}))
+        raise UserError(f"a family with rules ({known}) and facts", repr(situation.family), "describe the task")
+    ranked = [
+        Advice(
+            loss,
+            sum(rule.strength for rule in fitting),
+            tuple(Reason(r.reason, r.source) for r in sorted(fitting, key=lambda r: -r.strength)),
+        )
+        for loss, fitting in found.items()
+    ]
+    return sorted(ranked, key=lambda advice: -advice.strength)[:most]
