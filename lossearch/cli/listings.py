@@ -11,7 +11,8 @@ from lossearch.errors import UserError
 
 
 def zoo(
-    signature: Annotated[str | None, typer.Option("--signature", "-s", help="Only losses of this task family.")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only losses of this task family.")] = None,
+    signature: Annotated[str | None, typer.Option("--signature", "-s", help="Only losses of these inputs.")] = None,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List the hand-designed losses."""
@@ -20,15 +21,19 @@ def zoo(
     rows = [
         {
             "name": entry.name,
+            "family": entry.signature.family,
             "signature": entry.signature.name,
             "parameters": {parameter.name: parameter.default for parameter in entry.parameters},
             "options": dict(entry.options),
             "source": entry.source,
+            "formula": repr(entry.build().root),
+            "latex": entry.build().latex(),
             "summary": entry.summary,
         }
-        for entry in entries(signature)
+        for entry in entries(family, signature=signature)
     ]
-    print_listing(Listing("losses", ("name", "signature", "parameters", "options", "source", "summary"), rows), format)
+    columns = ("name", "family", "signature", "parameters", "options", "source", "formula", "latex", "summary")
+    print_listing(Listing("losses", columns, rows, details=frozenset({"signature", "latex"})), format)
 
 
 def tasks(format: FormatOption = Format.TABLE) -> None:

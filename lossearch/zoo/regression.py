@@ -74,7 +74,7 @@ def gaussian_nll(prediction: Expr, target: Expr, variance: Expr, eps: Expr, *, f
     """
     held = fn.maximum(variance, eps)
     loss = (fn.log(held) + fn.square(prediction - target) / held) / 2
-    return loss + choose("full", full, {False: 0.0, True: math.log(2 * math.pi) / 2})
+    return choose("full", full, {False: loss, True: loss + math.log(2 * math.pi) / 2})
 
 
 @hand_designed(signature="regression_vector", source="Mahalanobis 1936")
