@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench docs clean
 
 help:
 	@echo "make demo    search a loss on real data, compare it on held-out data, export it, write a report"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    check formatting, lint and types"
 	@echo "make format  format the sources and mend what the linter can mend safely"
 	@echo "make bench   measure speed and overhead"
+	@echo "make docs    write docs/CATALOGUE.md from the declarations of the losses"
 	@echo "make clean   remove build products and caches; keeps runs/ and $(VENV)"
 
 setup: $(STAMP)
@@ -56,6 +57,9 @@ format: setup
 
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m lossearch.experiments.benchmarks
+
+docs: setup
+	$(BIN)/python -m lossearch.report.catalogue docs/CATALOGUE.md
 
 clean:
 	rm -rf build dist lossearch.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks
