@@ -1,4 +1,4 @@
-"""The catalogue of hand-designed losses as a page, from their declarations: `python -m lossearch.report.catalogue FILE`."""
+"""The catalogue of hand-designed losses, from their declarations: `python -m lossearch.report.catalogue FILE`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _families() -> list[str]:
 def _head() -> Iterator[str]:
     yield "# Catalogue of hand-designed losses"
     yield ""
-    yield "Written by `make docs` from the declarations in `lossearch/zoo`: do not edit by hand. Each loss is a graph over"
+    yield "Written by `make docs` from the declarations in `lossearch/zoo`: not to be edited. Each loss is a graph over"
     yield "`primitives/`, checked against an independent oracle in `tests/zoo`, and exports as `.py .pt .pt2 .json .tex`."
     yield ""
     for family in _families():
