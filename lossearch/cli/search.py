@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, short
+from lossearch.errors import UserError
 
 if TYPE_CHECKING:
     from lossearch.engine.result import SearchResult
@@ -67,6 +68,7 @@ def _print_result(result: SearchResult) -> None:
 
     with result.archive as archive:
         counts, front, ranked = archive.counts(), archive.pareto_front(), archive.ranked(1)
+        failures = archive.failures()
     fields = {
         "run": str(result.path),
         "candidates": f"{counts.candidates}, of which {counts.accepted} were trained",
@@ -76,9 +78,11 @@ def _print_result(result: SearchResult) -> None:
         fields[archive.metric] = f"{short(ranked[0].metric)} on validation"
         fields["complexity"] = f"{ranked[0].candidate.complexity} operators"
         fields["formula"] = load(f"{result.path}@1").to_text()
-    else:
-        fields["best"] = "none: no candidate was trained to the end"
     print_fields(fields.items())
+    if not ranked or ranked[0].metric is None:
+        said = "; ".join(f"{line} ({count} times)" for line, count in failures[:3])
+        hint = f"mend what fails and search anew; everything is kept in {result.path}"
+        raise UserError("a candidate that was trained to the end", said or "none that passed the filters", hint)
 
 
 def report(directory: Directory) -> None:
@@ -112,12 +116,13 @@ def ls(
             for rank, ranked in enumerate(archive.ranked(limit), start=1)
         ]
         columns = ("rank", archive.metric, "seeds", "failed", "budget", "complexity", "made_by", "formula", "key")
-        counts = archive.counts()
+        counts, failures = archive.counts(), dict(archive.failures())
     summary = {
         "candidates_seen": counts.candidates,
         "accepted": counts.accepted,
         "evaluations": counts.evaluations,
         "failed_evaluations": counts.failed,
         "verdicts": dict(counts.verdicts),
+        "failures": failures,
     }
     print_listing(Listing("candidates", columns, rows, summary, frozenset({"failed", "budget", "key"})), format)

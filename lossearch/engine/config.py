@@ -143,6 +143,12 @@ class SearchConfig(_Config):
             raise ValueError("one of generations, max_candidates, time_limit_s is required, or it would never end")
         return self
 
+    @model_validator(mode="after")
+    def _function_has_a_budget(self) -> Self:
+        if isinstance(self.task, FunctionConfig) and self.evaluation.steps is None:
+            raise ValueError("evaluation.steps is required with a function: the budget that it is called with")
+        return self
+
     def to_json(self) -> str:
         """The configuration with every default written out; `parse_json` reads it back."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"

@@ -72,8 +72,9 @@ def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
     steps = config.evaluation.steps
     if isinstance(task, UserTask):
         assert isinstance(config.task, FunctionConfig)
+        assert steps is not None, "a configuration with a function has a budget"
         name = config.task.name
-        return TaskFacts(name, task.metric, task.higher_is_better, steps or 1, f"your function {name}")
+        return TaskFacts(name, task.metric, task.higher_is_better, steps, f"your function {name}")
     sizes = task.statistics()
     description = (
         f"{task.name}: {task.config.model.name} on {task.config.dataset}, {sizes.train_size} training and"

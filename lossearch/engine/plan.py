@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossearch.engine.config import SearchConfig
+from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.parts import TaskFacts, build_parts, island_method
 
 
@@ -38,6 +38,16 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"{config.time_limit_s:g} s" if config.time_limit_s else "",
     ]
     evaluation = config.evaluation
+    if isinstance(config.task, FunctionConfig):
+        limit = f", {evaluation.time_limit_s:g} s at most" if evaluation.time_limit_s else ", without a time limit"
+        training = (
+            f"your function with budget {parts.facts.budget}, {evaluation.seeds} seeds{limit}; losses as proposed"
+        )
+    else:
+        training = (
+            f"{parts.facts.budget} steps, {evaluation.seeds} seeds, {evaluation.variants} settings of constants"
+            f" x {len(evaluation.learning_rates)} learning rates"
+        )
     lines = (
         f"task        {parts.facts.description}",
         f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
@@ -45,8 +55,7 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
-        f"training    {parts.facts.budget} steps, {evaluation.seeds} seeds, {evaluation.variants} settings of constants"
-        f" x {len(evaluation.learning_rates)} learning rates",
+        f"training    {training}",
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands)

@@ -20,6 +20,7 @@ from lossearch.engine.state import IslandState, SavedState, newest_states
 from lossearch.engine.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory, write_atomically
+from lossearch.tasks.user_function import reference_to
 
 RESOLVED = "resolved.json"
 """The file of a run directory that holds the configuration with everything written out."""
@@ -158,8 +159,19 @@ def _read(config: ConfigSource) -> tuple[SearchConfig, str, str]:
         return loaded, text, Path(config).stem
     if isinstance(config, SearchConfig):
         return config, to_toml(config.model_dump(mode="json", exclude_unset=True)), "search"
-    text = to_toml(config)
+    if not isinstance(config, Mapping):
+        hint = 'pass a .toml file or a mapping; a function goes into it: {"task": {"function": train}, …}'
+        raise UserError("a search configuration", f"a {type(config).__name__}", hint)
+    text = to_toml(_with_references(config))
     return parse_config(text, "the configuration", Path.cwd()), text, "search"
+
+
+def _with_references(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with a function as the reference under which other processes find it."""
+    task = config.get("task")
+    if not isinstance(task, Mapping) or not callable(task.get("function")):
+        return dict(config)
+    return {**config, "task": {**task, "function": reference_to(task["function"])}}
 
 
 def _free_path(folder: Path, name: str) -> Path:

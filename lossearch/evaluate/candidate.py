@@ -14,18 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lossearch.compile.constants import candidates
+from lossearch.evaluate import seeds
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
-from lossearch.evaluate.training import Outcome, Run, Status, initial_predictions, train
+from lossearch.evaluate.training import Outcome, Run, Status, train, untrained_predictions
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
 from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.types import IllTyped
 from lossearch.loss import Loss
 from lossearch.tasks import Task, UserTask
-
-TUNING_SEED = 10_000
-"""Training seeds of tuning start here; those of scoring start at zero."""
 
 
 class EvaluationConfig(BaseModel):
@@ -101,10 +99,11 @@ class CandidateEvaluator:
         self.task = task
         self.settings = settings
         self._reference = reference
-        if isinstance(task, Task):
-            self._logits, self._target = initial_predictions(task, 0, min(SAMPLES, len(task.train)))
-            self._class_weight = inverse_frequencies(task)
-            self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
+        self._logits, self._target = untrained_predictions(task, SAMPLES)
+        # A user's function knows its class frequencies, this process does not.
+        classes = self._logits.shape[1]
+        self._class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
+        self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
 
     def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
         """Tune the constants of `graph` and score it; `seed` draws the variants."""
@@ -117,14 +116,14 @@ class CandidateEvaluator:
             return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
         best = settings[0]
         if len(settings) > 1:
-            tuned = self._train(settings, [TUNING_SEED] * len(settings), rung=True)
+            tuned = self._train(settings, [seeds.CONSTANTS[0]] * len(settings), rung=True)
             best = settings[self._best(tuned)]
-        outcomes = self._train([best] * self.settings.seeds, range(self.settings.seeds), rung=False)
+        outcomes = self._train([best] * self.settings.seeds, seeds.SCORING[: self.settings.seeds], rung=False)
         return _result(outcomes, best, time.perf_counter() - start)
 
-    def _train(self, settings: Sequence[_Setting], seeds: Sequence[int], rung: bool) -> list[Outcome]:
+    def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
         assert isinstance(self.task, Task)
-        pairs = zip(settings, seeds, strict=True)
+        pairs = zip(settings, trained, strict=True)
         runs = [Run(s.loss.scaled(s.scale), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
         if rung and self.settings.rung is not None:
@@ -167,12 +166,25 @@ class CandidateEvaluator:
         return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
 
     def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
-        """The user's own training, once per seed, with the loss as a module."""
+        """The user's own training, once per seed, with the loss as a module at the reference's step size.
+
+        The function sets its own learning rate, and the constants stay as they are: evolution varies them.
+        """
         start = time.perf_counter()
+        assert self.settings.steps is not None, "a configuration with a function has a budget"
+        loss = GraphLoss(graph, self._class_weight)
+        size = self._sizes([loss])[0]
+        if not (math.isfinite(size) and size > 0.0):
+            message = "no gradient at untrained predictions"
+            return CandidateResult(Status.DIVERGED, None, (), graph, math.nan, math.nan, (), 0.0, message)
+        # The factor becomes part of the loss, so that what is exported trains as what was scored.
+        scale = float(f"{self._wanted / size:.3g}")
+        scaled = graph if scale == 1.0 else graph.with_roots([graph.root * scale, *graph.roots[1:]])
+        setting = _Setting(scaled, loss, scale, math.nan)
         # Expanded: the user's process knows no primitives.
-        factory = functools.partial(Loss("candidate", graph.expanded()).to_module)
-        setting = _Setting(graph, GraphLoss(graph), 1.0, math.nan)
-        outcomes = [task.evaluate(factory, self.settings.steps or 1, seed) for seed in range(self.settings.seeds)]
+        factory = functools.partial(Loss("candidate", scaled.expanded()).to_module)
+        trained = seeds.SCORING[: self.settings.seeds]
+        outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in trained]
         return _result(outcomes, setting, time.perf_counter() - start)
 
 

@@ -18,14 +18,12 @@ from lossearch.evaluate.comparison import Compared, Comparison, Source
 from lossearch.evaluate.comparison_assembly import assemble
 from lossearch.evaluate.comparison_checkpoint import Checkpoints, Finished
 from lossearch.evaluate.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
+from lossearch.evaluate.seeds import CHOSEN_ON, COMPARISON
 from lossearch.evaluate.training import LabelledImages
 from lossearch.evaluate.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
 from lossearch.loss import Loss
 from lossearch.tasks import Task, TaskConfig
-
-FIRST_SEED = 10_000
-"""Of comparisons, far from the seeds of searches and tuning."""
 
 SIGNATURE = "dense"
 """Of tasks: logits and integer labels. Class weights, which a task can give, are no extra input."""
@@ -225,10 +223,10 @@ def _source(loss: Loss) -> Source:
 
 
 def _seeds(seeds: int | Sequence[int], budget: Budget) -> tuple[int, ...]:
-    chosen = tuple(range(FIRST_SEED, FIRST_SEED + seeds)) if isinstance(seeds, int) else tuple(seeds)
+    chosen = tuple(COMPARISON[:seeds]) if isinstance(seeds, int) else tuple(seeds)
     if len(chosen) < 2 or len(set(chosen)) < len(chosen):
         raise UserError("at least two seeds, all different", str(list(chosen)), "a comparison needs a spread")
-    if shared := {*budget.first_seeds, *budget.further_seeds}.intersection(chosen):
+    if shared := {*budget.first_seeds, *budget.further_seeds, *CHOSEN_ON}.intersection(chosen):
         raise UserError("seeds that tuning does not use", str(sorted(shared)), "choose others")
     return chosen
 

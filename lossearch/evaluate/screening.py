@@ -6,15 +6,12 @@ import time
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from lossearch.errors import UserError
 from lossearch.evaluate.probes import Probe, Probes
 from lossearch.evaluate.rejection import RejectionTest
-from lossearch.evaluate.training import initial_predictions
+from lossearch.evaluate.training import untrained_predictions
 from lossearch.ir.graph import Graph
 from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.simplification import CANONICAL
@@ -23,7 +20,6 @@ from lossearch.search_spaces import SearchSpace
 from lossearch.tasks import Task, UserTask
 from lossearch.zoo import get
 
-FUNCTION_CLASSES = 10
 FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "float32", "rejection")
 """Every filter, cheapest first."""
 
@@ -93,7 +89,7 @@ class Screen:
             )
         self.space = space
         self.settings = settings
-        logits, labels = predictions(task, settings.rejection_samples)
+        logits, labels = untrained_predictions(task, settings.rejection_samples)
         self.probes = Probes(reference.signature, logits.shape[1])
         self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
         self._known = {self._fingerprint(loss): loss.name for loss in map(get, space.seeds)}
@@ -213,18 +209,6 @@ class _Run:
         self.numbers["rejection_gain"] = gain
         if not gain >= self.screen.settings.rejection_gain:
             raise _Rejected(f"optimising predictions gains {gain:.2f} of what is possible")
-
-
-def predictions(task: Task | UserTask, samples: int) -> tuple[Tensor, Tensor]:
-    """Predictions of an untrained network, `logits[batch, class]`, with their `labels[batch]`.
-
-    What a user's own function predicts is not known: there they are small random numbers over ten classes.
-    """
-    if isinstance(task, Task):
-        return initial_predictions(task, 0, min(samples, len(task.train)))
-    draw = np.random.Generator(np.random.Philox(key=20202))
-    logits = torch.from_numpy(0.1 * draw.normal(size=(samples, FUNCTION_CLASSES))).float()
-    return logits, torch.from_numpy(draw.integers(FUNCTION_CLASSES, size=samples))
 
 
 def canonical(graph: Graph) -> Graph:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from lossearch.evaluate.stack import DataOrder, Device, Stack, initial_weights, 
 from lossearch.evaluate.trainer import Trainer
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.tasks.task import Task
+from lossearch.tasks.user import UserTask
 
 __all__ = [
     "LabelledImages",
@@ -25,7 +27,11 @@ __all__ = [
     "Status",
     "initial_predictions",
     "train",
+    "untrained_predictions",
 ]
+
+FUNCTION_CLASSES = 10
+"""Classes for which losses are judged before a user's own function sees them."""
 
 
 def train(
@@ -119,6 +125,18 @@ def initial_predictions(task: Task, seed: int, n: int, device: Device = "cpu") -
     with torch.no_grad():
         logits = stack.forward(task.train.images[indices].to(device).unsqueeze(0))[0]
     return logits, task.train.labels[indices].to(device)
+
+
+def untrained_predictions(task: Task | UserTask, samples: int) -> tuple[Tensor, Tensor]:
+    """Predictions of an untrained network, `logits[batch, class]`, with their `labels[batch]`.
+
+    What a user's own function predicts is not known: there they are small random numbers over ten classes.
+    """
+    if isinstance(task, Task):
+        return initial_predictions(task, 0, min(samples, len(task.train)))
+    draw = np.random.Generator(np.random.Philox(key=20202))
+    logits = torch.from_numpy(0.1 * draw.normal(size=(samples, FUNCTION_CLASSES))).float()
+    return logits, torch.from_numpy(draw.integers(FUNCTION_CLASSES, size=samples))
 
 
 def _check(runs: Sequence[Run], steps: int, eval_every: int | None) -> None:

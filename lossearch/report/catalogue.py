@@ -28,7 +28,7 @@ def _head() -> Iterator[str]:
     yield "# Catalogue of hand-designed losses"
     yield ""
     yield "Written by `make docs` from the declarations in `lossearch/zoo`: not to be edited. Each loss is a graph over"
-    yield "`primitives/`, checked against an independent oracle in `tests/zoo`, and exports as `.py .pt .pt2 .json .tex`."
+    yield "`primitives/`, checked against an oracle in `tests/zoo`, and exports as `.py .pt .pt2 .json .tex`."
     yield ""
     for family in _families():
         named = ", ".join(f"[{entry.name}](#{entry.name})" for entry in zoo.entries(family))

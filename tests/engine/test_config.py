@@ -69,7 +69,7 @@ def test_a_missing_file_is_told(tmp_path: Path, name: str) -> None:
 
 def test_a_task_may_be_a_name_a_table_or_a_function(tmp_path: Path) -> None:
     def task(text: str) -> object:
-        return parse_config(f"generations = 1\n{text}", "x", tmp_path).task
+        return parse_config(f"generations = 1\n{text}\n[evaluation]\nsteps = 1", "x", tmp_path).task
 
     assert task('task = "digits"') == "digits"
     bundled = task('[task]\nbase = "digits"\ntrain_size = 500')

@@ -113,7 +113,7 @@ def test_a_users_function_is_evaluated_with_the_loss_as_a_module(tmp_path):
 def test_a_users_function_that_raises_is_an_outcome_with_its_message(tmp_path):
     (tmp_path / "mine.py").write_text(BROKEN, encoding="utf-8")
     with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
-        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(seeds=1))
+        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=1, seeds=1))
         result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
     assert result.status is Status.ERROR
     assert "out of patience" in result.message
