@@ -11,7 +11,7 @@ from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.signature import get_signature
-from lossearch.ir.text_form import build
+from lossearch.ir.text_form import build, check_names
 from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
 from lossearch.search_spaces.space import SearchSpace, Sort
@@ -69,6 +69,20 @@ class Grammar:
             self.templates[sort] = [self._template(text) for text in templates]
             self._draw_terminal[sort] = Weighted(list(terminals.values()))
             self._draw_template[sort] = Weighted(list(templates.values()))
+        rng = random.Random(0)
+        for sort, made in self.templates.items():
+            for template in made:
+                if not any(self._fits(template, sort, rng) for _ in range(MOST_TRIES)):
+                    found = "nothing in it is well typed with these axes"
+                    hint = f"correct {template.parser.text!r} in space {space.name}"
+                    raise UserError(f"a template of sort {sort}, [{', '.join(SORT_AXES[sort])}]", found, hint)
+
+    def _fits(self, template: Template, sort: Sort, rng: random.Random) -> bool:
+        """Whether terminals and a constant drawn at random make a well-typed expression of the sort."""
+        try:
+            return template.fill(self._fill_holes(template, 0, rng)).axes == SORT_AXES[sort]
+        except IllTyped:
+            return False
 
     def _terminal(self, text: str, sort: Sort) -> Expr:
         node = self._template(text).fill(())
@@ -77,9 +91,14 @@ class Grammar:
         return node
 
     def _template(self, text: str) -> Template:
-        parser = Parser(text, "a template")
-        syntax = parser.expression()
-        parser.finish()
+        try:
+            parser = Parser(text, "a template")
+            syntax = parser.expression()
+            parser.finish()
+            check_names(syntax, {*self.names, *HOLES}, parser)
+        except UserError as error:
+            hint = f"correct {text!r} in space {self.space.name}"
+            raise UserError(error.required, error.found, hint) from None
         holes: list[str] = []
         return Template(_numbered(syntax, holes), tuple(holes), parser, self.names)
 

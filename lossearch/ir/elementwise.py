@@ -105,6 +105,12 @@ def _pow_slopes(base: Interval, exponent: Interval) -> tuple[float, float]:
     return (times(exponent.magnitude, steepness), times(iv.power(base, exponent).magnitude, logarithm))
 
 
+def _clamp_range(a: Interval, lower: float, upper: float) -> Interval:
+    if lower > upper:
+        raise IllTyped("clamp with lower ≤ upper", f"[{lower:g}, {upper:g}]", "exchange the bounds")
+    return a.clip(lower, upper)
+
+
 def _square_aware_mul(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Attribute]) -> Type:
     require_real(operator, arguments)
     a, b = arguments
@@ -333,7 +339,7 @@ elementwise(
     1,
     "torch.clamp({0}, {lower!r}, {upper!r})",
     "The value held between two constants.",
-    range=lambda a, lower, upper: a.clip(lower, upper),
+    range=_clamp_range,
     slopes=lambda a, **_: (1.0,),
     latex="\\operatorname{{clamp}}({0}, {lower}, {upper})",
     sympy=lambda s, a, lower, upper: s.Min(s.Max(a, lower), upper),

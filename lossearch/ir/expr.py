@@ -7,13 +7,14 @@ whole graphs. An ill-typed node cannot exist: making one raises `IllTyped`.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Union
 from weakref import WeakValueDictionary
 
 from lossearch.errors import UserError
 from lossearch.ir.operator import Attribute, Attributes, lookup
-from lossearch.ir.types import Type
+from lossearch.ir.types import IllTyped, Type
 
 Operand = Union["Expr", float, int]
 
@@ -53,7 +54,7 @@ class Expr:
         setters(node, "attrs", attrs)
         setters(node, "_key", None)
         setters(node, "memo", {})
-        setters(node, "type", operator.rule(operator, arguments, attributes))
+        setters(node, "type", _finite(op, operator.rule(operator, arguments, attributes)))
         setters(node, "leaves", _leaves(node))
         cls._interned[identity] = node
         return node
@@ -198,6 +199,14 @@ def constant(value: float) -> Expr:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UserError("a number or an expression", repr(value), "trace with expressions and plain numbers only")
     return Expr.make("constant", value=float(value))
+
+
+def _finite(op: str, type: Type) -> Type:
+    """Refuse what overflows everywhere, such as 2 ** 5000."""
+    lower, upper = type.interval
+    if lower == math.inf or upper == -math.inf:
+        raise IllTyped(f"{op} with a value that a float can hold", str(type), "use smaller constants")
+    return type
 
 
 def _has_key(node: Expr) -> bool:

@@ -151,7 +151,8 @@ def _checked(name: str, position: int, domain: Domain, interval: Interval) -> In
     if domain is FREE:
         return interval
     inside = domain.required.lower <= interval.lower and interval.upper <= domain.required.upper
-    one_sided = not domain.nonzero or not interval.lower < 0.0 < interval.upper
+    is_zero = interval.lower == interval.upper == 0.0
+    one_sided = not domain.nonzero or not (is_zero or interval.lower < 0.0 < interval.upper)
     if not inside or not one_sided:
         needed = "on one side of zero" if domain.nonzero else f"in {domain.required}"
         raise IllTyped(

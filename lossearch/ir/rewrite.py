@@ -52,33 +52,51 @@ class Table:
 
         Rules are local, so a node's result does not depend on where it stands and is remembered on it.
         """
+        # What a rule makes is rewritten before its maker goes on: on a stack of our own, since graphs may be deep.
+        stack = [self._all(roots, trace)]
+        while stack:
+            asked = next(stack[-1], None)
+            if asked is None:
+                stack.pop()
+            else:
+                stack.append(self._all(asked, trace))
+        return [root.memo[self] for root in roots]
+
+    def _all(self, roots: Sequence[Expr], trace: list[tuple[str, Expr, Expr]] | None) -> Iterator[Sequence[Expr]]:
+        """Rewrite every node below `roots`, yielding nodes that must be rewritten first."""
         new = [root for root in roots if self not in root.memo]
         for node in postorder(new, stop=lambda node: self in node.memo):
             if self not in node.memo:
-                node.memo[self] = self._node(node, trace)
-        return [root.memo[self] for root in roots]
+                yield from self._node(node, trace)
 
-    def _node(self, node: Expr, trace: list[tuple[str, Expr, Expr]] | None) -> Expr:
+    def _node(self, node: Expr, trace: list[tuple[str, Expr, Expr]] | None) -> Iterator[Sequence[Expr]]:
+        """Remember on a node what it becomes."""
         try:
             current = node.with_args([argument.memo[self] for argument in node.args])
         except IllTyped:
-            return node  # a rewritten argument has lost the bound that this operator needs
+            node.memo[self] = node  # a rewritten argument has lost the bound that this operator needs
+            return
         for _ in range(MOST_STEPS):
             if current is not node and self in current.memo:
-                return current.memo[self]
+                current = current.memo[self]
+                break
             step = self._step(current)
             if step is None:
-                return current
+                break
             rule, changed = step
             if trace is not None:
                 trace.append((rule.identity, current, changed))
             # The new node's arguments may be new, so they are rewritten first.
-            inner = self.rewrite(changed.args, trace)
+            if missing := [argument for argument in changed.args if self not in argument.memo]:
+                yield missing
             try:
-                current = changed.with_args(inner)
+                current = changed.with_args([argument.memo[self] for argument in changed.args])
             except IllTyped:
-                return changed
-        raise RuntimeError(f"table {self.name} does not come to rest on {node!r}")
+                current = changed
+                break
+        else:
+            raise RuntimeError(f"table {self.name} does not come to rest on {node!r}")
+        node.memo[self] = current
 
     def _step(self, node: Expr) -> tuple[Rule, Expr] | None:
         for compiled in self._fitting(node):

@@ -302,10 +302,13 @@ register(
 )
 
 
+LARGEST_WINDOW = 255
+
+
 def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     size = attributes["size"]
-    if size < 1 or size % 2 == 0:
-        raise IllTyped("an odd window size ≥ 1", str(size), "use 3, 5, 7, 11 …")
+    if not 1 <= size <= LARGEST_WINDOW or size % 2 == 0:
+        raise IllTyped(f"an odd window size from 1 to {LARGEST_WINDOW}", str(size), "use 3, 5, 7, 11 …")
     if attributes.get("sigma", 1.0) <= 0.0:
         raise IllTyped("a window width sigma > 0", str(attributes["sigma"]), "correct `sigma`")
     return _in_space(operator, arguments, attributes)

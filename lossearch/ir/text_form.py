@@ -6,9 +6,11 @@ subexpressions are bound to names with `:=`, so that the text stays as small as 
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from lossearch.ir.axes import check_axis
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.operator import OPERATORS, Attribute
@@ -160,11 +162,30 @@ def build(syntax: Syntax, names: Mapping[str, Expr], parser: Parser) -> Expr:
         raise IllTyped(f"{error.required} (character {syntax.place + 1})", error.found, error.hint) from None
 
 
+def check_names(syntax: Syntax, names: Collection[str], parser: Parser) -> None:
+    """Refuse operators, attributes, axes and names that do not exist, before anything is built."""
+    if syntax.kind == "name" and syntax.name not in names:
+        raise parser.error(f"the unknown name {syntax.name!r} (known: {', '.join(sorted(names))})", syntax.place)
+    if syntax.kind != "call":
+        return
+    attributes = attributes_of(syntax.name, dict(syntax.attrs), lambda found: parser.error(found, syntax.place))
+    operator = OPERATORS[syntax.name]
+    if len(syntax.args) != operator.arity:
+        raise parser.error(f"{syntax.name} with {len(syntax.args)} arguments instead of {operator.arity}", syntax.place)
+    for key in AXIS_LISTS:
+        axes = attributes.get(key, ())
+        for axis in axes if isinstance(axes, tuple) else ():
+            check_axis(axis)
+    for argument in syntax.args:
+        check_names(argument, names, parser)
+
+
 def attributes_of(name: str, given: dict[str, object], error: Fail) -> dict[str, Attribute]:
     """Attributes checked against the operator's declaration and brought to their declared form."""
     operator = OPERATORS.get(name)
     if operator is None or operator.internal or name in ("input", "parameter", "constant"):
-        raise error(f"the unknown operator or primitive {name!r}")
+        close = difflib.get_close_matches(name, OPERATORS, n=2, cutoff=0.6)
+        raise error(f"the unknown operator or primitive {name!r}" + (f" (like {' or '.join(close)}?)" if close else ""))
     declared = dict(operator.attributes)
     if unknown := given.keys() - declared.keys():
         raise error(f"the unknown attribute {min(unknown)!r} of {name}")

@@ -21,5 +21,5 @@ def test_each_purpose_has_seeds_of_its_own():
 def test_a_comparison_refuses_the_seed_that_chose_constants():
     from lossearch.errors import UserError
 
-    with pytest.raises(UserError, match="seeds that tuning does not use.*30000"):
+    with pytest.raises(UserError, match=r"seeds that tuning does not use.*30000"):
         compare(Task("digits_noise"), ["focal"], [seeds.CONSTANTS[0], 5], baselines=False)

@@ -104,3 +104,20 @@ def test_mistakes_are_named():
         make_method("regularized_evolution", SPACE, 0, population=1)
     with pytest.raises(UserError, match="search space"):
         load_space("dens")
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("modulatin_factor(E, C) * E", r"modulatin_factor.*modulating_factor.*space dense"),
+        ("sum(K, over=clas)", r"an axis among .*clas.*space dense"),
+        ("sum(K, ovr=class)", r"unknown attribute 'ovr'.*space dense"),
+        ("hinge(E)", r"hinge with 1 arguments instead of 2"),
+        ("E * logit", r"unknown name 'logit'"),
+        ("sum(E, over=class)", r"nothing in it is well typed.*space dense"),
+    ],
+)
+def test_a_mistake_in_a_search_space_is_named_before_anything_is_searched(template, message):
+    space = SPACE.model_copy(update={"templates": {**SPACE.templates, "E": {**SPACE.templates["E"], template: 1.0}}})
+    with pytest.raises(UserError, match=message):
+        make_method("random", space, 0)

@@ -13,6 +13,7 @@ from lossearch.errors import UserError
 from lossearch.ir import Expr, Graph, IllTyped, Parameter, constant
 from lossearch.ir import functions as fn
 from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
+from lossearch.ir.lowering import lower
 from lossearch.ir.primitive import primitive
 from lossearch.ir.range_check import out_of_range
 from lossearch.ir.signatures import DENSE
@@ -182,3 +183,29 @@ def test_a_primitive_takes_five_lines_and_a_name_only_once():
         def cross_entropy(x: Expr) -> Expr:
             """A name that is taken."""
             return x
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cross_entropy(logits, target) * 2.0 / 0.0", "on one side of zero"),
+        ("cross_entropy(logits, target) * 0.0 ** (-1.0)", "on one side of zero"),
+        ("cross_entropy(logits, target) * 2.0 ** 5000.0", "a value that a float can hold"),
+        ("clamp(logits, lower=3.0, upper=1.0)", "lower ≤ upper"),
+        ("local_mean(logits, size=999999999)", "window size from 1 to 255"),
+        ("cross_entropyy(logits, target)", "cross_entropy"),
+    ],
+)
+def test_what_no_number_can_be_is_ill_typed(text, message):
+    with pytest.raises(UserError, match=message):
+        parse_graph(f"dense: {text}")
+
+
+def test_a_deep_graph_is_lowered_with_integer_labels():
+    node = fn.log_softmax(DENSE["logits"].node, "class")
+    for _ in range(3000):
+        node = fn.tanh(node + 0.5)
+    graph = Graph(DENSE, fn.contract(DENSE["target"].node, node, "class"))
+    lowered = lower(graph, labels=True)
+    assert sum(node.op == "tanh" for node in lowered.nodes) == 3000
+    assert lowered.root.op == "tanh"
