@@ -10,9 +10,9 @@ from ir.random_graphs import attributes
 from torch import Tensor
 
 from lossearch.errors import UserError
-from lossearch.ir import OPERATORS, Expr, Graph, Signature, get_signature
+from lossearch.ir import OPERATORS, Expr, Graph, Input, Signature, get_signature
 from lossearch.ir import functions as fn
-from lossearch.ir.lowering import label_input, label_node
+from lossearch.ir.lowering import label_node
 
 DENSE = get_signature("dense")
 LOGITS, TARGET, CLASS_WEIGHT = (DENSE[name].node for name in ("logits", "target", "class_weight"))
@@ -29,8 +29,9 @@ INTERNAL = {
     "scatter_sum": Expr.make("scatter_sum", (fn.max(P, "class"), LABELS, P), over=("space",), into=("class",)),
     "label_counts": Expr.make("label_counts", (LABELS, P), over=("batch", "space"), into=("class",)) * P,
     "nll": Expr.make("nll", (LOG_P, LABELS), reduction="none"),
+    "equal": fn.where(fn.equal(LABELS, LABELS), P, LOG_P),
 }
-"""Operators that only lowering makes."""
+"""Operators over integer labels, most of which only lowering makes."""
 
 
 @cache
@@ -78,28 +79,42 @@ def flat_inputs(seed: int, shape: tuple[int, ...] = (2, 3), dtype: torch.dtype =
     return {**{name: value.to(dtype) for name, value in floats.items()}, "labels": labels}
 
 
+SIZES = {"batch": 4, "class": 5, "coord": 4, "channel": 3, "feature": 6}
+
+
 def prediction_and_targets(signature: Signature, shape: tuple[int, ...] = (2, 3), seed: int = 0) -> list[list[Tensor]]:
     """Ordinary inputs in float64 of any signature, one list per kind of target that it takes."""
     generator = torch.Generator().manual_seed(seed)
-    sizes = {"batch": 4, "class": 5, "coord": 4, "channel": 3, "feature": 6}
-
-    def make(axes: tuple[str, ...]) -> Tensor:
-        lengths = [sizes[axis] for axis in axes if axis != "space"] + (list(shape) if "space" in axes else [])
-        return torch.randn(lengths, generator=generator, dtype=torch.float64)
-
-    target = label_input(signature_graph(signature))
-    inputs = [make(declared.axes) for declared in signature.forward_inputs]
+    inputs = [_values(declared, shape, generator) for declared in signature.forward_inputs]
     if signature.name == "box":
         inputs = [torch.cat([box[:, :2], box[:, :2] + box[:, 2:].abs() + 0.1], 1) for box in inputs]
-    if signature.name == "margin":
-        inputs[0] = torch.tanh(inputs[0])
-    if target is None:
+    at = next((n for n, declared in enumerate(signature.forward_inputs) if declared.labels), None)
+    if at is None:
         return [inputs]
-    soft = torch.softmax(inputs[1], 1)
-    return [[inputs[0], soft], [inputs[0], soft.argmax(1)]]
+    soft = torch.softmax(inputs[at], 1)
+    return [[*inputs[:at], target, *inputs[at + 1 :]] for target in (soft, soft.argmax(1))]
 
 
-def signature_graph(signature: Signature) -> Graph:
-    """Some graph of a signature."""
-    first = signature.forward_inputs[0].node
-    return Graph(signature, fn.mean(first, first.axes))
+def _values(declared: Input, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Numbers well inside a declared domain."""
+    lengths = [SIZES[axis.rstrip("'")] for axis in declared.axes if axis != "space"]
+    lengths += list(shape) if "space" in declared.axes else []
+    if declared.kind == "index":
+        return torch.randint(0, 3, lengths, generator=generator)
+    normal = torch.randn(lengths, generator=generator, dtype=torch.float64)
+    lower, upper = declared.domain
+    if upper <= 1.0 and not declared.labels:
+        return (lower + upper) / 2 + 0.5 * (upper - lower) * torch.tanh(normal)
+    return normal.abs() if lower >= 0.0 and not declared.labels else normal
+
+
+def buffers_of(signature: Signature) -> dict[str, Tensor]:
+    """What a module of the signature takes at construction, class weights left aside."""
+    found: dict[str, Tensor] = {}
+    for declared in signature.buffers:
+        if declared.name == "class_weight":
+            continue
+        values = _values(declared, (), torch.Generator().manual_seed(9))
+        square = len({axis.rstrip("'") for axis in declared.axes}) < len(declared.axes)
+        found[declared.name] = values @ values.T + torch.eye(len(values)) if square else values
+    return found

@@ -12,6 +12,7 @@ from compile.examples import (
     INTERNAL,
     LOGITS,
     P,
+    buffers_of,
     example,
     flat_inputs,
     groups,
@@ -27,7 +28,7 @@ from lossearch.compile import build, compile_source, evaluate, inductor
 from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError
-from lossearch.ir import OPERATORS, Expr
+from lossearch.ir import OPERATORS, Expr, IllTyped
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import map_nodes
 from lossearch.ir.lowering import guard
@@ -70,10 +71,11 @@ def assert_agree(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> Non
 
 
 def test_every_operator_has_an_example() -> None:
-    assert {name for name, op in OPERATORS.items() if op.internal} == set(INTERNAL)
+    assert {name for name, op in OPERATORS.items() if op.internal} == set(INTERNAL) - {"equal"}
     assert {example(name).op for name in ELEMENTARY} >= {n for n in ELEMENTARY if OPERATORS[n].internal is False} - {
         "less",
         "greater",
+        "equal",
     }
 
 
@@ -103,23 +105,44 @@ def test_torch_compile_agrees_with_eager_on_every_operator(names: list[str]) -> 
     assert_agree(derivatives(compile_source(source, "compile"), given), expected)
 
 
-@pytest.mark.parametrize("start", range(0, 160, 20))
+@pytest.mark.parametrize("start", range(0, 2000, 100))
 def test_backends_agree_on_random_graphs(start: int) -> None:
-    """Whole modules: unflattened inputs, every kind of target, TorchScript and the interpreter's own code."""
-    for seed in range(start, start + 20):
+    """Whole modules: unflattened inputs, every kind of target, up to the second derivative."""
+    numbers: list[int] = []
+    for seed in range(start, start + 100):
         graph = random_graph(seed).frozen()
         weight = torch.linspace(0.5, 1.5, 5).tolist() if graph.uses("class_weight") else None
-        for given in prediction_and_targets(graph.signature, seed=seed):
-            modules = [build(graph, backend, weight=weight) for backend in ("eager", "torchscript")]
-            leaf = given[0].requires_grad_()
+        buffers = buffers_of(graph.signature)
+        kinds = prediction_and_targets(graph.signature, seed=seed)
+        given = kinds[seed % len(kinds)]
+        modules = [build(graph, b, weight=weight, buffers=buffers).double() for b in ("eager", "torchscript")]
+        try:
             with quick_start():
-                values = [module(leaf, *given[1:]) for module in modules]
-            torch.testing.assert_close(values[1], values[0], rtol=1e-9, atol=1e-10, equal_nan=False)
-            if values[0].requires_grad:
-                gradients = [torch.autograd.grad(value, leaf, allow_unused=True)[0] for value in values]
-                assert (gradients[0] is None) == (gradients[1] is None)
-                if gradients[0] is not None:
-                    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-9, atol=1e-10)
+                eager, scripted = (up_to_second_derivative(module, given) for module in modules)
+        except IllTyped as error:  # simplified, it turned out to be a number: a few among thousands are
+            if "numbers only" not in error.found:
+                raise
+            numbers.append(seed)
+            continue
+        assert len(eager) == len(scripted), seed
+        for one, other in zip(scripted, eager, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10, msg=lambda m, s=seed: f"graph {s}: {m}")
+    assert len(numbers) <= 3, numbers
+
+
+def up_to_second_derivative(module: Callable[..., Tensor], given: list[Tensor]) -> list[Tensor]:
+    """Value, gradient, and Hessian-vector product by the first input, as far as they exist."""
+    leaf = given[0].detach().clone().requires_grad_()
+    value = module(leaf, *given[1:])
+    found = [value.detach()]
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(value, leaf, create_graph=True, allow_unused=True)
+        found += [] if gradient is None else [gradient.detach()]
+        if gradient is not None and gradient.requires_grad:
+            vector = torch.linspace(-1.0, 1.0, leaf.numel(), dtype=leaf.dtype).reshape(leaf.shape)
+            (product,) = torch.autograd.grad((gradient * vector).sum(), leaf, allow_unused=True)
+            found += [] if product is None else [product]
+    return found
 
 
 @pytest.mark.parametrize("name", ["focal", "dice", "giou", "style"])

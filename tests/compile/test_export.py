@@ -7,12 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from compile.examples import DENSE, TRUE_P, P, prediction_and_targets
+from compile.examples import DENSE, TRUE_P, P, buffers_of, prediction_and_targets
 from torch import Tensor
 
 from lossearch import zoo
@@ -22,6 +23,7 @@ from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter
 from lossearch.ir import functions as fn
 from lossearch.ir.latex_form import format_graph as latex
+from lossearch.ir.lowering import label_input
 from lossearch.ir.text_form import format_graph
 from lossearch.loss import Loss
 
@@ -90,6 +92,7 @@ def run_elsewhere(cases: list[Case], folder: Path) -> dict[str, list[tuple[Tenso
     described = []
     for case in cases:
         constructor = {k: v for k, v in case.options.items() if k in ("reduction", "weight", "ignore_index")}
+        constructor.update(case.options.get("buffers", {}))  # type: ignore[call-overload]
         state = build(case.loss.graph, **case.options).state_dict()  # type: ignore[arg-type]
         name = next(n.name for n in ast.parse(standalone(case.loss)).body if isinstance(n, ast.ClassDef))
         described.append((str(case.path), name, constructor, state, case.inputs))
@@ -122,11 +125,18 @@ def inputs_for(loss: Loss, *shapes: tuple[int, ...]) -> list[list[Tensor]]:
     for shape in shapes:
         for given in prediction_and_targets(loss.signature, shape):
             found.append(given)
-            if not given[1].is_floating_point():
+            if label_input(loss.graph) is not None and not given[1].is_floating_point():
                 ignored = given[1].clone()
                 ignored.view(-1)[:1] = -100
-                found.append([given[0], ignored])
+                found.append([given[0], ignored, *given[2:]])
     return found
+
+
+def construction(loss: Loss) -> dict[str, object]:
+    """What a module of the loss takes at construction."""
+    options: dict[str, object] = {"weight": WEIGHT} if loss.graph.uses("class_weight") else {}
+    buffers = buffers_of(loss.signature)
+    return {**options, "buffers": buffers} if buffers else options
 
 
 def spatial(loss: Loss) -> bool:
@@ -137,7 +147,7 @@ def spatial(loss: Loss) -> bool:
 def test_every_loss_exports_and_gives_the_same_numbers_elsewhere(suffix: str, tmp_path: Path) -> None:
     cases = []
     for name, loss in LOSSES.items():
-        options: dict[str, object] = {"weight": WEIGHT} if loss.graph.uses("class_weight") else {}
+        options = construction(loss)
         path = export(loss, tmp_path / f"{name}{suffix}", **(options if suffix == ".pt" else {}))
         shapes = ((), (3,), (2, 3), (2, 2, 2)) if spatial(loss) else ((),)
         cases.append(Case(path, loss, options, inputs_for(loss, *shapes)))
@@ -156,6 +166,32 @@ def test_options_of_the_module(suffix: str, tmp_path: Path) -> None:
             labelled = [i for i in inputs_for(loss, (2, 3)) if not i[1].is_floating_point()][:1]
             cases.append(Case(path, loss, options, labelled))
     assert_same(cases, tmp_path)
+
+
+@pytest.mark.parametrize("family", sorted({entry.signature.family for entry in zoo.entries()}))
+def test_every_loss_exports_as_a_traced_program(family: str, tmp_path: Path) -> None:
+    """Value, gradient and second derivative of the loaded program are the module's."""
+    for name in zoo.names(family):
+        loss = zoo.get(name)
+        options = construction(loss)
+        shape = (3, 4) if spatial(loss) and label_input(loss.graph) is None else ()
+        program = torch.export.load(export(loss, tmp_path / f"{name}.pt2", **options)).module()
+        module = build(loss.graph, **options)  # type: ignore[arg-type]
+        given = [x.float() if x.is_floating_point() else x for x in prediction_and_targets(loss.signature, shape)[-1]]
+        for one, other in zip(derivatives(program, given), derivatives(module, given), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def derivatives(module: Callable[..., Tensor], given: list[Tensor]) -> list[Tensor]:
+    """Value, gradient, and Hessian-vector product by the first input, as far as they exist."""
+    leaf = given[0].clone().requires_grad_()
+    value = module(leaf, *given[1:])
+    (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
+    found = [value.detach(), gradient.detach()]
+    if gradient.requires_grad:
+        (product,) = torch.autograd.grad(gradient.sum(), leaf, allow_unused=True)
+        found += [] if product is None else [product]
+    return found
 
 
 def test_traced_programs_take_other_lengths(tmp_path: Path) -> None:
