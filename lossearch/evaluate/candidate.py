@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lossearch.compile.constants import candidates
+from lossearch.evaluate import seeds
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
 from lossearch.evaluate.training import Outcome, Run, Status, initial_predictions, train
@@ -23,9 +24,6 @@ from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.types import IllTyped
 from lossearch.loss import Loss
 from lossearch.tasks import Task, UserTask
-
-TUNING_SEED = 10_000
-"""Training seeds of tuning start here; those of scoring start at zero."""
 
 
 class EvaluationConfig(BaseModel):
@@ -45,7 +43,7 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int | None = Field(default=None, ge=1)
-    seeds: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1, le=len(seeds.SCORING))
     learning_rates: tuple[float, ...] = Field(default=(1.0, 4.0), min_length=1)
     variants: int = Field(default=4, ge=1)
     spread: float = Field(default=0.7, gt=0.0)
@@ -106,6 +104,10 @@ class CandidateEvaluator:
             self._class_weight = inverse_frequencies(task)
             self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
 
+    @property
+    def _scoring_seeds(self) -> tuple[int, ...]:
+        return seeds.first("scoring", self.settings.seeds)
+
     def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
         """Tune the constants of `graph` and score it; `seed` draws the variants."""
         if isinstance(self.task, UserTask):
@@ -117,9 +119,9 @@ class CandidateEvaluator:
             return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
         best = settings[0]
         if len(settings) > 1:
-            tuned = self._train(settings, [TUNING_SEED] * len(settings), rung=True)
+            tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
             best = settings[self._best(tuned)]
-        outcomes = self._train([best] * self.settings.seeds, range(self.settings.seeds), rung=False)
+        outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
         return _result(outcomes, best, time.perf_counter() - start)
 
     def _train(self, settings: Sequence[_Setting], seeds: Sequence[int], rung: bool) -> list[Outcome]:
@@ -172,7 +174,7 @@ class CandidateEvaluator:
         # Expanded: the user's process knows no primitives.
         factory = functools.partial(Loss("candidate", graph.expanded()).to_module)
         setting = _Setting(graph, GraphLoss(graph), 1.0, math.nan)
-        outcomes = [task.evaluate(factory, self.settings.steps or 1, seed) for seed in range(self.settings.seeds)]
+        outcomes = [task.evaluate(factory, self.settings.steps or 1, seed) for seed in self._scoring_seeds]
         return _result(outcomes, setting, time.perf_counter() - start)
 
 

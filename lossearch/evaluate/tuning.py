@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 
 from lossearch.errors import UserError
 from lossearch.evaluate.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
+from lossearch.evaluate.seeds import first
 from lossearch.evaluate.tuning_space import Edge, Point, Setting, TuningSpace
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
 from lossearch.loss import Loss
 from lossearch.tasks import Task, TaskConfig, metric
-
-FIRST_SEED = 20_000
-"""Of tuning, far from the seeds of searches and comparisons."""
 
 _HALF_WIDTHS = (0.25, 0.125, 0.0625)  # of the box around the best point, round by round
 
@@ -53,13 +51,12 @@ class Budget:
     @property
     def first_seeds(self) -> tuple[int, ...]:
         """Seeds of every trial."""
-        return tuple(range(FIRST_SEED, FIRST_SEED + self.seeds))
+        return first("tuning", self.seeds)
 
     @property
     def further_seeds(self) -> tuple[int, ...]:
         """Seeds that only finalists are trained with."""
-        first = FIRST_SEED + self.seeds
-        return tuple(range(first, first + self.final_seeds))
+        return first("tuning", self.seeds + self.final_seeds)[self.seeds :]
 
 
 @dataclass(frozen=True)
