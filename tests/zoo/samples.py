@@ -113,6 +113,7 @@ def box() -> list[Sample]:
         Sample("disjoint", boxes(8), boxes(8, at=50.0)),
         Sample("nested", some + inside, some),
         Sample("far from the origin", some + 5000.0, some + 5000.5),
+        Sample("small", 1e-4 * boxes(4), 1e-4 * boxes(4), differentiable=False),
         Sample("identical", some, some.clone(), differentiable=False),
         Sample("touching", fixed([0, 0, 1, 1]), fixed([1, 0, 2, 1]), differentiable=False),
         Sample("zero area", fixed([1, 1, 1, 1], [0, 0, 0, 2]), fixed([0, 0, 2, 2], [0, 0, 2, 2]), differentiable=False),
