@@ -55,7 +55,9 @@ def _described(loss: Loss) -> Iterator[tuple[str, str]]:
     for parameter in loss.parameters:
         flags = "".join(f", {flag}" for flag in ("tunable", "learnable") if getattr(parameter, flag))
         bounds = f"in [{parameter.lower:g}, {parameter.upper:g}]"
-        yield "parameter", f"{parameter.name} = {parameter.default:g} {bounds}{flags}"
+        low, high = parameter.searched
+        search = "" if parameter.search is None else f", tuned from [{low:g}, {high:g}] on"
+        yield "parameter", f"{parameter.name} = {parameter.default:g} {bounds}{flags}{search}"
     yield "signature", f"{loss.signature.name}: {', '.join(inputs)}"
     yield "complexity", f"{loss.complexity} operators"
     yield "key", loss.key

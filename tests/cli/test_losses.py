@@ -27,6 +27,10 @@ def test_show_a_hand_designed_loss(lossearch: Command) -> None:
     assert shown["source"] == "Lin et al. 2017"
 
 
+def test_show_tells_where_tuning_begins(lossearch: Command) -> None:
+    assert fields(lossearch("show", "hinge"))["parameter"] == "margin = 1 in [0, 100], tunable, tuned from [0, 10] on"
+
+
 def test_show_a_loss_of_a_run(run: RunDirectory, lossearch: Command) -> None:
     shown = fields(lossearch("show", f"{run.path}@1"))
     assert shown["name"] == "first_run_1"
