@@ -1,7 +1,7 @@
 """Overlap of axis-aligned boxes in corner form `boxes[batch, coord]` = x1, y1, x2, y2 with x1 ≤ x2 and y1 ≤ y2.
 
 Sides are max(x2 - x1, 0): a box with x2 < x1 is empty. Where a union or enclosure has no area, the ratio is zero and
-has no gradient (the denominator is held at 1e-12).
+has no gradient: no denominator is less than `SMALLEST_AREA`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,20 @@ from lossearch.ir.primitive import primitive
 
 FAMILY = "box"
 X1, Y1, X2, Y2 = range(4)
+SMALLEST_AREA = 1e-9
+"""The area that a smaller union or enclosure counts as: a square of side 3e-5, less than a pixel where an image is 1.
+
+At the guard that any denominator gets, 1e-12, a gradient may reach area·side/1e-24 = 2e37 for corners of ±1e4, which
+products in float32 do not survive; here it stays below 1e33.
+"""
 
 
 def _corner(boxes: Expr, index: int) -> Expr:
     return fn.select(boxes, "coord", index)
+
+
+def _as_denominator(area: Expr) -> Expr:
+    return fn.clamp(area, lower=SMALLEST_AREA)
 
 
 @primitive(family=FAMILY)
@@ -62,11 +72,12 @@ def box_enclosure(boxes: Expr, target: Expr) -> Expr:
 @primitive(family=FAMILY)
 def box_iou(boxes: Expr, target: Expr) -> Expr:
     """Intersection over union of two boxes[batch, coord]: [batch] in [0, 1]. Jaccard 1912, Yu et al. 2016."""
-    return box_intersection(boxes, target) / box_union(boxes, target)
+    return box_intersection(boxes, target) / _as_denominator(box_union(boxes, target))
 
 
 @primitive(family=FAMILY)
 def box_giou(boxes: Expr, target: Expr) -> Expr:
     """Generalised IoU: IoU minus the share of the enclosure that is empty, in (-1, 1]. Rezatofighi et al. 2019."""
     enclosure = box_enclosure(boxes, target)
-    return box_iou(boxes, target) - (enclosure - box_union(boxes, target)) / enclosure
+    empty = enclosure - box_union(boxes, target)
+    return box_iou(boxes, target) - empty / _as_denominator(enclosure)

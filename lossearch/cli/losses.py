@@ -34,6 +34,9 @@ def show(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw value and gradient into this file (.png, .svg, .pdf).")
     ] = None,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", help="Draw the loss's graph into this file (.png, .svg, .pdf).")
+    ] = None,
 ) -> None:
     """Show a loss: formula, parameters, where it comes from."""
     from lossearch.api import find
@@ -45,6 +48,11 @@ def show(
 
         plot_loss([found.loss], plot)
         note(f"wrote {plot}")
+    if graph is not None:
+        from lossearch.report.graph_drawing import draw_graph
+
+        draw_graph(found.loss, graph)
+        note(f"wrote {graph}")
 
 
 def _described(loss: Loss) -> Iterator[tuple[str, str]]:
@@ -55,7 +63,9 @@ def _described(loss: Loss) -> Iterator[tuple[str, str]]:
     for parameter in loss.parameters:
         flags = "".join(f", {flag}" for flag in ("tunable", "learnable") if getattr(parameter, flag))
         bounds = f"in [{parameter.lower:g}, {parameter.upper:g}]"
-        yield "parameter", f"{parameter.name} = {parameter.default:g} {bounds}{flags}"
+        low, high = parameter.searched
+        search = "" if parameter.search is None else f", tuned from [{low:g}, {high:g}] on"
+        yield "parameter", f"{parameter.name} = {parameter.default:g} {bounds}{flags}{search}"
     yield "signature", f"{loss.signature.name}: {', '.join(inputs)}"
     yield "complexity", f"{loss.complexity} operators"
     yield "key", loss.key

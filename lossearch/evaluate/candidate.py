@@ -43,7 +43,7 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int | None = Field(default=None, ge=1)
-    seeds: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1, le=len(seeds.SCORING))
     learning_rates: tuple[float, ...] = Field(default=(1.0, 4.0), min_length=1)
     variants: int = Field(default=4, ge=1)
     spread: float = Field(default=0.7, gt=0.0)
@@ -105,6 +105,10 @@ class CandidateEvaluator:
         self._class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
         self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
 
+    @property
+    def _scoring_seeds(self) -> tuple[int, ...]:
+        return seeds.first("scoring", self.settings.seeds)
+
     def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
         """Tune the constants of `graph` and score it; `seed` draws the variants."""
         if isinstance(self.task, UserTask):
@@ -116,9 +120,9 @@ class CandidateEvaluator:
             return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
         best = settings[0]
         if len(settings) > 1:
-            tuned = self._train(settings, [seeds.CONSTANTS[0]] * len(settings), rung=True)
+            tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
             best = settings[self._best(tuned)]
-        outcomes = self._train([best] * self.settings.seeds, seeds.SCORING[: self.settings.seeds], rung=False)
+        outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
         return _result(outcomes, best, time.perf_counter() - start)
 
     def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
@@ -183,8 +187,7 @@ class CandidateEvaluator:
         setting = _Setting(scaled, loss, scale, math.nan)
         # Expanded: the user's process knows no primitives.
         factory = functools.partial(Loss("candidate", scaled.expanded()).to_module)
-        trained = seeds.SCORING[: self.settings.seeds]
-        outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in trained]
+        outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in self._scoring_seeds]
         return _result(outcomes, setting, time.perf_counter() - start)
 
 

@@ -18,7 +18,7 @@ from lossearch.evaluate.comparison import Compared, Comparison, Source
 from lossearch.evaluate.comparison_assembly import assemble
 from lossearch.evaluate.comparison_checkpoint import Checkpoints, Finished
 from lossearch.evaluate.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
-from lossearch.evaluate.seeds import CHOSEN_ON, COMPARISON
+from lossearch.evaluate.seeds import COMPARING, first, used_elsewhere
 from lossearch.evaluate.training import LabelledImages
 from lossearch.evaluate.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
@@ -81,7 +81,8 @@ def compare(
     Args:
         task: a task, its name, or its configuration.
         losses: to be compared; strings are names of hand-designed losses.
-        seeds: number of paired seeds, or the seeds themselves; at least two, none of those that tuning uses.
+        seeds: number of paired seeds, or the seeds themselves; at least two, none of those that a
+            search or tuning uses (`lossearch.evaluate.seeds`).
         trials: of the tuning of each loss.
         baselines: hand-designed losses to compare with: True for all of the task's signature, False for none. Those
             that take class weights get the inverse class frequencies of the training labels.
@@ -104,7 +105,7 @@ def compare(
     task = task if isinstance(task, Task) else Task(task)
     entries = _entries(losses, baselines)
     budget = Budget(trials) if budget is None else budget
-    chosen = _seeds(seeds, budget)
+    chosen = _seeds(seeds)
     conditions = Conditions(task.config, task.config.steps if steps is None else steps, backend, device)
     settings = _settings(budget, chosen, conditions)
     workers = default_workers() if workers is None else workers
@@ -222,12 +223,13 @@ def _source(loss: Loss) -> Source:
     return "hand-designed" if known else "discovered"
 
 
-def _seeds(seeds: int | Sequence[int], budget: Budget) -> tuple[int, ...]:
-    chosen = tuple(COMPARISON[:seeds]) if isinstance(seeds, int) else tuple(seeds)
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    chosen = first("comparing", seeds) if isinstance(seeds, int) else tuple(seeds)
     if len(chosen) < 2 or len(set(chosen)) < len(chosen):
         raise UserError("at least two seeds, all different", str(list(chosen)), "a comparison needs a spread")
-    if shared := {*budget.first_seeds, *budget.further_seeds, *CHOSEN_ON}.intersection(chosen):
-        raise UserError("seeds that tuning does not use", str(sorted(shared)), "choose others")
+    if shared := used_elsewhere(chosen, "comparing"):
+        hint = f"choose from {COMPARING.start} to {COMPARING.stop - 1}"
+        raise UserError("seeds that a search or tuning does not use", str(shared), hint)
     return chosen
 
 

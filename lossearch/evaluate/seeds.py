@@ -1,18 +1,36 @@
-"""Which training seeds are for what, so that nothing is proven with the seeds on which it was chosen."""
+"""Training seeds by purpose. No two purposes share one: what was chosen by a seed is not judged by it."""
 
 from __future__ import annotations
 
-SCORING = range(10_000)
-"""Of a search: what ranks candidates. Seeds 0, 1, …"""
+from collections.abc import Iterable
 
-COMPARISON = range(10_000, 20_000)
-"""Of the paired runs on the test split."""
+from lossearch.errors import UserError
+
+SCORING = range(10_000)
+"""A search trains a candidate with these; their mean metric is its score."""
+
+COMPARING = range(10_000, 20_000)
+"""Of a comparison, on the test split."""
 
 TUNING = range(20_000, 30_000)
-"""Of tuning before a comparison."""
+"""A comparison, or `tune`, tunes learning rate and parameters with these."""
 
-CONSTANTS = range(30_000, 40_000)
-"""Of a search: what chooses a candidate's constants and learning rate."""
+TUNING_CONSTANTS = range(30_000, 40_000)
+"""A search tunes a candidate's constants with these."""
 
-CHOSEN_ON = (*TUNING, *CONSTANTS)
-"""Seeds that a comparison must not use."""
+RANGES = {"scoring": SCORING, "comparing": COMPARING, "tuning": TUNING, "tuning constants": TUNING_CONSTANTS}
+"""Every range by what it is for."""
+
+
+def first(purpose: str, n: int) -> tuple[int, ...]:
+    """The first `n` seeds for a purpose."""
+    seeds = RANGES[purpose]
+    if n > len(seeds):
+        raise UserError(f"at most {len(seeds)} seeds for {purpose}", str(n), "use fewer")
+    return tuple(seeds[:n])
+
+
+def used_elsewhere(seeds: Iterable[int], purpose: str) -> list[int]:
+    """Those of `seeds` that belong to another purpose."""
+    others = [seeds for name, seeds in RANGES.items() if name != purpose]
+    return sorted(seed for seed in seeds if any(seed in other for other in others))

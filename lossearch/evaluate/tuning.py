@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lossearch.errors import UserError
 from lossearch.evaluate.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
-from lossearch.evaluate.seeds import TUNING
+from lossearch.evaluate.seeds import first
 from lossearch.evaluate.tuning_space import Edge, Point, Setting, TuningSpace
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
 from lossearch.loss import Loss
@@ -51,12 +51,12 @@ class Budget:
     @property
     def first_seeds(self) -> tuple[int, ...]:
         """Seeds of every trial."""
-        return tuple(TUNING[: self.seeds])
+        return first("tuning", self.seeds)
 
     @property
     def further_seeds(self) -> tuple[int, ...]:
         """Seeds that only finalists are trained with."""
-        return tuple(TUNING[self.seeds : self.seeds + self.final_seeds])
+        return first("tuning", self.seeds + self.final_seeds)[self.seeds :]
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Tuned:
         setting: parameters and relative learning rate, from which a worker finds the effective one again.
         validation: metric of the best trial, mean over its seeds; None where every trial failed.
         trials: all of them, in the order in which they were tried.
-        at_edge: what lies at an edge of its range even so: `learning_rate` (no better one was tried beyond it) or a
-            parameter within 5 % of its declared bounds, with the side, "low" or "high".
+        at_edge: what lies at an edge of its range even so, at its bounds or after the last extension:
+            `learning_rate` or a parameter, with the side, "low" or "high". No better value was tried beyond it.
     """
 
     loss: Loss
@@ -132,12 +132,15 @@ def tune(
     """Find the learning rate and the parameters with which a loss serves the task best, on validation data.
 
     Learning rates are relative to the size of the loss's gradient, so that every loss starts from the same range:
-    3.6 decades around the learning rate of the task. A range whose edge wins is extended within the budget.
+    3.6 decades around the learning rate of the task. Parameters start from the ranges that they declare to search.
+    A range whose edge wins is extended, a parameter's towards its bounds. An extension takes the points of a later
+    round, which then lie past the edge instead of on both sides of the best one: the budget is the same for every
+    loss, whether its ranges are extended or not.
     The test split is never opened. The result depends on nothing but the loss, the task and the settings, in
     particular not on the number of workers.
 
     Args:
-        loss: its `tunable` parameters are tuned over their declared bounds.
+        loss: its `tunable` parameters are tuned, never beyond their bounds.
         task: what to train.
         budget: how many trainings.
         steps: optimiser steps of each training; None takes the task's budget.

@@ -11,17 +11,18 @@ from lossearch.ir.graph import Parameter
 
 Edge = Literal["low", "high"]
 Point = tuple[float, ...]
-"""One coordinate for the learning rate, then one per parameter; [0, 1] spans the range."""
+"""One coordinate for the learning rate, then one per parameter; [0, 1] spans the range in which tuning begins."""
 
 LEARNING_RATE = "learning_rate"
 OCTAVES = 12.0
 """Width of the learning-rate range: a factor 64 below and above its centre, 3.6 decades."""
 
 EXTENSION = 4.0
-"""Octaves by which a range is extended whose edge has won."""
+"""Octaves by which the learning rates are extended where an edge has won; a parameter by the same part of its range."""
 
 _MARGIN = 0.5  # octaves: a learning rate is no edge if one farther out than this was tried
-_PARAMETER_MARGIN = 0.05  # of a parameter's range
+_PARAMETER_MARGIN = 0.05  # of a parameter's searched range
+_BEYOND = 3.0  # widths per unit outside a range without logarithmic scale: one extension doubles it
 _QUARTER = 0.25  # a default closer to its bound than this part of the range bends the scale
 _STEEPEST = 4.0
 _CONCENTRATION = 1.5  # half of the first learning rates lie within 2.1 of 6 octaves from the middle
@@ -42,10 +43,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class TuningSpace:
-    """Learning rates around a centre on a logarithmic scale, and the tunable parameters over their bounds.
+    """Learning rates around a centre on a logarithmic scale, and the tunable parameters over the ranges to search.
 
-    A parameter without logarithmic scale whose default lies near one bound gets finer steps there: ε = 1 of
-    [-1, 100] says that the unit of ε is nearer to one than to a hundred.
+    A parameter without logarithmic scale whose default lies near one end gets finer steps there: ε = 1 of
+    [-1, 100] says that the unit of ε is nearer to one than to a hundred. Coordinates go on beyond [0, 1] as far as
+    the parameter's bounds, and without end for the learning rate.
 
     Attributes:
         centre: learning rate at the middle of the range.
@@ -59,6 +61,17 @@ class TuningSpace:
     def of(cls, parameters: Iterable[Parameter], centre: float) -> TuningSpace:
         """The space of a loss's tunable parameters."""
         return cls(centre, tuple(p for p in parameters if p.tunable and p.upper > p.lower))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the coordinates, in order."""
+        return (LEARNING_RATE, *(parameter.name for parameter in self.parameters))
+
+    @property
+    def limits(self) -> list[tuple[float, float]]:
+        """How far each coordinate can go: a parameter to its bounds."""
+        ends = [(_to_unit(p, p.lower), _to_unit(p, p.upper)) for p in self.parameters]
+        return [(-math.inf, math.inf), *ends]
 
     @property
     def default(self) -> Point:
@@ -88,32 +101,41 @@ class TuningSpace:
     def points_around(
         self, centre: Point, half_width: float, n: int, edges: Mapping[str, Edge], start: int
     ) -> list[Point]:
-        """Points that fill a box around `centre`; a learning rate at an edge is the inner end of the box.
+        """Points that fill a box around `centre`; a coordinate at an edge is the inner end of the box.
+
+        The box reaches past an edge as far as the bounds allow; at a bound it is shifted inwards.
 
         `start`: how many points were tried before, so that none comes twice.
         """
-        axes = list(zip(*_kronecker(n, len(centre), start), strict=True))
-        boxes = [_clip(unit, half_width) for unit in centre]
-        boxes[0] = centre[0] - half_width, centre[0] + half_width
-        if LEARNING_RATE in edges:
-            outwards = 1 if edges[LEARNING_RATE] == "high" else -1
-            boxes[0] = centre[0], centre[0] + outwards * EXTENSION / OCTAVES
-            axes[0] = tuple((rank + 1) / n for rank in _ranks(axes[0]))  # the outer end is reached, the inner known
-        scaled = [[a + (b - a) * unit for unit in axis] for (a, b), axis in zip(boxes, axes, strict=True)]
+        axes = zip(*_kronecker(n, len(centre), start), strict=True)
+        scaled: list[list[float]] = []
+        for name, unit, limits, axis in zip(self.names, centre, self.limits, axes, strict=True):
+            beyond = _beyond(unit, edges.get(name), limits)
+            if beyond is None:
+                a, b = _clip(unit, half_width, limits)
+                places = axis
+            else:
+                a, b = unit, beyond
+                places = [(rank + 1) / n for rank in _ranks(axis)]  # the outer end is reached, the inner known
+            scaled.append([a + (b - a) * place for place in places])
         return list(zip(*scaled, strict=True))
 
     def edges(self, best: Point, tried: Sequence[Point]) -> dict[str, Edge]:
-        """Which coordinates of `best` lie at an edge: of the learning rates tried, or of a parameter's bounds."""
+        """Which coordinates of `best` lie at an edge: of the learning rates tried, or of a parameter's range.
+
+        That is the range to search, and what was tried beyond it.
+        """
         found: dict[str, Edge] = {}
         margin = _MARGIN / OCTAVES
         if min(point[0] for point in tried) > best[0] - margin:
             found[LEARNING_RATE] = "low"
         elif max(point[0] for point in tried) < best[0] + margin:
             found[LEARNING_RATE] = "high"
-        for parameter, unit in zip(self.parameters, best[1:], strict=True):
-            if unit < _PARAMETER_MARGIN:
+        for axis, parameter in enumerate(self.parameters, start=1):
+            units = [point[axis] for point in tried]
+            if best[axis] < min(0.0, *units) + _PARAMETER_MARGIN:
                 found[parameter.name] = "low"
-            elif unit > 1 - _PARAMETER_MARGIN:
+            elif best[axis] > max(1.0, *units) - _PARAMETER_MARGIN:
                 found[parameter.name] = "high"
         return found
 
@@ -150,15 +172,24 @@ def _towards_middle(unit: float) -> float:
     return 0.5 + math.copysign(abs(offset) ** _CONCENTRATION, offset) / 2
 
 
-def _clip(centre: float, half_width: float) -> tuple[float, float]:
-    """An interval of full width within [0, 1], as near to the centre as it can be."""
-    low = min(max(centre - half_width, 0.0), 1.0 - 2 * half_width)
-    return max(low, 0.0), min(low + 2 * half_width, 1.0)
+def _beyond(unit: float, edge: Edge | None, limits: tuple[float, float]) -> float | None:
+    """Where an extension past an edge ends; None where there is no edge, or no room between it and the limit."""
+    if edge is None:
+        return None
+    end = max(unit - EXTENSION / OCTAVES, limits[0]) if edge == "low" else min(unit + EXTENSION / OCTAVES, limits[1])
+    return end if abs(end - unit) > _PARAMETER_MARGIN else None
+
+
+def _clip(centre: float, half_width: float, limits: tuple[float, float]) -> tuple[float, float]:
+    """An interval of full width within the limits, as near to the centre as it can be."""
+    low = min(max(centre - half_width, limits[0]), limits[1] - 2 * half_width)
+    return max(low, limits[0]), min(low + 2 * half_width, limits[1])
 
 
 def _bend(parameter: Parameter) -> tuple[float, bool]:
-    """Exponent k of value = lower + width·u^k, and whether it counts from the upper bound instead."""
-    fraction = (parameter.default - parameter.lower) / (parameter.upper - parameter.lower)
+    """Exponent k of value = low + width·u^k, and whether it counts from the high end instead."""
+    low, high = parameter.searched
+    fraction = (parameter.default - low) / (high - low)
     mirrored = fraction > 0.5
     nearness = 1 - fraction if mirrored else fraction
     if nearness in (0.0, 1.0) or nearness >= _QUARTER:  # a default that is the bound says nothing about scale
@@ -167,20 +198,28 @@ def _bend(parameter: Parameter) -> tuple[float, bool]:
 
 
 def _to_value(parameter: Parameter, unit: float) -> float:
-    lower, upper = parameter.lower, parameter.upper
+    low, high = parameter.searched
+    width = high - low
     if parameter.log:
-        value = lower * (upper / lower) ** unit
+        value = low * (high / low) ** unit
+    elif unit < 0.0:
+        value = low + _BEYOND * width * unit
+    elif unit > 1.0:
+        value = high + _BEYOND * width * (unit - 1.0)
     else:
         exponent, mirrored = _bend(parameter)
-        width = upper - lower
-        value = upper - width * (1 - unit) ** exponent if mirrored else lower + width * unit**exponent
-    return min(max(round_to_digits(value), lower), upper)
+        value = high - width * (1 - unit) ** exponent if mirrored else low + width * unit**exponent
+    return min(max(round_to_digits(value), parameter.lower), parameter.upper)
 
 
 def _to_unit(parameter: Parameter, value: float) -> float:
-    lower, upper = parameter.lower, parameter.upper
+    low, high = parameter.searched
     if parameter.log:
-        return math.log(value / lower) / math.log(upper / lower)
+        return math.log(value / low) / math.log(high / low)
+    fraction = (value - low) / (high - low)
+    if fraction < 0.0:
+        return fraction / _BEYOND
+    if fraction > 1.0:
+        return 1.0 + (fraction - 1.0) / _BEYOND
     exponent, mirrored = _bend(parameter)
-    fraction = (value - lower) / (upper - lower)
     return 1 - (1 - fraction) ** (1 / exponent) if mirrored else fraction ** (1 / exponent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from lossearch.errors import UserError
@@ -21,6 +21,9 @@ class Parameter:
 
     `default` lies in [lower, upper]. `tunable` parameters are tuned on validation data by comparisons, over a
     logarithmic grid where `log`; `learnable` ones become `nn.Parameter`s of the module.
+
+    [lower, upper] are what the loss is defined for. Tuning begins in `search`, the values that are likely (default:
+    all of the bounds), and goes on towards the bounds where the best value lies at an edge.
     """
 
     name: str
@@ -30,10 +33,11 @@ class Parameter:
     tunable: bool = False
     learnable: bool = False
     log: bool = False
+    search: tuple[float, float] | None = field(default=None, repr=False)  # see Graph.key
 
     def __post_init__(self) -> None:
-        for field in ("default", "lower", "upper"):  # 1 and 1.0 must make one node
-            object.__setattr__(self, field, float(getattr(self, field)))
+        for name in ("default", "lower", "upper"):  # 1 and 1.0 must make one node
+            object.__setattr__(self, name, float(getattr(self, name)))
         if not self.name.isidentifier():
             raise UserError("a parameter name that is an identifier", repr(self.name), "rename the parameter")
         if not all(map(math.isfinite, (self.default, self.lower, self.upper))):
@@ -44,6 +48,18 @@ class Parameter:
             raise UserError(
                 f"{self.name} in [{self.lower:g}, {self.upper:g}]", f"{self.default:g}", "choose a value in the range"
             )
+        if self.search is not None:
+            low, high = map(float, self.search)
+            object.__setattr__(self, "search", (low, high))
+            if not self.lower <= low < high <= self.upper:
+                bounds = f"a range to search of {self.name} within [{self.lower:g}, {self.upper:g}]"
+                raise UserError(bounds, f"[{low:g}, {high:g}]", "give its lower and upper end")
+
+    @property
+    def searched(self) -> tuple[float, float]:
+        """The range in which tuning begins, with the default in it."""
+        low, high = (self.lower, self.upper) if self.search is None else self.search
+        return min(low, self.default), max(high, self.default)
 
     @property
     def node(self) -> Expr:
@@ -129,7 +145,9 @@ class Graph:
     @cached_property
     def key(self) -> str:
         """Structural SHA-256 over signature, roots, and parameter defaults; the same in every process."""
-        text = "|".join((self.signature.name, *(root.key for root in self.roots), repr(self.parameters)))
+        # Ranges to search are told only where there are any, so that documents from before there were keep their key.
+        searched = [f"{p.name}:{p.search!r}" for p in self.parameters if p.search is not None]
+        text = "|".join((self.signature.name, *(root.key for root in self.roots), repr(self.parameters), *searched))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def uses(self, name: str) -> bool:

@@ -2,7 +2,8 @@
 
 Nodes are listed once each, arguments before users, so that sharing is kept and size is linear. Loading checks the
 schema, rebuilds every node through its type rule, and never evaluates code. A document with primitive calls records
-the key of its expanded graph: a primitive that has changed meanwhile is refused rather than silently used.
+the key of its expanded graph: a primitive that has changed meanwhile is refused rather than silently used. A
+parameter's `search` is left out where there is none, as in documents written before it existed.
 """
 
 from __future__ import annotations
@@ -116,6 +117,9 @@ def graph_to_dict(graph: Graph) -> dict[str, Any]:
     """A graph as plain data."""
     fields = ("name", "default", "lower", "upper", "tunable", "learnable", "log")
     parameters = [{name: getattr(p, name) for name in fields} for p in graph.parameters]
+    for row, parameter in zip(parameters, graph.parameters, strict=True):
+        if parameter.search is not None:
+            row["search"] = list(parameter.search)
     expanded = graph.expanded()
     return {
         "signature": graph.signature.name,
@@ -150,10 +154,18 @@ def _parameter(row: object, place: int) -> Parameter:
         raise _error(f"{where} as an object", repr(row)[:80])
     numbers = {key: _number(row.get(key), where) for key in ("default", "lower", "upper")}
     flags = {key: row.get(key, False) for key in ("tunable", "learnable", "log")}
-    known = isinstance(row.get("name"), str) and row.keys() <= {"name", *numbers, *flags}
+    known = isinstance(row.get("name"), str) and row.keys() <= {"name", "search", *numbers, *flags}
     if not known or not all(isinstance(flag, bool) for flag in flags.values()):
         raise _error(f"{where} with name, default, lower, upper and flags", repr(row)[:80])
-    return Parameter(row["name"], **numbers, **flags)
+    return Parameter(row["name"], **numbers, **flags, search=_search(row.get("search"), where))
+
+
+def _search(ends: object, where: str) -> tuple[float, float] | None:
+    if ends is None:
+        return None
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise _error(f"{where}.search as two numbers", repr(ends)[:80])
+    return _number(ends[0], where), _number(ends[1], where)
 
 
 def dumps(document: Mapping[str, Any]) -> str:

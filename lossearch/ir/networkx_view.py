@@ -1,4 +1,4 @@
-"""Graphs in NetworkX: for graph algorithms, subgraph operations and drawing."""
+"""Graphs in NetworkX: for graph algorithms and subgraph operations. `lossearch.report.graph_drawing` draws graphs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 import networkx as nx
 
+from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.latex_form import number
+from lossearch.ir.operator import OPERATORS
 
 
 def to_networkx(roots: Iterable[Expr]) -> nx.MultiDiGraph:
@@ -25,13 +27,41 @@ def to_networkx(roots: Iterable[Expr]) -> nx.MultiDiGraph:
 
 
 def label(node: Expr) -> str:
-    """What a drawing writes on a node."""
+    """What a drawing writes on a node: a leaf's name or number, or an operator with its attributes below it."""
     if node.op == "constant":
         return number(node.attr("value"))
     if node.op in ("input", "parameter"):
         return node.attr("name")
-    over = dict(node.attrs).get("over")
-    return f"{node.op}\n{', '.join(over)}" if isinstance(over, tuple) else node.op
+    symbol = OPERATORS[node.op].symbol
+    axes = [axis for _, value in node.attrs if isinstance(value, tuple) for axis in value]
+    others = [f"{key}={value}" for key, value in node.attrs if not isinstance(value, tuple)]
+    name = node.op if symbol is None else symbol[0]
+    return "\n".join(filter(None, (name, ", ".join([*axes, *others]))))
+
+
+def roots(graph: nx.MultiDiGraph) -> list[Expr]:
+    """The expressions of a graph that are no other's argument."""
+    return [node for node, uses in graph.out_degree() if uses == 0]
+
+
+def below(graph: nx.MultiDiGraph, node: Expr) -> nx.MultiDiGraph:
+    """The subgraph of all that `node` is made of, itself included, as a graph of its own."""
+    _require(graph, node)
+    return graph.subgraph(nx.ancestors(graph, node) | {node}).copy()
+
+
+def replaced(graph: nx.MultiDiGraph, old: Expr, new: Expr) -> nx.MultiDiGraph:
+    """The graph with `new` wherever `old` was used; all that used it is typed anew.
+
+    Raises `IllTyped` where `new` does not fit, and `UserError` where the graph has no `old`.
+    """
+    _require(graph, old)
+    return to_networkx(root.substitute({old: new}) for root in roots(graph))
+
+
+def _require(graph: nx.MultiDiGraph, node: Expr) -> None:
+    if node not in graph:
+        raise UserError("a node of the graph", str(node), "take one of graph.nodes")
 
 
 def common_subexpressions(first: Expr, second: Expr) -> list[Expr]:
@@ -45,19 +75,3 @@ def common_subexpressions(first: Expr, second: Expr) -> list[Expr]:
 def users(root: Expr) -> Counter[Expr]:
     """How often each node is used as an argument; more than once means that it is shared."""
     return Counter(dict(to_networkx((root,)).out_degree()))
-
-
-def layers(root: Expr) -> dict[Expr, int]:
-    """The length of the longest path from a leaf to each node: its layer in a drawing."""
-    found: dict[Expr, int] = {}
-    for node in postorder((root,)):
-        found[node] = 1 + max((found[argument] for argument in node.args), default=-1)
-    return found
-
-
-def layout(root: Expr) -> dict[Expr, tuple[float, float]]:
-    """Positions for a drawing with leaves at the bottom: layers as rows, nodes of a row side by side."""
-    graph = to_networkx((root,))
-    nx.set_node_attributes(graph, layers(root), "layer")
-    placed = nx.multipartite_layout(graph, subset_key="layer", align="horizontal")
-    return {node: (float(x), float(y)) for node, (x, y) in placed.items()}

@@ -1,7 +1,8 @@
 """The readable one-line form of expressions and graphs; parsing it gives back the same nodes.
 
 `dense(gamma=2.0 in [0.0, 10.0] tunable): p := softmax(logits, over=class); …; root weighted by w`. Shared and deep
-subexpressions are bound to names with `:=`, so that the text stays as small as the graph.
+subexpressions are bound to names with `:=`, so that the text stays as small as the graph. Bounds may be followed by
+the range in which tuning begins: `in [0.0, 100.0] search [0.0, 10.0]`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def format_graph(graph: Graph) -> str:
 
 def _format_parameter(p: Parameter) -> str:
     flags = "".join(f" {flag}" for flag in FLAGS if getattr(p, flag))
-    return f"{p.name}={p.default!r} in [{p.lower!r}, {p.upper!r}]{flags}"
+    search = "" if p.search is None else f" search [{p.search[0]!r}, {p.search[1]!r}]"
+    return f"{p.name}={p.default!r} in [{p.lower!r}, {p.upper!r}]{search}{flags}"
 
 
 def _format(roots: Sequence[Expr], joints: Sequence[str]) -> str:
@@ -132,18 +134,24 @@ def _parse_parameters(parser: Parser) -> list[Parameter]:
         parser.expect("=")
         default = parser.number()
         parser.expect("in")
-        parser.expect("[")
-        lower = parser.number()
-        parser.expect(",")
-        upper = parser.number()
-        parser.expect("]")
+        lower, upper = _parse_range(parser)
+        search = _parse_range(parser) if parser.accept("search") else None
         flags = set()
         while parser.kind == "name":
             if parser.token not in FLAGS:
                 raise parser.error(f"{parser.token!r} where one of {', '.join(FLAGS)} belongs")
             flags.add(parser.take())
-        found.append(Parameter(name, default, lower, upper, **dict.fromkeys(flags, True)))
+        found.append(Parameter(name, default, lower, upper, **dict.fromkeys(flags, True), search=search))
     return found
+
+
+def _parse_range(parser: Parser) -> tuple[float, float]:
+    parser.expect("[")
+    lower = parser.number()
+    parser.expect(",")
+    upper = parser.number()
+    parser.expect("]")
+    return lower, upper
 
 
 def build(syntax: Syntax, names: Mapping[str, Expr], parser: Parser) -> Expr:

@@ -1,12 +1,13 @@
-"""A run as an HTML report, and losses as curves."""
+"""A run as an HTML report, losses as curves, and graphs as pictures."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossearch.report.curves import loss_curves, plot_loss
+    from lossearch.report.graph_drawing import draw_graph
     from lossearch.report.page import write_report
 
-__all__ = ["loss_curves", "plot_loss", "write_report"]
+__all__ = ["draw_graph", "loss_curves", "plot_loss", "write_report"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> Any:
         from lossearch.report.page import write_report
 
         return write_report
+    if name == "draw_graph":
+        from lossearch.report.graph_drawing import draw_graph
+
+        return draw_graph
     if name in __all__:
         from lossearch.report import curves
 

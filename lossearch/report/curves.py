@@ -15,13 +15,12 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import storage_errors
 from lossearch.ir.signature import Signature
 from lossearch.loss import Loss
+from lossearch.report.figure_file import figure_path, save_figure
 
 CLASSES = 10
 POINTS = 161
-SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Told apart with every kind of colour vision (Okabe and Ito 2008)."""
 
@@ -171,18 +170,13 @@ def plot_loss(losses: Sequence[Loss], path: str | Path, classes: int = CLASSES) 
     A single loss is drawn beside the first hand-designed one of its signature. Raises `UserError` for another suffix,
     losses of several signatures, and a place that cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"a file name ending in {', '.join(SUFFIXES)}", repr(path.name), "choose one of these formats")
+    path = figure_path(path)
     names = sorted({loss.signature.name for loss in losses})
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise UserError("losses of one signature", found, "draw the losses of each signature by themselves")
     curves = [loss_curves(loss, classes) for loss in with_reference(losses)]
-    figure = _draw(curves)
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    with storage_errors(path):
-        figure.savefig(path, dpi=160, metadata=metadata)
+    save_figure(_draw(curves), path)
 
 
 def with_reference(losses: Sequence[Loss]) -> list[Loss]:

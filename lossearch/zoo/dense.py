@@ -53,7 +53,7 @@ def focal(logits: Expr, target: Expr, gamma: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Weston and Watkins 1999",
-    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True)],
+    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0))],
 )
 def hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Multi-class hinge Σ_{c≠y} max(m - x_y + x_c, 0)/C, as `torch.nn.functional.multi_margin_loss`.
@@ -87,8 +87,8 @@ def generalized_cross_entropy(logits: Expr, target: Expr, q: Expr) -> Expr:
     signature=SIGNATURE,
     source="Wang et al. 2019",
     parameters=[
-        Parameter("alpha", 0.1, 0.01, 10.0, tunable=True, log=True),
-        Parameter("beta", 1.0, 0.01, 10.0, tunable=True, log=True),
+        Parameter("alpha", 0.1, 1e-3, 100.0, tunable=True, log=True, search=(0.01, 10.0)),
+        Parameter("beta", 1.0, 1e-3, 100.0, tunable=True, log=True, search=(0.01, 10.0)),
         Parameter("log_zero", -4.0, -20.0, -0.1),
     ],
 )
@@ -101,7 +101,7 @@ def symmetric_cross_entropy(logits: Expr, target: Expr, alpha: Expr, beta: Expr,
 @hand_designed(
     signature=SIGNATURE,
     source="Leng et al. 2022",
-    parameters=[Parameter("epsilon", 1.0, -1.0, 100.0, tunable=True)],
+    parameters=[Parameter("epsilon", 1.0, -1.0, 100.0, tunable=True, search=(-1.0, 10.0))],
 )
 def poly1(logits: Expr, target: Expr, epsilon: Expr) -> Expr:
     """Poly-1 cross-entropy CE + ε(1 - p_y), with p_y = Σ_c t_c p_c."""

@@ -12,8 +12,8 @@ from lossearch.zoo.registry import hand_designed
     signature="margin",
     source="Deng et al. 2019",
     parameters=[
-        Parameter("margin", 0.5, 0.0, 1.5, tunable=True),
-        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True),
+        Parameter("margin", 0.5, 0.0, 1.5, tunable=True, search=(0.0, 1.0)),
+        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0)),
     ],
 )
 def arcface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:

@@ -16,7 +16,7 @@ from lossearch.ir.graph import Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "dense"
-SMOOTH = Parameter("smooth", 1e-5, 1e-6, 1e3, tunable=True, log=True)
+SMOOTH = Parameter("smooth", 1e-5, 1e-6, 1e3, tunable=True, log=True, search=(1e-6, 10.0))
 AXES_PER: dict[str, Axes] = {"batch": ("batch", "space"), "image": ("space",)}
 
 
@@ -42,8 +42,8 @@ def jaccard(logits: Expr, target: Expr, smooth: Expr, *, per: str = "batch") -> 
     signature=SIGNATURE,
     source="Salehi et al. 2017",
     parameters=[
-        Parameter("alpha", 0.3, 0.0, 10.0, tunable=True),
-        Parameter("beta", 0.7, 0.0, 10.0, tunable=True),
+        Parameter("alpha", 0.3, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
+        Parameter("beta", 0.7, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
         SMOOTH,
     ],
 )

@@ -27,6 +27,31 @@ def test_show_a_hand_designed_loss(lossearch: Command) -> None:
     assert shown["source"] == "Lin et al. 2017"
 
 
+def test_show_tells_where_tuning_begins(lossearch: Command) -> None:
+    assert fields(lossearch("show", "hinge"))["parameter"] == "margin = 1 in [0, 100], tunable, tuned from [0, 10] on"
+
+
+@pytest.mark.parametrize("option", ["--graph", "--plot"])
+@pytest.mark.parametrize(("suffix", "head"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_show_draws_into_a_file(option: str, suffix: str, head: bytes, tmp_path: Path, lossearch: Command) -> None:
+    path = tmp_path / f"focal{suffix}"
+    assert fields(lossearch("show", "focal", option, path))["name"] == "focal"
+    assert path.read_bytes().startswith(head)
+
+
+@pytest.mark.parametrize("option", ["--graph", "--plot"])
+def test_show_refuses_to_draw_into_another_format(option: str, tmp_path: Path, mistake: Command) -> None:
+    assert "'focal.gif'" in mistake("show", "focal", option, tmp_path / "focal.gif")
+
+
+def test_show_plots_a_loss_beside_a_reference(tmp_path: Path, lossearch: Command) -> None:
+    lossearch("show", "focal", "--plot", tmp_path / "focal.svg")
+    drawn = (tmp_path / "focal.svg").read_text(encoding="utf-8")
+    assert "<!-- focal -->" in drawn
+    assert "<!-- cross_entropy -->" in drawn
+    assert "probability of the true class" in drawn
+
+
 def test_show_a_loss_of_a_run(run: RunDirectory, lossearch: Command) -> None:
     shown = fields(lossearch("show", f"{run.path}@1"))
     assert shown["name"] == "first_run_1"

@@ -15,6 +15,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate import jobs, workers
 from lossearch.evaluate.compare import Progress, compare
 from lossearch.evaluate.comparison import Comparison
+from lossearch.evaluate.seeds import RANGES
 from lossearch.evaluate.tuning import Budget, tune
 from lossearch.loss import Loss
 from lossearch.tasks import Opening, Task, forbid_test_split, openings, seal
@@ -311,7 +312,12 @@ def refused() -> Iterator[tuple[dict[str, Any], str]]:
     yield {"losses": [], "baselines": False}, "at least one loss"
     yield {"seeds": 1}, "two seeds"
     yield {"seeds": [1, 1]}, "different"
-    yield {"seeds": [20_000, 3]}, "tuning does not use.*20000"
+    yield {"seeds": [20_000, 10_000]}, "tuning does not use.*20000"
+    for purpose, seeds in RANGES.items():
+        if purpose != "comparing":
+            yield {"seeds": [seeds[0], 10_000]}, rf"search or tuning does not use.*\[{seeds[0]}\]"
+            yield {"seeds": [10_000, seeds[-1]]}, rf"search or tuning does not use.*\[{seeds[-1]}\]"
+    yield {"seeds": 10_001}, "at most 10000 seeds"
     yield {"workers": 0}, "worker"
 
 

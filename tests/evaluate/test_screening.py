@@ -6,6 +6,7 @@ import pytest
 
 from lossearch import zoo
 from lossearch.evaluate.screening import FILTERS, Screen, ScreeningConfig, canonical
+from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.text_form import parse_graph
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Task
@@ -24,6 +25,14 @@ def check(screen: Screen, text: str, seen: set[str] | None = None):
 def test_every_dense_loss_of_the_zoo_passes_every_filter(screen, name):
     verdict = screen.check(zoo.get(name).graph, set())
     assert verdict.accepted, (verdict.filter, verdict.reason)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_loss_of_the_zoo_has_its_inputs_and_a_proven_range(name):
+    loss = zoo.get(name).graph
+    for graph in (loss, canonical(loss)):  # with parameters anywhere in their bounds, and at their defaults
+        assert all(graph.uses(declared.name) for declared in graph.signature.forward_inputs)
+        assert graph_out_of_range(graph) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from concurrent.futures import Executor, Future
@@ -16,7 +17,8 @@ from torch import Tensor
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evaluate import jobs
-from lossearch.evaluate.tuning import Budget, Trial, Tuned, rank, tune, tuned_from
+from lossearch.evaluate.jobs import Conditions, Trained
+from lossearch.evaluate.tuning import Budget, Trial, Tuned, rank, tune, tuned_from, tuning
 from lossearch.evaluate.tuning_space import OCTAVES, Setting
 from lossearch.loss import Loss
 from lossearch.tasks import Task, openings, seal
@@ -110,6 +112,47 @@ def test_an_extension_reaches_a_winner_that_is_no_edge() -> None:
     tuned = tune_here("cross_entropy", too_low, Budget(16, 1, 0), steps=20)
     assert tuned.learning_rate > 2e-4 * 2 ** (OCTAVES / 2)
     assert dict(tuned.at_edge) == {}
+
+
+def tune_towards(best_smooth: float, budget: Budget = BUDGET) -> Tuned:
+    """A tuning whose metric is the distance of `smooth` from a value; nothing is trained."""
+    task = make_task()
+    stages = tuning(zoo.get("dice"), budget, Conditions(task.config, STEPS))
+    given = next(stages)
+    while True:
+        answers = [
+            [
+                Trained(
+                    setting.learning_rate,
+                    1.0,
+                    (abs(math.log(setting.parameters["smooth"] / best_smooth)),) * len(job.seeds),
+                )
+                for setting in job.settings
+            ]
+            for job in given
+        ]
+        try:
+            given = stages.send(answers)
+        except StopIteration as ended:
+            return ended.value
+
+
+def test_a_parameter_that_wins_at_an_edge_of_its_search_is_extended() -> None:
+    low, high = zoo.get("dice").parameters[0].searched
+    tuned = tune_towards(80.0, Budget(24, 2, 1))
+    assert tuned.setting.parameters["smooth"] == pytest.approx(80.0, rel=0.5)
+    assert tuned.setting.parameters["smooth"] > high
+    assert "smooth" not in tuned.at_edge
+    inside = tune_towards(1e-2, Budget(24, 2, 1))
+    assert low < inside.setting.parameters["smooth"] < high
+    assert "smooth" not in inside.at_edge
+    assert tuned.runs == inside.runs == Budget(24, 2, 1).runs
+
+
+def test_a_parameter_that_wins_at_its_bounds_is_marked() -> None:
+    tuned = tune_towards(1e6)
+    assert tuned.setting.parameters["smooth"] == 1e3
+    assert tuned.at_edge["smooth"] == "high"
 
 
 def test_a_loss_times_a_thousand_is_the_same_loss(task: Task) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossearch import zoo
-from lossearch.evaluate.tuning_space import EXTENSION, LEARNING_RATE, OCTAVES, TuningSpace
+from lossearch.evaluate.tuning_space import EXTENSION, LEARNING_RATE, OCTAVES, Edge, TuningSpace
 from lossearch.ir.graph import Parameter
 
 GAMMA = Parameter("gamma", 2.0, 0.0, 10.0, tunable=True)
@@ -16,6 +16,8 @@ EPSILON = Parameter("epsilon", 1.0, -1.0, 100.0, tunable=True)
 NEAR_TOP = Parameter("keep", 0.99, 0.0, 1.0, tunable=True)
 SMOOTH = Parameter("smooth", 1e-5, 1e-6, 1e3, tunable=True, log=True)
 FIXED = Parameter("fixed", 3.0, 1.0, 5.0)
+WIDE = Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0))
+WIDE_LOG = Parameter("smooth", 1e-4, 1e-6, 1e3, tunable=True, log=True, search=(1e-5, 10.0))
 
 
 def space(*parameters: Parameter, centre: float = 0.1) -> TuningSpace:
@@ -28,20 +30,36 @@ def parameters(draw: st.DrawFn) -> Parameter:
     low = draw(st.floats(1e-6, 10.0)) if log else draw(st.floats(-50.0, 50.0))
     high = low + draw(st.floats(0.1, 100.0))
     default = min(max(low + (high - low) * draw(st.floats(0.0, 1.0)), low), high)
-    return Parameter("x", default, low, high, tunable=True, log=log)
+    lower = low * draw(st.floats(0.01, 1.0)) if log else low - draw(st.floats(0.0, 100.0))
+    upper = high + draw(st.floats(0.0, 1000.0))
+    return Parameter("x", default, lower, upper, tunable=True, log=log, search=(low, high))
 
 
 @given(parameters())
-def test_unit_interval_covers_the_bounds_monotonically_and_meets_the_default(parameter: Parameter) -> None:
+def test_unit_interval_covers_the_search_monotonically_and_meets_the_default(parameter: Parameter) -> None:
     one = space(parameter)
     values = [one.setting((0.5, unit / 20)).parameters["x"] for unit in range(21)]
-    width = parameter.upper - parameter.lower
-    rounding = 0.01 * max(abs(parameter.lower), abs(parameter.upper))
-    assert values[0] == pytest.approx(parameter.lower, abs=rounding)
-    assert values[-1] == pytest.approx(parameter.upper, abs=rounding)
+    low, high = parameter.searched
+    width = high - low
+    rounding = 0.01 * max(abs(low), abs(high))
+    assert values[0] == pytest.approx(low, abs=rounding)
+    assert values[-1] == pytest.approx(high, abs=rounding)
     assert values == sorted(values)
     assert all(parameter.lower <= value <= parameter.upper for value in values)
     assert one.setting(one.default).parameters["x"] == pytest.approx(parameter.default, abs=0.01 * width + rounding)
+
+
+@given(parameters())
+def test_coordinates_beyond_the_search_reach_the_bounds_monotonically(parameter: Parameter) -> None:
+    one = space(parameter)
+    start, end = one.limits[1]
+    assert start <= 1e-9
+    assert end >= 1 - 1e-9
+    units = [start + (end - start) * step / 50 for step in range(51)]
+    values = [one.setting((0.5, unit)).parameters["x"] for unit in units]
+    assert values == sorted(values)
+    assert values[0] == pytest.approx(parameter.lower, rel=0.01, abs=1e-6)
+    assert values[-1] == pytest.approx(parameter.upper, rel=0.01, abs=1e-6)
 
 
 @pytest.mark.parametrize("parameter", [EPSILON, NEAR_TOP])
@@ -90,6 +108,39 @@ def test_a_learning_rate_at_an_edge_is_passed(side: str, sign: int) -> None:
     distances = [sign * (point[0] - best) * OCTAVES for point in points]
     assert min(distances) > 0
     assert max(distances) == pytest.approx(EXTENSION)
+
+
+def values_around(parameter: Parameter, unit: float, edges: dict[str, Edge]) -> list[float]:
+    one = space(parameter)
+    points = one.points_around((0.5, unit), 0.125, 20, edges, start=5)
+    return [one.setting(point).parameters[parameter.name] for point in points]
+
+
+def test_a_parameter_at_an_edge_of_its_search_goes_on_towards_its_bounds() -> None:
+    values = values_around(WIDE, 1.0, {"margin": "high"})
+    assert min(values) > 10.0
+    assert max(values) == pytest.approx(20.0)  # the range is doubled
+    values = values_around(WIDE_LOG, 1.0, {"smooth": "high"})
+    assert min(values) > 10.0
+    assert max(values) == pytest.approx(1e3)  # a third of six decades, which is where the bounds end
+    values = values_around(WIDE_LOG, 0.0, {"smooth": "low"})
+    assert max(values) < 1e-5
+    assert min(values) == pytest.approx(1e-6)
+
+
+def test_a_parameter_at_its_bounds_has_nowhere_to_go() -> None:
+    values = values_around(WIDE, 0.0, {"margin": "low"})
+    assert 0.0 <= min(values) < 0.1
+    assert 0.5 < max(values) < 1.0  # a box of the usual size
+
+
+def test_an_edge_of_the_search_is_none_once_values_beyond_it_were_tried() -> None:
+    one = space(WIDE)
+    inside, beyond = (0.5, 0.98), (0.5, 1.3)
+    around = [(0.4, 0.5), (0.6, 0.5)]
+    assert one.edges(inside, [*around, inside]) == {"margin": "high"}
+    assert one.edges(inside, [*around, inside, beyond]) == {}
+    assert one.edges(beyond, [*around, inside, beyond]) == {"margin": "high"}
 
 
 def test_edges_are_those_of_what_was_tried_and_of_the_bounds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import subprocess
 import sys
 
@@ -165,6 +166,40 @@ def test_a_parameter_must_have_a_name_and_lie_in_its_bounds():
         Parameter("a", 0.5, 0.0, 1.0, log=True)
     with pytest.raises(UserError, match="gamma"):
         zoo.get("focal").bind(gama=1.0)
+
+
+@pytest.mark.parametrize("search", [(0.0, 11.0), (-1.0, 2.0), (3.0, 3.0), (4.0, 2.0)])
+def test_a_range_to_search_lies_within_the_bounds(search):
+    with pytest.raises(UserError, match=r"search of gamma within \[0, 10\]"):
+        Parameter("gamma", 2.0, 0.0, 10.0, search=search)
+
+
+def test_a_range_to_search_survives_both_forms_and_binding():
+    graph = zoo.get("hinge").graph
+    assert "margin=1.0 in [0.0, 100.0] search [0.0, 10.0] tunable" in format_graph(graph)
+    assert parse_graph(format_graph(graph)) == graph
+    document = graph_to_dict(graph)
+    assert document["parameters"][0]["search"] == [0.0, 10.0]
+    assert graph_from_dict(document) == graph
+    (margin,) = graph.bind({"margin": 50.0}).parameters
+    assert margin.search == (0.0, 10.0)
+    assert margin.searched == (0.0, 50.0)
+
+
+def test_a_document_without_ranges_to_search_is_as_it_was_before_there_were_any():
+    graph = zoo.get("focal").graph
+    gamma = "Parameter(name='gamma', default=2.0, lower=0.0, upper=10.0, tunable=True, learnable=False, log=False)"
+    text = "|".join(("dense", graph.root.key, f"({gamma},)"))
+    assert graph.key == hashlib.sha256(text.encode()).hexdigest()
+    assert "search" not in graph_to_dict(graph)["parameters"][0]
+
+
+@pytest.mark.parametrize("search", [3.0, [1.0], [0.0, True], ["0", 1.0], [0.0, 1.0, 2.0]])
+def test_a_malformed_range_to_search_is_refused(search):
+    document = graph_to_dict(zoo.get("hinge").graph)
+    document["parameters"][0]["search"] = search
+    with pytest.raises(UserError, match=r"parameters\[0\]"):
+        graph_from_dict(document)
 
 
 def test_a_primitive_takes_five_lines_and_a_name_only_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import networkx as nx
@@ -10,9 +11,10 @@ import sympy
 
 from lossearch import primitives, zoo
 from lossearch.errors import UserError
-from lossearch.ir import OPERATORS, Expr, Parameter
+from lossearch.ir import OPERATORS, Expr, IllTyped, Parameter, constant
 from lossearch.ir import functions as fn
-from lossearch.ir.networkx_view import common_subexpressions, layers, layout, to_networkx, users
+from lossearch.ir.graph_layout import layers, layout
+from lossearch.ir.networkx_view import below, common_subexpressions, label, replaced, roots, to_networkx, users
 from lossearch.ir.signatures import DENSE
 from lossearch.ir.sympy_view import derivative, to_sympy
 from lossearch.ir.text_form import parse_expression
@@ -63,9 +65,50 @@ def test_common_subexpressions_are_the_largest_ones():
     assert common_subexpressions(fn.tanh(P_TRUE), fn.exp(NODES["logits"])) == []
 
 
-def test_a_layout_places_every_node_above_its_arguments():
-    root = zoo.get("focal").graph.expanded().root
-    places, depth = layout(root), layers(root)
-    assert set(places) == set(root.postorder())
-    assert all(depth[node] > depth[argument] for node in root.postorder() for argument in node.args)
-    assert all(math.isfinite(x) and math.isfinite(y) for x, y in places.values())
+def test_a_subgraph_below_a_node_is_the_graph_of_that_expression():
+    root = zoo.get("focal").graph.root
+    graph = to_networkx((root,))
+    (product,) = [node for node in root.postorder() if node.op == "mul"]
+    part = below(graph, product)
+    assert roots(part) == [product]
+    assert nx.utils.graphs_equal(part, to_networkx((product,)))
+    with pytest.raises(UserError, match="a node of the graph"):
+        below(graph, NODES["logits"] * 17.0)
+
+
+def test_a_node_is_replaced_wherever_it_was_used():
+    root = parse_expression("softmax(logits, over=class) * softmax(logits, over=class) + logits", NODES)
+    old, new = fn.softmax(NODES["logits"], "class"), fn.sigmoid(NODES["logits"])
+    graph = replaced(to_networkx((root,)), old, new)
+    assert roots(graph) == [new * new + NODES["logits"]]
+    assert old not in graph
+    with pytest.raises(IllTyped, match="log"):
+        replaced(to_networkx((fn.log(old),)), old, NODES["logits"])
+    with pytest.raises(UserError, match="a node of the graph"):
+        replaced(graph, old, new)
+
+
+def test_labels_name_operators_by_their_symbol_and_tell_attributes():
+    logits = NODES["logits"]
+    assert label(logits * 2.0) == "*"
+    assert label(fn.softmax(logits, "class")) == "softmax\nclass"
+    assert label(fn.clamp(logits, lower=0.5)) == "clamp_min\nlower=0.5"
+    assert label(fn.mean(logits, ("class", "space"))) == "mean\nclass, space"
+    assert [label(constant(2.0)), label(logits)] == ["2", "logits"]
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_layout_places_every_node_above_its_arguments_and_beside_its_neighbours(name):
+    graph = zoo.get(name).graph.expanded()
+    widths = {node: 0.5 + 0.1 * rank for rank, node in enumerate(graph.nodes)}
+    placed, depth = layout(graph.roots, widths), layers(graph.roots)
+    assert set(placed.nodes) == set(graph.nodes)
+    assert all(depth[node] > depth[argument] for node in graph.nodes for argument in node.args)
+    assert all(math.isfinite(x) and y == depth[node] for node, (x, y) in placed.nodes.items())
+    rows = itertools.groupby(sorted(graph.nodes, key=lambda n: placed.nodes[n][::-1]), lambda n: placed.nodes[n][1])
+    for _, row in rows:
+        for left, right in itertools.pairwise(row):
+            gap = placed.nodes[right][0] - placed.nodes[left][0] - (widths[left] + widths[right]) / 2
+            assert gap > 0.0
+    for (source, user), stops in placed.edges.items():
+        assert [y for _, y in stops] == list(range(depth[source] + 1, depth[user]))

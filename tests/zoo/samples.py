@@ -128,6 +128,7 @@ def box() -> list[Sample]:
         _pair("disjoint", boxes(8), boxes(8, at=50.0)),
         _pair("nested", some + inside, some),
         _pair("far from the origin", some + 5000.0, some + 5000.5),
+        _pair("small", 1e-4 * boxes(4), 1e-4 * boxes(4), differentiable=False),
         _pair("identical", some, some.clone(), differentiable=False),
         _pair("touching", fixed([0, 0, 1, 1]), fixed([1, 0, 2, 1]), differentiable=False),
         _pair("zero area", fixed([1, 1, 1, 1], [0, 0, 0, 2]), fixed([0, 0, 2, 2], [0, 0, 2, 2]), differentiable=False),
