@@ -36,7 +36,8 @@ def inputs(signature: str) -> list[tuple[Tensor, Tensor]]:
     if signature == "margin":
         labels = torch.randint(5, (20,), generator=generator)
         return [(0.97 * torch.tanh(2 * normal(20, 5)), F.one_hot(labels, 5).double())]
-    return [(normal(*s), normal(*s)) for s in ((2, 3, 4), (1, 2, 3, 2))]
+    shapes = ((2, 3, 4), (1, 2, 3, 4)) if signature == "image" else ((2, 3, 4), (1, 2, 3, 2))
+    return [(normal(*s), normal(*s)) for s in shapes]
 
 
 def module_of(row: Row, backend: str) -> Callable[[Tensor, Tensor], Tensor]:
