@@ -19,6 +19,10 @@ from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from lossearch.compile.combined import CombinedLoss
+    from lossearch.compile.layered import LayeredLoss
     from lossearch.engine.result import SearchResult
     from lossearch.engine.search import ConfigSource, ProgressOption
     from lossearch.evaluate.compare import Progress as ComparisonProgress
@@ -251,3 +255,55 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     from lossearch.compile.export import export as write
 
     return write(load(loss), path, **options)
+
+
+def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, **options: Any) -> LayeredLoss:
+    """A loss applied to lists of tensors, one pair per layer of a network; see `LayeredLoss`.
+
+    Args:
+        loss: What `load` takes, or a module of your own.
+        weights: One per layer; all 1 by default.
+        options: Of `Loss.to_module`, such as `backend` or `reduction`.
+
+    Raises:
+        UserError: The loss is unknown, or an option does not fit.
+    """
+    from lossearch.compile.layered import LayeredLoss
+
+    return LayeredLoss(_module(loss, options), weights)
+
+
+def combine(
+    components: Mapping[str, LossLike | nn.Module | None], method: str = "weighted_sum", **options: Any
+) -> CombinedLoss:
+    """Several losses as one module that reports each of them; see `CombinedLoss`.
+
+    Args:
+        components: By name what `load` takes, a module of your own, or None where the loss will be given computed.
+        method: How the total is made:
+            `weighted_sum`: Σ w_i L_i. Option `weights` by name, 1 by default.
+            `uncertainty_weighting`: Σ f_i L_i e^(-s_i) + s_i/2 with learned s (Kendall et al. 2018). Options
+            `log_variance` by name, the initial s, 0 by default, and `kinds` by name: `regression` for f = ½, the
+            default, or `classification` for f = 1.
+            `gradnorm`: equal training rates (Chen et al. 2018). Options `alpha`, `learning_rate`; call
+            `update(shared)` in each step.
+            `dynamic_weight_average`: by the pace of the last epochs (Liu et al. 2019). Option `temperature`; call
+            `update()` after each epoch.
+        options: Of the method.
+
+    Raises:
+        UserError: A loss or method is unknown, or an option does not fit.
+    """
+    from lossearch.combining import combination
+
+    modules = {name: None if loss is None else _module(loss, {}) for name, loss in components.items()}
+    return combination(modules, method, **options)
+
+
+def _module(loss: LossLike | nn.Module, options: Mapping[str, Any]) -> nn.Module:
+    """The module of a loss, or a module as it is."""
+    if isinstance(loss, (Loss, str, Path)):
+        return load(loss).to_module(**options)
+    if options:
+        raise UserError("no options beside a module of your own", ", ".join(options), "set them on the module")
+    return loss

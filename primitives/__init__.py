@@ -34,9 +34,23 @@ from lossearch.primitives.distance import (
     quadratic_form,
     squared_probability_error,
 )
+from lossearch.primitives.features import (
+    contextual_similarity,
+    cosine_distances,
+)
 from lossearch.primitives.gram import (
     gram_difference,
     gram_matrix,
+)
+from lossearch.primitives.image import (
+    absolute_gradient,
+    charbonnier_penalty,
+    gradient_length,
+    interior_mean,
+    luminance_similarity,
+    positive_power,
+    structural_similarity,
+    structure_similarity,
 )
 from lossearch.primitives.margin import (
     additive_angular_margin,
@@ -78,6 +92,7 @@ from lossearch.primitives.regularising import (
 )
 
 __all__ = [
+    "absolute_gradient",
     "absolute_probability_error",
     "additive_angular_margin",
     "additive_cosine_margin",
@@ -90,22 +105,28 @@ __all__ = [
     "box_union",
     "box_width",
     "capped",
+    "charbonnier_penalty",
     "class_weighted_cross_entropy",
     "compressed",
     "confidence",
+    "contextual_similarity",
+    "cosine_distances",
     "cross_entropy",
     "dice_coefficient",
     "entropy",
     "exponential_factor",
     "generalized_cross_entropy",
+    "gradient_length",
     "gram_difference",
     "gram_matrix",
     "hinge",
     "huber_penalty",
+    "interior_mean",
     "jaccard_index",
     "label_smoothed_cross_entropy",
     "log_partition_penalty",
     "logit_penalty",
+    "luminance_similarity",
     "marginal_entropy",
     "modulating_factor",
     "multiclass_hinge",
@@ -114,6 +135,7 @@ __all__ = [
     "pinball_penalty",
     "poly1_term",
     "polynomial_term",
+    "positive_power",
     "power_factor",
     "probability_margin",
     "pseudo_label_cross_entropy",
@@ -130,6 +152,8 @@ __all__ = [
     "squared_cardinality",
     "squared_dice_coefficient",
     "squared_probability_error",
+    "structural_similarity",
+    "structure_similarity",
     "temperature_scaling",
     "true_class_log_probability",
     "true_class_probability",

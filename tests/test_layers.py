@@ -17,7 +17,7 @@ LAYERS = (
     ("loss",),
     ("primitives",),
     ("zoo",),
-    ("search_spaces",),
+    ("combining", "search_spaces"),
     ("tasks",),
     ("advice", "evaluate"),
     ("evolve", "meta"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes, without
+from lossearch.ir.axes import RESOLUTIONS, Axes, without
 from lossearch.ir.expr import postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.signature import Input
@@ -54,6 +54,7 @@ class Door:
         self._inputs = graph.signature.forward_inputs
         self._sizes = dict(sizes)
         self._least = _least_sizes(graph)
+        self._extent = least_extent(graph)
         self._sound: dict[tuple[Any, ...], Geometry] = {}
 
     def __call__(self, inputs: Sequence[Tensor]) -> Geometry:
@@ -94,6 +95,9 @@ class Door:
             length = math.prod(shape or ()) if axis == "space" else sizes[axis]
             if length < least:
                 raise UserError(f"{axis} of length ≥ {least}", str(length), "correct the inputs' shape")
+        if self._extent and min(shape or (0,)) < self._extent:
+            found = f"space [{', '.join(map(str, shape or ()))}]"
+            raise UserError(f"every spatial axis of length ≥ {self._extent}", found, "give larger images")
         floating = [x.dtype for x in inputs if x.is_floating_point()]
         dtype = torch.float32
         for other in floating:
@@ -111,6 +115,16 @@ def _least_sizes(graph: Graph) -> dict[str, int]:
             (axis,) = node.attr("over")
             if any(axis in declared.axes for declared in graph.signature.inputs):
                 least[axis] = max(least.get(axis, 0), node.attr("index") + 1)
+    return least
+
+
+def least_extent(graph: Graph) -> int:
+    """How long every spatial axis must be, so that the windows of averages over the interior fit; 0 for no need."""
+    least = 0
+    for node in postorder(graph.expanded().roots):
+        if node.op == "interior":
+            factor = 2 ** RESOLUTIONS.index(node.axes[0])
+            least = max(least, (node.attr("size") - 1) * factor + 1)
     return least
 
 

@@ -14,13 +14,17 @@ Axes = tuple[str, ...]
 
 BASE_AXES: Axes = (
     *("batch", "view", "time", "token", "class", "feature", "channel", "coord"),
-    *("element", "rank", "space"),
+    *("element", "rank", "half", "quarter", "eighth", "sixteenth", "space", "component"),
 )
 """Every base axis, in the order of memory layout: batch first, class before space as PyTorch has it.
 
 `element` is batch and space in one, for orderings over all elements; `rank` is what it becomes once ordered, when it is
-no longer known which of them a mask leaves out.
+no longer known which of them a mask leaves out. `half` to `sixteenth` are `space` at lower resolutions; `component`
+counts the losses that are combined into one.
 """
+
+RESOLUTIONS: Axes = ("space", "half", "quarter", "eighth", "sixteenth")
+"""Space at each resolution: every one has half the entries of the one before it along every direction, rounded up."""
 
 SPATIAL_AXES: Axes = ("width", "height", "depth")
 """Directions inside `space`, from the last dimension backwards."""

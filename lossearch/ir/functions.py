@@ -20,11 +20,13 @@ __all__ = [
     "cumsum",
     "diagonal",
     "difference",
+    "downsample",
     "equal",
     "exp",
     "expm1",
     "gaussian_window",
     "greater",
+    "interior",
     "less",
     "local_mean",
     "log",
@@ -57,6 +59,7 @@ __all__ = [
     "stop_gradient",
     "sum",
     "tanh",
+    "unit",
     "where",
 ]
 
@@ -245,6 +248,11 @@ def log_softmax(x: Operand, over: Over) -> Expr:
     return _over("log_softmax", over, x)
 
 
+def unit(x: Operand, over: Over, shortest: float = 1e-8) -> Expr:
+    """x divided by its Euclidean norm along one axis, or by `shortest` where that is larger."""
+    return Expr.make("unit", (as_expr(x),), over=_axes(over), shortest=float(shortest))
+
+
 def cumsum(x: Operand, over: Over) -> Expr:
     """Cumulative sum along one axis."""
     return _over("cumsum", over, x)
@@ -318,3 +326,13 @@ def local_mean(x: Operand, size: int) -> Expr:
 def gaussian_window(x: Operand, size: int = 11, sigma: float = 1.5) -> Expr:
     """Gaussian-weighted mean of each spatial neighbourhood."""
     return Expr.make("gaussian_window", (as_expr(x),), size=size, sigma=float(sigma))
+
+
+def interior(x: Operand, size: int) -> Expr:
+    """One where a window of `size` per axis fits inside the image, else zero."""
+    return Expr.make("interior", (as_expr(x),), size=size)
+
+
+def downsample(x: Operand) -> Expr:
+    """Half the resolution: means over blocks of two per axis."""
+    return _make("downsample", x)

@@ -170,6 +170,33 @@ along_axis(
 )
 
 
+def _unit(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    one_axis("unit", arguments[0], attributes["over"])
+    if not attributes["shortest"] > 0.0:
+        raise IllTyped("a shortest norm > 0", str(attributes["shortest"]), "correct `shortest`")
+    low, high = arguments[0].type.interval
+    return Type(arguments[0].type.axes, Interval(-1.0 if low < 0.0 else 0.0, 1.0 if high > 0.0 else 0.0))
+
+
+register(
+    Operator(
+        "unit",
+        1,
+        _unit,
+        "F.normalize({0}, dim={dim}, eps={shortest!r})",
+        "Divided by the Euclidean norm along an axis, or by `shortest` where that is larger.",
+        # A row of (I - u uᵀ)/‖x‖ sums to (1 + √n)/2‖x‖ at most. The kernel squares, which must not overflow float32.
+        slopes=lambda a, over, shortest: (
+            (1.0 + math.sqrt(LARGEST_AXIS)) / 2 / shortest if a.magnitude < 1e15 else math.inf,
+        ),
+        latex="\\frac{{{0}}}{{\\lVert {0} \\rVert_{{\\mathrm{{{over}}}}}}}",
+        attributes=(("over", ...), ("shortest", 1e-8)),
+        cost=4.0,
+    )
+)
+
+
 def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     require_real(operator, arguments)
     values, order = arguments

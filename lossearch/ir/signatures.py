@@ -381,3 +381,34 @@ DIFFUSION_SNR = register_signature(
         family="diffusion",
     )
 )
+
+_LOSSES = Input("losses", ("component",), DOMAIN, doc="component losses")
+
+WEIGHTED_COMPONENTS = register_signature(
+    Signature(
+        "weighted_components",
+        (_LOSSES, Input("weights", ("component",), DOMAIN, "buffer", doc="weight of each component")),
+        "component losses with fixed weights",
+        family="combining",
+    )
+)
+
+UNCERTAIN_COMPONENTS = register_signature(
+    Signature(
+        "uncertain_components",
+        (
+            _LOSSES,
+            Input(
+                "log_variance",
+                ("component",),
+                Interval(-30.0, 30.0),
+                "buffer",
+                doc="initial log-variance of each component's noise",
+                learnable=True,
+            ),
+            Input("factor", ("component",), UNIT, "buffer", doc="½ for a squared error, 1 for a cross-entropy"),
+        ),
+        "component losses with learned log-variances",
+        family="combining",
+    )
+)

@@ -1,4 +1,4 @@
-"""Operators on position: selection, sizes, label indexing, and neighbourhoods in space: one row each."""
+"""Operators on position: selection, sizes, label indexing: one row each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lossearch.ir import interval as iv
-from lossearch.ir.axes import LARGEST_AXIS, SPATIAL_AXES, Axes, align, union, without
+from lossearch.ir.axes import LARGEST_AXIS, Axes, align, union, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, register, require_real
 from lossearch.ir.reductions import one_axis, require_axes
@@ -252,120 +252,5 @@ register(
         latex="-{{{0}}}_{{y}}",
         attributes=(("reduction", "none"),),
         internal=True,
-    )
-)
-
-
-def _in_space(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    require_real(operator, arguments)
-    require_axes(operator.name, arguments[0], ("space",))
-    if "space'" in arguments[0].axes:
-        raise IllTyped(f"one spatial axis for {operator.name}", str(arguments[0].type), "work before the pairing")
-    return Type(arguments[0].type.axes, arguments[0].type.interval)
-
-
-def _difference(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    argument = _in_space(operator, arguments, attributes)
-    if attributes["along"] not in SPATIAL_AXES:
-        raise IllTyped(f"a direction among {', '.join(SPATIAL_AXES)}", str(attributes["along"]), "correct `along`")
-    span = argument.interval.upper - argument.interval.lower
-    return Type(argument.axes, Interval(-span, span))
-
-
-_DIFFERENCE = '''
-def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
-    """Forward difference along a spatial axis counted from the last; zero at the far edge and for absent axes."""
-    if back > len(shape):
-        return torch.zeros_like(x)
-    image = x.unflatten(-1, shape)
-    step = torch.diff(image, dim=-back)
-    return F.pad(step, [0, 0] * (back - 1) + [0, 1]).flatten(-len(shape))
-'''
-
-
-def _emit_difference(sources: Sequence[str], node: Expr) -> str:
-    return f"spatial_difference({sources[0]}, shape, {SPATIAL_AXES.index(node.attr('along')) + 1})"
-
-
-register(
-    Operator(
-        "difference",
-        1,
-        _difference,
-        _emit_difference,
-        "Forward difference along width, height or depth; zero at the far edge.",
-        slopes=lambda a, **_: (2.0,),
-        latex="\\nabla_{{\\mathrm{{{along}}}}} {0}",
-        attributes=(("along", ...),),
-        helper=_DIFFERENCE,
-    )
-)
-
-
-LARGEST_WINDOW = 255
-
-
-def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    size = attributes["size"]
-    if not 1 <= size <= LARGEST_WINDOW or size % 2 == 0:
-        raise IllTyped(f"an odd window size from 1 to {LARGEST_WINDOW}", str(size), "use 3, 5, 7, 11 …")
-    if attributes.get("sigma", 1.0) <= 0.0:
-        raise IllTyped("a window width sigma > 0", str(attributes["sigma"]), "correct `sigma`")
-    return _in_space(operator, arguments, attributes)
-
-
-_WINDOW_MEAN = '''
-def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
-    """Gaussian mean of each spatial neighbourhood, separable; at the border over the part inside."""
-    if len(shape) == 0:
-        return x
-    offsets = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2).reshape(1, 1, -1)
-    out = x.unflatten(-1, shape)
-    for axis in range(len(shape)):
-        moved = out.movedim(-1 - axis, -1)
-        rows = moved.reshape(-1, 1, moved.shape[-1])
-        inside = F.conv1d(torch.ones_like(rows[:1]), kernel, padding=size // 2)
-        mean = F.conv1d(rows, kernel, padding=size // 2) / inside
-        out = mean.reshape(moved.shape).movedim(-1, -1 - axis)
-    return out.flatten(-len(shape))
-'''
-
-
-def _emit_local_mean(sources: Sequence[str], node: Expr) -> str:
-    """A Gaussian of infinite width weighs all alike."""
-    return f"window_mean({sources[0]}, shape, {node.attr('size')}, math.inf)"
-
-
-def _emit_gaussian(sources: Sequence[str], node: Expr) -> str:
-    return f"window_mean({sources[0]}, shape, {node.attr('size')}, {node.attr('sigma')!r})"
-
-
-register(
-    Operator(
-        "local_mean",
-        1,
-        _window,
-        _emit_local_mean,
-        "Mean of each spatial neighbourhood of `size` per axis; at the border over the part inside.",
-        slopes=lambda a, **_: (8.0,),
-        latex="\\operatorname{{mean}}_{{{size}}} {0}",
-        attributes=(("size", ...),),
-        helper=_WINDOW_MEAN,
-        cost=8.0,
-    )
-)
-register(
-    Operator(
-        "gaussian_window",
-        1,
-        _window,
-        _emit_gaussian,
-        "Gaussian-weighted mean of each spatial neighbourhood of `size` per axis with width `sigma`.",
-        slopes=lambda a, **_: (8.0,),
-        latex="G_{{{sigma}}} * {0}",
-        attributes=(("size", ...), ("sigma", ...)),
-        helper=_WINDOW_MEAN,
-        cost=8.0,
     )
 )

@@ -9,6 +9,7 @@ from lossearch.compile.interpret import evaluate
 from lossearch.ir import Graph
 
 SIZES = {"batch": 5, "class": 4, "space": 6, "coord": 4, "channel": 3, "feature": 3, "element": 30, "rank": 30}
+SIZES |= {"half": 2, "quarter": 1, "eighth": 1, "sixteenth": 1, "component": 3}
 SHAPE = (2, 3)
 
 

@@ -319,4 +319,95 @@ DISTANCE = [
     ),
 ]
 
-ROWS = DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM + DISTANCE
+
+def steps(x: Tensor) -> list[Tensor]:
+    """Forward differences along every spatial axis, zero at the far edge."""
+    return [torch.diff(x, dim=d, append=x.narrow(d, x.shape[d] - 1, 1)) for d in range(2, x.ndim)]
+
+
+def window(x: Tensor) -> Tensor:
+    """Gaussian windows of 3 with σ = 1.5 per spatial axis; at the border over the part inside."""
+    for d in range(2, x.ndim):
+        at = torch.arange(x.shape[d])
+        near = (at[:, None] - at).abs()
+        kernel = torch.where(near <= 1, torch.exp(-(near.double() ** 2) / 4.5), 0.0)
+        x = torch.movedim(x.movedim(d, -1) @ (kernel / kernel.sum(1, keepdim=True)).T, -1, d)
+    return x
+
+
+def luminance(x: Tensor, t: Tensor) -> Tensor:
+    return (2 * window(x) * window(t) + 4e-4) / (window(x) ** 2 + window(t) ** 2 + 4e-4)
+
+
+def structure(x: Tensor, t: Tensor) -> Tensor:
+    covariance, *variances = [window(a * b) - window(a) * window(b) for a, b in ((x, t), (x, x), (t, t))]
+    return (2 * covariance + 36e-4) / (sum(variances) + 36e-4)
+
+
+def inner_mean(x: Tensor) -> Tensor:
+    """Mean over channels and where a window of 3 fits, or zero where none does."""
+    for d in range(2, x.ndim):
+        x = x.narrow(d, 1, max(x.shape[d] - 2, 0))
+    return x.flatten(1).sum(1) / max(x[0].numel(), 1)
+
+
+def cosine_distance(x: Tensor, t: Tensor) -> Tensor:
+    rows, others = x.flatten(2), t.flatten(2)
+    centre = others.mean(2, keepdim=True)
+    return 1 - F.cosine_similarity((rows - centre)[..., None], (others - centre)[:, :, None], dim=1)
+
+
+def similarity(x: Tensor, t: Tensor) -> Tensor:
+    distance = cosine_distance(x, t)
+    relative = distance / (distance.amin(2, keepdim=True) + 0.1)
+    return torch.softmax((1 - relative) / 0.5, 2).amax(1).mean(1)
+
+
+TWO = fn.constant(2.0)
+IMAGE = [
+    Row(
+        "charbonnier_penalty",
+        "image",
+        lambda x, t: pr.charbonnier_penalty(x - t, fn.constant(0.1)),
+        lambda x, t: ((x - t) ** 2 + 0.01).sqrt(),
+    ),
+    Row(
+        "absolute_gradient",
+        "image",
+        lambda x, t: pr.absolute_gradient(x),
+        lambda x, t: torch.stack(steps(x)).abs().sum(0),
+    ),
+    Row(
+        "gradient_length",
+        "image",
+        lambda x, t: pr.gradient_length(x),
+        lambda x, t: torch.linalg.vector_norm(torch.stack(steps(x)), dim=0),
+    ),
+    Row("luminance_similarity", "image", lambda x, t: pr.luminance_similarity(x, t, TWO, size=3), luminance),
+    Row("structure_similarity", "image", lambda x, t: pr.structure_similarity(x, t, TWO, size=3), structure),
+    Row("interior_mean", "image", lambda x, t: pr.interior_mean(x, size=3), lambda x, t: inner_mean(x)),
+    Row(
+        "structural_similarity",
+        "image",
+        lambda x, t: pr.structural_similarity(x, t, TWO, size=3),
+        lambda x, t: inner_mean(luminance(x, t) * structure(x, t)),
+    ),
+    Row(
+        "positive_power",
+        "image",
+        lambda x, t: pr.positive_power(x, fn.constant(0.3)),
+        lambda x, t: torch.where(x > 1e-9, x.clamp(min=1e-9) ** 0.3, 0.0),
+    ),
+]
+
+FEATURES = [
+    Row("cosine_distances", "features", pr.cosine_distances, cosine_distance),
+    Row(
+        "contextual_similarity",
+        "features",
+        lambda x, t: pr.contextual_similarity(x, t, fn.constant(0.5), fn.constant(0.1)),
+        similarity,
+    ),
+]
+
+ROWS = FEATURES + IMAGE + DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM + DISTANCE

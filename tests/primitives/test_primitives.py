@@ -36,7 +36,7 @@ def inputs(signature: str) -> list[tuple[Tensor, Tensor]]:
     if signature == "margin":
         labels = torch.randint(5, (20,), generator=generator)
         return [(0.97 * torch.tanh(2 * normal(20, 5)), F.one_hot(labels, 5).double())]
-    spatial = ((2, 3, 4), (1, 2, 3, 2))
+    spatial = ((2, 3, 4), (1, 2, 3, 4 if signature == "image" else 2))
     fixed = [(5, 3)]  # where each axis is one dimension
     shapes = spatial if "space" in get_signature(signature).inputs[0].axes else fixed
     return [(normal(*s), normal(*s)) for s in shapes]

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import LossModule
+from lossearch.compile.door import least_extent
+from lossearch.ir.axes import without
 from lossearch.loss import Loss
 
 from .samples import ORDINARY, Sample
@@ -48,7 +50,10 @@ class Case:
         return self.oracle(*inputs, **self.arguments, **sample.buffers)
 
     def samples(self, kind: Mapping[str, Callable[[], list[Sample]]] = ORDINARY) -> list[Sample]:
-        return kind[self.loss.signature.name]()
+        """Those of the loss's signature that are as long along every spatial axis as it needs."""
+        least, spatial = least_extent(self.loss.graph), len(without(self.loss.signature.inputs[0].axes, ("space",)))
+        samples = kind[self.loss.signature.name]()
+        return [s for s in samples if not least or min(s.prediction.shape[spatial:], default=0) >= least]
 
     @property
     def predictions(self) -> list[int]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from lossearch.compile.door import least_extent
 from lossearch.errors import UserError
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import label_input
 from lossearch.ir.signature import Input
 
 # Lengths of the example; all distinct, so that tracing takes no two axes for one.
-_LENGTHS = {"batch": 3, "class": 5, "feature": 6, "channel": 7, "coord": 4}
+_LENGTHS = {"batch": 3, "class": 5, "feature": 6, "channel": 7, "coord": 4, "component": 2}
 _SPATIAL = (8, 9, 10)
 
 
@@ -37,7 +38,9 @@ def traced(
     if not 0 <= rank <= most:
         raise UserError(f"rank in [0, {most}]", str(rank), "give the number of spatial axes")
     inputs = graph.signature.forward_inputs
-    examples = tuple(_example(declared, labels, rank, {**_LENGTHS, **lengths}) for declared in inputs)
+    # Longer than the windows that must fit inside, or tracing would take every image for a small one.
+    sides = [side + least_extent(graph) for side in _SPATIAL[:rank]]
+    examples = tuple(_example(declared, labels, sides, {**_LENGTHS, **lengths}) for declared in inputs)
     dims = tuple(_free(declared, labels, rank) for declared in inputs)
     module.eval()
     return torch.export.export(module, examples, dynamic_shapes=dims)
@@ -49,9 +52,9 @@ def _axes(declared: Input, labels: bool, rank: int) -> list[str]:
     return kept + ["space"] * (rank if "space" in declared.axes else 0)
 
 
-def _example(declared: Input, labels: bool, rank: int, lengths: dict[str, int]) -> Tensor:
-    spatial = iter(_SPATIAL)
-    shape = [next(spatial) if axis == "space" else lengths[axis] for axis in _axes(declared, labels, rank)]
+def _example(declared: Input, labels: bool, sides: Sequence[int], lengths: dict[str, int]) -> Tensor:
+    spatial = iter(sides)
+    shape = [next(spatial) if axis == "space" else lengths[axis] for axis in _axes(declared, labels, len(sides))]
     if (labels and declared.labels) or declared.kind == "index":
         return torch.zeros(shape, dtype=torch.int64)
     return torch.full(shape, 0.5)

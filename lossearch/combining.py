@@ -1,0 +1,67 @@
+"""The methods that combine several losses into one, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from lossearch import zoo
+from lossearch.compile.balancing import DynamicWeightAverage, GradNorm
+from lossearch.compile.combined import CombinedLoss, GraphCombination, numbers_by_name
+from lossearch.errors import UserError
+
+Components = Mapping[str, nn.Module | None]
+
+FACTORS = {"regression": 0.5, "classification": 1.0}
+"""What a likelihood puts before L/σ²: a Gaussian's squared error one half, a softmax's cross-entropy one."""
+
+
+def weighted_sum(components: Components, weights: Mapping[str, float] | None = None) -> CombinedLoss:
+    """Σ w_i L_i with fixed weights, 1 where none is given."""
+    buffers = {"weights": numbers_by_name(components, weights, 1.0, "weights")}
+    return GraphCombination(components, zoo.get("weighted_sum").to_module(reduction="sum", buffers=buffers))
+
+
+def uncertainty_weighting(
+    components: Components,
+    log_variance: Mapping[str, float] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> CombinedLoss:
+    """Σ f_i L_i e^(-s_i) + s_i/2 with learned log-variances s (Kendall et al. 2018)."""
+    for kind in (kinds or {}).values():
+        if kind not in FACTORS:
+            raise UserError(f"a kind among {', '.join(FACTORS)}", repr(kind), "correct `kinds`")
+    factors = {name: FACTORS[kind] for name, kind in (kinds or {}).items()}
+    buffers = {
+        "log_variance": numbers_by_name(components, log_variance, 0.0, "log_variance"),
+        "factor": numbers_by_name(components, factors, FACTORS["regression"], "kinds"),
+    }
+    return GraphCombination(components, zoo.get("uncertainty_weighting").to_module(reduction="sum", buffers=buffers))
+
+
+METHODS: dict[str, Callable[..., CombinedLoss]] = {
+    "weighted_sum": weighted_sum,
+    "uncertainty_weighting": uncertainty_weighting,
+    "gradnorm": GradNorm,
+    "dynamic_weight_average": DynamicWeightAverage,
+}
+"""Every method by name: from components and its options to the module."""
+
+OPTIONS = {
+    "weighted_sum": ("weights",),
+    "uncertainty_weighting": ("log_variance", "kinds"),
+    "gradnorm": ("alpha", "learning_rate"),
+    "dynamic_weight_average": ("temperature",),
+}
+"""What each method takes beside the components."""
+
+
+def combination(components: Components, method: str, **options: Any) -> CombinedLoss:
+    """The components combined by a method; raises `UserError` for an unknown method or option."""
+    if method not in METHODS:
+        raise UserError(f"a method among {', '.join(METHODS)}", repr(method), "correct `method`")
+    if unknown := sorted(options.keys() - set(OPTIONS[method])):
+        raise UserError(f"options of {method}: {', '.join(OPTIONS[method])}", ", ".join(unknown), "correct the option")
+    return METHODS[method](components, **options)

@@ -1,0 +1,159 @@
+"""Combinations whose weights follow the course of training: GradNorm and dynamic weight average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossearch.compile.combined import CombinedLoss
+from lossearch.errors import UserError
+
+SMALLEST_WEIGHT = 1e-6
+"""GradNorm's weights stay above it: a step too long must not turn a loss around."""
+
+
+class GradNorm(CombinedLoss):
+    """Σ_i w_i L_i with weights that bring the components' gradients to a common scale (Chen et al. 2018).
+
+    Call `update(shared)` after `forward` and before `backward` of the total, in every training step. The weights are
+    an `nn.Parameter` without gradient: `update` alone moves them, and they sum to the number of components.
+
+    Args:
+        components: As for `CombinedLoss`.
+        alpha: Strength of the pull towards equal training rates, ≥ 0; 0 makes gradients equally large.
+        learning_rate: Of the weights' gradient descent.
+    """
+
+    initial: Tensor
+
+    def __init__(
+        self, components: Mapping[str, nn.Module | None], alpha: float = 1.5, learning_rate: float = 0.025
+    ) -> None:
+        super().__init__(components)
+        if not (alpha >= 0.0 and learning_rate > 0.0):
+            raise UserError("alpha ≥ 0 and learning_rate > 0", f"{alpha}, {learning_rate}", "correct them")
+        self.alpha, self.learning_rate = float(alpha), float(learning_rate)
+        self.weights = nn.Parameter(torch.ones(len(self.names)))
+        self.register_buffer("initial", torch.full((len(self.names),), torch.nan))
+        self._losses: Tensor | None = None
+
+    def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted sum; no gradient flows to the weights."""
+        self._losses = losses if losses.requires_grad else None
+        weights = self.weights.detach().clone().to(losses.dtype)
+        return (weights * losses).sum(), weights
+
+    def update(self, shared: Iterable[Tensor]) -> None:
+        """One step of the weights, from the gradients of the last call's losses at shared parameters.
+
+        The first update notes the losses to which training rates are relative.
+
+        Args:
+            shared: Parameters that every component depends on, by the paper those of the last shared layer.
+
+        Raises:
+            UserError: Before any `forward`, or where a loss does not depend on the shared parameters, is not
+                positive at first, or not finite.
+        """
+        losses = self._losses
+        if losses is None:
+            raise UserError("`update` after `forward` with gradients", "no losses", "compute the total first")
+        values = losses.detach().to(self.initial.dtype)
+        if not bool(values.isfinite().all()):
+            raise UserError("finite component losses", str(values.tolist()), "lower the step size")
+        if not bool(self.initial.isfinite().all()):
+            if not bool((values > 0.0).all()):
+                raise UserError(
+                    "positive first losses", str(values.tolist()), "GradNorm compares losses by their ratio"
+                )
+            self.initial.copy_(values)
+        norms = self._gradient_norms(losses, list(shared))
+        rates = values / self.initial
+        with torch.no_grad():
+            self.weights.copy_(self._stepped(norms, rates / rates.mean().clamp_min(SMALLEST_WEIGHT)))
+        self._losses = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The last losses hold a graph, which cannot be copied or pickled.
+        return {**self.__dict__, "_losses": None}
+
+    def _gradient_norms(self, losses: Tensor, shared: list[Tensor]) -> Tensor:
+        """‖∇ L_i‖ over the shared parameters, unweighted."""
+        norms = []
+        for name, loss in zip(self.names, losses.unbind(), strict=True):
+            found = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True) if shared else ()
+            parts = [torch.linalg.vector_norm(gradient) for gradient in found if gradient is not None]
+            if not parts:
+                hint = "give parameters of a layer that all components use"
+                raise UserError(f"shared parameters that {name} depends on", f"{len(shared)} that it does not", hint)
+            norms.append(torch.linalg.vector_norm(torch.stack(parts)))
+        return torch.stack(norms).to(self.weights.dtype)
+
+    def _stepped(self, norms: Tensor, rates: Tensor) -> Tensor:
+        """Weights after a step down Σ_i |w_i ‖∇L_i‖ - G r_i^α|, where the goal counts as constant."""
+        scaled = self.weights * norms
+        goal = scaled.mean() * rates.clamp_min(0.0) ** self.alpha
+        moved = self.weights - self.learning_rate * torch.sign(scaled - goal) * norms
+        moved = moved.clamp_min(SMALLEST_WEIGHT)
+        return moved * (len(self.names) / moved.sum())
+
+
+class DynamicWeightAverage(CombinedLoss):
+    """Σ_k λ_k L_k with larger weights for losses that fall more slowly (Liu et al. 2019).
+
+    Call `update()` at the end of each epoch: λ_k = K · softmax_k(r_k / T), where r_k is the mean loss of the last
+    epoch over that of the epoch before it; all weights are one until there are two.
+
+    Args:
+        components: As for `CombinedLoss`.
+        temperature: T > 0; larger makes weights more even.
+    """
+
+    history: Tensor
+    seen: Tensor
+    count: Tensor
+
+    def __init__(self, components: Mapping[str, nn.Module | None], temperature: float = 2.0) -> None:
+        super().__init__(components)
+        if not temperature > 0.0:
+            raise UserError("a temperature > 0", str(temperature), "correct `temperature`")
+        self.temperature = float(temperature)
+        # Mean losses of the last epoch and the one before, and the sum over this one.
+        self.register_buffer("history", torch.full((2, len(self.names)), torch.nan))
+        self.register_buffer("seen", torch.zeros(len(self.names)))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted sum; in training mode the losses enter the epoch's mean."""
+        if self.training:
+            self.seen += losses.detach().to(self.seen.dtype)
+            self.count += 1
+        weights = self.weights.to(losses.dtype)
+        return (weights * losses).sum(), weights
+
+    @property
+    def weights(self) -> Tensor:
+        """λ[component]."""
+        if not bool(self.history.isfinite().all()):
+            return torch.ones_like(self.seen)
+        last, before = self.history
+        return len(self.names) * torch.softmax(last / before / self.temperature, 0)
+
+    def update(self) -> None:
+        """End an epoch.
+
+        Raises:
+            UserError: No loss was computed since the last update, or a mean loss is not positive and finite.
+        """
+        if not int(self.count):
+            raise UserError("losses computed in training mode since the last update", "none", "update once an epoch")
+        mean = self.seen / self.count
+        if not bool((mean.isfinite() & (mean > 0.0)).all()):
+            hint = "dynamic weight average compares losses by their ratio"
+            raise UserError("positive and finite mean losses", str(mean.tolist()), hint)
+        self.history.copy_(torch.stack([mean, self.history[0]]))
+        self.seen.zero_()
+        self.count.zero_()

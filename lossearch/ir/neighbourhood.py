@@ -1,0 +1,224 @@
+"""Operators on neighbourhoods in space, at any resolution of it: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lossearch.ir.axes import RESOLUTIONS, SPATIAL_AXES, without
+from lossearch.ir.interval import UNIT, Interval
+from lossearch.ir.operator import Operator, register, require_real
+from lossearch.ir.types import IllTyped, Type
+
+if TYPE_CHECKING:
+    from lossearch.ir.expr import Expr
+
+
+def resolution(argument: Expr) -> str:
+    """The one resolution of space that an argument has; its entries are the last dimension."""
+    found = [axis for axis in argument.axes if axis.rstrip("'") in RESOLUTIONS]
+    if len(found) != 1 or found[0] not in RESOLUTIONS or argument.axes[-1] != found[0]:
+        raise IllTyped(
+            f"an argument with one axis among {', '.join(RESOLUTIONS)}", str(argument.type), "work before the pairing"
+        )
+    return found[0]
+
+
+def _in_space(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    resolution(arguments[0])
+    return Type(arguments[0].type.axes, arguments[0].type.interval)
+
+
+def _shape(node: Expr) -> str:
+    """Source of the spatial shape at a node's resolution."""
+    factor = 2 ** RESOLUTIONS.index(node.axes[-1].rstrip("'"))
+    return "shape" if factor == 1 else f"[(n + {factor - 1}) // {factor} for n in shape]"
+
+
+def _difference(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    argument = _in_space(operator, arguments, attributes)
+    if attributes["along"] not in SPATIAL_AXES:
+        raise IllTyped(f"a direction among {', '.join(SPATIAL_AXES)}", str(attributes["along"]), "correct `along`")
+    span = argument.interval.upper - argument.interval.lower
+    return Type(argument.axes, Interval(-span, span))
+
+
+_DIFFERENCE = '''
+def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
+    """Forward difference along a spatial axis counted from the last; zero at the far edge and for absent axes."""
+    if back > len(shape):
+        return 0.0 * x  # zero, with a gradient of zero
+    image = x.unflatten(-1, shape)
+    step = torch.diff(image, dim=-back)
+    return F.pad(step, [0, 0] * (back - 1) + [0, 1]).flatten(-len(shape))
+'''
+
+
+def _emit_difference(sources: Sequence[str], node: Expr) -> str:
+    return f"spatial_difference({sources[0]}, {_shape(node)}, {SPATIAL_AXES.index(node.attr('along')) + 1})"
+
+
+register(
+    Operator(
+        "difference",
+        1,
+        _difference,
+        _emit_difference,
+        "Forward difference along width, height or depth; zero at the far edge.",
+        slopes=lambda a, **_: (2.0,),
+        latex="\\nabla_{{\\mathrm{{{along}}}}} {0}",
+        attributes=(("along", ...),),
+        helper=_DIFFERENCE,
+    )
+)
+
+
+LARGEST_WINDOW = 255
+
+
+def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    size = attributes["size"]
+    if not 1 <= size <= LARGEST_WINDOW or size % 2 == 0:
+        raise IllTyped(f"an odd window size from 1 to {LARGEST_WINDOW}", str(size), "use 3, 5, 7, 11 …")
+    if attributes.get("sigma", 1.0) <= 0.0:
+        raise IllTyped("a window width sigma > 0", str(attributes["sigma"]), "correct `sigma`")
+    return _in_space(operator, arguments, attributes)
+
+
+_WINDOW_MEAN = '''
+def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
+    """Gaussian mean of each spatial neighbourhood, separable; at the border over the part inside."""
+    if len(shape) == 0:
+        return x
+    offsets = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2).reshape(1, 1, -1)
+    out = x.unflatten(-1, shape)
+    for axis in range(len(shape)):
+        moved = out.movedim(-1 - axis, -1)
+        rows = moved.reshape(-1, 1, moved.shape[-1])
+        inside = F.conv1d(torch.ones_like(rows[:1]), kernel, padding=size // 2)
+        mean = F.conv1d(rows, kernel, padding=size // 2) / inside
+        out = mean.reshape(moved.shape).movedim(-1, -1 - axis)
+    return out.flatten(-len(shape))
+'''
+
+
+def _emit_local_mean(sources: Sequence[str], node: Expr) -> str:
+    """A Gaussian of infinite width weighs all alike."""
+    return f"window_mean({sources[0]}, {_shape(node)}, {node.attr('size')}, math.inf)"
+
+
+def _emit_gaussian(sources: Sequence[str], node: Expr) -> str:
+    return f"window_mean({sources[0]}, {_shape(node)}, {node.attr('size')}, {node.attr('sigma')!r})"
+
+
+register(
+    Operator(
+        "local_mean",
+        1,
+        _window,
+        _emit_local_mean,
+        "Mean of each spatial neighbourhood of `size` per axis; at the border over the part inside.",
+        slopes=lambda a, **_: (8.0,),
+        latex="\\operatorname{{mean}}_{{{size}}} {0}",
+        attributes=(("size", ...),),
+        helper=_WINDOW_MEAN,
+        cost=8.0,
+    )
+)
+register(
+    Operator(
+        "gaussian_window",
+        1,
+        _window,
+        _emit_gaussian,
+        "Gaussian-weighted mean of each spatial neighbourhood of `size` per axis with width `sigma`.",
+        slopes=lambda a, **_: (8.0,),
+        latex="G_{{{sigma}}} * {0}",
+        attributes=(("size", ...), ("sigma", ...)),
+        helper=_WINDOW_MEAN,
+        cost=8.0,
+    )
+)
+
+
+def _interior(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    _window(operator, arguments, attributes)
+    return Type((resolution(arguments[0]),), UNIT)
+
+
+_INTERIOR = '''
+def interior(x: Tensor, shape: List[int], size: int) -> Tensor:
+    """One where a window of `size` per axis fits inside, else zero, over the spatial axes as one."""
+    inside = x.new_ones([1])
+    for length in shape:
+        place = torch.arange(length, device=x.device)
+        fits = (place >= size // 2) & (place < length - size // 2)
+        inside = (inside.unsqueeze(-1) * fits.to(x.dtype)).flatten()
+    return inside
+'''
+
+
+def _emit_interior(sources: Sequence[str], node: Expr) -> str:
+    return f"interior({sources[0]}, {_shape(node)}, {node.attr('size')})"
+
+
+register(
+    Operator(
+        "interior",
+        1,
+        _interior,
+        _emit_interior,
+        "One where a window of `size` per axis fits inside the image, else zero.",
+        slopes=lambda a, **_: (0.0,),
+        latex="\\mathbb{{1}}^{{\\mathrm{{inside}}}}_{{{size}}}",
+        attributes=(("size", ...),),
+        helper=_INTERIOR,
+    )
+)
+
+
+def _downsample(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    (argument,) = arguments
+    finer = resolution(argument)
+    if finer == RESOLUTIONS[-1]:
+        raise IllTyped(f"an argument at a resolution above {finer}", str(argument.type), "halve four times at most")
+    coarser = RESOLUTIONS[RESOLUTIONS.index(finer) + 1]
+    return Type((*without(argument.axes, (finer,)), coarser), argument.type.interval)
+
+
+# A window that reaches beyond the far edge averages what is inside: the last row of an odd size counts once.
+_HALVED = '''
+def halved(x: Tensor, shape: List[int]) -> Tensor:
+    """Mean of each pair of neighbours along every spatial axis; a last one without neighbour stays as it is."""
+    if len(shape) == 0:
+        return x
+    out = x.unflatten(-1, shape)
+    for axis in range(len(shape)):
+        moved = out.movedim(-1 - axis, -1)
+        rows = moved.reshape(-1, 1, moved.shape[-1])
+        mean = F.avg_pool1d(rows, 2, ceil_mode=True)
+        out = mean.reshape(moved.shape[:-1] + mean.shape[-1:]).movedim(-1, -1 - axis)
+    return out.flatten(-len(shape))
+'''
+
+
+def _emit_downsample(sources: Sequence[str], node: Expr) -> str:
+    return f"halved({sources[0]}, {_shape(node.args[0])})"
+
+
+register(
+    Operator(
+        "downsample",
+        1,
+        _downsample,
+        _emit_downsample,
+        "Half the resolution: means over blocks of two per axis; at the far edge over the part inside.",
+        slopes=lambda a, **_: (1.0,),
+        latex="{0}\\!\\downarrow_2",
+        helper=_HALVED,
+        cost=2.0,
+    )
+)

@@ -1,0 +1,101 @@
+"""Losses for images: `image[batch, channel, *space]` and `target` of the same axes, in any range of intensities."""
+
+from __future__ import annotations
+
+from lossearch import primitives as pr
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Parameter
+from lossearch.zoo.registry import choose, hand_designed
+
+SIGNATURE = "image"
+WHOLE = ("channel", "space")
+NORMS = {"squared": fn.square, "absolute": fn.abs}
+DATA_RANGE = Parameter("data_range", 1.0, 1.0, 1e4, log=True)
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""How much each scale of MS-SSIM counts, from the finest."""
+
+
+@hand_designed(signature=SIGNATURE, source="Zhao et al. 2017")
+def l1(image: Expr, target: Expr) -> Expr:
+    """Absolute error |x - y| of each value, as `torch.nn.functional.l1_loss`."""
+    return fn.abs(image - target)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Charbonnier et al. 1994",
+    parameters=[Parameter("eps", 1e-3, 1e-6, 10.0, tunable=True, log=True)],
+)
+def charbonnier(image: Expr, target: Expr, eps: Expr) -> Expr:
+    """Charbonnier loss √((x - y)² + ε²) of each value: the absolute error, smooth at zero, where it is ε."""
+    return pr.charbonnier_penalty(image - target, eps)
+
+
+@hand_designed(signature="image_prior", source="Rudin et al. 1992")
+def total_variation(image: Expr, *, isotropic: bool = False) -> Expr:
+    """Total variation of each image: Σ over channels, positions and directions d of |∂_d x|, forward differences.
+
+    `isotropic=True` takes the gradient's length √(Σ_d (∂_d x)²) at each position, as in the original paper; the
+    anisotropic sum is what restoration networks use.
+    """
+    gradient = choose("isotropic", isotropic, {False: pr.absolute_gradient, True: pr.gradient_length})
+    return fn.sum(gradient(image), WHOLE)
+
+
+@hand_designed(signature=SIGNATURE, source="Wang et al. 2004", parameters=[DATA_RANGE])
+def ssim(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
+    """Structural dissimilarity 1 - SSIM of each image, in [0, 2], over the windows that lie wholly inside.
+
+    Windows are Gaussian, `size` wide with standard deviation `sigma`; `data_range` L is the largest intensity less
+    the smallest. Every side must be at least `size` long.
+    """
+    return 1 - pr.structural_similarity(image, target, data_range, size=size, sigma=sigma)
+
+
+@hand_designed(signature=SIGNATURE, source="Wang et al. 2003", parameters=[DATA_RANGE])
+def ms_ssim(image: Expr, target: Expr, data_range: Expr) -> Expr:
+    """Multi-scale structural dissimilarity of each image, 1 - SSIM_5^w₅ · Π_{s<5} CS_s^{w_s}, in [0, 1].
+
+    Five scales, each of half the size of the one before; CS is SSIM without luminance, and negative means count as
+    zero. Windows are 11 wide with standard deviation 1.5. Of odd sizes the last row or column stands for its missing
+    neighbour, as in the authors' code. Every side must be at least 161 long.
+    """
+    similarity: Expr | None = None
+    last = len(SCALE_WEIGHTS) - 1
+    for scale, weight in enumerate(SCALE_WEIGHTS):
+        if scale < last:
+            mean = pr.interior_mean(pr.structure_similarity(image, target, data_range))
+            image, target = fn.downsample(image), fn.downsample(target)
+        else:
+            mean = pr.structural_similarity(image, target, data_range)
+        factor = pr.positive_power(mean, fn.constant(weight))
+        similarity = factor if similarity is None else similarity * factor
+    assert similarity is not None
+    return 1 - similarity
+
+
+@hand_designed(signature=SIGNATURE, source="Vincent et al. 2010")
+def reconstruction(image: Expr, target: Expr, *, norm: str = "squared") -> Expr:
+    """Reconstruction error of each image: ‖x - y‖², or the sum of |x - y| with `norm="absolute"`."""
+    return fn.sum(choose("norm", norm, NORMS)(image - target), WHOLE)
+
+
+@hand_designed(signature="masked_image", source="He et al. 2022")
+def masked_reconstruction(image: Expr, target: Expr, masked: Expr, *, norm: str = "squared") -> tuple[Expr, Expr]:
+    """Masked image modelling: the squared error averaged over channels, at positions that the model did not see.
+
+    The mean is over masked positions only, and 0 where none is. `norm="absolute"` takes |x - y|. Targets normalised
+    by patch, as the paper also tries, are given so.
+    """
+    return fn.mean(choose("norm", norm, NORMS)(image - target), "channel"), masked
+
+
+@hand_designed(
+    signature="cycle",
+    source="Zhu et al. 2017",
+    parameters=[Parameter("weight", 10.0, 1e-3, 1e3, tunable=True, log=True)],
+)
+def cycle_consistency(first_cycle: Expr, second_cycle: Expr, first: Expr, second: Expr, weight: Expr) -> Expr:
+    """Cycle consistency λ(|F(G(x)) - x| + |G(F(y)) - y|) of each value, with λ the `weight`."""
+    return weight * (fn.abs(first_cycle - first) + fn.abs(second_cycle - second))

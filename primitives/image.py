@@ -1,0 +1,92 @@
+"""Image quality and smoothness of `image[batch, channel, *space]`, at any resolution of space."""
+
+from __future__ import annotations
+
+from lossearch.ir import functions as fn
+from lossearch.ir.axes import SPATIAL_AXES
+from lossearch.ir.expr import Expr
+from lossearch.ir.neighbourhood import resolution
+from lossearch.ir.primitive import primitive
+
+FAMILY = "image"
+
+LUMINANCE, CONTRAST = 0.01, 0.03
+"""K₁ and K₂ of SSIM, which times the data range keep its quotients away from 0/0. Wang et al. 2004."""
+
+
+SMALLEST = 1e-9
+"""Similarity that counts as none."""
+
+
+@primitive(family=FAMILY)
+def charbonnier_penalty(residual: Expr, epsilon: Expr) -> Expr:
+    """√(r² + ε²): |r| far from zero and smooth at it; elementwise, ≥ ε; ε > 0. Charbonnier et al. 1994."""
+    return fn.sqrt(fn.square(residual) + fn.square(epsilon))
+
+
+@primitive(family=FAMILY)
+def absolute_gradient(image: Expr) -> Expr:
+    """Σ_d |∂_d x| over the directions of space, with forward differences: [batch, channel, *space], ≥ 0."""
+    first, *others = [fn.abs(fn.difference(image, direction)) for direction in SPATIAL_AXES]
+    for other in others:
+        first = first + other
+    return first
+
+
+@primitive(family=FAMILY)
+def gradient_length(image: Expr) -> Expr:
+    """√(Σ_d (∂_d x)²) over the directions of space, with forward differences: ≥ 0. Rudin et al. 1992."""
+    squared, *others = [fn.square(fn.difference(image, direction)) for direction in SPATIAL_AXES]
+    for other in others:
+        squared = squared + other
+    # The root is exactly zero, with gradient zero, where an image is flat.
+    return fn.where(fn.greater(squared, 0), fn.sqrt(squared), 0)
+
+
+@primitive(family=FAMILY)
+def structure_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
+    """Contrast and structure (2σ_xy + C₂)/(σ_x² + σ_y² + C₂) in each window: in [-1, 1]. Wang et al. 2004."""
+
+    def window(x: Expr) -> Expr:
+        return fn.gaussian_window(x, size, sigma)
+
+    c2 = fn.square(CONTRAST * data_range)
+    mean, target_mean = window(image), window(target)
+    # Variances are ≥ 0 and, by Cauchy and Schwarz, |quotient| ≤ 1; rounding alone can say otherwise.
+    variance = fn.relu(window(fn.square(image)) - fn.square(mean))
+    target_variance = fn.relu(window(fn.square(target)) - fn.square(target_mean))
+    covariance = window(image * target) - mean * target_mean
+    return fn.clamp((2 * covariance + c2) / (variance + target_variance + c2), -1.0, 1.0)
+
+
+@primitive(family=FAMILY)
+def luminance_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
+    """Luminance (2μ_x μ_y + C₁)/(μ_x² + μ_y² + C₁) in each window: in [-1, 1]. Wang et al. 2004."""
+    c1 = fn.square(LUMINANCE * data_range)
+    mean, target_mean = fn.gaussian_window(image, size, sigma), fn.gaussian_window(target, size, sigma)
+    quotient = (2 * mean * target_mean + c1) / (fn.square(mean) + fn.square(target_mean) + c1)
+    return fn.clamp(quotient, -1.0, 1.0)
+
+
+@primitive(family=FAMILY)
+def interior_mean(values: Expr, *, size: int = 11) -> Expr:
+    """Mean over channels and over the places where a window of `size` fits inside: [batch]."""
+    axis = resolution(values)
+    inside = fn.interior(values, size)
+    total = fn.contract(fn.mean(values, "channel"), inside, axis)
+    # A mean lies between its values.
+    return fn.clamp(total / fn.clamp(fn.sum(inside, axis), lower=1.0), values.lower, values.upper)
+
+
+@primitive(family=FAMILY)
+def structural_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
+    """SSIM, luminance times contrast and structure, averaged over an image: [batch] in [-1, 1]. Wang et al. 2004."""
+    structure = structure_similarity(image, target, data_range, size=size, sigma=sigma)
+    luminance = luminance_similarity(image, target, data_range, size=size, sigma=sigma)
+    return interior_mean(luminance * structure, size=size)
+
+
+@primitive(family=FAMILY)
+def positive_power(base: Expr, exponent: Expr) -> Expr:
+    """x^e where x > 1e-9, else 0 with gradient 0; elementwise, e > 0: finite slopes for exponents below one."""
+    return fn.where(fn.greater(base, SMALLEST), fn.clamp(base, lower=SMALLEST) ** exponent, 0)
