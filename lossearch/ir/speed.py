@@ -54,12 +54,13 @@ def _gather_found(b: Found) -> Expr | None:
 
 
 def _inner(x: Expr, y: Expr, over: Axes) -> Expr | None:
-    """Σ x·y over axes that either may lack."""
-    if not set(over) & set(y.axes):
+    """Σ x·y over axes all of which either may lack; None where one has some of them only."""
+    in_x, in_y = set(over) & set(x.axes), set(over) & set(y.axes)
+    if not in_y and len(in_x) == len(over):
         return y * _sum(x, over)
-    if not set(over) & set(x.axes):
+    if not in_x and len(in_y) == len(over):
         return x * _sum(y, over)
-    return Expr.make("contract", (x, y), over=over)
+    return Expr.make("contract", (x, y), over=over) if len(in_x) == len(in_y) == len(over) else None
 
 
 def _one_hot_term(node: Expr) -> bool:
