@@ -54,11 +54,13 @@ def _gather_found(b: Found) -> Expr | None:
 
 
 def _inner(x: Expr, y: Expr, over: Axes) -> Expr | None:
-    """Σ x·y over axes that either may lack."""
+    """Σ x·y over axes all of which either may lack; None where one lacks some of them only."""
     if not set(over) & set(y.axes):
         return y * _sum(x, over)
     if not set(over) & set(x.axes):
         return x * _sum(y, over)
+    if not set(over) <= set(x.axes) & set(y.axes):
+        return None
     return Expr.make("contract", (x, y), over=over)
 
 
