@@ -188,8 +188,8 @@ def test_every_method_says_what_it_takes() -> None:
             lambda: lossearch.combine(COMPUTED)(losses(1.0, 2.0) | {"far": (torch.zeros(3),)}),
             "this component has no module",
         ),
-        (lambda: lossearch.combine(COMPUTED, "gradnorm").update([]), "`update` after `forward`"),
-        (lambda: lossearch.combine(COMPUTED, "dynamic_weight_average").update(), "since the last update"),
+        (lambda: GradNorm(COMPUTED).update([]), "`update` after `forward`"),
+        (lambda: DynamicWeightAverage(COMPUTED).update(), "since the last update"),
         (lambda: _updated(-1.0, [torch.zeros(1, requires_grad=True)]), "positive first losses"),
         (lambda: _updated(float("nan"), []), "finite component losses"),
         (lambda: _updated(1.0, [torch.zeros(1, requires_grad=True)]), "shared parameters that near depends on"),
@@ -201,6 +201,6 @@ def test_mistakes_are_named(call: object, message: str) -> None:
 
 
 def _updated(near: float, shared: list[Tensor]) -> None:
-    combined = lossearch.combine(COMPUTED, "gradnorm")
+    combined = GradNorm(COMPUTED)
     combined(losses(near, 1.0))
     combined.update(shared)

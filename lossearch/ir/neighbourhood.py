@@ -33,7 +33,7 @@ def _in_space(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
 def _shape(node: Expr) -> str:
     """Source of the spatial shape at a node's resolution."""
     factor = 2 ** RESOLUTIONS.index(node.axes[-1].rstrip("'"))
-    return "shape" if factor == 1 else f"[(n + {factor - 1}) // {factor} for n in shape]"
+    return "shape" if factor == 1 else f"[(n - 1) // {factor} + 1 for n in shape]"  # as pooling spells it
 
 
 def _difference(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
@@ -96,10 +96,10 @@ def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
         moved = out.movedim(-1 - axis, -1)
-        rows = moved.reshape(-1, 1, moved.shape[-1])
+        rows = moved.flatten(0, -2).unsqueeze(1)
         inside = F.conv1d(torch.ones_like(rows[:1]), kernel, padding=size // 2)
         mean = F.conv1d(rows, kernel, padding=size // 2) / inside
-        out = mean.reshape(moved.shape).movedim(-1, -1 - axis)
+        out = mean.squeeze(1).unflatten(0, moved.shape[:-1]).movedim(-1, -1 - axis)
     return out.flatten(-len(shape))
 '''
 
@@ -198,9 +198,9 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
         moved = out.movedim(-1 - axis, -1)
-        rows = moved.reshape(-1, 1, moved.shape[-1])
+        rows = moved.flatten(0, -2).unsqueeze(1)
         mean = F.avg_pool1d(rows, 2, ceil_mode=True)
-        out = mean.reshape(moved.shape[:-1] + mean.shape[-1:]).movedim(-1, -1 - axis)
+        out = mean.squeeze(1).unflatten(0, moved.shape[:-1]).movedim(-1, -1 - axis)
     return out.flatten(-len(shape))
 '''
 
