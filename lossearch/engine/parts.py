@@ -91,10 +91,19 @@ def reference_graph(config: SearchConfig) -> Graph:
 
 def build_parts(config: SearchConfig) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
-    task, space, reference = make_task(config), load_space(config.space), reference_graph(config)
+    task, reference = make_task(config), reference_graph(config)
+    space = space_for(task, load_space(config.space))
     screen = Screen(task, space, reference, config.screening)
     evaluator = CandidateEvaluator(task, reference, config.evaluation)
     return Parts(task_facts(config, task), space, screen, evaluator, hang_limit(config, task))
+
+
+def space_for(task: Task | UserTask, space: SearchSpace) -> SearchSpace:
+    """The space; for a user's function, which tells no labels, without the seeds that need class weights."""
+    if isinstance(task, Task):
+        return space
+    kept = tuple(name for name in space.seeds if not get(name).graph.uses("class_weight"))
+    return space.model_copy(update={"seeds": kept})
 
 
 def hang_limit(config: SearchConfig, task: Task | UserTask) -> float | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
-from lossearch.engine.parts import TaskFacts, build_parts, island_method
+from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method
+from lossearch.search_spaces import load_space
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
     lines = (
         f"task        {parts.facts.description}",
         f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
-        f"space       {parts.space.name}: {len(parts.space.seeds)} seeds, at most {parts.space.max_nodes} operators",
+        f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(config, parts)},"
+        f" at most {parts.space.max_nodes} operators",
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
@@ -59,3 +61,8 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands)
+
+
+def _left_out(config: SearchConfig, parts: Parts) -> str:
+    names = [name for name in load_space(config.space).seeds if name not in parts.space.seeds]
+    return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""

@@ -14,10 +14,12 @@ from lossearch.cli.main import app
 from lossearch.engine.config import load_config
 from lossearch.engine.loop import IslandLoop
 from lossearch.engine.parts import build_parts, island_method, island_setting
+from lossearch.engine.plan import make_plan
 from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.search_spaces import load_space
 
 TRAIN = """
 import time
@@ -79,6 +81,17 @@ def test_a_training_function_becomes_a_task(tmp_path: Path, monkeypatch: pytest.
     assert ranked[0].metric is not None
     assert ranked[0].metric > 0.6
     assert {row.budget for row in ranked} == {3}
+
+
+def test_losses_that_need_class_weights_are_left_out_and_named(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "settings.py").write_text("ODD = False")
+    (tmp_path / "search.toml").write_text(CONFIG)
+    config, _ = load_config(tmp_path / "search.toml")
+    seeds = build_parts(config).space.seeds
+    assert set(load_space("dense").seeds) - set(seeds) == {"weighted_cross_entropy"}
+    (line,) = [line for line in make_plan(config, 1).lines if line.startswith("space")]
+    assert f"{len(seeds)} seeds (without weighted_cross_entropy: your function tells no class weights)" in line
 
 
 def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:

@@ -36,6 +36,19 @@ def test_the_score_is_the_mean_over_the_seeds(evaluator):
     assert 0.1 < result.score <= 1.0
 
 
+def test_a_loss_that_takes_class_weights_gets_inverse_frequencies():
+    # Where classes are even, weights change nothing; here some are ten times as frequent as others.
+    evaluator = CandidateEvaluator(
+        Task("digits_imbalance"),
+        zoo.get("cross_entropy").graph,
+        EvaluationConfig(steps=20, seeds=1, learning_rates=(1.0,)),
+    )
+    plain = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
+    weighted = evaluator.evaluate(zoo.get("weighted_cross_entropy").graph, 0)
+    assert weighted.status is Status.OK
+    assert weighted.metrics != plain.metrics
+
+
 def test_the_same_arguments_give_the_same_result(evaluator):
     graph = zoo.get("poly1", epsilon=3.3).graph.frozen()
     first, second = evaluator.evaluate(graph, 5), evaluator.evaluate(graph, 5)

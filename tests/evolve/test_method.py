@@ -30,6 +30,10 @@ def run(method, steps: int) -> list[str]:
     return keys
 
 
+def test_a_search_begins_with_every_hand_designed_loss():
+    assert sorted(SPACE.seeds) == sorted(zoo.names("dense"))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_seeds_come_first_and_both_inputs_always_occur(name):
     method = make_method(name, SPACE, 0)

@@ -20,6 +20,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Candidate, FilterCount, Origin
 from lossearch.report import write_report
 from lossearch.report.page import day, duration
+from lossearch.search_spaces import load_space
 
 SECTIONS = ("formula", "comparison", "front", "curves", "course", "filters", "hall", "settings")
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -164,7 +165,7 @@ def test_the_front_is_drawn_and_hovers(page: Page, run: Path) -> None:
         best = archive.ranked(1)[0]
     points, seeds, line = page.figures["front"]["data"]
     assert (line["x"], line["y"]) == ([r.candidate.complexity for r in front], [r.metric for r in front])
-    assert len(seeds["x"]) == 12
+    assert len(seeds["x"]) == len(load_space("dense").seeds)
     assert any("made by seed:focal" in text for text in seeds["hovertext"])
     (first,) = [text for text in line["hovertext"] if ", rank 1<br>" in text]
     assert f"made by {best.candidate.operator}" in first
