@@ -66,6 +66,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
+    from lossearch.evaluate.failures import UNKNOWN
+
     with found.run.open_archive(read_only=True) as archive:
         metric = archive.metric
         parents = [archive.candidate(key) for key in candidate.parents]
@@ -75,6 +77,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     yield metric, f"{short(ranked.metric)} on validation ({how}, budget {ranked.budget})"
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
+        yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
     origin = candidate.origin
     yield "made by", f"{candidate.operator} (island {origin.island}, generation {origin.generation})"
     for parent in parents:
