@@ -35,7 +35,8 @@ class _Config(BaseModel):
 class FunctionConfig(_Config):
     """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
 
-    Its budget is `evaluation.steps`, in the function's own units; `evaluation.time_limit_s` bounds each call.
+    Its budget is `evaluation.steps`, in the function's own units, which must be given; `evaluation.time_limit_s` bounds
+    each call.
 
     Attributes:
         function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.

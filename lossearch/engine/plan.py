@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossearch.engine.config import SearchConfig
+from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.parts import TaskFacts, build_parts, island_method
+from lossearch.evaluate.screening import FUNCTION_CLASSES
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"{config.max_candidates} candidates, rejected ones included" if config.max_candidates else "",
         f"{config.time_limit_s:g} s" if config.time_limit_s else "",
     ]
-    evaluation = config.evaluation
     lines = (
         f"task        {parts.facts.description}",
         f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
@@ -45,8 +45,23 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
-        f"training    {parts.facts.budget} steps, {evaluation.seeds} seeds, {evaluation.variants} settings of constants"
-        f" x {len(evaluation.learning_rates)} learning rates",
+        *_training(config, parts.facts),
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands)
+
+
+def _training(config: SearchConfig, facts: TaskFacts) -> list[str]:
+    """How a candidate is trained."""
+    evaluation = config.evaluation
+    if not isinstance(config.task, FunctionConfig):
+        tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
+        return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
+    limit = evaluation.time_limit_s
+    return [
+        f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
+        f" constants and learning rate as they are",
+        f"step size   scaled to the gradient of {config.reference}, at small random logits over {FUNCTION_CLASSES}"
+        " classes",
+        f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
+    ]

@@ -100,7 +100,7 @@ class SearchResult:
             return None
         counts, reasons = self.archive.counts(), self.archive.failures()
         if reasons:
-            found = f"none of {counts.accepted}; {reasons[0].count} ended with: {reasons[0].reason}"
+            found = f"none of {counts.accepted}; {reasons[0].losses} ended with: {reasons[0].reason}"
             hint = (
                 f"see lossearch ls {self.path}; once that is mended, search anew, or go on with a higher limit:"
                 f" lossearch resume {self.path} --generations N"

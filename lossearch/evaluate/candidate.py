@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lossearch.compile.constants import candidates
+from lossearch.errors import UserError
 from lossearch.evaluate.graph_loss import GraphLoss
+from lossearch.evaluate.screening import predictions
 from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
-from lossearch.evaluate.training import Outcome, Run, Status, initial_predictions, train
+from lossearch.evaluate.training import Outcome, Run, Status, train
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
 from lossearch.ir.range_check import graph_out_of_range
@@ -29,17 +31,18 @@ TUNING_SEED = 10_000
 
 
 class EvaluationConfig(BaseModel):
-    """How a candidate is trained.
+    """How a candidate is trained. A user's function trains it as it is, without tuning its constants first.
 
     Attributes:
-        steps: optimiser steps of a full training (for a user's function: its budget); None takes the task's.
+        steps: optimiser steps of a full training; None takes the task's. For a user's function its budget, which has
+            no default.
         seeds: trainings whose mean metric is the score.
         learning_rates: factors on the task's learning rate that are tried.
         variants: settings of the constants that are tried, the given ones among them.
         spread: standard deviation of a variant's constants, in units of their logarithm.
         rung: share of the steps after which the worse half of the variants stops; None trains all to the end, which
             label noise calls for: there what learns fastest is not what ends best.
-        time_limit_s: seconds for one stacked training.
+        time_limit_s: seconds for one stacked training, or for one call of a user's function.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -101,10 +104,10 @@ class CandidateEvaluator:
         self.task = task
         self.settings = settings
         self._reference = reference
-        if isinstance(task, Task):
-            self._logits, self._target = initial_predictions(task, 0, min(SAMPLES, len(task.train)))
-            self._class_weight = inverse_frequencies(task)
-            self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
+        self._logits, self._target = predictions(task, SAMPLES)
+        equal = torch.ones(self._logits.shape[1])  # of classes whose frequencies only the user's function knows
+        self._class_weight = inverse_frequencies(task) if isinstance(task, Task) else equal
+        self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
 
     def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
         """Tune the constants of `graph` and score it; `seed` draws the variants."""
@@ -113,8 +116,7 @@ class CandidateEvaluator:
         start = time.perf_counter()
         settings = self._settings(graph, seed)
         if not settings:
-            message = "no gradient at untrained predictions"
-            return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
+            return _without_gradient(graph)
         best = settings[0]
         if len(settings) > 1:
             tuned = self._train(settings, [TUNING_SEED] * len(settings), rung=True)
@@ -167,13 +169,30 @@ class CandidateEvaluator:
         return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
 
     def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
-        """The user's own training, once per seed, with the loss as a module."""
+        """The user's own training, once per seed, with the loss as a module at the reference's step size."""
+        if self.settings.steps is None:
+            raise UserError("evaluation.steps, the budget of a user's function", "none", "set it in the configuration")
         start = time.perf_counter()
+        loss = GraphLoss(graph, self._class_weight)
+        (size,) = self._sizes([loss])
+        if not (math.isfinite(size) and size > 0.0):
+            return _without_gradient(graph)
+        setting = _Setting(graph, loss, self._wanted / size, math.nan)
         # Expanded: the user's process knows no primitives.
-        factory = functools.partial(Loss("candidate", graph.expanded()).to_module)
-        setting = _Setting(graph, GraphLoss(graph), 1.0, math.nan)
-        outcomes = [task.evaluate(factory, self.settings.steps or 1, seed) for seed in range(self.settings.seeds)]
+        factory = functools.partial(Loss("candidate", _times(graph.expanded(), setting.scale)).to_module)
+        outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in range(self.settings.seeds)]
         return _result(outcomes, setting, time.perf_counter() - start)
+
+
+def _times(graph: Graph, factor: float) -> Graph:
+    """The graph with its value, but no weight of the mean over it, multiplied."""
+    root, *weights = graph.roots
+    return graph.with_roots([constant(factor) * root, *weights])
+
+
+def _without_gradient(graph: Graph) -> CandidateResult:
+    message = "no gradient at untrained predictions"
+    return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
 
 
 def _result(outcomes: Sequence[Outcome], setting: _Setting, seconds: float) -> CandidateResult:

@@ -16,7 +16,7 @@ class Failure(NamedTuple):
     """One reason, and the number of losses whose training it ended."""
 
     reason: str
-    count: int
+    losses: int
 
 
 def headline(reason: str) -> str:

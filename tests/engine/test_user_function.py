@@ -9,6 +9,7 @@ from engine.fakes import finish
 from lossearch.engine.config import load_config
 from lossearch.engine.loop import IslandLoop
 from lossearch.engine.parts import build_parts, island_method, island_setting
+from lossearch.engine.search import plan_search
 from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
@@ -93,3 +94,32 @@ def test_a_function_that_does_not_yield_ends_the_search(tmp_path: Path) -> None:
     graph = island_method(config, parts.space, 0, 1).ask().graph
     with pytest.raises(UserError, match="use yield"):
         parts.evaluator.evaluate(graph, 0)
+
+
+def test_a_plan_tells_what_happens_to_a_function(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "settings.py").write_text("ODD = False")
+    (tmp_path / "search.toml").write_text(CONFIG)
+    text = "\n".join(plan_search(tmp_path / "search.toml").lines)
+    assert "training    1 calls of the function with budget 3" in text
+    assert "settings of constants" not in text
+    assert "scaled to the gradient of cross_entropy" in text
+    assert "time limit  3 s for each call" in text
+    (tmp_path / "search.toml").write_text(CONFIG.replace("time_limit_s = 3.0", ""))
+    assert "a call that hangs is never ended" in "\n".join(plan_search(tmp_path / "search.toml").lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("seeds = 1", r"required: evaluation\.steps.*none for train.py:train.*steps = 20"),
+        ("steps = 3\nvariants = 2", r"evaluation\.variants = 2"),
+        ("steps = 3\nlearning_rates = [1.0, 2.0]", r"evaluation\.learning_rates"),
+        ("steps = 3\nrung = 0.5", r"evaluation\.rung"),
+    ],
+)
+def test_what_a_function_needs_and_does_not_do_is_told(tmp_path: Path, given: str, told: str) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "search.toml").write_text(CONFIG.partition("[evaluation]")[0] + f"[evaluation]\n{given}\n")
+    with pytest.raises(UserError, match=told):
+        plan_search(tmp_path / "search.toml")
