@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -161,7 +161,8 @@ def search(
     """Search for losses, and keep everything in a new run directory; see `lossearch.engine.search.search`.
 
     Args:
-        config: A TOML file, its content as a mapping, or a configuration.
+        config: A TOML file, its content as a mapping, or a configuration. In a mapping, the function of a task may be
+            the function itself.
         out: The run directory; None takes the next free `runs/NAME`.
         address: Of a Ray cluster; None uses the one this process is connected to, or starts a local one.
         workers: Islands, in place of the configuration's; None takes those, or else one per CPU.
@@ -189,18 +190,47 @@ def task_of(name: str | Path) -> str | TaskConfig:
 
     task = load_config(name)[0].task
     if isinstance(task, FunctionConfig):
-        hint = "compare in the training script itself, with the exported loss"
-        raise UserError("a task with a test split", f"the function {task.function}", hint)
+        raise _without_test_split(task.function)
     return task
+
+
+def _without_test_split(function: object) -> UserError:
+    hint = "compare in the training script itself, with the exported loss"
+    return UserError("a task with a test split", f"the function {function}", hint)
+
+
+def _comparable(task: object) -> str | Mapping[str, Any] | TaskConfig | Task:
+    """What `compare` may train on."""
+    from lossearch.tasks import Task, TaskConfig
+
+    if isinstance(task, (str, Path)):
+        return task_of(task)
+    if isinstance(task, Mapping) and "function" in task:
+        raise _without_test_split(task["function"])
+    if isinstance(task, (Mapping, TaskConfig, Task)):
+        return task
+    if callable(task):
+        raise _without_test_split(task)
+    required = "a task: its name, a search configuration (.toml), a mapping or a TaskConfig"
+    raise UserError(required, f"{task!r:.80}", "see: lossearch tasks")
+
+
+def _losses(given: object) -> list[Loss]:
+    """One loss or several."""
+    if isinstance(given, (Loss, str, Path)):
+        return [load(given)]
+    if not isinstance(given, Iterable):
+        raise UserError("losses to compare, in a list", f"{given!r:.80}", 'such as ["focal", "runs/x@1"]')
+    return [load(loss) for loss in given]
 
 
 def compare(
     task: str | Path | Mapping[str, Any] | TaskConfig | Task,
-    losses: Sequence[LossLike] = (),
+    losses: LossLike | Sequence[LossLike] = (),
     seeds: int | Sequence[int] = 10,
     *,
     trials: int | None = None,
-    baselines: bool | Sequence[LossLike] = True,
+    baselines: bool | LossLike | Sequence[LossLike] = True,
     out: str | Path | None = None,
     workers: int | None = None,
     progress: Callable[[ComparisonProgress], None] | None = None,
@@ -210,10 +240,11 @@ def compare(
 
     Args:
         task: A task's name, a search configuration (.toml) whose task is meant, or a configuration.
-        losses: What `load` takes.
+        losses: One or more of what `load` takes.
         seeds: Number of paired seeds, or the seeds themselves.
         trials: Of the tuning of each loss, the same for all.
         baselines: Hand-designed losses to compare with: True for all of the task's signature, False for none.
+            Others are given as `losses` are.
         out: Directory for table, CSV, JSON and figure; an interrupted comparison goes on from there.
         workers: Processes; None takes one per core.
         progress: Called when a loss has been tuned or tested.
@@ -226,14 +257,16 @@ def compare(
 
     if trials is not None:
         details["trials"] = trials
+    chosen, entrants = _comparable(task), _losses(losses)
+    others = baselines if isinstance(baselines, bool) else _losses(baselines)
     if out is not None:  # known before hours of training, not after
         with storage_errors(Path(out)):
             Path(out).mkdir(parents=True, exist_ok=True)
     return run(
-        task_of(task) if isinstance(task, (str, Path)) else task,
-        [load(loss) for loss in losses],
+        chosen,
+        entrants,
         seeds,
-        baselines=baselines if isinstance(baselines, bool) else [load(loss) for loss in baselines],
+        baselines=others,
         out=out,
         workers=workers,
         progress=progress,

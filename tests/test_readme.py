@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lossearch.cli.main import app
+from lossearch.engine.search import plan_search
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
@@ -41,6 +42,15 @@ def test_a_command_of_the_readme_has_these_options(command: str) -> None:
     for word in words:
         if word.startswith("-"):
             assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", result.output), f"no option {word}"
+
+
+def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (tmp_path / "search.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "train.py").write_text("def train(loss, budget, seed):\n    yield 0.5\n", encoding="utf-8")
+    lines = plan_search(tmp_path / "search.toml").lines
+    assert any("3 calls of the function with budget 20" in line for line in lines)
+    assert any("600 s for each call" in line for line in lines)
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,6 +77,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
+    from lossearch.evaluate.failures import UNKNOWN
+
     with found.run.open_archive(read_only=True) as archive:
         metric = archive.metric
         parents = [archive.candidate(key) for key in candidate.parents]
@@ -85,6 +88,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     yield metric, f"{short(ranked.metric)} on validation ({how}, budget {ranked.budget})"
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
+        yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
     origin = candidate.origin
     yield "made by", f"{candidate.operator} (island {origin.island}, generation {origin.generation})"
     for parent in parents:
@@ -105,7 +109,12 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="Paired seeds on the test split.")] = 10,
     trials: TrialsOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory for table, CSV, JSON and figure; keeps finished losses.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Directory for table, CSV, JSON and figure; keeps finished losses. By default DIR/comparison, which a"
+            " report shows, where a LOSS is DIR@RANK and there is no comparison yet.",
+        ),
     ] = None,
     workers: WorkersOption = None,
 ) -> None:
@@ -113,12 +122,13 @@ def compare(
     from lossearch import api
     from lossearch.cli.progress import comparison_progress
 
-    found = [api.load(loss) for loss in losses or []]
+    found = [api.find(loss) for loss in losses or []]
+    out = _place_in_run(found) if out is None else out
     try:
         with comparison_progress() as progress:
             comparison = api.compare(
                 task,
-                found,
+                [one.loss for one in found],
                 seeds,
                 trials=trials,
                 baselines=baselines,
@@ -134,6 +144,20 @@ def compare(
     print(comparison.verdict)
     if out is not None:
         note(f"wrote table.txt, comparison.csv, comparison.json and comparison.png to {out}")
+
+
+def _place_in_run(found: list[Resolved]) -> Path | None:
+    """Where a report looks for the comparison of the first run that a loss comes from; None if it may not go there."""
+    run = next((one.run for one in found if one.run is not None), None)
+    if run is None:
+        return None
+    if run.comparison.exists():
+        note(f"{run.comparison} is kept as it is: give --out to keep this comparison too")
+        return None
+    if not os.access(run.path, os.W_OK):
+        note(f"{run.path} cannot be written: give --out to keep this comparison")
+        return None
+    return run.comparison.parent
 
 
 def tune(
@@ -191,6 +215,10 @@ def export(
     weight: Annotated[
         str | None, typer.Option("--weight", metavar="W,W,...", help="Weight of each class (.pt, .pt2).")
     ] = None,
+    ignore_index: Annotated[
+        int | None,
+        typer.Option("--ignore-index", help="Label whose elements are left out; -100 by default (.py, .pt, .pt2)."),
+    ] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=0, help="How many spatial axes there are (.pt2).")] = None,
     labels: Annotated[
         bool | None,
@@ -201,7 +229,13 @@ def export(
     from lossearch import api
 
     weights = None if weight is None else _numbers(weight)
-    given = {"reduction": reduction, "weight": weights, "rank": rank, "labels": labels}
+    given = {
+        "reduction": reduction,
+        "weight": weights,
+        "ignore_index": ignore_index,
+        "rank": rank,
+        "labels": labels,
+    }
     print(api.export(loss, output, **{name: value for name, value in given.items() if value is not None}))
 
 

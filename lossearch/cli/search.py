@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, short
-from lossearch.errors import UserError
 
 if TYPE_CHECKING:
     from lossearch.engine.result import SearchResult
@@ -64,25 +63,21 @@ def resume(
 
 
 def _print_result(result: SearchResult) -> None:
-    from lossearch.api import load
-
     with result.archive as archive:
-        counts, front, ranked = archive.counts(), archive.pareto_front(), archive.ranked(1)
-        failures = archive.failures()
-    fields = {
-        "run": str(result.path),
-        "candidates": f"{counts.candidates}, of which {counts.accepted} were trained",
-        "front": f"{len(front)} losses",
-    }
-    if ranked and ranked[0].metric is not None:
-        fields[archive.metric] = f"{short(ranked[0].metric)} on validation"
-        fields["complexity"] = f"{ranked[0].candidate.complexity} operators"
-        fields["formula"] = load(f"{result.path}@1").to_text()
+        counts, front = archive.counts(), archive.pareto_front()
+        fields = {
+            "run": str(result.path),
+            "candidates": f"{counts.candidates}, of which {counts.accepted} were trained",
+            "front": f"{len(front)} losses",
+        }
+        if (failure := result.failure()) is not None:
+            print_fields(fields.items())
+            raise failure
+        best = result.at_rank(1)
+        fields[archive.metric] = f"{short(best.metric)} on validation"
+    fields["complexity"] = f"{best.complexity} operators"
+    fields["formula"] = best.loss.to_text()
     print_fields(fields.items())
-    if not ranked or ranked[0].metric is None:
-        said = "; ".join(f"{line} ({count} times)" for line, count in failures[:3])
-        hint = f"mend what fails and search anew; everything is kept in {result.path}"
-        raise UserError("a candidate that was trained to the end", said or "none that passed the filters", hint)
 
 
 def report(directory: Directory) -> None:
@@ -98,6 +93,7 @@ def ls(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List the best candidates of a run."""
+    from lossearch.evaluate.failures import headline
     from lossearch.evaluate.run_directory import RunDirectory
 
     with RunDirectory.open(directory).open_archive(read_only=True) as archive:
@@ -111,18 +107,32 @@ def ls(
                 "complexity": ranked.candidate.complexity,
                 "made_by": ranked.candidate.operator,
                 "formula": ranked.candidate.text,
+                "reason": headline(ranked.candidate.reason) if ranked.failed else None,
                 "key": ranked.candidate.key,
             }
             for rank, ranked in enumerate(archive.ranked(limit), start=1)
         ]
-        columns = ("rank", archive.metric, "seeds", "failed", "budget", "complexity", "made_by", "formula", "key")
-        counts, failures = archive.counts(), dict(archive.failures())
+        columns = (
+            "rank",
+            archive.metric,
+            "seeds",
+            "failed",
+            "budget",
+            "complexity",
+            "made_by",
+            "formula",
+            "reason",
+            "key",
+        )
+        counts = archive.counts()
     summary = {
         "candidates_seen": counts.candidates,
         "accepted": counts.accepted,
         "evaluations": counts.evaluations,
         "failed_evaluations": counts.failed,
         "verdicts": dict(counts.verdicts),
-        "failures": failures,
     }
-    print_listing(Listing("candidates", columns, rows, summary, frozenset({"failed", "budget", "key"})), format)
+    hidden = (
+        {"failed", "budget", "key"} if any(row["failed"] for row in rows) else {"failed", "budget", "reason", "key"}
+    )
+    print_listing(Listing("candidates", columns, rows, summary, frozenset(hidden)), format)

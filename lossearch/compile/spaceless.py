@@ -29,8 +29,9 @@ def without_space(roots: Sequence[Expr]) -> list[Expr] | None:
 def _changed(node: Expr, args: Sequence[Expr]) -> Expr | None:
     attributes = dict(node.attrs)
     if not node.args:
-        axes = attributes.get("axes", ())
-        return node if SPACE not in axes else Expr.make(node.op, **{**attributes, "axes": without(axes, (SPACE,))})
+        if SPACE not in node.axes:
+            return node
+        return Expr.make(node.op, **{**attributes, "axes": without(node.axes, (SPACE,))})
     over = attributes.get("over")
     if isinstance(over, tuple) and SPACE in over:
         attributes["over"] = over = without(over, (SPACE,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from lossearch.evaluate.archive import Retention
 from lossearch.evaluate.candidate import EvaluationConfig
 from lossearch.evaluate.screening import ScreeningConfig
 from lossearch.tasks import TaskConfig, task_config
+from lossearch.tasks.field_error import field_error
 from lossearch.tasks.streams import MAX_SEED
 
 
@@ -35,7 +35,8 @@ class _Config(BaseModel):
 class FunctionConfig(_Config):
     """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
 
-    Its budget is `evaluation.steps`, in the function's own units; `evaluation.time_limit_s` bounds each call.
+    Its budget is `evaluation.steps`, in the function's own units, which must be given; `evaluation.time_limit_s` bounds
+    each call.
 
     Attributes:
         function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
@@ -86,7 +87,15 @@ def _kind_of_task(value: object) -> str:
 
 
 def _bundled(value: object) -> object:
-    return task_config(value) if isinstance(value, Mapping) else value
+    if isinstance(value, TaskConfig):
+        return value
+    if not isinstance(value, Mapping):
+        required = (
+            'as task a name ("digits_noise"), a table of overrides (base = "digits_noise", …),'
+            ' or a table with a function of yours (function = "train.py:train")'
+        )
+        raise UserError(required, f"task = {value!r:.80}", "see: lossearch tasks")
+    return task_config(value)
 
 
 Task = Annotated[
@@ -143,12 +152,6 @@ class SearchConfig(_Config):
             raise ValueError("one of generations, max_candidates, time_limit_s is required, or it would never end")
         return self
 
-    @model_validator(mode="after")
-    def _function_has_a_budget(self) -> Self:
-        if isinstance(self.task, FunctionConfig) and self.evaluation.steps is None:
-            raise ValueError("evaluation.steps is required with a function: the budget that it is called with")
-        return self
-
     def to_json(self) -> str:
         """The configuration with every default written out; `parse_json` reads it back."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
@@ -193,7 +196,7 @@ def validate(values: Mapping[str, Any], source: str = "the configuration") -> Se
     try:
         return SearchConfig.model_validate(values)
     except ValidationError as error:
-        raise _user_error(error, source) from error
+        raise field_error(error, source, _fields) from error
 
 
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -206,26 +209,6 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         if place.endswith(".py"):
             values = {**values, "task": {**task, "function": f"{(folder / place).resolve()}{colon}{name}"}}
     return values
-
-
-def _user_error(error: ValidationError, source: str) -> UserError:
-    """The first fault as field path, required, found and hint."""
-    faults = error.errors()
-    first = faults[0]
-    path = tuple(str(part) for part in first["loc"] if not str(part).startswith("["))
-    place, more = ".".join(path), f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = list(_fields(path[:-1]))
-        close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"remove it from {source}"
-        where = ".".join(path[:-1])
-        required = f"fields of {where}: {', '.join(known)}" if where else f"fields {', '.join(known)}"
-        return UserError(required, f"the unknown field {place}{more}", hint)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if first["type"] == "missing":
-        return UserError(f"the field {place}", f"none in {source}{more}", f"add {place}")
-    found = repr(first["input"])[:80] if place else "none of them"
-    return UserError(f"{place}: {message}" if place else message, f"{found}{more}", f"correct {source}")
 
 
 def _fields(path: tuple[str, ...]) -> Iterator[str]:

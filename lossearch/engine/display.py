@@ -18,6 +18,7 @@ from lossearch.engine.progress import Progress
 
 _LINE_SECONDS = 15.0  # between plain lines
 _LONGEST_FORMULA = 100
+_TABLE_ROWS = 2  # of a table's heading, and the one in which the cursor waits
 
 
 class Display(Protocol):
@@ -79,7 +80,7 @@ class PlainDisplay:
         print(
             f"{_clock(progress.seconds)}  {progress.candidates} candidates ({progress.rate:.1f}/s),"
             f" {progress.trained} trained, best {self._metric} {best}, front {len(progress.front)},"
-            f" left {'?' if left is None else _clock(left)}",
+            f" left {'?' if left is None else _clock(left)}; rejected by {_rejections(progress, ', ')}",
             file=self._stream,
             flush=True,
         )
@@ -95,7 +96,7 @@ class LiveDisplay:
     """
 
     def __init__(self, config: SearchConfig, metric: str, console: Console) -> None:
-        self._config, self._metric = config, metric
+        self._config, self._metric, self._console = config, metric, console
         self._live = Live(Text("starting …"), console=console, refresh_per_second=2, transient=False)
 
     def __enter__(self) -> Self:
@@ -107,21 +108,33 @@ class LiveDisplay:
 
     def update(self, progress: Progress, /) -> None:
         """Redraw the panel."""
-        self._live.update(self._panel(progress))
+        self._live.update(self.panel(progress))
 
-    def _panel(self, progress: Progress) -> RenderableType:
+    def panel(self, progress: Progress) -> RenderableType:
+        """Head, best loss, rejections, and as much of the front as fits below them: its best end."""
         left = seconds_left(self._config, progress)
         head = Text(
             f"{_clock(progress.seconds)} elapsed, {'?' if left is None else _clock(left)} left   "
             f"{progress.candidates} candidates, {progress.rate:.1f}/s   {progress.trained} trained"
             f" ({progress.failed} trainings failed)"
         )
-        rejected = "  ".join(f"{name} {count}" for name, count in sorted(progress.rejected.items()))
-        front = Table("complexity", self._metric, "loss", box=None, pad_edge=False)
-        for point in progress.front:
+        best = Text(_best(progress, self._metric), style="bold")
+        rejected = Text(f"rejected by  {_rejections(progress, '  ')}", style="dim")
+        above = [head, best, rejected]
+        for line in above:
+            line.truncate(self._console.width, overflow="ellipsis")  # one row each, so that the rest can be counted
+        rows = max(1, self._console.height - len(above) - _TABLE_ROWS)
+        return Group(*above, self._front(progress, rows))
+
+    def _front(self, progress: Progress, rows: int) -> RenderableType:
+        front = Table(box=None, pad_edge=False)
+        for heading in ("complexity", self._metric):
+            front.add_column(Text(heading), no_wrap=True, min_width=len(heading))
+        front.add_column("loss", no_wrap=True, overflow="ellipsis")
+        for point in progress.front[-rows:]:  # in order of complexity, so the best come last
             style = "bold" if point is progress.best else ""
-            front.add_row(str(point.complexity), f"{point.metric:.4f}", _shortened(point.text), style=style)
-        return Group(head, Text(f"rejected by  {rejected or '-'}", style="dim"), front)
+            front.add_row(str(point.complexity), f"{point.metric:.4f}", Text(_shortened(point.text)), style=style)
+        return front
 
 
 def make_display(config: SearchConfig, metric: str, stream: TextIO | None = None) -> Display:
@@ -151,6 +164,19 @@ class CallbackDisplay:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+def _best(progress: Progress, metric: str) -> str:
+    """The best loss in one line."""
+    best = progress.best
+    if best is None:
+        return f"best {metric}  -"
+    return f"best {metric}  {best.metric:.4f}  complexity {best.complexity}  {_shortened(best.text)}"
+
+
+def _rejections(progress: Progress, separator: str) -> str:
+    """How many candidates each filter rejected."""
+    return separator.join(f"{name} {count}" for name, count in sorted(progress.rejected.items())) or "-"
 
 
 def _clock(seconds: float) -> str:

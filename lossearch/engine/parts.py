@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.setting import Evaluator, Limits, Screening, Setting
-from lossearch.evaluate.candidate import CandidateEvaluator
+from lossearch.errors import UserError
+from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
 from lossearch.evaluate.screening import Screen
 from lossearch.evolve.method import Method, make_method
 from lossearch.ir.graph import Graph
@@ -62,9 +63,29 @@ def make_task(config: SearchConfig) -> Task | UserTask:
     """The task that a configuration names; raises `UserError` if it cannot be had."""
     if isinstance(config.task, FunctionConfig):
         higher = config.task.direction == "maximize"
+        _check_function(config.task, config.evaluation)
         load_function(config.task.function)
         return UserTask(config.task.function, config.task.metric, higher, config.evaluation.time_limit_s)
     return Task(config.task)
+
+
+def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> None:
+    """A user's function has no budget of its own, and trains each candidate with one setting only."""
+    if evaluation.steps is None:
+        raise UserError(
+            "evaluation.steps, the budget that the training function is called with",
+            f"none for {function.name}",
+            "add it, in the function's own units, such as epochs:  [evaluation]  steps = 20",
+        )
+    fields = EvaluationConfig.model_fields
+    for name, neutral in {"variants": 1, "learning_rates": (1.0,), "spread": None, "rung": None}.items():
+        value = getattr(evaluation, name)
+        if value not in (fields[name].default, neutral):
+            raise UserError(
+                "a training function with one setting of each candidate: only bundled tasks tune them",
+                f"evaluation.{name} = {value}",
+                f"leave out evaluation.{name}",
+            )
 
 
 def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
@@ -72,7 +93,7 @@ def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
     steps = config.evaluation.steps
     if isinstance(task, UserTask):
         assert isinstance(config.task, FunctionConfig)
-        assert steps is not None, "a configuration with a function has a budget"
+        assert steps is not None  # see make_task
         name = config.task.name
         return TaskFacts(name, task.metric, task.higher_is_better, steps, f"your function {name}")
     sizes = task.statistics()

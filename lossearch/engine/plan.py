@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method
+from lossearch.evaluate.training import FUNCTION_CLASSES
 from lossearch.search_spaces import load_space
 
 
@@ -38,17 +39,6 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"{config.max_candidates} candidates, rejected ones included" if config.max_candidates else "",
         f"{config.time_limit_s:g} s" if config.time_limit_s else "",
     ]
-    evaluation = config.evaluation
-    if isinstance(config.task, FunctionConfig):
-        limit = f", {evaluation.time_limit_s:g} s at most" if evaluation.time_limit_s else ", without a time limit"
-        training = (
-            f"your function with budget {parts.facts.budget}, {evaluation.seeds} seeds{limit}; losses as proposed"
-        )
-    else:
-        training = (
-            f"{parts.facts.budget} steps, {evaluation.seeds} seeds, {evaluation.variants} settings of constants"
-            f" x {len(evaluation.learning_rates)} learning rates"
-        )
     lines = (
         f"task        {parts.facts.description}",
         f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
@@ -57,7 +47,7 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
-        f"training    {training}",
+        *_training(config, parts.facts),
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands)
@@ -66,3 +56,19 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
 def _left_out(config: SearchConfig, parts: Parts) -> str:
     names = [name for name in load_space(config.space).seeds if name not in parts.space.seeds]
     return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
+
+
+def _training(config: SearchConfig, facts: TaskFacts) -> list[str]:
+    """How a candidate is trained."""
+    evaluation = config.evaluation
+    if not isinstance(config.task, FunctionConfig):
+        tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
+        return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
+    limit = evaluation.time_limit_s
+    return [
+        f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
+        f" constants and learning rate as they are",
+        f"step size   scaled to the gradient of {config.reference}, at small random logits over {FUNCTION_CLASSES}"
+        " classes",
+        f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
+    ]

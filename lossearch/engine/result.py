@@ -83,6 +83,8 @@ class SearchResult:
         rows = self.archive.ranked(rank)
         found = self._found(rows[rank - 1], rank) if 1 <= rank <= len(rows) else None
         if found is None:
+            if (failure := self.failure()) is not None:
+                raise failure
             usable = sum(row.metric is not None for row in rows)
             raise UserError(
                 f"a loss of rank {rank} in {self.path}",
@@ -90,6 +92,24 @@ class SearchResult:
                 "search on with `lossearch resume`, or choose a rank from 1 on",
             )
         return found
+
+    def failure(self) -> UserError | None:
+        """What to tell a user whose search has no loss that was trained to the end; None if it has one."""
+        best = self.archive.ranked(1)
+        if best and best[0].metric is not None:
+            return None
+        counts, reasons = self.archive.counts(), self.archive.failures()
+        if reasons:
+            found = f"none of {counts.accepted}; {reasons[0].losses} ended with: {reasons[0].reason}"
+            hint = (
+                f"see lossearch ls {self.path}; once that is mended, search anew, or go on with a higher limit:"
+                f" lossearch resume {self.path} --generations N"
+            )
+        else:
+            stopped = ", ".join(f"{name} {count}" for name, count in counts.verdicts.items())
+            found = f"0 losses of {counts.candidates} candidates ({stopped or 'none was proposed'})"
+            hint = f"search longer: lossearch resume {self.path} --generations N"
+        return UserError(f"a loss in {self.path} that was trained to the end", found, hint)
 
     def audit(self) -> list[Audit]:
         """Per filter, what a search with `audit` above zero found among the rejects."""

@@ -75,7 +75,9 @@ def trained_row(row: Candidate, graph: Graph, result: CandidateResult, task: str
     """
     ok = result.status is Status.OK and result.score is not None and math.isfinite(result.score)
     changed = ok and result.graph.key != graph.key
-    reason = result.message[-LONGEST_REASON:] if not ok else tuned_from(row.key) if changed else ""
+    reason = tuned_from(row.key) if changed else ""
+    if not ok:
+        reason = result.message[-LONGEST_REASON:] or "the score is not finite"
     if changed:
         row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
     row = dataclasses.replace(row, reason=reason)

@@ -20,7 +20,7 @@ from lossearch.engine.state import IslandState, SavedState, newest_states
 from lossearch.engine.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory, write_atomically
-from lossearch.tasks.user_function import reference_to
+from lossearch.tasks.user_function import check_not_importing, reference_to
 
 RESOLVED = "resolved.json"
 """The file of a run directory that holds the configuration with everything written out."""
@@ -52,7 +52,8 @@ def search(
     time limit ended it.
 
     Args:
-        config: a TOML file, its content as a mapping, or a configuration.
+        config: a TOML file, its content as a mapping, or a configuration. In a mapping, the function of a task may be
+            the function itself.
         out: the run directory; None takes the next free `runs/NAME`.
         address: of a Ray cluster; None uses the one this process is connected to, or starts a local one.
         workers: islands, in place of the configuration's; None takes those, or else one per CPU.
@@ -66,6 +67,7 @@ def search(
         UserError: a mistake in the configuration, a missing dataset, a full disk …
         SearchInterrupted: Ctrl-C.
     """
+    check_not_importing()
     check_address(address)
     given, text, name = _read(config)
     resolved = resolve(given, workers, seed, address)
@@ -160,18 +162,30 @@ def _read(config: ConfigSource) -> tuple[SearchConfig, str, str]:
     if isinstance(config, SearchConfig):
         return config, to_toml(config.model_dump(mode="json", exclude_unset=True)), "search"
     if not isinstance(config, Mapping):
-        hint = 'pass a .toml file or a mapping; a function goes into it: {"task": {"function": train}, …}'
-        raise UserError("a search configuration", f"a {type(config).__name__}", hint)
-    text = to_toml(_with_references(config))
+        raise _no_configuration(config)
+    text = to_toml(_with_names(config))
     return parse_config(text, "the configuration", Path.cwd()), text, "search"
 
 
-def _with_references(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with a function as the reference under which other processes find it."""
+_EXAMPLE = '{"task": {"function": train, "metric": "accuracy"}, "generations": 10, "evaluation": {"steps": 20}}'
+
+
+def _no_configuration(found: object) -> UserError:
+    what = "the training function alone" if callable(found) else f"{found!r:.80}"
+    hint = (
+        f"to search over a function of yours: lossearch.search({_EXAMPLE})" if callable(found) else "give one of these"
+    )
+    return UserError("a TOML file, a mapping or a SearchConfig", what, hint)
+
+
+def _with_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration with the name of a training function in its place, under which other processes find it."""
     task = config.get("task")
-    if not isinstance(task, Mapping) or not callable(task.get("function")):
-        return dict(config)
-    return {**config, "task": {**task, "function": reference_to(task["function"])}}
+    if callable(task):
+        raise UserError("a table as task", "the training function alone", f"write, for example, {_EXAMPLE}")
+    if isinstance(task, Mapping) and callable(task.get("function")):
+        return {**config, "task": {**task, "function": reference_to(task["function"])}}
+    return config
 
 
 def _free_path(folder: Path, name: str) -> Path:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -164,18 +163,6 @@ class ArchiveLookups:
             verdicts=verdicts,
             statuses=statuses,
         )
-
-    def failures(self) -> list[tuple[str, int]]:
-        """How trainings failed: the last line of what was said, and of how many candidates; the most frequent first."""
-        rows = self._select(
-            "SELECT c.reason, count(*) FROM candidate c WHERE c.verdict = ? AND c.reason <> '' AND EXISTS"
-            " (SELECT 1 FROM score s WHERE s.structure_id = c.structure_id AND s.failed > 0) GROUP BY c.reason",
-            (ACCEPTED,),
-        )
-        found: Counter[str] = Counter()
-        for reason, count in rows:
-            found[reason.strip().splitlines()[-1]] += count
-        return found.most_common()
 
     def check(self) -> None:
         """Read the whole file and prove it sound. Raises UserError with the first fault found."""

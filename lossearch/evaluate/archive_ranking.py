@@ -10,9 +10,14 @@ from typing import Any, NamedTuple
 from lossearch.evaluate.archive_lookups import SELECT_CANDIDATES, ArchiveLookups
 from lossearch.evaluate.archive_records import ACCEPTED, OK, Ranked, candidate_from_row
 from lossearch.evaluate.archive_schema import storage_errors
+from lossearch.evaluate.failures import Failure, summed
 
 _SCORE = "SELECT s.structure_id, s.budget, s.seeds, s.failed, s.merit, s.complexity FROM {scores} s"
 _USABLE = "s.task = ? AND s.accepted = 1 AND s.failed = 0"
+_FAILURES = f"""
+SELECT c.reason, count(DISTINCT c.structure_id) FROM score s JOIN candidate c ON c.structure_id = s.structure_id
+WHERE s.accepted = 1 AND s.failed > 0 AND c.verdict = '{ACCEPTED}' GROUP BY c.reason ORDER BY min(c.id)
+"""
 _AT_ITS_LARGEST_BUDGET = (
     "NOT EXISTS (SELECT 1 FROM score h"
     " WHERE h.structure_id = s.structure_id AND h.task = s.task AND h.budget > s.budget)"
@@ -100,6 +105,10 @@ class ArchiveReader(ArchiveLookups):
                 if not front or row[4] > front[-1][4]:
                     front.append(row)
             return [self._ranked(row) for row in front]
+
+    def failures(self) -> list[Failure]:
+        """Why accepted candidates failed in training, and how many for each reason, the most common first."""
+        return summed(self._select(_FAILURES))
 
     def _best_per_complexity(self, task: str | None, budget: int | None, min_seeds: int) -> list[tuple[Any, ...]]:
         scope = self._scope(task, budget)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lossearch.compile.constants import candidates
+from lossearch.errors import UserError
 from lossearch.evaluate import seeds
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
@@ -27,17 +28,18 @@ from lossearch.tasks import Task, UserTask
 
 
 class EvaluationConfig(BaseModel):
-    """How a candidate is trained.
+    """How a candidate is trained. A user's function trains it as it is, without tuning its constants first.
 
     Attributes:
-        steps: optimiser steps of a full training (for a user's function: its budget); None takes the task's.
+        steps: optimiser steps of a full training; None takes the task's. For a user's function its budget, which has
+            no default.
         seeds: trainings whose mean metric is the score.
         learning_rates: factors on the task's learning rate that are tried.
         variants: settings of the constants that are tried, the given ones among them.
         spread: standard deviation of a variant's constants, in units of their logarithm.
         rung: share of the steps after which the worse half of the variants stops; None trains all to the end, which
             label noise calls for: there what learns fastest is not what ends best.
-        time_limit_s: seconds for one stacked training.
+        time_limit_s: seconds for one stacked training, or for one call of a user's function.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -116,8 +118,7 @@ class CandidateEvaluator:
         start = time.perf_counter()
         settings = self._settings(graph, seed)
         if not settings:
-            message = "no gradient at untrained predictions"
-            return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
+            return _without_gradient(graph)
         best = settings[0]
         if len(settings) > 1:
             tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
@@ -174,21 +175,32 @@ class CandidateEvaluator:
 
         The function sets its own learning rate, and the constants stay as they are: evolution varies them.
         """
+        if self.settings.steps is None:
+            raise UserError("evaluation.steps, the budget of a user's function", "none", "set it in the configuration")
         start = time.perf_counter()
-        assert self.settings.steps is not None, "a configuration with a function has a budget"
         loss = GraphLoss(graph, self._class_weight)
         size = self._sizes([loss])[0]
         if not (math.isfinite(size) and size > 0.0):
-            message = "no gradient at untrained predictions"
-            return CandidateResult(Status.DIVERGED, None, (), graph, math.nan, math.nan, (), 0.0, message)
+            return _without_gradient(graph)
         # The factor becomes part of the loss, so that what is exported trains as what was scored.
         scale = float(f"{self._wanted / size:.3g}")
-        scaled = graph if scale == 1.0 else graph.with_roots([graph.root * scale, *graph.roots[1:]])
+        scaled = graph if scale == 1.0 else _times(graph, scale)
         setting = _Setting(scaled, loss, scale, math.nan)
         # Expanded: the user's process knows no primitives.
         factory = functools.partial(Loss("candidate", scaled.expanded()).to_module)
         outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in self._scoring_seeds]
         return _result(outcomes, setting, time.perf_counter() - start)
+
+
+def _times(graph: Graph, factor: float) -> Graph:
+    """The graph with its value, but no weight of the mean over it, multiplied."""
+    root, *weights = graph.roots
+    return graph.with_roots([constant(factor) * root, *weights])
+
+
+def _without_gradient(graph: Graph) -> CandidateResult:
+    message = "no gradient at untrained predictions"
+    return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
 
 
 def _result(outcomes: Sequence[Outcome], setting: _Setting, seconds: float) -> CandidateResult:

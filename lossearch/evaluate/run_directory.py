@@ -37,6 +37,7 @@ class RunDirectory:
         self.hall_of_fame = self.path / "hall_of_fame.csv"
         self.checkpoints = self.path / "checkpoints"
         self.report = self.path / "report.html"
+        self.comparison = self.path / "comparison" / "comparison.json"
         self.log = self.path / "log.txt"
 
     @classmethod

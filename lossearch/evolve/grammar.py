@@ -17,7 +17,7 @@ from lossearch.ir.types import IllTyped
 from lossearch.search_spaces.space import SearchSpace, Sort
 
 SORT_AXES: dict[Sort, Axes] = {"E": ("batch", "space"), "K": ("batch", "class", "space")}
-_SORTS = {axes: sort for sort, axes in SORT_AXES.items()}
+_SORTS: dict[Axes, Sort] = {axes: sort for sort, axes in SORT_AXES.items()}
 HOLES = ("E", "K", "C")
 MOST_TRIES = 20
 """Attempts at a well-typed filling before a terminal is taken instead."""

@@ -10,11 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.loss import Loss
-
-PLACE = Path("comparison") / "comparison.json"
-"""Where it lies in the run directory."""
 
 
 class _Part(BaseModel):
@@ -79,15 +77,16 @@ class ComparisonFile(_Part):
 
 def read_comparison(run: Path) -> ComparisonFile | None:
     """The comparison of a run, or None where there is none. Raises `UserError` if the file cannot be read."""
-    path = run / PLACE
+    path = RunDirectory(run).comparison
+    place = path.relative_to(run)
     if not path.is_file():
         return None
     hint = "run `lossearch compare` again with the same --out"
     try:
         return ComparisonFile.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError("a comparison that can be read", f"{error.strerror} ({PLACE})", hint) from error
+        raise UserError("a comparison that can be read", f"{error.strerror} ({place})", hint) from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{place or 'a document'}: {first['msg']}", str(PLACE), hint) from error
+        field = ".".join(map(str, first["loc"])) or "a document"
+        raise UserError(f"{field}: {first['msg']}", str(place), hint) from error

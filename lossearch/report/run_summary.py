@@ -12,6 +12,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Counts, FilterCount, Ranked
 from lossearch.evaluate.comparison_verdict import Units
 from lossearch.evaluate.discovered import discovered_loss
+from lossearch.evaluate.failures import Failure
 from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
 from lossearch.report.comparison_file import ComparisonFile, read_comparison
@@ -21,6 +22,9 @@ CONSIDERED = 20_000
 """Candidates whose scores are looked at, best first."""
 
 HALL_OF_FAME = 40
+
+REASONS = 20
+"""Different reasons of failures that are listed."""
 
 _SEED = "seed:"
 
@@ -76,6 +80,7 @@ class RunSummary:
         scored: Best first, all measured at `budget`; at most `CONSIDERED`.
         others: Candidates considered that are not in `scored`: stopped early, or failed.
         course: (trainings done, best score from then on).
+        failures: Why candidates failed in training, the most common reason first; at most `REASONS`.
         notes: What is missing or unusual, in sentences.
     """
 
@@ -95,6 +100,7 @@ class RunSummary:
     front: tuple[Scored, ...]
     hall: tuple[Scored, ...]
     course: tuple[tuple[int, float], ...]
+    failures: tuple[Failure, ...]
     config: str
     environment: Mapping[str, Any]
     comparison: ComparisonFile | None
@@ -152,6 +158,7 @@ def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummar
         front=tuple(_placed(archive.pareto_front(), ranks)),
         hall=tuple(_placed(archive.hall_of_fame(HALL_OF_FAME), ranks)),
         course=tuple(archive.best_so_far()),
+        failures=tuple(archive.failures()[:REASONS]),
         config=run.config_text(),
         environment=_environment(run, notes),
         comparison=_comparison(run, notes),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from lossearch.errors import UserError
+from lossearch.tasks.field_error import field_error
 from lossearch.tasks.metrics import metrics
 from lossearch.tasks.models import CNN, MLP, ImageShape, ViT
 from lossearch.tasks.registry import datasets
@@ -209,6 +210,12 @@ def task_config(spec: str | Mapping[str, Any] | TaskConfig) -> TaskConfig:
     try:
         return TaskConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "task"
-        raise UserError("a valid task configuration", f"{place}: {first['msg']}", "correct the [task] table") from error
+        raise field_error(error, "the [task] table", _fields, "task") from error
+
+
+_MODELS: dict[str, type[BaseModel]] = {"mlp": MLPConfig, "cnn": CNNConfig, "vit": ViTConfig}
+
+
+def _fields(path: tuple[str, ...]) -> list[str]:
+    """Names that a task's table may hold, or at ("model", NAME) the table of that model."""
+    return list(_MODELS[path[1]].model_fields) if path[:1] == ("model",) else ["base", *TaskConfig.model_fields]

@@ -29,6 +29,7 @@ OnMetric = Callable[[int, float], bool]
 
 _START_LIMIT = 120.0  # seconds in which a fresh server must have imported torch
 _SERVE = "import sys; from lossearch.tasks.user_worker import serve_on; serve_on(int(sys.argv[1]))"
+_OUTPUT_MARK = "| "  # of what the training printed, in a message
 _STOP_LIMIT = 10.0  # seconds in which a server must confirm that a child is dead
 
 
@@ -247,7 +248,9 @@ class _Evaluation:
             how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
             self.status, self.message = Status.ERROR, f"the training process {how}"
         if self.status in (Status.ERROR, Status.TIMEOUT) and output.strip():
-            self.message += f"\nlast output:\n{output.rstrip()}"
+            # First and marked, so that the reason ends the message, whatever of its beginning is cut off.
+            lines = [f"{_OUTPUT_MARK}{line}" for line in output.rstrip().splitlines()]
+            self.message = "\n".join(["last output:", *lines, self.message])
 
 
 def _absolute(reference: str) -> str:

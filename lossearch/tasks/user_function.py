@@ -13,6 +13,7 @@ from typing import Any
 
 from lossearch.errors import UserError
 
+_importing: list[Path] = []  # files of training functions whose import is under way
 _REQUIRED = "a function named as path/to/file.py:function or module:function"
 
 
@@ -80,5 +81,19 @@ def _import_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(resolved.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[resolved.stem] = module
-    spec.loader.exec_module(module)
+    _importing.append(resolved)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        _importing.pop()
     return module
+
+
+def check_not_importing() -> None:
+    """Raise `UserError` where the file of a training function is being imported: its search must not start again."""
+    if _importing:
+        raise UserError(
+            "a file that can be imported for its training function",
+            f"{_importing[-1]}, which searches as it is imported",
+            'put the search under `if __name__ == "__main__":`',
+        )

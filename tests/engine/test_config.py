@@ -39,8 +39,23 @@ def test_the_experiments_are_valid(path: Path) -> None:
         ({"task": {"base": "nowhere"}, "generations": 1}, ["digits", "nowhere"]),
         ({"task": {"function": "a.py:f", "metrc": "x"}, "generations": 1}, ["task.metrc", "did you mean 'metric'?"]),
         ({"task": {"function": "a.py:f", "direction": "up"}, "generations": 1}, ["task.direction", "'up'"]),
-        ({"task": {"base": "digits", "noise_rte": 0.1}, "generations": 1}, ["noise_rte"]),
-        ({"task": 3, "generations": 1}, ["task"]),
+        (
+            {"task": {"base": "digits", "noise_rte": 0.1}, "generations": 1},
+            ["fields of task: base, name, dataset", "unknown field task.noise_rte", "did you mean 'noise_rate'?"],
+        ),
+        ({"task": {"nois": "symmetric"}, "generations": 1}, ["unknown field task.nois", "and 4 more", "'noise'"]),
+        ({"task": {"base": "digits", "steps": 0}, "generations": 1}, ["task.steps", "greater", "0", "[task] table"]),
+        ({"task": {"base": "digits", "noise_rate": 0.1}, "generations": 1}, ["task: noise 'none'", "[task] table"]),
+        (
+            {"task": {"base": "digits", "model": {"name": "mlp", "hiden": [3]}}, "generations": 1},
+            ["name, hidden", "hiden", "did you mean 'hidden'?"],
+        ),
+        ({"task": {"base": "digits", "model": {"name": "mlpp"}}, "generations": 1}, ["task.model", "'mlp', 'cnn'"]),
+        (
+            {"task": 3, "generations": 1},
+            ["as task a name", "base =", "function =", "found: task = 3", "lossearch tasks"],
+        ),
+        ({"task": ["digits"], "generations": 1}, ["as task a name", "['digits']"]),
         ({"task": "digits", "generations": 1, "migration": 7}, ["migration", "7"]),
     ],
 )

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from engine.fakes import FakeEvaluator, FakeScreen, contents, failing, finish, make_loop, new_run
 
-from lossearch.engine.messages import proposal_key
+from lossearch.engine.messages import AUDITED_FILTERS, proposal_key
 from lossearch.engine.result import Audit, SearchResult
 from lossearch.engine.setting import Limits
 from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateResult
+from lossearch.evaluate.screening import FILTERS
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
 from lossearch.ir.text_form import parse_graph
@@ -183,6 +184,11 @@ def test_what_is_archived_is_the_loss_that_was_scored(tmp_path: Path) -> None:
     assert again.graphs == []
     with run.open_archive() as archive:
         assert contents(archive) == before
+
+
+def test_every_filter_that_judges_is_audited() -> None:
+    recognising = {"type", "duplicate_key", "known", "duplicate_fingerprint"}
+    assert set(FILTERS) - recognising == AUDITED_FILTERS
 
 
 def test_audited_rejects_are_trained_and_stay_rejected(tmp_path: Path) -> None:

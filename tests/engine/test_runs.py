@@ -1,6 +1,7 @@
 """What search and resume refuse, and what a result tells, without Ray."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from lossearch.engine.config import validate
 from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display, seconds_left
+from lossearch.engine.progress import FrontPoint, Progress
 from lossearch.engine.result import SearchResult
 from lossearch.engine.search import plan_search, resume, search
 from lossearch.engine.writer import ArchiveWriter
@@ -112,7 +114,7 @@ def test_progress_is_shown_in_plain_lines_and_on_a_terminal(tmp_path: Path) -> N
     writer = ArchiveWriter(str(run.path), 1, TASK)
     loop = make_loop(run, writer=writer, screen=FakeScreen(lambda g: "no" if g.complexity > 20 else ""))
     loop.generation()
-    progress = writer.progress()
+    progress = replace(writer.progress(), rejected={"type": 2, "rejection": 31})
     writer.close()
     config = validate({**CONFIG, "generations": 4})
     left = seconds_left(config, progress)
@@ -125,6 +127,7 @@ def test_progress_is_shown_in_plain_lines_and_on_a_terminal(tmp_path: Path) -> N
     with display:
         display.update(progress)
     assert f"{progress.candidates} candidates" in plain.getvalue()
+    assert plain.getvalue().endswith("; rejected by rejection 31, type 2\n")
     assert "\x1b" not in plain.getvalue()
 
     screen = io.StringIO()
@@ -132,4 +135,30 @@ def test_progress_is_shown_in_plain_lines_and_on_a_terminal(tmp_path: Path) -> N
     with LiveDisplay(config, "accuracy", console) as live:
         live.update(progress)
     assert "rejected by" in screen.getvalue()
+    assert progress.best is not None
+    assert f"best accuracy  {progress.best.metric:.4f}  complexity {progress.best.complexity}" in screen.getvalue()
     assert f"{progress.candidates} candidates" in screen.getvalue()
+
+
+@pytest.mark.parametrize(("height", "rows"), [(4, 1), (12, 7), (36, 30), (50, 30)])
+def test_a_front_that_is_too_long_for_the_terminal_keeps_its_best(height: int, rows: int) -> None:
+    front = tuple(FrontPoint(n, 0.5 + n / 100, f"dense: {'log(x[0]) * ' * n}") for n in range(1, 31))
+    rejected = {f"filter_{n}": n for n in range(40)}
+    progress = Progress(900, 60, 2, rejected, 3.5, front[-1], front, {}, 61.0)
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, height=height)
+    console.print(LiveDisplay(validate(CONFIG), "accuracy", console).panel(progress))
+    lines = screen.getvalue().splitlines()
+    assert len(lines) == 4 + rows
+    assert lines[1].startswith("best accuracy  0.8000  complexity 30  log(x[0])")
+    assert lines[3].split() == ["complexity", "accuracy", "loss"]
+    assert [line.split()[0] for line in lines[4:]] == [str(n) for n in range(31 - rows, 31)]
+    assert all("0." in line for line in lines[4:])
+
+
+def test_a_panel_before_the_first_candidate() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, height=24)
+    progress = Progress(0, 0, 0, {}, 0.0, None, (), {}, 1.0)
+    console.print(LiveDisplay(validate(CONFIG), "accuracy", console).panel(progress))
+    assert screen.getvalue().splitlines()[1:3] == ["best accuracy  -", "rejected by  -"]

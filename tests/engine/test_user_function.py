@@ -1,25 +1,19 @@
 """A search over a user's own training function, by the island's loop."""
 
-import importlib
 import os
 from pathlib import Path
 
 import pytest
 from engine.fakes import finish
-from typer.testing import CliRunner
 
-import lossearch
-from lossearch import zoo
-from lossearch.cli.main import app
 from lossearch.engine.config import load_config
 from lossearch.engine.loop import IslandLoop
 from lossearch.engine.parts import build_parts, island_method, island_setting
-from lossearch.engine.plan import make_plan
+from lossearch.engine.search import plan_search
 from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.search_spaces import load_space
 
 TRAIN = """
 import time
@@ -83,17 +77,6 @@ def test_a_training_function_becomes_a_task(tmp_path: Path, monkeypatch: pytest.
     assert {row.budget for row in ranked} == {3}
 
 
-def test_losses_that_need_class_weights_are_left_out_and_named(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "settings.py").write_text("ODD = False")
-    (tmp_path / "search.toml").write_text(CONFIG)
-    config, _ = load_config(tmp_path / "search.toml")
-    seeds = build_parts(config).space.seeds
-    assert set(load_space("dense").seeds) - set(seeds) == {"weighted_cross_entropy"}
-    (line,) = [line for line in make_plan(config, 1).lines if line.startswith("space")]
-    assert f"{len(seeds)} seeds (without weighted_cross_entropy: your function tells no class weights)" in line
-
-
 def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:
     with search(tmp_path, odd=True).open_archive() as archive:
         statuses = archive.counts().statuses
@@ -113,77 +96,30 @@ def test_a_function_that_does_not_yield_ends_the_search(tmp_path: Path) -> None:
         parts.evaluator.evaluate(graph, 0)
 
 
-STEPS = """
-import torch
-
-SIZES = []
-
-def train(loss, budget, seed):
-    logits = torch.linspace(-0.1, 0.1, 40).reshape(8, 5).requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(logits, torch.arange(8) % 5), logits)
-    yield {"rms": float(gradient.square().mean().sqrt())}
-"""
-
-
-def test_the_size_of_its_gradient_gives_a_loss_no_advantage(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(STEPS)
-    (tmp_path / "search.toml").write_text(CONFIG.replace('metric = "accuracy"', 'metric = "rms"'))
-    config, _ = load_config(tmp_path / "search.toml")
-    evaluator = build_parts(config).evaluator
-    graph = zoo.get("cross_entropy").graph
-    results = [evaluator.evaluate(graph.with_roots([graph.root * factor]), 0) for factor in (1.0, 1000.0, 1e-3)]
-    expected = evaluator.evaluate(graph, 0)
-    for result in results:
-        assert result.score == pytest.approx(expected.score, rel=1e-2)
-        assert result.graph.complexity <= graph.complexity + 2
+def test_a_plan_tells_what_happens_to_a_function(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "settings.py").write_text("ODD = False")
+    (tmp_path / "search.toml").write_text(CONFIG)
+    text = "\n".join(plan_search(tmp_path / "search.toml").lines)
+    assert "training    1 calls of the function with budget 3" in text
+    assert "settings of constants" not in text
+    assert "scaled to the gradient of cross_entropy" in text
+    assert "time limit  3 s for each call" in text
+    (tmp_path / "search.toml").write_text(CONFIG.replace("time_limit_s = 3.0", ""))
+    assert "a call that hangs is never ended" in "\n".join(plan_search(tmp_path / "search.toml").lines)
 
 
-FAILURES = {
-    "raises": ("raise ValueError('my own bug')\n    yield 0.5", "my own bug"),
-    "nan": ("yield float('nan')", "nan"),
-    "hangs": ("import time\n    time.sleep(600)\n    yield 0.5", "1 s"),
-}
-
-
-@pytest.mark.parametrize("kind", FAILURES)
-def test_a_function_that_never_gives_a_metric_ends_the_command_with_what_it_said(kind: str, tmp_path: Path) -> None:
-    body, said = FAILURES[kind]
-    (tmp_path / "train.py").write_text(f"def train(loss, budget, seed):\n    {body}\n")
-    text = CONFIG.replace("time_limit_s = 3.0", "time_limit_s = 1.0").replace(
-        "generation_size = 6", "generation_size = 2"
-    )
-    (tmp_path / "search.toml").write_text(text)
-    result = CliRunner().invoke(app, ["search", str(tmp_path / "search.toml"), "--out", str(tmp_path / "run")])
-    assert result.exit_code == 2
-    assert "a candidate that was trained to the end" in result.stderr
-    assert said in " ".join(result.stderr.split())
-    with RunDirectory.open(tmp_path / "run").open_archive(read_only=True) as archive:
-        assert archive.failures()
-
-
-def test_a_function_needs_a_budget(tmp_path: Path) -> None:
-    (tmp_path / "search.toml").write_text(CONFIG.replace("steps = 3\n", ""))
-    with pytest.raises(UserError, match=r"evaluation\.steps is required"):
-        load_config(tmp_path / "search.toml")
-
-
-@pytest.mark.parametrize("config", [5, len])
-def test_what_is_no_configuration_is_refused(config: object) -> None:
-    with pytest.raises(UserError, match="a search configuration"):
-        lossearch.search(config)  # type: ignore[arg-type]
-
-
-def test_the_function_itself_may_stand_in_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.py").write_text(STEPS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    train = importlib.import_module("mine").train
-    config = {
-        "task": {"function": train, "metric": "rms"},
-        "islands": 1,
-        "generations": 1,
-        "generation_size": 2,
-        "evaluation": {"steps": 1, "seeds": 1},
-    }
-    result = lossearch.search(config, tmp_path / "run", progress=False)
-    assert result.best_.signature.name == "dense"
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("seeds = 1", r"required: evaluation\.steps.*none for train.py:train.*steps = 20"),
+        ("steps = 3\nvariants = 2", r"evaluation\.variants = 2"),
+        ("steps = 3\nlearning_rates = [1.0, 2.0]", r"evaluation\.learning_rates"),
+        ("steps = 3\nrung = 0.5", r"evaluation\.rung"),
+    ],
+)
+def test_what_a_function_needs_and_does_not_do_is_told(tmp_path: Path, given: str, told: str) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "search.toml").write_text(CONFIG.partition("[evaluation]")[0] + f"[evaluation]\n{given}\n")
+    with pytest.raises(UserError, match=told):
+        plan_search(tmp_path / "search.toml")

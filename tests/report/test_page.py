@@ -273,6 +273,21 @@ def test_failed_trainings_alone_are_said(tmp_path: Path) -> None:
     page, _ = report(tmp_path / "run")
     assert "Every training failed, so there is no score to rank by." in page.text
     assert "diverged 1" in page.text
+    assert "no reason was recorded 1" in page.text
+
+
+def test_failures_are_listed_by_reason(tmp_path: Path) -> None:
+    reasons = ("last output:\n| 4 <b>%</b>\nnot finished after 3 s",) * 2 + (
+        f'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: {HOSTILE}\nmore',
+    )
+    with empty_run(tmp_path / "run") as archive:
+        for index, (name, reason) in enumerate(zip(("focal", "brier", "poly1"), reasons, strict=True)):
+            row = replace(candidate(zoo.get(name).graph.frozen(), Origin(0, 0, index)), reason=reason)
+            archive.add_candidate(row)
+            archive.add_evaluation(evaluation(row, None, "error"))
+    page, html = report(tmp_path / "run")
+    assert f"Reason Losses not finished after 3 s 2 ValueError: {HOSTILE} 1" in page.text
+    assert HOSTILE not in html
 
 
 def test_a_resumed_run_is_said(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from lossearch.errors import UserError
+from lossearch.evaluate.failures import headline
 from lossearch.tasks import Status, UserTask
 
 _SCRIPT = """
@@ -153,6 +154,7 @@ def test_an_exception_is_recorded_with_its_traceback_and_output(user: _Harness) 
     assert outcome.curve == ((1, 0.5),)
     assert "KeyError: 'no such thing'" in outcome.message
     assert "script.py" in outcome.message
+    assert headline(outcome.message) == "KeyError: 'no such thing'"
 
 
 def test_nan_is_an_outcome_and_ends_the_training(user: _Harness) -> None:
@@ -169,6 +171,7 @@ def test_a_function_that_hangs_is_killed_with_what_it_started(
     assert (outcome.status, outcome.metric, outcome.curve) == (Status.TIMEOUT, None, ((1, 0.5),))
     assert "5 s" in outcome.message
     assert "about to hang" in outcome.message
+    assert headline(outcome.message) == "not finished after 5 s"
     pids = (folder / "pids").read_text().split()
     assert len(pids) == 2
     assert not any(_is_running(int(pid)) for pid in pids)
