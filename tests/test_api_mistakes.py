@@ -53,8 +53,13 @@ def test_a_search_over_a_function_of_the_script_itself(tmp_path: Path) -> None:
     assert f'function = "{tmp_path.resolve()}/script.py:train"' in (tmp_path / "run" / "config.toml").read_text()
 
 
-def test_a_script_that_searches_whenever_it_is_imported_is_told(tmp_path: Path) -> None:
-    done = python(tmp_path, SCRIPT + SEARCH)
+@pytest.mark.parametrize(
+    "search",
+    [SEARCH, "from lossearch.engine.search import plan_search\nplan_search(CONFIG)\n"],
+    ids=["search", "plan"],
+)
+def test_a_script_that_searches_whenever_it_is_imported_is_told(search: str, tmp_path: Path) -> None:
+    done = python(tmp_path, SCRIPT + search)
     assert done.returncode != 0
     assert '`if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
     assert not (tmp_path / "run").exists()

@@ -67,7 +67,7 @@ def _training(config: SearchConfig, facts: TaskFacts) -> list[str]:
     limit = evaluation.time_limit_s
     return [
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
-        f" constants and learning rate as they are",
+        " constants and learning rate as they are",
         f"step size   scaled to the gradient of {config.reference}, at small random logits over {FUNCTION_CLASSES}"
         " classes",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",

@@ -103,6 +103,7 @@ def resume(
         UserError: no run directory, a damaged archive, or a search that runs in it now.
         SearchInterrupted: Ctrl-C.
     """
+    check_not_importing()
     check_address(address)
     run = RunDirectory.open(path)
     resolved = _with_limits(
@@ -124,6 +125,7 @@ def plan_search(
     Raises:
         UserError: as `search` would, before it starts.
     """
+    check_not_importing()
     resolved = resolve(_read(config)[0], workers, seed, address)
     return make_plan(resolved, _islands(resolved))
 

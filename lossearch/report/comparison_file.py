@@ -81,7 +81,7 @@ def read_comparison(run: Path) -> ComparisonFile | None:
     place = path.relative_to(run)
     if not path.is_file():
         return None
-    hint = "run `lossearch compare` again with the same --out"
+    hint = f"run `lossearch compare` again with --out {path.parent}"
     try:
         return ComparisonFile.model_validate_json(path.read_bytes())
     except OSError as error:
