@@ -5,11 +5,15 @@ if __name__ == "primitives":
 
 from lossearch.primitives.box import (
     box_area,
+    box_aspect_penalty,
+    box_centre_penalty,
     box_enclosure,
+    box_gaussian_distance,
     box_giou,
     box_height,
     box_intersection,
     box_iou,
+    box_side_penalty,
     box_union,
     box_width,
 )
@@ -52,6 +56,7 @@ from lossearch.primitives.image import (
     structural_similarity,
     structure_similarity,
 )
+from lossearch.primitives.latent import gaussian_kl
 from lossearch.primitives.margin import (
     additive_angular_margin,
     additive_cosine_margin,
@@ -97,11 +102,15 @@ __all__ = [
     "additive_angular_margin",
     "additive_cosine_margin",
     "box_area",
+    "box_aspect_penalty",
+    "box_centre_penalty",
     "box_enclosure",
+    "box_gaussian_distance",
     "box_giou",
     "box_height",
     "box_intersection",
     "box_iou",
+    "box_side_penalty",
     "box_union",
     "box_width",
     "capped",
@@ -115,6 +124,7 @@ __all__ = [
     "dice_coefficient",
     "entropy",
     "exponential_factor",
+    "gaussian_kl",
     "generalized_cross_entropy",
     "gradient_length",
     "gram_difference",

@@ -6,6 +6,8 @@ has no gradient: no denominator is less than `SMALLEST_AREA`.
 
 from __future__ import annotations
 
+import math
+
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.primitive import primitive
@@ -18,6 +20,9 @@ SMALLEST_AREA = 1e-9
 At the guard that any denominator gets, 1e-12, a gradient may reach area·side/1e-24 = 2e37 for corners of ±1e4, which
 products in float32 do not survive; here it stays below 1e33.
 """
+
+SMALLEST_SIDE = 1e-4
+"""The height that a smaller one counts as where aspect ratios are compared."""
 
 
 def _corner(boxes: Expr, index: int) -> Expr:
@@ -81,3 +86,49 @@ def box_giou(boxes: Expr, target: Expr) -> Expr:
     enclosure = box_enclosure(boxes, target)
     empty = enclosure - box_union(boxes, target)
     return box_iou(boxes, target) - empty / _as_denominator(enclosure)
+
+
+def _centre_distance(boxes: Expr, target: Expr) -> Expr:
+    """Squared distance of two boxes' centres: [batch], ≥ 0."""
+    x = _corner(boxes, X1) + _corner(boxes, X2) - _corner(target, X1) - _corner(target, X2)
+    y = _corner(boxes, Y1) + _corner(boxes, Y2) - _corner(target, Y1) - _corner(target, Y2)
+    return (fn.square(x) + fn.square(y)) / 4
+
+
+def _around(boxes: Expr, target: Expr) -> tuple[Expr, Expr]:
+    """Width and height of the smallest box around both."""
+    width = fn.maximum(_corner(boxes, X2), _corner(target, X2)) - fn.minimum(_corner(boxes, X1), _corner(target, X1))
+    height = fn.maximum(_corner(boxes, Y2), _corner(target, Y2)) - fn.minimum(_corner(boxes, Y1), _corner(target, Y1))
+    return width, height
+
+
+@primitive(family=FAMILY)
+def box_centre_penalty(boxes: Expr, target: Expr) -> Expr:
+    """Squared distance of centres over the squared diagonal of the enclosure: [batch] in [0, 1). Zheng et al. 2020."""
+    width, height = _around(boxes, target)
+    return _centre_distance(boxes, target) / _as_denominator(fn.square(width) + fn.square(height))
+
+
+@primitive(family=FAMILY)
+def box_aspect_penalty(boxes: Expr, target: Expr) -> Expr:
+    """4/π² · (arctan(w'/h') - arctan(w/h))² of two boxes: [batch] in [0, 1]. Zheng et al. 2020."""
+    smallest = SMALLEST_SIDE
+    angles = [fn.atan(box_width(b) / fn.clamp(box_height(b), lower=smallest)) for b in (target, boxes)]
+    return fn.square(angles[0] - angles[1]) * (4 / math.pi**2)
+
+
+@primitive(family=FAMILY)
+def box_side_penalty(boxes: Expr, target: Expr) -> Expr:
+    """(w - w')²/W² + (h - h')²/H² with the enclosure's sides W and H: [batch], ≥ 0. Zhang et al. 2021."""
+    width, height = _around(boxes, target)
+    wide = fn.square(box_width(boxes) - box_width(target)) / _as_denominator(fn.square(width))
+    high = fn.square(box_height(boxes) - box_height(target)) / _as_denominator(fn.square(height))
+    return wide + high
+
+
+@primitive(family=FAMILY)
+def box_gaussian_distance(boxes: Expr, target: Expr) -> Expr:
+    """Squared 2-Wasserstein distance of N(centre, diag(w²/4, h²/4)) for two boxes: [batch], ≥ 0. Yang et al. 2021."""
+    wide = fn.square(box_width(boxes) - box_width(target))
+    high = fn.square(box_height(boxes) - box_height(target))
+    return _centre_distance(boxes, target) + (wide + high) / 4

@@ -3,11 +3,87 @@
 from __future__ import annotations
 
 from lossearch import primitives as pr
+from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.zoo.registry import hand_designed
+from lossearch.ir.graph import Parameter
+from lossearch.zoo.registry import choose, hand_designed
 
 
 @hand_designed(signature="box", source="Rezatofighi et al. 2019")
 def giou(boxes: Expr, target: Expr) -> Expr:
     """Generalised IoU loss 1 - (|I|/|U| - |C \\ U|/|C|) of each box, with C the smallest box around both: in [0, 2]."""
     return 1 - pr.box_giou(boxes, target)
+
+
+@hand_designed(signature="box", source="Girshick et al. 2014")
+def box_l1(boxes: Expr, target: Expr) -> Expr:
+    """Absolute error Σ |b - b'| over the four corner coordinates of each box."""
+    return fn.sum(fn.abs(boxes - target), "coord")
+
+
+@hand_designed(
+    signature="box",
+    source="Girshick 2015",
+    parameters=[Parameter("beta", 1.0, 1e-3, 1e3, tunable=True, log=True, search=(0.05, 10.0))],
+)
+def box_smooth_l1(boxes: Expr, target: Expr, beta: Expr) -> Expr:
+    """Smooth L1 summed over the four corner coordinates: r²/(2β) where |r| ≤ β, else |r| - β/2."""
+    return fn.sum(pr.huber_penalty(boxes - target, beta), "coord") / beta
+
+
+@hand_designed(signature="box", source="Yu et al. 2016")
+def iou(boxes: Expr, target: Expr, *, form: str = "linear") -> Expr:
+    """IoU loss 1 - |I|/|U| of each box; `form="log"` is Yu et al.'s own -log(|I|/|U|), at most 27.6 (IoU 1e-12)."""
+    overlap = pr.box_iou(boxes, target)
+    return choose("form", form, {"linear": 1 - overlap, "log": -fn.log(fn.minimum(overlap, 1.0))})
+
+
+@hand_designed(signature="box", source="Zheng et al. 2020")
+def diou(boxes: Expr, target: Expr) -> Expr:
+    """Distance-IoU loss 1 - IoU + ρ²/c²: ρ the distance of centres, c the enclosure's diagonal; in [0, 2)."""
+    return 1 - pr.box_iou(boxes, target) + pr.box_centre_penalty(boxes, target)
+
+
+@hand_designed(signature="box", source="Zheng et al. 2020")
+def ciou(boxes: Expr, target: Expr) -> Expr:
+    """Complete-IoU loss DIoU + α·v: v compares aspect ratios, α = v/(1 - IoU + v) has no gradient, as published."""
+    overlap, aspect = pr.box_iou(boxes, target), pr.box_aspect_penalty(boxes, target)
+    # 1 - IoU ≥ 0 always; relu says so to the types.
+    trade = fn.stop_gradient(aspect / fn.clamp(fn.relu(1 - overlap) + aspect, lower=1e-7))
+    return 1 - overlap + pr.box_centre_penalty(boxes, target) + trade * aspect
+
+
+@hand_designed(signature="box", source="Zhang et al. 2021")
+def eiou(boxes: Expr, target: Expr) -> Expr:
+    """Efficient-IoU loss DIoU + (w - w')²/W² + (h - h')²/H² with the enclosure's sides W and H."""
+    return 1 - pr.box_iou(boxes, target) + pr.box_centre_penalty(boxes, target) + pr.box_side_penalty(boxes, target)
+
+
+@hand_designed(
+    signature="box",
+    source="Yang et al. 2021",
+    parameters=[Parameter("tau", 1.0, 0.1, 100.0, tunable=True, log=True, search=(0.5, 10.0))],
+)
+def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "sqrt") -> Expr:
+    """Gaussian Wasserstein loss 1 - 1/(τ + f(D²)), D² the squared distance of the boxes as Gaussians; f = √ or log1p.
+
+    With τ = 1, the default, it is in [0, 1).
+    """
+    distance = pr.box_gaussian_distance(boxes, target)
+    size = choose("form", form, {"sqrt": _root(distance), "log": fn.log1p(distance)})
+    return 1 - 1 / (tau + size)
+
+
+@hand_designed(
+    signature="box",
+    source="Wang et al. 2021",
+    parameters=[Parameter("constant", 12.8, 0.1, 1000.0, tunable=True, log=True, search=(1.0, 100.0))],
+)
+def normalized_wasserstein(boxes: Expr, target: Expr, constant: Expr) -> Expr:
+    """Normalised Wasserstein loss 1 - exp(-D/C), D the distance of the boxes as Gaussians, C near their mean size."""
+    return -fn.expm1(-(_root(pr.box_gaussian_distance(boxes, target)) / constant))
+
+
+def _root(value: Expr) -> Expr:
+    """√x as x/√x: zero at zero with a finite slope, where a guarded root is 1e-6."""
+    return value / fn.sqrt(value)

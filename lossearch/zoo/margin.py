@@ -23,3 +23,26 @@ def arcface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:
     never falls while the angle grows.
     """
     return pr.cross_entropy(scale * pr.additive_angular_margin(cosine, target, margin), target)
+
+
+@hand_designed(
+    signature="margin",
+    source="Wang et al. 2017",
+    parameters=[Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0))],
+)
+def normalized_softmax(cosine: Expr, target: Expr, scale: Expr) -> Expr:
+    """Cross-entropy of s·cos θ, without a margin (NormFace)."""
+    return pr.cross_entropy(scale * cosine, target)
+
+
+@hand_designed(
+    signature="margin",
+    source="Wang et al. 2018",
+    parameters=[
+        Parameter("margin", 0.35, 0.0, 1.0, tunable=True),
+        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0)),
+    ],
+)
+def cosface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:
+    """CosFace: cross-entropy of s·(cos θ - m) for the true class and s·cos θ for the others."""
+    return pr.cross_entropy(scale * pr.additive_cosine_margin(cosine, target, margin), target)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Categorical
+from torch.distributions import Categorical, Normal, kl_divergence
 
 from lossearch import primitives as pr
 from lossearch.ir import Expr
@@ -410,4 +410,48 @@ FEATURES = [
     ),
 ]
 
-ROWS = FEATURES + IMAGE + DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM + DISTANCE
+LATENT = [
+    Row(
+        "gaussian_kl",
+        "views",
+        lambda x, t: pr.gaussian_kl(x, t),
+        lambda x, t: kl_divergence(Normal(x, (t / 2).exp()), Normal(0.0, 1.0)).sum(1),
+    )
+]
+
+
+def around(x: Tensor, t: Tensor) -> Tensor:
+    return corners(x, t)[1]
+
+
+def shift(x: Tensor, t: Tensor) -> Tensor:
+    return ((x[:, :2] + x[:, 2:] - t[:, :2] - t[:, 2:]) / 2).pow(2).sum(1)
+
+
+def sides(x: Tensor) -> Tensor:
+    return x[:, 2:] - x[:, :2]
+
+
+BOX += [
+    Row("box_centre_penalty", "box", pr.box_centre_penalty, lambda x, t: shift(x, t) / around(x, t).pow(2).sum(1)),
+    Row(
+        "box_aspect_penalty",
+        "box",
+        pr.box_aspect_penalty,
+        lambda x, t: (2 / math.pi * (torch.atan2(*sides(t).T) - torch.atan2(*sides(x).T))) ** 2,
+    ),
+    Row(
+        "box_side_penalty",
+        "box",
+        pr.box_side_penalty,
+        lambda x, t: ((sides(x) - sides(t)) / around(x, t)).pow(2).sum(1),
+    ),
+    Row(
+        "box_gaussian_distance",
+        "box",
+        pr.box_gaussian_distance,
+        lambda x, t: shift(x, t) + (sides(x) - sides(t)).pow(2).sum(1) / 4,
+    ),
+]
+
+ROWS = LATENT + FEATURES + IMAGE + DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM + DISTANCE

@@ -32,6 +32,16 @@ CASES = [
     Case("tversky", oracles.tversky, {"alpha": 0.3, "beta": 0.7, "smooth": 1e-5}),
     Case("tversky", oracles.tversky, {"alpha": 2.0, "beta": 0.0, "smooth": 1.0, "per": "image"}),
     Case("giou", oracles.giou),
+    Case("box_l1", oracles.box_l1, twice=False),
+    *(Case("box_smooth_l1", oracles.box_smooth_l1, {"beta": beta}) for beta in (1.0, 0.2)),
+    *(Case("iou", oracles.iou, {"form": form}) for form in ("linear", "log")),
+    Case("diou", oracles.diou),
+    Case("ciou", oracles.ciou),
+    Case("eiou", oracles.eiou),
+    *(Case("gaussian_wasserstein", oracles.gaussian_wasserstein, {"tau": 1.0, "form": f}) for f in ("sqrt", "log")),
+    *(Case("normalized_wasserstein", oracles.normalized_wasserstein, {"constant": c}) for c in (12.8, 2.0)),
+    *(Case("normalized_softmax", oracles.normalized_softmax, {"scale": scale}) for scale in (64.0, 4.0)),
+    *(Case("cosface", oracles.cosface, {"margin": m, "scale": s}) for m, s in ((0.35, 64.0), (0.0, 8.0))),
     *(
         Case("arcface", oracles.arcface, {"margin": margin, "scale": scale})
         for margin, scale in ((0.5, 64.0), (0.0, 1.0), (1.2, 16.0))

@@ -56,6 +56,11 @@ class Case:
         return [s for s in samples if not least or min(s.prediction.shape[spatial:], default=0) >= least]
 
     @property
+    def has_true_gradient(self) -> bool:
+        """Whether no part of the loss is held, which finite differences cannot know."""
+        return not any(node.op == "stop_gradient" for node in self.loss.graph.expanded().nodes)
+
+    @property
     def predictions(self) -> list[int]:
         """Places of the inputs to which gradients flow."""
         return [n for n, i in enumerate(self.loss.signature.forward_inputs) if i.role == "prediction"]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from monai.losses.dice import DiceLoss
 from monai.losses.focal_loss import softmax_focal_loss
 from monai.losses.tversky import TverskyLoss
-from pytorch_metric_learning.losses import ArcFaceLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
 from torch import Tensor
 
 
@@ -152,6 +152,101 @@ def arcface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tens
     loss = _CosineArcFace(classes, classes, margin=math.degrees(margin), scale=cast(Any, scale))
     labels = target.argmax(1)
     return loss.compute_loss(cosine, labels, None, cosine, labels)["loss"]["losses"]
+
+
+class _CosineCosFace(CosFaceLoss):
+    """The library's loss with the cosines given instead of embeddings."""
+
+    def get_cosine(self, embeddings: Tensor) -> Tensor:
+        return embeddings
+
+
+def cosface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    classes = cosine.shape[1]
+    loss = _CosineCosFace(classes, classes, margin=margin, scale=cast(Any, scale))
+    labels = target.argmax(1)
+    return loss.compute_loss(cosine, labels, None, cosine, labels)["loss"]["losses"]
+
+
+def normalized_softmax(cosine: Tensor, target: Tensor, scale: float) -> Tensor:
+    return F.cross_entropy(scale * cosine, target, reduction="none")
+
+
+def _sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    return (boxes[:, 2] - boxes[:, 0]).clamp(min=0), (boxes[:, 3] - boxes[:, 1]).clamp(min=0)
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """A quotient; zero where the whole has no extent."""
+    return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)
+
+
+def _overlap(boxes: Tensor, target: Tensor) -> Tensor:
+    inner = [
+        (torch.minimum(boxes[:, k + 2], target[:, k + 2]) - torch.maximum(boxes[:, k], target[:, k])).clamp(min=0)
+        for k in (0, 1)
+    ]
+    areas = [w * h for w, h in map(_sides, (boxes, target))]
+    common = inner[0] * inner[1]
+    return _ratio(common, areas[0] + areas[1] - common)
+
+
+def _outer(boxes: Tensor, target: Tensor) -> list[Tensor]:
+    return [torch.maximum(boxes[:, k + 2], target[:, k + 2]) - torch.minimum(boxes[:, k], target[:, k]) for k in (0, 1)]
+
+
+def _centre_shift(boxes: Tensor, target: Tensor) -> Tensor:
+    """Squared distance of centres."""
+    return (((boxes[:, :2] + boxes[:, 2:]) - (target[:, :2] + target[:, 2:])) / 2).pow(2).sum(1)
+
+
+def box_l1(boxes: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(boxes, target, reduction="none").sum(1)
+
+
+def box_smooth_l1(boxes: Tensor, target: Tensor, beta: float) -> Tensor:
+    return F.smooth_l1_loss(boxes, target, reduction="none", beta=beta).sum(1)
+
+
+def iou(boxes: Tensor, target: Tensor, form: str = "linear") -> Tensor:
+    overlap = _overlap(boxes, target)
+    return 1 - overlap if form == "linear" else -overlap.clamp(min=1e-12).log()
+
+
+def diou(boxes: Tensor, target: Tensor) -> Tensor:
+    """Equations 6 and 7 of Zheng et al."""
+    wide, high = _outer(boxes, target)
+    return 1 - _overlap(boxes, target) + _ratio(_centre_shift(boxes, target), wide**2 + high**2)
+
+
+def ciou(boxes: Tensor, target: Tensor) -> Tensor:
+    """Equations 8 to 11 of Zheng et al., α held as in their code."""
+    angles = [torch.atan(w / h.clamp(min=1e-4)) for w, h in map(_sides, (target, boxes))]
+    aspect = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
+    overlap = _overlap(boxes, target)
+    alpha = (aspect / (1 - overlap + aspect).clamp(min=1e-7)).detach()
+    return diou(boxes, target) + alpha * aspect
+
+
+def eiou(boxes: Tensor, target: Tensor) -> Tensor:
+    """Equation 6 of Zhang et al."""
+    sides = zip(_sides(boxes), _sides(target), _outer(boxes, target), strict=True)
+    return diou(boxes, target) + sum(_ratio((a - b) ** 2, outer**2) for a, b, outer in sides)
+
+
+def _wasserstein(boxes: Tensor, target: Tensor) -> Tensor:
+    """Squared distance of the Gaussians N(centre, diag(w²/4, h²/4)): shift² + Σ (σ - σ')²."""
+    spread = [torch.stack(_sides(b), 1) / 2 for b in (boxes, target)]
+    return _centre_shift(boxes, target) + (spread[0] - spread[1]).pow(2).sum(1)
+
+
+def gaussian_wasserstein(boxes: Tensor, target: Tensor, tau: float, form: str = "sqrt") -> Tensor:
+    distance = _wasserstein(boxes, target)
+    return 1 - 1 / (tau + (distance.sqrt() if form == "sqrt" else torch.log1p(distance)))
+
+
+def normalized_wasserstein(boxes: Tensor, target: Tensor, constant: float) -> Tensor:
+    return 1 - torch.exp(-_wasserstein(boxes, target).sqrt() / constant)
 
 
 def style(features: Tensor, target: Tensor) -> Tensor:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import combining, features, image, regression
+from . import combining, features, generative, image, regression
 
-MODULES: list[ModuleType] = [combining, features, image, regression]
+MODULES: list[ModuleType] = [combining, features, generative, image, regression]

@@ -1,0 +1,47 @@
+"""Losses of adversarial training, from a discriminator's scores: `fake[batch, *space]` and `real[batch, *space]`.
+
+`side` is "discriminator" or "generator"; a generator's loss looks at `fake` alone. Conditional models condition their
+scores, not the loss.
+"""
+
+from __future__ import annotations
+
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.zoo.registry import choose, hand_designed
+
+SIGNATURE = "adversarial"
+
+
+def _side(side: str, discriminator: Expr, generator: Expr) -> Expr:
+    return choose("side", side, {"discriminator": discriminator, "generator": generator})
+
+
+@hand_designed(signature=SIGNATURE, source="Goodfellow et al. 2014")
+def gan_minimax(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
+    """Minimax game: discriminator -log σ(r) - log(1 - σ(f)), generator log(1 - σ(f))."""
+    return _side(side, fn.softplus(-real) + fn.softplus(fake), -fn.softplus(fake))
+
+
+@hand_designed(signature=SIGNATURE, source="Goodfellow et al. 2014")
+def gan_non_saturating(fake: Expr, real: Expr, *, side: str = "generator") -> Expr:
+    """Non-saturating form: generator -log σ(f), which has a gradient where the discriminator is sure; or `side`'s."""
+    return _side(side, fn.softplus(-real) + fn.softplus(fake), fn.softplus(-fake))
+
+
+@hand_designed(signature=SIGNATURE, source="Mao et al. 2017")
+def lsgan(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
+    """Least squares: discriminator ((r - 1)² + f²)/2, generator (f - 1)²/2."""
+    return _side(side, (fn.square(real - 1) + fn.square(fake)) / 2, fn.square(fake - 1) / 2)
+
+
+@hand_designed(signature=SIGNATURE, source="Lim and Ye 2017")
+def hinge_gan(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
+    """Hinge: discriminator max(1 - r, 0) + max(1 + f, 0), generator -f."""
+    return _side(side, fn.relu(1 - real) + fn.relu(1 + fake), -fake)
+
+
+@hand_designed(signature=SIGNATURE, source="Arjovsky et al. 2017")
+def wgan(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
+    """Wasserstein: critic f - r, generator -f. The critic's Lipschitz bound is the training's business."""
+    return _side(side, fake - real, -fake)

@@ -1,0 +1,183 @@
+"""Adversarial, latent, diffusion and tracking losses: PyTorch's own, torch.distributions, or the papers' formulas."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from ..harness import Case
+from ..samples import Sample, Samples
+
+SHAPES = {"scores": (7,), "one element": (1,), "patches": (2, 3, 4), "volume": (2, 2, 3, 2)}
+
+
+def _log_sigmoid(x: Tensor, real: bool) -> Tensor:
+    """-log σ(x), or -log(1 - σ(x)), by PyTorch's binary cross-entropy."""
+    return F.binary_cross_entropy_with_logits(x, torch.full_like(x, float(real)), reduction="none")
+
+
+def gan_minimax(fake: Tensor, real: Tensor, side: str) -> Tensor:
+    if side == "generator":
+        return -_log_sigmoid(fake, False)
+    return _log_sigmoid(real, True) + _log_sigmoid(fake, False)
+
+
+def gan_non_saturating(fake: Tensor, real: Tensor, side: str) -> Tensor:
+    return _log_sigmoid(fake, True) if side == "generator" else gan_minimax(fake, real, side)
+
+
+def lsgan(fake: Tensor, real: Tensor, side: str) -> Tensor:
+    """Equation 2 of Mao et al. with a = 0, b = c = 1."""
+    if side == "generator":
+        return 0.5 * F.mse_loss(fake, torch.ones_like(fake), reduction="none")
+    return 0.5 * (F.mse_loss(real, torch.ones_like(real), reduction="none") + fake**2)
+
+
+def hinge_gan(fake: Tensor, real: Tensor, side: str) -> Tensor:
+    """Equations 16 and 17 of Miyato et al., who use Lim and Ye's."""
+    return -fake if side == "generator" else F.relu(1.0 - real) + F.relu(1.0 + fake)
+
+
+def wgan(fake: Tensor, real: Tensor, side: str) -> Tensor:
+    return -fake if side == "generator" else fake - real
+
+
+def vae(
+    reconstruction: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, beta: float, norm: str = "squared"
+) -> Tensor:
+    error = 0.5 * (reconstruction - target) ** 2 if norm == "squared" else (reconstruction - target).abs()
+    divergence = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).sum(1)
+    return error.reshape(len(error), -1).sum(1) + beta * divergence
+
+
+def _per_sample(value: Tensor, like: Tensor) -> Tensor:
+    return value.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def noise_prediction(prediction: Tensor, noise: Tensor) -> Tensor:
+    return F.mse_loss(prediction, noise, reduction="none")
+
+
+def denoising_score_matching(score: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """Equation 5 of Song and Ermon times λ(σ) = σ², of each entry; x̃ - x = σ·ε."""
+    sigma = _per_sample(sigma, score)
+    return 0.5 * sigma**2 * (score + sigma * noise / sigma**2) ** 2
+
+
+def min_snr(prediction: Tensor, noise: Tensor, snr: Tensor, gamma: float) -> Tensor:
+    """Section 3.4 of Hang et al. for predicted noise."""
+    weight = _per_sample(snr.clamp(max=gamma) / snr, prediction)
+    return weight * (prediction - noise) ** 2
+
+
+def cross_correlation(response: Tensor, target: Tensor, balanced: bool = False) -> Tensor:
+    """Equation 3 of Bertinetto et al.; balanced, each kind of position weighs one in all."""
+    loss = F.soft_margin_loss(response, target, reduction="none")
+    if not balanced:
+        return loss
+    positive = (target > 0).double().reshape(len(target), -1)
+    counts = [kind.sum(1, keepdim=True).clamp(min=1) for kind in (positive, 1 - positive)]
+    return loss * (positive / counts[0] + (1 - positive) / counts[1]).reshape(loss.shape)
+
+
+def _normal(*shape: int, seed: int) -> Tensor:
+    return 2.0 * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def pairs() -> list[Sample]:
+    return [Sample(name, (_normal(*shape, seed=1), _normal(*shape, seed=2))) for name, shape in SHAPES.items()]
+
+
+def levels(*ends: float) -> list[Tensor]:
+    return [torch.full((2, 3), end, dtype=torch.float64) for end in ends]
+
+
+def extreme_pairs() -> list[Sample]:
+    ends = levels(1e4, -1e4, 0.0)
+    return [Sample(f"{float(x[0, 0])}, {float(y[0, 0])}", (x, y)) for x in ends for y in ends]
+
+
+def signs() -> list[Sample]:
+    return [Sample(s.name, (s.inputs[0], torch.where(s.inputs[1] > 0, 1.0, -1.0).double())) for s in pairs()]
+
+
+def extreme_signs() -> list[Sample]:
+    return [
+        Sample(f"{float(x[0, 0])}, {y}", (x, torch.full_like(x, y)))
+        for x in levels(1e4, -1e4, 0.0)
+        for y in (1.0, -1.0)
+    ]
+
+
+def latent() -> list[Sample]:
+    return [
+        Sample(s.name, (*s.inputs, _normal(len(s.inputs[0]), 3, seed=3), _normal(len(s.inputs[0]), 3, seed=4)))
+        for s in pairs()
+    ]
+
+
+def extreme_latent() -> list[Sample]:
+    inner = [(m, v) for m in (1e4, 0.0, -1e4) for v in (60.0, 0.0, -60.0)]
+    ones = torch.ones(2, 4, dtype=torch.float64)
+    return [
+        Sample(f"{s.name}, {m}, {v}", (*s.inputs, m * ones, v * ones)) for s in extreme_pairs()[:3] for m, v in inner
+    ]
+
+
+def with_positive(samples: list[Sample]) -> list[Sample]:
+    return [Sample(s.name, (*s.inputs, _normal(len(s.inputs[0]), seed=5).abs() + 0.05)) for s in samples]
+
+
+def with_levels(samples: list[Sample], *ends: float) -> list[Sample]:
+    return [
+        Sample(f"{s.name}, {end}", (*s.inputs, torch.full((2,), end, dtype=torch.float64)))
+        for s in samples
+        for end in ends
+    ]
+
+
+def _empty(*widths: int) -> list[Sample]:
+    shapes = [(0, width) if width else (0,) for width in widths]
+    return [Sample("empty", tuple(torch.zeros(shape, dtype=torch.float64) for shape in shapes))]
+
+
+SIDES = ("discriminator", "generator")
+GANS = (gan_minimax, gan_non_saturating, lsgan, hinge_gan, wgan)
+FLAT = (hinge_gan, wgan)
+CASES = [
+    *(Case(gan.__name__, gan, {"side": side}, twice=gan not in FLAT) for gan in GANS for side in SIDES),
+    Case("vae", vae, {"beta": 1.0}),
+    Case("vae", vae, {"beta": 4.0, "norm": "absolute"}),
+    Case("noise_prediction", noise_prediction),
+    Case("denoising_score_matching", denoising_score_matching),
+    *(Case("min_snr", min_snr, {"gamma": gamma}) for gamma in (5.0, 0.5)),
+    Case("cross_correlation", cross_correlation),
+    Case("cross_correlation", cross_correlation, {"balanced": True}),
+]
+
+ORDINARY: dict[str, Samples] = {
+    "adversarial": pairs,
+    "latent": latent,
+    "diffusion": pairs,
+    "diffusion_score": lambda: with_positive(pairs()),
+    "diffusion_snr": lambda: with_positive(pairs()),
+    "response": signs,
+}
+EMPTY: dict[str, Samples] = {
+    "adversarial": lambda: _empty(3, 3),
+    "latent": lambda: _empty(3, 3, 2, 2),
+    "diffusion": lambda: _empty(3, 3),
+    "diffusion_score": lambda: _empty(3, 3, 0),
+    "diffusion_snr": lambda: _empty(3, 3, 0),
+    "response": lambda: _empty(3, 3),
+}
+EXTREME: dict[str, Samples] = {
+    "adversarial": extreme_pairs,
+    "latent": extreme_latent,
+    "diffusion": extreme_pairs,
+    "diffusion_score": lambda: with_levels(extreme_pairs(), 0.0, 1e-30, 1.0, 1e4),
+    "diffusion_snr": lambda: with_levels(extreme_pairs(), 0.0, 1e-30, 1.0, 1e8),
+    "response": extreme_signs,
+}
