@@ -18,9 +18,9 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import build
-from lossearch.compile.export import export, standalone
+from lossearch.compile.export import export, files, standalone
 from lossearch.errors import UserError
-from lossearch.ir import Graph, Parameter
+from lossearch.ir import Graph, Parameter, get_signature
 from lossearch.ir import functions as fn
 from lossearch.ir.latex_form import format_graph as latex
 from lossearch.ir.lowering import label_input
@@ -314,6 +314,58 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="class weights `weight`"):
         export(zoo.get("weighted_cross_entropy"), tmp_path / "weighted.pt")
     assert {path.name for path in tmp_path.iterdir()} == {"folder.py"}
+
+
+BOX = get_signature("box")
+BOXES, TRUE_BOXES = BOX["boxes"].node, BOX["target"].node
+ALONG_BATCH = {
+    "cumsum": fn.cumsum(BOXES, "batch"),
+    "sort": fn.sort(BOXES, "batch"),
+    "sort_by": fn.sort_by(BOXES, TRUE_BOXES, "batch"),
+    "sort_by one order": fn.sort_by(BOXES, fn.sum(TRUE_BOXES, "coord"), "batch"),
+    "sort_by one value": fn.sort_by(fn.sum(BOXES, "coord"), TRUE_BOXES, "batch"),
+    "softmax": fn.softmax(BOXES, "batch"),
+    "pairwise": fn.contract(BOXES, fn.rename(BOXES, "batch", "batch'"), "coord"),
+}
+
+
+@pytest.mark.parametrize("name", list(ALONG_BATCH))
+def test_work_along_the_batch_is_traced_for_any_batch(name: str, tmp_path: Path) -> None:
+    loss = Loss("along_batch", Graph(BOX, fn.sin(ALONG_BATCH[name]) * fn.cumsum(fn.sum(TRUE_BOXES, "coord"), "batch")))
+    program = torch.export.load(export(loss, tmp_path / "along.pt2")).module()
+    for batch in (1, 2, 3, 9):
+        given = (
+            torch.linspace(1.0, 2.0, 4 * batch).reshape(batch, 4).cos(),
+            torch.arange(4.0 * batch).view(batch, 4).sin(),
+        )
+        torch.testing.assert_close(program(*given), build(loss.graph)(*given))
+
+
+UNTRACEABLE = """
+from torch import nn
+
+class HostileLoss(nn.Module):
+    def forward(self, boxes, target):
+        return {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("boxes.mean() * len(boxes.tolist())", "Constraints violated"),
+        ("boxes.mean() if boxes.sum() > 0.0 else 0.0", ""),
+    ],
+)
+def test_what_torch_export_cannot_trace_is_refused_by_name(
+    body: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_source", lambda loss, options: UNTRACEABLE.format(body=body))
+    loss = Loss("hostile", zoo.get("giou").graph)
+    with pytest.raises(UserError, match=rf"loss hostile .*; found: {found}.+; export it to \.pt .* or \.py") as caught:
+        export(loss, tmp_path / "hostile.pt2")
+    assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

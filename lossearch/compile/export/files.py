@@ -101,7 +101,7 @@ def _write_traced(loss: Exportable, path: Path, **options: Any) -> None:
         for name, value in arguments.items()
         for axis, length in zip(axes[CLASS_WEIGHT if name == "weight" else name], value.shape, strict=True)
     }
-    program = traced(module, loss.graph, options.get("labels"), options.get("rank"), lengths)
+    program = traced(loss.name, module, loss.graph, options.get("labels"), options.get("rank"), lengths)
     torch.export.save(program, path)
 
 

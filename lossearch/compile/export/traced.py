@@ -20,11 +20,12 @@ _SPATIAL = (8, 9, 10)
 
 
 def traced(
-    module: nn.Module, graph: Graph, labels: bool | None, rank: int | None, lengths: Mapping[str, int]
+    name: str, module: nn.Module, graph: Graph, labels: bool | None, rank: int | None, lengths: Mapping[str, int]
 ) -> ExportedProgram:
     """The program of a module for `rank` spatial axes and, where the signature has them, labels or probabilities.
 
-    `lengths` gives those of axes that the module's own tensors fix.
+    `lengths` gives those of axes that the module's own tensors fix. Raises `UserError`, with the loss's `name`, where
+    torch.export cannot trace it with its batch and space free.
     """
     target = label_input(graph)
     if labels is None:
@@ -43,7 +44,29 @@ def traced(
     examples = tuple(_example(declared, labels, sides, {**_LENGTHS, **lengths}) for declared in inputs)
     dims = tuple(_free(declared, labels, rank) for declared in inputs)
     module.eval()
-    return torch.export.export(module, examples, dynamic_shapes=dims)
+    try:
+        return torch.export.export(module, examples, dynamic_shapes=dims)
+    except _refusals() as error:
+        required = f"loss {name} in operations that torch.export can trace for any batch and space"
+        hint = "export it to .pt (TorchScript) or .py instead"
+        raise UserError(required, str(error).strip().splitlines()[0], hint) from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """How torch.export says that a program fixes a length, branches on values, or has an operation it cannot trace."""
+    # Seconds to import, so only once something was raised: torch.export has imported them by then.
+    from torch._dynamo.exc import Unsupported
+    from torch._dynamo.exc import UserError as DynamoUserError
+    from torch._subclasses.fake_tensor import UnsupportedOperatorException
+    from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, GuardOnDataDependentSymNode
+
+    return (
+        DynamoUserError,
+        Unsupported,
+        UnsupportedOperatorException,
+        ConstraintViolationError,
+        GuardOnDataDependentSymNode,
+    )
 
 
 def _axes(declared: Input, labels: bool, rank: int) -> list[str]:
