@@ -57,6 +57,7 @@ __all__ = [
     "stop_gradient",
     "sum",
     "tanh",
+    "unit",
     "where",
 ]
 
@@ -243,6 +244,11 @@ def softmax(x: Operand, over: Over) -> Expr:
 def log_softmax(x: Operand, over: Over) -> Expr:
     """log softmax over one axis."""
     return _over("log_softmax", over, x)
+
+
+def unit(x: Operand, over: Over, shortest: float = 1e-8) -> Expr:
+    """x divided by its Euclidean norm along one axis, or by `shortest` where that is larger."""
+    return Expr.make("unit", (as_expr(x),), over=_axes(over), shortest=float(shortest))
 
 
 def cumsum(x: Operand, over: Over) -> Expr:

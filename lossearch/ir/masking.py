@@ -29,7 +29,7 @@ def _masked(node: Expr, mask: Expr) -> Expr:
     if not hidden or not node.args or not set(mask.axes) & set(node.args[0].axes):
         return node
     x = node.args[0]
-    if node.op in ("sum", "norm", "cumsum"):
+    if node.op in ("sum", "norm", "unit", "cumsum"):
         return node.with_args((x * mask,))
     if node.op == "contract":
         return node.with_args((x * mask, node.args[1]))

@@ -170,6 +170,33 @@ along_axis(
 )
 
 
+def _unit(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    one_axis("unit", arguments[0], attributes["over"])
+    if not attributes["shortest"] > 0.0:
+        raise IllTyped("a shortest norm > 0", str(attributes["shortest"]), "correct `shortest`")
+    low, high = arguments[0].type.interval
+    return Type(arguments[0].type.axes, Interval(-1.0 if low < 0.0 else 0.0, 1.0 if high > 0.0 else 0.0))
+
+
+register(
+    Operator(
+        "unit",
+        1,
+        _unit,
+        "F.normalize({0}, dim={dim}, eps={shortest!r})",
+        "Divided by the Euclidean norm along an axis, or by `shortest` where that is larger.",
+        # A row of (I - u uᵀ)/‖x‖ sums to (1 + √n)/2‖x‖ at most. The kernel squares, which must not overflow float32.
+        slopes=lambda a, over, shortest: (
+            (1.0 + math.sqrt(LARGEST_AXIS)) / 2 / shortest if a.magnitude < 1e15 else math.inf,
+        ),
+        latex="\\frac{{{0}}}{{\\lVert {0} \\rVert_{{\\mathrm{{{over}}}}}}}",
+        attributes=(("over", ...), ("shortest", 1e-8)),
+        cost=4.0,
+    )
+)
+
+
 def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     require_real(operator, arguments)
     values, order = arguments
@@ -208,6 +235,13 @@ register(
 )
 
 
+def _has_unit_length(argument: Expr, over: Axes) -> bool:
+    """Whether it consists of vectors along `over` of length one at most."""
+    while argument.op == "rename" and argument.attr("target") not in over:
+        argument = argument.args[0]
+    return argument.op == "unit" and argument.attr("over") == over
+
+
 def _contract(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     require_real(operator, arguments)
     over = attributes["over"]
@@ -215,6 +249,8 @@ def _contract(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
         require_axes("contract", argument, over)
     a, b = arguments
     axes = without(union(a.type.axes, b.type.axes), over)
+    if _has_unit_length(a, over) and _has_unit_length(b, over):  # by Cauchy and Schwarz
+        return Type(axes, Interval(0.0 if a is b else -1.0, 1.0))
     for weights, values in ((a, b), (b, a)):
         if over == (weights.type.simplex,) and a is not b:
             return Type(axes, values.type.interval)
