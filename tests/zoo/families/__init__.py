@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import regression
+from . import embedding, multi_view, regression
 
-MODULES: list[ModuleType] = [regression]
+MODULES: list[ModuleType] = [embedding, multi_view, regression]
