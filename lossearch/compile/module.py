@@ -256,7 +256,7 @@ class LossModule(nn.Module):
         """The loss of an empty batch: zero, or no elements, with zero gradient."""
         zero = sum(x.sum().to(geometry.dtype) for x in inputs if x.is_floating_point())
         assert isinstance(zero, Tensor)
-        if self.reduction != "none":
+        if self.reduction != "none" or not self.graph.root.axes:
             return zero
         leading = [geometry.sizes.get(axis.rstrip("'"), 0) for axis in self.graph.root.axes if axis != "space"]
         spatial = geometry.shape if "space" in self.graph.root.axes else ()

@@ -237,6 +237,13 @@ register(
 )
 
 
+def _has_unit_length(argument: Expr, over: Axes) -> bool:
+    """Whether it consists of vectors along `over` of length one at most."""
+    while argument.op == "rename" and argument.attr("target") not in over:
+        argument = argument.args[0]
+    return argument.op == "unit" and argument.attr("over") == over
+
+
 def _contract(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     require_real(operator, arguments)
     over = attributes["over"]
@@ -244,6 +251,8 @@ def _contract(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
         require_axes("contract", argument, over)
     a, b = arguments
     axes = without(union(a.type.axes, b.type.axes), over)
+    if _has_unit_length(a, over) and _has_unit_length(b, over):  # by Cauchy and Schwarz
+        return Type(axes, Interval(0.0 if a is b else -1.0, 1.0))
     for weights, values in ((a, b), (b, a)):
         if over == (weights.type.simplex,) and a is not b:
             return Type(axes, values.type.interval)

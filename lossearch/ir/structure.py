@@ -83,6 +83,8 @@ def _emit_gather(sources: Sequence[str], node: Expr) -> str:
     rest = without(values.axes, (axis,))
     if not rest:
         return f"{sources[0]}[{sources[1]}]"
+    if values.axes[0] == axis and node.axes == (*labels.axes, *rest):  # rows of a table
+        return f"{sources[0]}[{sources[1]}]"
     full = union(node.axes, (axis,))
     dim = full.index(axis)
     if rest == labels.axes:

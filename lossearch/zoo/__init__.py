@@ -6,10 +6,12 @@ from lossearch.zoo import (
     combining,
     dense,
     diffusion,
+    embedding,
     features,
     image,
     latent,
     margin,
+    multi_view,
     overlap,
     regression,
     tracking,
@@ -19,7 +21,7 @@ from lossearch.zoo.registry import ENTRIES, Entry, entries, entry, get, hand_des
 __all__ = ["ENTRIES", "Entry", "entries", "entry", "get", "hand_designed", "names"]
 
 FAMILIES = (
-    *(dense, overlap, box, regression, margin, tracking, image, features),
+    *(dense, overlap, box, regression, embedding, margin, multi_view, tracking, image, features),
     *(adversarial, latent, diffusion, combining),
 )
 """The modules whose import declares the losses."""

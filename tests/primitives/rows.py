@@ -454,4 +454,105 @@ BOX += [
     ),
 ]
 
-ROWS = LATENT + FEATURES + IMAGE + DENSE + REGULARISING + MODULATING + OVERLAP + BOX + MARGIN + GRAM + DISTANCE
+
+def inner(x: Tensor, t: Tensor) -> Tensor:
+    return (x[:, None] * t[None]).sum(2)
+
+
+def distances(x: Tensor, t: Tensor) -> Tensor:
+    return ((x[:, None] - t[None]) ** 2).sum(2)
+
+
+def other(x: Tensor) -> Tensor:
+    """One off the diagonal."""
+    return 1.0 - torch.eye(len(x), dtype=x.dtype)
+
+
+EMBEDDING = [
+    Row("cosine_similarity", "positives", pr.cosine_similarity, F.cosine_similarity),
+    Row(
+        "pairwise_cosine",
+        "positives",
+        pr.pairwise_cosine,
+        lambda x, t: F.cosine_similarity(x[:, None], t[None], dim=2),
+    ),
+    Row("pairwise_inner_product", "positives", pr.pairwise_inner_product, inner),
+    Row(
+        "euclidean_distance",
+        "positives",
+        pr.euclidean_distance,
+        lambda x, t: F.pairwise_distance(x, t, eps=0.0),
+    ),
+    Row("squared_distance", "positives", pr.squared_distance, lambda x, t: ((x - t) ** 2).sum(1)),
+    Row(
+        "direction_distance",
+        "positives",
+        pr.direction_distance,
+        lambda x, t: 2 - 2 * F.cosine_similarity(x, t),
+    ),
+    Row("pairwise_squared_distance", "positives", pr.pairwise_squared_distance, distances),
+    Row(
+        "without_self",
+        "positives",
+        lambda x, t: pr.without_self(pr.pairwise_inner_product(x, t)),
+        lambda x, t: inner(x, t) - 1e4 * (1 - other(x)),
+    ),
+    Row(
+        "matching_cross_entropy",
+        "positives",
+        lambda x, t: pr.matching_cross_entropy(pr.pairwise_inner_product(x, t)),
+        lambda x, t: F.cross_entropy(inner(x, t), torch.arange(len(x)), reduction="none"),
+    ),
+    Row("log_add_exp", "positives", pr.log_add_exp, torch.logaddexp),
+    Row(
+        "hardest_positive",
+        "positives",
+        lambda x, t: pr.hardest_positive(pr.pairwise_squared_distance(x, t), fn.same(x, "batch")),
+        lambda x, t: torch.diagonal(distances(x, t)),
+    ),
+    Row(
+        "hardest_negative",
+        "positives",
+        lambda x, t: pr.hardest_negative(pr.pairwise_squared_distance(x, t), 1 - fn.same(x, "batch")),
+        lambda x, t: torch.where(other(x) > 0, distances(x, t), math.inf).amin(1),
+    ),
+]
+
+MULTI_VIEW = [
+    Row(
+        "cross_correlation",
+        "views",
+        pr.cross_correlation,
+        lambda x, t: torch.corrcoef(torch.cat([x, t], 1).T)[: x.shape[1], x.shape[1] :],
+    ),
+    Row(
+        "map_direction_distance",
+        "attention",
+        pr.map_direction_distance,
+        lambda x, t: 2 - 2 * F.cosine_similarity(x.flatten(1), t.flatten(1)),
+    ),
+    Row(
+        "map_divergence",
+        "attention",
+        pr.map_divergence,
+        lambda x, t: F.kl_div(torch.log_softmax(x.flatten(1), 1), torch.softmax(t.flatten(1), 1), reduction="none").sum(
+            1
+        ),
+    ),
+]
+
+ROWS = (
+    EMBEDDING
+    + MULTI_VIEW
+    + LATENT
+    + FEATURES
+    + IMAGE
+    + DENSE
+    + REGULARISING
+    + MODULATING
+    + OVERLAP
+    + BOX
+    + MARGIN
+    + GRAM
+    + DISTANCE
+)

@@ -36,6 +36,8 @@ def inputs(signature: str) -> list[tuple[Tensor, Tensor]]:
     if signature == "margin":
         labels = torch.randint(5, (20,), generator=generator)
         return [(0.97 * torch.tanh(2 * normal(20, 5)), F.one_hot(labels, 5).double())]
+    if signature in ("positives", "views"):
+        return [(normal(*s), normal(*s)) for s in ((5, 3), (4, 6))]
     spatial = ((2, 3, 4), (1, 2, 3, 4 if signature == "image" else 2))
     fixed = [(5, 3)]  # where each axis is one dimension
     shapes = spatial if "space" in get_signature(signature).inputs[0].axes else fixed
@@ -93,6 +95,12 @@ PROBABILITY = ("true_class_probability", "confidence", "runner_up_probability")
         ("box_union", 0.0, math.inf),
         ("box_iou", 0.0, math.inf),
         ("gram_difference", 0.0, math.inf),
+        ("cosine_similarity", -1.0, 1.0),
+        ("pairwise_cosine", -1.0, 1.0),
+        ("pairwise_squared_distance", 0.0, math.inf),
+        ("matching_cross_entropy", 0.0, math.inf),
+        ("cross_correlation", -1.0, 1.0),
+        ("map_divergence", 0.0, math.inf),
     ],
 )
 def test_the_type_bounds_the_value(name: str, lower: float, upper: float) -> None:

@@ -1,0 +1,127 @@
+"""Losses for embeddings: pairs, triplets, anchors with positives, whole batches with labels, class centres, scores."""
+
+from __future__ import annotations
+
+from lossearch import primitives as pr
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Parameter
+from lossearch.zoo.registry import choose, hand_designed
+
+MARGIN = Parameter("margin", 1.0, 0.0, 100.0, tunable=True)
+TEMPERATURE = Parameter("temperature", 0.1, 0.01, 10.0, tunable=True, log=True)
+
+
+@hand_designed(signature="pair", source="Hadsell et al. 2006", parameters=[MARGIN])
+def contrastive(first: Expr, second: Expr, target: Expr, margin: Expr) -> Expr:
+    """Contrastive loss t·d²/2 + (1 - t)·max(m - d, 0)²/2 of the Euclidean distance d; t = 1 for the same class.
+
+    The paper's label has the opposite sense. Equal embeddings of different classes have no gradient.
+    """
+    distance = pr.euclidean_distance(first, second)
+    apart = fn.square(pr.hinge(distance, margin))
+    return (target * fn.square(distance) + (1 - target) * apart) / 2
+
+
+@hand_designed(signature="triplet", source="Schroff et al. 2015", parameters=[MARGIN])
+def triplet(anchor: Expr, positive: Expr, negative: Expr, margin: Expr, *, squared: bool = False) -> Expr:
+    """Triplet loss max(d(a, p) - d(a, n) + m, 0), as `torch.nn.functional.triplet_margin_loss` with eps 0.
+
+    d is the Euclidean distance, as is usual; `squared=True` takes its square, as FaceNet does with m = 0.2 on unit
+    vectors.
+    """
+    distance = choose("squared", squared, {False: pr.euclidean_distance, True: pr.squared_distance})
+    return pr.hinge(distance(anchor, negative) - distance(anchor, positive), margin)
+
+
+def _positives_and_negatives(pairwise: Expr, target: Expr) -> tuple[Expr, Expr]:
+    """Masks [batch, batch'] of the others of each element's class, and of those of other classes."""
+    same_class = fn.equal(target, fn.rename(target, "batch", "batch'"))
+    return fn.where(same_class, 1 - fn.same(pairwise, "batch"), 0), fn.where(same_class, 0, 1)
+
+
+@hand_designed(signature="embedding", source="Hermans et al. 2017", parameters=[MARGIN])
+def triplet_batch_hard(embeddings: Expr, target: Expr, margin: Expr, *, soft: bool = False) -> tuple[Expr, Expr]:
+    """Triplet loss max(d_p - d_n + m, 0) of each anchor's farthest positive and nearest negative in the batch.
+
+    Euclidean distances. `soft=True` takes the paper's soft margin log(1 + e^(d_p - d_n + m)), there with m = 0.
+    Anchors without positive or without negative do not count. Where all embeddings are equal the gradient is zero.
+    """
+    squared = pr.pairwise_squared_distance(embeddings, embeddings)
+    positives, negatives = _positives_and_negatives(squared, target)
+    # Roots keep the order, so they are taken of what was chosen.
+    farthest = fn.sqrt(pr.hardest_positive(squared, positives))
+    nearest = fn.sqrt(pr.hardest_negative(squared, negatives))
+    penalty = choose("soft", soft, {False: pr.hinge, True: pr.softplus_margin})
+    weight = fn.max(positives, "batch'") * fn.max(negatives, "batch'")
+    return penalty(nearest - farthest, margin), weight
+
+
+@hand_designed(signature="positives", source="Sohn 2016")
+def n_pair(anchor: Expr, positive: Expr) -> Expr:
+    """Multi-class N-pair loss log(1 + Σ_{j≠i} e^(⟨a_i, p_j⟩ - ⟨a_i, p_i⟩)), a cross-entropy over inner products.
+
+    The paper adds a penalty on the embeddings' norms.
+    """
+    return pr.matching_cross_entropy(pr.pairwise_inner_product(anchor, positive))
+
+
+@hand_designed(signature="centers", source="Wen et al. 2016")
+def center(embeddings: Expr, target: Expr, centers: Expr) -> Expr:
+    """Center loss ‖x - c_y‖²/2 from the centre of each element's class; used beside a classification loss.
+
+    `centers[class, feature]` are learned by gradient with the network, where the paper averages them by a rule of
+    its own.
+    """
+    return pr.squared_distance(embeddings, fn.contract(target, centers, "class")) / 2
+
+
+@hand_designed(signature="ranking", source="Herbrich et al. 2000", parameters=[MARGIN])
+def margin_ranking(first: Expr, second: Expr, target: Expr, margin: Expr) -> Expr:
+    """Ranking hinge max(m - t·(x₁ - x₂), 0), as `torch.nn.functional.margin_ranking_loss`, whose default is m = 0."""
+    return pr.hinge(target * (first - second), margin)
+
+
+@hand_designed(signature="positives", source="Chen et al. 2020", parameters=[TEMPERATURE])
+def nt_xent(anchor: Expr, positive: Expr, temperature: Expr) -> Expr:
+    """SimCLR's normalised, temperature-scaled cross-entropy: each view's partner among all 2N - 1 other views.
+
+    The mean of both views' terms -cos(a, p)/τ + log Σ e^(cos/τ), whose 2N - 2 negatives come from both views.
+    """
+    across = pr.pairwise_cosine(anchor, positive) / temperature
+
+    def among_own(view: Expr) -> Expr:
+        return fn.logsumexp(pr.without_self(pr.pairwise_cosine(view, view) / temperature), "batch'")
+
+    from_anchor = pr.log_add_exp(fn.logsumexp(across, "batch'"), among_own(anchor))
+    onto_positive = fn.rename(fn.logsumexp(across, "batch"), "batch'", "batch")
+    from_positive = pr.log_add_exp(onto_positive, among_own(positive))
+    return (from_anchor + from_positive) / 2 - fn.diagonal(across, "batch")
+
+
+@hand_designed(
+    signature="positives",
+    source="van den Oord et al. 2018",
+    parameters=[Parameter("temperature", 0.07, 0.01, 10.0, tunable=True, log=True)],
+)
+def info_nce(anchor: Expr, positive: Expr, temperature: Expr) -> Expr:
+    """InfoNCE: -log of the softmax of cos(a_i, p_j)/τ over the batch's positives at the anchor's own.
+
+    Cosine similarity with a temperature is the most used score; the paper's is bilinear.
+    """
+    return pr.matching_cross_entropy(pr.pairwise_cosine(anchor, positive) / temperature)
+
+
+@hand_designed(signature="embedding", source="Khosla et al. 2020", parameters=[TEMPERATURE])
+def supervised_contrastive(embeddings: Expr, target: Expr, temperature: Expr) -> tuple[Expr, Expr]:
+    """Supervised contrastive loss L_out: the mean over each anchor's positives of -log softmax(cos/τ) over all others.
+
+    Without the factor τ of the authors' code. Anchors without positives do not count.
+    """
+    similarity = pr.pairwise_cosine(embeddings, embeddings) / temperature
+    positives, _ = _positives_and_negatives(similarity, target)
+    # At least one, so that an anchor without positives has no quotient 0/0.
+    count = fn.clamp(fn.sum(positives, "batch'"), lower=1.0)
+    attraction = fn.contract(positives, similarity, "batch'") / count
+    everything = fn.logsumexp(pr.without_self(similarity), "batch'")
+    return everything - attraction, fn.max(positives, "batch'")

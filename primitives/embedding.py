@@ -1,0 +1,101 @@
+"""Similarities, distances and matching terms of embeddings: `first[batch, feature]` and `second[batch, feature]`.
+
+Pairwise values have the axes [batch, batch']: every row of the first against every row of the second, by one matrix
+product. Cosines hold norms at 1e-8 or more, so that a zero vector has cosine 0 with everything.
+"""
+
+from __future__ import annotations
+
+from lossearch.ir import functions as fn
+from lossearch.ir.expr import Expr
+from lossearch.ir.primitive import primitive
+
+FAMILY = "embedding"
+
+HIDDEN = 1e4
+"""What hides a similarity: lowered by so much, its exponential is zero beside any other."""
+
+
+def _direction(x: Expr) -> Expr:
+    return fn.unit(x, "feature")
+
+
+def _paired(x: Expr) -> Expr:
+    return fn.rename(x, "batch", "batch'")
+
+
+@primitive(family=FAMILY)
+def cosine_similarity(first: Expr, second: Expr) -> Expr:
+    """⟨a, b⟩/(‖a‖‖b‖) of embeddings row by row: [batch] in [-1, 1]; norms held ≥ 1e-8."""
+    return fn.contract(_direction(first), _direction(second), "feature")
+
+
+@primitive(family=FAMILY)
+def pairwise_cosine(first: Expr, second: Expr) -> Expr:
+    """Cosines of every row with every other: [batch, batch'] in [-1, 1]; norms held ≥ 1e-8."""
+    return fn.contract(_direction(first), _paired(_direction(second)), "feature")
+
+
+@primitive(family=FAMILY)
+def pairwise_inner_product(first: Expr, second: Expr) -> Expr:
+    """⟨a_i, b_j⟩ of every row with every other: [batch, batch']."""
+    return fn.contract(first, _paired(second), "feature")
+
+
+@primitive(family=FAMILY)
+def euclidean_distance(first: Expr, second: Expr) -> Expr:
+    """‖a - b‖ row by row: [batch], ≥ 0; its gradient is zero where both are equal."""
+    return fn.norm(first - second, "feature")
+
+
+@primitive(family=FAMILY)
+def squared_distance(first: Expr, second: Expr) -> Expr:
+    """‖a - b‖² row by row: [batch], ≥ 0."""
+    return fn.sum(fn.square(first - second), "feature")
+
+
+@primitive(family=FAMILY)
+def direction_distance(first: Expr, second: Expr) -> Expr:
+    """‖a/‖a‖ - b/‖b‖‖² row by row, which is 2 - 2cos without cancellation: [batch] in [0, 4]; norms held ≥ 1e-8."""
+    return squared_distance(_direction(first), _direction(second))
+
+
+@primitive(family=FAMILY)
+def pairwise_squared_distance(first: Expr, second: Expr) -> Expr:
+    """‖a_i - b_j‖² of every row with every other: [batch, batch'], ≥ 0."""
+    # ‖a‖² + ‖b‖² - 2⟨a, b⟩ cancels far from the origin. Moving all by one vector changes neither distance nor gradient.
+    centre = fn.stop_gradient(fn.mean(first, "batch"))
+    a, b = first - centre, second - centre
+    lengths = fn.contract(a, a, "feature") + _paired(fn.contract(b, b, "feature"))
+    # ≥ 0 but for rounding; relu says so to the types.
+    return fn.relu(lengths - 2 * pairwise_inner_product(a, b))
+
+
+@primitive(family=FAMILY)
+def without_self(similarity: Expr) -> Expr:
+    """Similarities [batch, batch'] with each element's own lowered by 1e4, so that no exponential counts it."""
+    return similarity - HIDDEN * fn.same(similarity, "batch")
+
+
+@primitive(family=FAMILY)
+def matching_cross_entropy(similarity: Expr, *, over: tuple[str, ...] = ("batch'",)) -> Expr:
+    """-log softmax over batch' (or batch) at each element's own partner: [batch], ≥ 0. van den Oord et al. 2018."""
+    return -fn.diagonal(fn.log_softmax(similarity, over), "batch")
+
+
+@primitive(family=FAMILY)
+def log_add_exp(first: Expr, second: Expr) -> Expr:
+    """log(e^a + e^b): joins two logsumexps; elementwise."""
+    return first + fn.softplus(second - first)
+
+
+@primitive(family=FAMILY)
+def hardest_positive(distance: Expr, positives: Expr) -> Expr:
+    """Largest of the distances[batch, batch'] ≥ 0 that the mask keeps, or 0: [batch]. Hermans et al. 2017."""
+    return fn.max(distance * positives, "batch'")
+
+
+@primitive(family=FAMILY)
+def hardest_negative(distance: Expr, negatives: Expr) -> Expr:
+    """Smallest of the distances[batch, batch'] that the mask keeps, or 1e16: [batch]. Hermans et al. 2017."""
+    return fn.min(fn.where(fn.greater(negatives, 0.5), distance, 1e16), "batch'")
