@@ -15,7 +15,7 @@ def giou(boxes: Expr, target: Expr) -> Expr:
     return 1 - pr.box_giou(boxes, target)
 
 
-@hand_designed(signature="box", source="Girshick et al. 2014")
+@hand_designed(signature="box", source="Carion et al. 2020")
 def box_l1(boxes: Expr, target: Expr) -> Expr:
     """Absolute error Σ |b - b'| over the four corner coordinates of each box."""
     return fn.sum(fn.abs(boxes - target), "coord")
@@ -62,12 +62,12 @@ def eiou(boxes: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature="box",
     source="Yang et al. 2021",
-    parameters=[Parameter("tau", 1.0, 0.1, 100.0, tunable=True, log=True, search=(0.5, 10.0))],
+    parameters=[Parameter("tau", 1.0, 1.0, 100.0, tunable=True, log=True, search=(1.0, 10.0))],
 )
 def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "sqrt") -> Expr:
     """Gaussian Wasserstein loss 1 - 1/(τ + f(D²)), D² the squared distance of the boxes as Gaussians; f = √ or log1p.
 
-    With τ = 1, the default, it is in [0, 1).
+    It is in [1 - 1/τ, 1), from 0 with τ = 1, the default.
     """
     distance = pr.box_gaussian_distance(boxes, target)
     size = choose("form", form, {"sqrt": _root(distance), "log": fn.log1p(distance)})

@@ -11,8 +11,8 @@ from lossearch.zoo.registry import choose, hand_designed
 def cross_correlation(response: Expr, target: Expr, *, balanced: bool = False) -> Expr | tuple[Expr, Expr]:
     """Logistic loss log(1 + e^(-y·v)) of a response map v from cross-correlating exemplar and search features.
 
-    `balanced=True` gives an image's positions at the object and elsewhere half of the weight each, as the authors'
-    code does.
+    `balanced=True` gives an image's positions at the object and those elsewhere a weight of one in all each, so that
+    they count alike, as in the authors' code.
     """
     loss = fn.softplus(-(target * response))
     at_object = fn.where(fn.greater(target, 0), 1.0, 0.0)
