@@ -146,7 +146,9 @@ def _gather_inside(name: str) -> Rule:
     keys = [key for key, _ in operator.attributes]
     given = "".join(f", {key}={letter}" for key, letter in zip(keys, "lu", strict=False))
 
-    def build(b: Found) -> Expr:
+    def build(b: Found) -> Expr | None:
+        if any(b[n].type.kind != "real" for n in names):  # a condition is not gathered
+            return None
         args = [_gather(b[n], b["y"], b["a"]) if b["a"][0] in b[n].axes else b[n] for n in names]
         attributes = {key: b[letter] for key, letter in zip(keys, "lu", strict=False)}
         return Expr.make(name, args, **attributes)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from lossearch.ir.expr import Expr
+from lossearch.ir.interval import LARGEST_EXPONENT
 from lossearch.ir.rewrite import Rule, Table
+
+
+def _below_guard(x: Expr) -> bool:
+    return x.upper <= LARGEST_EXPONENT
+
 
 STABILITY = Table(
     "stability",
@@ -20,7 +27,8 @@ STABILITY = Table(
         Rule("log(1 + x) = log1p(x)", when=lambda b: b["x"].lower >= -1.0),
         Rule("exp(x) - 1 = expm1(x)"),
         Rule("1 - exp(x) = neg(expm1(x))"),
-        Rule("exp(x) ** y = exp(x * y)"),
+        # Beyond e^60 exp is held, so that the identity ends there.
+        Rule("exp(x) ** y = exp(x * y)", when=lambda b: _below_guard(b["x"]) and _below_guard(b["x"] * b["y"])),
         Rule("sqrt(sum(square(x), over=a)) = norm(x, over=a)"),
         Rule("sqrt(contract(x, x, over=a)) = norm(x, over=a)"),
         # A fractional power of a probability has an unbounded slope at zero; through the logarithm it is bounded.

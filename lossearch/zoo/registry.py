@@ -143,7 +143,7 @@ def entries(family: str | None = None, *, signature: str | None = None) -> list[
 def entry(name: str) -> Entry:
     """The declaration of this name; raises `UserError` with close matches."""
     if name not in ENTRIES:
-        close = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.7)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names())}"
         raise UserError("a hand-designed loss", repr(name), hint)
     return ENTRIES[name]

@@ -110,7 +110,13 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
     """Whole modules: unflattened inputs, every kind of target, up to the second derivative."""
     numbers: list[int] = []
     for seed in range(start, start + 100):
-        graph = random_graph(seed).frozen()
+        try:
+            graph = random_graph(seed).frozen()
+        except IllTyped as error:  # its parameter's value makes a denominator zero
+            if "one side of zero" not in error.required:
+                raise
+            numbers.append(seed)
+            continue
         weight = torch.linspace(0.5, 1.5, 5).tolist() if graph.uses("class_weight") else None
         buffers = buffers_of(graph.signature)
         kinds = prediction_and_targets(graph.signature, seed=seed)
