@@ -92,7 +92,7 @@ class Door:
             labels |= as_labels
             shape = _check_shape(declared, x, as_labels, sizes, shape)
         for axis, least in self._least.items():
-            length = math.prod(shape or ()) if axis == "space" else sizes[axis]
+            length = math.prod(shape or ()) if axis == "space" else sizes[axis.rstrip("'")]
             if length < least:
                 raise UserError(f"{axis} of length ≥ {least}", str(length), "correct the inputs' shape")
         if self._extent and min(shape or (0,)) < self._extent:

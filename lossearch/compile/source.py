@@ -17,6 +17,9 @@ from lossearch.ir.types import IllTyped
 LONGEST = 84
 """Longest expression on one line; with indentation and a name it stays near 100 characters."""
 
+LONGEST_LINE = 116
+"""Longest head of a function that is not broken."""
+
 LONGEST_INLINE = 56
 """Longest subexpression that is not given a line of its own."""
 
@@ -54,18 +57,27 @@ class Source:
     @cached_property
     def text(self) -> str:
         """Helpers and function, for a namespace that has torch, F, math, Tensor and List."""
-        typed = ", ".join(f"{argument.variable}: {argument.annotation}" for argument in self.arguments)
+        typed = [f"{argument.variable}: {argument.annotation}" for argument in self.arguments]
         returned = "Tensor" if self.results == 1 else f"tuple[{', '.join(['Tensor'] * self.results)}]"
         lines = [f'"""{self.doc}"""'] if self.doc else []
-        body = "".join(f"    {line}\n" for line in [*lines, *self.body])
-        return "".join(f"{helper.strip()}\n\n\n" for helper in self.helpers) + (
-            f"def {self.name}({typed}) -> {returned}:\n{body}"
-        )
+        function = "".join(f"{line}\n" for line in definition(self.name, typed, returned, [*lines, *self.body]))
+        return "".join(f"{helper.strip()}\n\n\n" for helper in self.helpers) + function
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def definition(name: str, arguments: Sequence[str], returned: str, body: Sequence[str], indent: int = 0) -> list[str]:
+    """The lines of a function, its head broken as formatters break it where it is longer than a line may be."""
+    indented = [f"    {line}" if line else "" for line in body]
+    joined = ", ".join(arguments)
+    head = f"def {name}({joined}) -> {returned}:"
+    if len(head) + indent <= LONGEST_LINE:
+        return [head, *indented]
+    broken = [joined] if len(joined) + 4 + indent <= LONGEST_LINE else [f"{argument}," for argument in arguments]
+    return [f"def {name}(", *[f"    {line}" for line in broken], f") -> {returned}:", *indented]
 
 
 def emit(graph: Graph, name: str = "loss", doc: str = "") -> Source:
@@ -159,6 +171,11 @@ class _Writer:
         for argument, count in zip(node.args, made.counts, strict=True):
             if count > 1:
                 self._assign(argument)
+        if made.text == "_ARG0":  # its axes have other names, the value has not
+            if self.uses[node] > 1:
+                self._assign(node.args[0])
+            self.values[node] = self.values[node.args[0]]
+            return
         text = self._fill(node)
         for argument in sorted(node.args, key=lambda argument: -len(self.values[argument].text)):
             if len(text) <= LONGEST and len(self.values[argument].text) <= LONGEST_INLINE:

@@ -79,7 +79,7 @@ def flat_inputs(seed: int, shape: tuple[int, ...] = (2, 3), dtype: torch.dtype =
     return {**{name: value.to(dtype) for name, value in floats.items()}, "labels": labels}
 
 
-SIZES = {"batch": 4, "class": 5, "coord": 4, "channel": 3, "feature": 6}
+SIZES = {"batch": 4, "class": 5, "coord": 4, "channel": 3, "feature": 6, "component": 3}
 
 
 def prediction_and_targets(signature: Signature, shape: tuple[int, ...] = (2, 3), seed: int = 0) -> list[list[Tensor]]:

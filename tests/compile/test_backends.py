@@ -25,6 +25,7 @@ from torch.func import grad, vmap
 
 from lossearch import zoo
 from lossearch.compile import build, compile_source, evaluate, inductor
+from lossearch.compile.door import least_extent
 from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError
@@ -119,7 +120,8 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
             continue
         weight = torch.linspace(0.5, 1.5, 5).tolist() if graph.uses("class_weight") else None
         buffers = buffers_of(graph.signature)
-        kinds = prediction_and_targets(graph.signature, seed=seed)
+        least = least_extent(graph)
+        kinds = prediction_and_targets(graph.signature, (max(2, least), max(3, least)), seed=seed)
         given = kinds[seed % len(kinds)]
         modules = [build(graph, b, weight=weight, buffers=buffers).double() for b in ("eager", "torchscript")]
         try:
@@ -131,8 +133,16 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
             numbers.append(seed)
             continue
         assert len(eager) == len(scripted), seed
-        for one, other in zip(scripted, eager, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10, msg=lambda m, s=seed: f"graph {s}: {m}")
+        for order, (one, other) in enumerate(zip(scripted, eager, strict=True)):
+            # A norm at zero is not twice differentiable: both give nan there.
+            torch.testing.assert_close(
+                one,
+                other,
+                rtol=1e-9,
+                atol=1e-10,
+                equal_nan=order == 2,
+                msg=lambda m, s=seed: f"graph {s}: {m}",
+            )
     assert len(numbers) <= 3, numbers
 
 

@@ -16,7 +16,7 @@ from lossearch.compile.export.forms import Exportable, Form, Plan
 from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import check_reduction
-from lossearch.compile.source import Source
+from lossearch.compile.source import Source, definition
 from lossearch.compile.variant import CLASS_WEIGHT, label_axes
 from lossearch.ir.axes import align
 from lossearch.ir.graph import Parameter
@@ -64,15 +64,14 @@ class _Writer:
         return class_name(self.loss.name)
 
     def _function(self, source: Source) -> str:
-        body = tuple(_SIMPLE_POWER.sub(r"\1**\2", line.replace("'", '"')) for line in source.body)
+        body = tuple(_formatted(line) for line in source.body)
         return Source(source.name, source.arguments, body, doc=source.doc, results=source.results).text.strip()
 
     def _class(self) -> str:
         lines = [f"class {self.name}(nn.Module):", *_indented(list(docstring(self.loss, self.plan)))]
-        lines += [""] if self.plan.buffers else []
-        for name in self.plan.buffers:
-            if self.plan.graph.signature[name].learnable:
-                continue
+        declared = [name for name in self.plan.buffers if not self.plan.graph.signature[name].learnable]
+        lines += [""] if declared else []
+        for name in declared:
             lines.append(f"    {name}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
         blank = [""]
         return "\n".join([*lines, *blank, *self._init(), *blank, *self._forward(), *blank, *self._reduce()])
@@ -105,9 +104,9 @@ class _Writer:
     def _forward(self) -> list[str]:
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
         first = inputs[0]
-        lines = [f"def forward({', '.join(['self', *(f'{name}: Tensor' for name in inputs)])}) -> Tensor:"]
-        lines += ["    # A loss is computed in float32 or better, whatever autocast is on."]
-        lines += ['    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
+        arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
+        lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
+        lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
         body = [f"{first} = {first}.to(torch.promote_types({first}.dtype, torch.float32))"]
         leading, *rest = self.plan.graph.signature.forward_inputs
         if self.plan.flat:
@@ -131,7 +130,8 @@ class _Writer:
             body += [f"{name} = torch.where(kept, {name}, 0).long()  # any class will do for what is left out"]
             body += [f"mask = kept.to({first}.dtype)", *self._flattened(self.plan.target, labels=True)]
             body += self._ending(labels)
-        return list(_indented([*lines, *(f"        {line}" for line in body)]))
+        lines += [f"    {line}" for line in body]
+        return list(_indented(definition("forward", arguments, "Tensor", lines, indent=4)))
 
     def _flattened(self, declared: Input, labels: bool = False) -> list[str]:
         """Lines that make the spatial axes of an input one."""
@@ -205,8 +205,14 @@ class _Writer:
         return list(_indented(lines))
 
 
-# Formatters write powers of single names and numbers without spaces.
 _SIMPLE_POWER = re.compile(r"(?<![\w.)\]])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")
+
+
+def _formatted(line: str) -> str:
+    """Formatters write powers of single names and numbers without spaces, and exponents without plus."""
+    line = re.sub(r"\b(\d[\d.]*e)\+(\d+)\b", r"\1\2", line.replace("'", '"'))
+    return _SIMPLE_POWER.sub(r"\1**\2", line)
+
 
 _CLASS_WEIGHT = "class_weight.to(loss.dtype)"
 

@@ -229,7 +229,7 @@ EMPTY: dict[str, Samples] = {
     "pair": lambda: [Sample("empty", (*_empty(2), _NONE))],
     "triplet": lambda: [Sample("empty", _empty(3))],
     "embedding": lambda: [Sample("empty", (*_empty(1), _NO_LABELS))],
-    "centers": lambda: [_labelled("empty", *_empty(1), _NO_LABELS, _normal(2, 3, seed=8))],
+    "centers": lambda: [_labelled("empty", _empty(1)[0], _NO_LABELS, _normal(2, 3, seed=8))],
     "positives": lambda: [Sample("empty", _empty(2))],
     "ranking": lambda: [Sample("empty", (_NONE, _NONE, _NONE))],
 }
