@@ -88,7 +88,7 @@ register(
         "position",
         1,
         _position,
-        "torch.arange({0}.shape[{dim}], dtype={0}.dtype, device={0}.device)",
+        "torch.arange({0}.shape[{dim}], device={0}.device).to({0})",
         "Place of each entry along an axis: 0, 1, 2 …",
         slopes=lambda a, **_: (0.0,),
         latex="i_{{\\mathrm{{{over}}}}}",

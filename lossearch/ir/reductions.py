@@ -209,7 +209,8 @@ _SORT_BY = '''
 def sort_by(values: Tensor, order: Tensor, dim: int) -> Tensor:
     """The values along a dimension in the descending order of another tensor."""
     # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
-    values, index = torch.broadcast_tensors(values, torch.argsort(order, dim=dim, descending=True, stable=True))
+    index = torch.argsort(order, dim=dim, descending=True, stable=True)
+    values, index = torch.broadcast_tensors(values, index)
     return torch.gather(values, dim, index)
 '''
 
@@ -368,7 +369,7 @@ register(
         "same",
         1,
         _same,
-        "torch.eye({0}.shape[{axis_dim}], dtype={0}.dtype, device={0}.device)",
+        "torch.eye({0}.shape[{axis_dim}], device={0}.device).to({0})",
         "One where an axis meets itself in pairwise work, else zero.",
         slopes=lambda a, **_: (0.0,),
         latex="\\mathbb{{1}}_{{\\mathrm{{{axis}}}}}",
