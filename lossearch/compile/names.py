@@ -47,6 +47,9 @@ QUALIFIERS = {
 }
 """Operators that keep what their argument is called and qualify it."""
 
+LONGEST_QUALIFIED = 12
+"""Longest name of an input that a qualifier is put in front of."""
+
 
 @cache
 def _helpers() -> frozenset[str]:
@@ -89,5 +92,6 @@ class Names:
         while inner.op in QUALIFIERS:
             inner = inner.args[0]
         if not inner.args:
-            return f"{qualifier}_{inner.attr('name')}" if inner.op == "input" else qualifier
+            short = inner.op == "input" and len(inner.attr("name")) <= LONGEST_QUALIFIED
+            return f"{qualifier}_{inner.attr('name')}" if short else qualifier
         return f"{qualifier}_{self._noun(inner)}"

@@ -24,8 +24,8 @@ def gan_minimax(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
 
 
 @hand_designed(signature=SIGNATURE, source="Goodfellow et al. 2014")
-def gan_non_saturating(fake: Expr, real: Expr, *, side: str = "generator") -> Expr:
-    """Non-saturating form: generator -log σ(f), which has a gradient where the discriminator is sure; or `side`'s."""
+def gan_non_saturating(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
+    """Non-saturating form: generator -log σ(f), with a gradient where the discriminator is sure; else as minimax."""
     return _side(side, fn.softplus(-real) + fn.softplus(fake), fn.softplus(-fake))
 
 
