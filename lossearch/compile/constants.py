@@ -39,7 +39,7 @@ def structure(graph: Graph, learnable: bool = False) -> tuple[Graph, dict[str, f
 
 def candidates(roots: Sequence[Expr]) -> Iterator[tuple[Expr, float]]:
     """Constants whose exact value is not part of the structure, with their values."""
-    nodes = list(postorder(roots))
+    nodes = postorder(roots)
     exponents = {node.args[1] for node in nodes if node.op == "pow"}
     for node in nodes:
         if node.op != "constant":

@@ -103,11 +103,13 @@ class Probes:
             return Probe("the gradient does not depend on the target")
         # An inverted candidate is measured as what it becomes, its negative.
         inverted = bool(np.vdot(gradient, self._one_hot) > 0.0)
-        scale = -1.0 / size if inverted else 1.0 / size
+        scale = (-1.0 if inverted else 1.0) * 10.0**SIGNIFICANT_DIGITS / size
         # Without the mean, since a constant in a loss changes nothing.
         features = np.concatenate((gradient.ravel(), value.ravel() - mean))
         features *= scale
-        return Probe(None, _digest(features), inverted, size)
+        np.rint(features, out=features)
+        features += 0.0  # makes -0.0 equal 0.0
+        return Probe(None, hashlib.sha256(features.tobytes()).hexdigest(), inverted, size)
 
     def finite_in_float32(self, graph: Graph) -> bool:
         """Whether value and gradient are finite in float32 up to the ends of the declared domain."""
@@ -122,10 +124,3 @@ class Probes:
             inputs["class_weight"] = self.weights.to(logits.dtype)
         root, weight = evaluate(graph, inputs)
         return root if weight is None else root * weight / weight.mean()
-
-
-def _digest(features: Array) -> str:
-    """A hash of numbers rounded relative to the root mean square of the gradient; changes them in place."""
-    features *= 10.0**SIGNIFICANT_DIGITS
-    np.rint(np.minimum(np.maximum(features, -1e18, out=features), 1e18, out=features), out=features)
-    return hashlib.sha256(features.astype(np.int64).tobytes()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,15 +80,24 @@ class Screen:
         space: gives the signature, size limit, and hand-designed losses that count as known.
         reference: the loss whose step size candidates are compared at.
         settings: of the filters.
+        clock: what filters are timed with, in seconds.
     """
 
-    def __init__(self, task: Task | UserTask, space: SearchSpace, reference: Graph, settings: ScreeningConfig) -> None:
+    def __init__(
+        self,
+        task: Task | UserTask,
+        space: SearchSpace,
+        reference: Graph,
+        settings: ScreeningConfig,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         if reference.signature.name != space.signature:
             raise UserError(
                 f"a reference loss of signature {space.signature}", reference.signature.name, "choose another reference"
             )
         self.space = space
         self.settings = settings
+        self.clock = clock
         logits, labels = untrained_predictions(task, settings.rejection_samples)
         self.probes = Probes(reference.signature, logits.shape[1])
         self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
@@ -118,7 +127,7 @@ class Screen:
         run = _Run(self, graph, seen)
         for name in FILTERS:
             count = self._counts[name]
-            start = time.perf_counter()
+            start = self.clock()
             count.considered += 1
             try:
                 getattr(run, name)()
@@ -126,7 +135,7 @@ class Screen:
                 count.rejected += 1
                 return run.verdict(name, str(rejected))
             finally:
-                count.seconds += time.perf_counter() - start
+                count.seconds += self.clock() - start
         return run.verdict("accepted", "")
 
 

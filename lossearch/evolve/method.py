@@ -7,6 +7,8 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,10 +43,13 @@ class Individual:
     score: float
     complexity: int
 
+    @cached_property
+    def rank(self) -> tuple[float, int, str]:
+        """Sorts the best first, then the simplest."""
+        return (-self.score, self.complexity, self.graph.key)
 
-def _rank(individual: Individual) -> tuple[float, int, str]:
-    """Best first, then simplest."""
-    return (-individual.score, individual.complexity, individual.graph.key)
+
+_rank = attrgetter("rank")
 
 
 class Method(ABC):
@@ -78,7 +83,7 @@ class Method(ABC):
 
     def remember(self, individual: Individual) -> None:
         """Keep the best few, for migration."""
-        if len(self.best) == KEPT and _rank(self.best[-1]) < _rank(individual):
+        if len(self.best) == KEPT and self.best[-1].rank < individual.rank:
             return
         others = [i for i in self.best if i.graph.key != individual.graph.key]
         bisect.insort(others, individual, key=_rank)

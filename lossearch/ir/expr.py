@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Union
-from weakref import WeakValueDictionary
+from weakref import KeyedRef
 
 from lossearch.errors import UserError
 from lossearch.ir.operator import Attribute, Attributes, lookup
@@ -33,7 +33,7 @@ class Expr:
     memo: dict[object, Any]
     """What was found out about this node, by what found it: context-free changes, bounds, values. It dies with it."""
     _key: bytes | None
-    _interned: ClassVar[WeakValueDictionary[tuple[Any, ...], Expr]] = WeakValueDictionary()
+    _interned: ClassVar[dict[tuple[Any, ...], KeyedRef[tuple[Any, ...], Expr]]] = {}
 
     @classmethod
     def make(cls, op: str, args: Sequence[Expr] = (), **attributes: Attribute) -> Expr:
@@ -41,7 +41,8 @@ class Expr:
         arguments, attrs = tuple(args), tuple(sorted(attributes.items())) if attributes else ()
         # Floats 0.0 and -0.0 or 1 and 1.0 compare equal; the representation keeps them apart.
         identity = (op, arguments, repr(attrs) if attrs else "")
-        found = cls._interned.get(identity)
+        known = cls._interned.get(identity)
+        found = None if known is None else known()
         if found is not None:
             return found
         operator = lookup(op)
@@ -56,7 +57,7 @@ class Expr:
         setters(node, "memo", {})
         setters(node, "type", _finite(op, operator.rule(operator, arguments, attributes)))
         setters(node, "leaves", _leaves(node))
-        cls._interned[identity] = node
+        cls._interned[identity] = KeyedRef(node, _forget, identity)
         return node
 
     def __new__(cls) -> Expr:
@@ -100,7 +101,8 @@ class Expr:
     def digest(self) -> bytes:
         """The key's bytes, which order nodes as the key does."""
         if self._key is None:
-            for node in postorder((self,), stop=_has_key):
+            ready = all(map(_has_key, self.args))
+            for node in (self,) if ready else postorder((self,), stop=_has_key):
                 if node._key is None:
                     object.__setattr__(node, "_key", node._digest())
         assert self._key is not None
@@ -113,14 +115,14 @@ class Expr:
             state.update(argument._key)
         return state.digest()
 
-    def postorder(self) -> Iterator[Expr]:
+    def postorder(self) -> list[Expr]:
         """Every distinct node below and including this one, arguments before users."""
         return postorder((self,))
 
     @property
     def size(self) -> int:
         """Number of distinct nodes."""
-        return sum(1 for _ in self.postorder())
+        return len(self.postorder())
 
     def map(self, change: Callable[[Expr], Expr]) -> Expr:
         """Rebuild bottom-up: `change` sees each node once, its arguments already changed."""
@@ -128,11 +130,11 @@ class Expr:
 
     def substitute(self, replacements: dict[Expr, Expr]) -> Expr:
         """Replace whole nodes by others."""
-        done: dict[Expr, Expr] = dict(replacements)
-        for node in postorder((self,), stop=done.__contains__):
-            if node not in done:
-                done[node] = node.with_args([done[argument] for argument in node.args])
-        return done[self]
+        changed: dict[Expr, Expr] = dict(replacements)
+        for node in postorder((self,), stop=changed.__contains__):
+            if node not in changed and not changed.keys().isdisjoint(node.args):
+                changed[node] = node.with_args([changed.get(argument, argument) for argument in node.args])
+        return changed.get(self, self)
 
     @property
     def is_constant(self) -> bool:
@@ -209,6 +211,12 @@ def _finite(op: str, type: Type) -> Type:
     return type
 
 
+def _forget(dead: KeyedRef[tuple[Any, ...], Expr]) -> None:
+    """Take a node that nothing uses any more out of the table, unless an equal one has taken its place."""
+    if Expr._interned.get(dead.key) is dead:
+        del Expr._interned[dead.key]
+
+
 def _has_key(node: Expr) -> bool:
     return node._key is not None
 
@@ -216,28 +224,32 @@ def _has_key(node: Expr) -> bool:
 def _leaves(node: Expr) -> frozenset[Expr]:
     if not node.args:
         return frozenset((node,)) if node.op in ("input", "parameter") else frozenset()
-    first, *others = node.args
-    return first.leaves.union(*(argument.leaves for argument in others)) if others else first.leaves
+    leaves = node.args[0].leaves
+    for argument in node.args[1:]:
+        if not argument.leaves <= leaves:
+            leaves |= argument.leaves
+    return leaves
 
 
-def postorder(roots: Sequence[Expr], stop: Callable[[Expr], bool] | None = None) -> Iterator[Expr]:
+def postorder(roots: Sequence[Expr], stop: Callable[[Expr], bool] | None = None) -> list[Expr]:
     """Every distinct node below `roots`, arguments first, iteratively; does not look below nodes where `stop`."""
+    found: list[Expr] = []
     seen: set[Expr] = set()
-    stack = list(reversed(roots))
+    stack = [*roots[::-1]]
     while stack:
         node = stack[-1]
-        if node in seen:
-            stack.pop()
-            continue
-        if node.args and (stop is None or not stop(node)):
-            waiting = [argument for argument in node.args if argument not in seen]
-            if waiting:
-                waiting.reverse()
-                stack += waiting
-                continue
+        if node not in seen:
+            if node.args and (stop is None or not stop(node)):
+                height = len(stack)
+                for argument in node.args[::-1]:
+                    if argument not in seen:
+                        stack.append(argument)
+                if len(stack) > height:
+                    continue
+            seen.add(node)
+            found.append(node)
         stack.pop()
-        seen.add(node)
-        yield node
+    return found
 
 
 def map_nodes(roots: Sequence[Expr], change: Callable[[Expr], Expr]) -> list[Expr]:
@@ -257,7 +269,7 @@ class Remembered:
     def __call__(self, roots: Sequence[Expr]) -> list[Expr]:
         """The changed graphs."""
         new = [root for root in roots if self not in root.memo]
-        for node in postorder(new, stop=lambda node: self in node.memo):
+        for node in postorder(new, stop=lambda node: self in node.memo) if new else ():
             if self not in node.memo:
                 node.memo[self] = self.change(node.with_args([argument.memo[self] for argument in node.args]))
         return [root.memo[self] for root in roots]

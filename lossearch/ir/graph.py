@@ -99,9 +99,11 @@ class Graph:
         root, *weights = roots
         if (root, *weights) == self.roots:
             return self
-        used = {leaf.attr("name") for end in (root, *weights) for leaf in end.leaves if leaf.op == "parameter"}
-        parameters = tuple(parameter for parameter in self.parameters if parameter.name in used)
-        return replace(self, root=root, weight=weights[0] if weights else None, parameters=parameters)
+        parameters = self.parameters
+        if parameters:
+            used = {leaf.attr("name") for end in (root, *weights) for leaf in end.leaves if leaf.op == "parameter"}
+            parameters = tuple(parameter for parameter in parameters if parameter.name in used)
+        return Graph(self.signature, root, parameters, weights[0] if weights else None)
 
     def map(self, change: Callable[[Expr], Expr]) -> Graph:
         """Rebuild every node bottom-up."""
@@ -135,7 +137,7 @@ class Graph:
     @property
     def nodes(self) -> list[Expr]:
         """Every distinct node, arguments first."""
-        return list(postorder(self.roots))
+        return postorder(self.roots)
 
     @cached_property
     def complexity(self) -> int:

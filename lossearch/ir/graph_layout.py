@@ -46,7 +46,7 @@ class Layout:
 
 def layers(roots: Iterable[Expr]) -> dict[Expr, int]:
     """The row of each node: above all its arguments, and leaves right below the lowest of their users."""
-    nodes = list(postorder(tuple(roots)))
+    nodes = postorder(tuple(roots))
     found: dict[Expr, int] = {}
     for node in nodes:
         found[node] = 1 + max((found[argument] for argument in node.args), default=-1)

@@ -71,7 +71,7 @@ def share_softmax(roots: Sequence[Expr]) -> list[Expr]:
 
     Unless log_softmax(x) has another use, one pass over the classes is saved.
     """
-    nodes = list(postorder(roots))
+    nodes = postorder(roots)
     uses = Counter(argument for node in nodes for argument in node.args)
     present = {node for node in nodes if node.op == "softmax"}
     replaced: dict[Expr, Expr] = {}

@@ -24,7 +24,7 @@ def out_of_range(roots: Sequence[Expr], wrt: Collection[Expr] | None = None) -> 
 
     `wrt` are the leaves to which gradients flow; by default all of them.
     """
-    nodes = list(postorder(roots))
+    nodes = postorder(roots)
     fixed = set() if wrt is None else {node for node in nodes if node.leaves.isdisjoint(wrt)}
     adjoints = dict.fromkeys(nodes, 0.0)
     for root in roots:

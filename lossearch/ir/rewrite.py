@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from lossearch.errors import UserError
-from lossearch.ir.expr import Expr, constant, postorder
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.expr import Expr, postorder
+from lossearch.ir.matching import Bindings, Match, builder, matcher, operator_of
 from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
 
-Bindings = dict[str, Any]
-Matcher = Callable[[Expr, Bindings], Iterator[Bindings]]
 MOST_STEPS = 200
 """Rewrites of one node after which a table counts as circular."""
 
@@ -41,7 +40,7 @@ class Table:
         self._by_operator: dict[str, list[_Compiled]] = {}
         self._fits: dict[tuple[str, ...], list[_Compiled]] = {}
         for rule in self.rules:
-            compiled = _Compiled(rule)
+            compiled = _compiled(rule)
             self._by_operator.setdefault(compiled.operator, []).append(compiled)
 
     def __add__(self, other: Table) -> Table:
@@ -116,44 +115,48 @@ class Table:
 
 
 class _Compiled:
-    """A rule with its left side compiled to a matcher and its right side to a builder."""
+    """A rule with the operators it needs at once, and with its sides as code once it is first tried."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         left, _, right = rule.identity.partition(" = ")
-        syntax = _parse(left)
-        if syntax.kind != "call" or not right:
+        self.left = _parse(left)
+        if self.left.kind != "call" or not right:
             raise UserError("a rule 'operator(…) = …'", rule.identity, "write the identity in text form")
-        self.operator = syntax.name
-        self.needed = frozenset(filter(None, map(_needed, syntax.args)))
-        self.match = _matcher(syntax)
-        self.result = None if rule.build else _parse(right)
+        self.right = None if rule.build else _parse(right)
+        self.operator = self.left.name
+        self.needed = frozenset(filter(None, map(operator_of, self.left.args)))
+
+    @cached_property
+    def match(self) -> Match:
+        """Every way to match a node of the rule's operator."""
+        return matcher(self.left)
+
+    @cached_property
+    def build(self) -> Callable[[Bindings], Expr | None]:
+        """The right side from what was bound."""
+        if self.rule.build is not None:
+            return self.rule.build
+        assert self.right is not None
+        return builder(self.right)
 
     def apply(self, node: Expr) -> Expr | None:
-        """The rewritten node, or None where the rule does not apply or would change axes."""
-        for bindings in self.match(node, {}):
+        """The rewritten node, or None where the rule does not apply, would change axes or make what is ill-typed."""
+        for bindings in self.match(node):
             if self.rule.when is None or self.rule.when(bindings):
-                changed = self._result(bindings)
+                try:
+                    changed = self.build(bindings)
+                except IllTyped:  # such as a product of constants that overflows, or a bound that is lost
+                    continue
                 if changed is not None and changed.type.axes == node.type.axes:
                     return changed
         return None
 
-    def _result(self, bindings: Bindings) -> Expr | None:
-        if self.result is not None:
-            return _instantiate(self.result, bindings)
-        assert self.rule.build is not None
-        return self.rule.build(bindings)
 
-
-def _needed(argument: Syntax) -> str:
-    """The operator that an argument must have for its pattern to match, where that can be told."""
-    if argument.kind == "call":
-        return argument.name
-    return "constant" if argument.kind == "number" or _constant_only(argument.name) else ""
-
-
-def _constant_only(name: str) -> bool:
-    return name in ("c", "d") or name.endswith("_c")
+@cache
+def _compiled(rule: Rule) -> _Compiled:
+    """The rule's one compiled form, whichever tables it stands in."""
+    return _Compiled(rule)
 
 
 def _parse(text: str) -> Syntax:
@@ -161,61 +164,3 @@ def _parse(text: str) -> Syntax:
     syntax = parser.expression()
     parser.finish()
     return syntax
-
-
-def _matcher(syntax: Syntax) -> Matcher:
-    """A generator of every way to match; commutative arguments are tried in both orders."""
-    if syntax.kind == "number":
-        wanted = constant(syntax.number)
-        return lambda node, bindings: iter((bindings,)) if node is wanted else iter(())
-    if syntax.kind == "name":
-        return _variable(syntax.name, _constant_only(syntax.name))
-    children = [_matcher(argument) for argument in syntax.args]
-    attributes = [_attribute(key, value) for key, value in syntax.attrs]
-    commutative = OPERATORS[syntax.name].commutative
-
-    def match(node: Expr, bindings: Bindings) -> Iterator[Bindings]:
-        if node.op != syntax.name:
-            return
-        bound = dict(bindings)
-        if not all(fits(node, bound) for fits in attributes):
-            return
-        yield from _match_all(children, node.args, bound)
-        if commutative:
-            yield from _match_all(children, node.args[::-1], bound)
-
-    return match
-
-
-def _match_all(children: Sequence[Matcher], args: Sequence[Expr], bindings: Bindings) -> Iterator[Bindings]:
-    if not children:
-        yield bindings
-        return
-    for bound in children[0](args[0], bindings):
-        yield from _match_all(children[1:], args[1:], bound)
-
-
-def _variable(name: str, constant_only: bool) -> Matcher:
-    def match(node: Expr, bindings: Bindings) -> Iterator[Bindings]:
-        known = bindings.get(name)
-        if known is node or (known is None and not (constant_only and not node.is_constant)):
-            yield bindings if known is node else {**bindings, name: node}
-
-    return match
-
-
-def _attribute(key: str, value: object) -> Callable[[Expr, Bindings], bool]:
-    if isinstance(value, str) and len(value) == 1:
-        return lambda node, bindings: bindings.setdefault(value, node.attr(key)) == node.attr(key)
-    wanted = (value,) if isinstance(value, str) and key == "over" else value
-    return lambda node, bindings: node.attr(key) == wanted
-
-
-def _instantiate(syntax: Syntax, bindings: Mapping[str, Any]) -> Expr:
-    if syntax.kind == "number":
-        return constant(syntax.number)
-    if syntax.kind == "name":
-        return bindings[syntax.name]
-    args = [_instantiate(argument, bindings) for argument in syntax.args]
-    attrs = {k: bindings[v] if isinstance(v, str) and v in bindings else v for k, v in syntax.attrs}
-    return Expr.make(syntax.name, args, **attrs)  # type: ignore[arg-type]
