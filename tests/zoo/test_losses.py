@@ -17,19 +17,31 @@ SEPARATE = {"weighted_cross_entropy"}
 """Losses with a test file of their own, because they take more than prediction and target."""
 
 
+BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+SMALL = 48
+"""Numbers in all inputs up to which finite differences take little time."""
+
+
 def rows(
     kind: Mapping[str, Callable[[], list[Sample]]],
     fits: Callable[[Sample], bool] = lambda sample: True,
     cases: Sequence[Case] = CASES,
 ) -> pytest.MarkDecorator:
-    """One test per case and fitting sample."""
-    found = [
-        pytest.param(case, sample, id=f"{case.id}-{sample.name}")
-        for case in cases
-        for sample in case.samples(kind)
-        if fits(sample)
-    ]
-    return pytest.mark.parametrize(("case", "sample"), found)
+    """One test per case with its fitting samples; a test per sample would cost more than what it checks."""
+    found = [(case, [sample for sample in case.samples(kind) if fits(sample)]) for case in cases]
+    return pytest.mark.parametrize(
+        ("case", "samples"), [pytest.param(case, samples, id=case.id) for case, samples in found if samples]
+    )
+
+
+def on_each(samples: Sequence[Sample], check: Callable[[Sample], None]) -> None:
+    """Check one sample after another; a failure says which it was."""
+    for sample in samples:
+        try:
+            check(sample)
+        except Exception as error:
+            error.add_note(f"sample {sample.name!r}")
+            raise
 
 
 def unused(*inputs: Tensor) -> Tensor:
@@ -40,37 +52,37 @@ def test_every_loss_has_a_row() -> None:
     assert {case.name for case in CASES} | SEPARATE == set(zoo.names())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 @rows(ORDINARY)
-def test_equals_oracle(case: Case, sample: Sample, backend: str) -> None:
-    check_oracle(case, sample, backend)
+def test_equals_oracle(case: Case, samples: list[Sample], backend: str) -> None:
+    on_each(samples, lambda sample: check_oracle(case, sample, backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 @rows(EXTREME)
-def test_finite_in_float32(case: Case, sample: Sample, backend: str) -> None:
-    check_finite(case, sample, backend)
+def test_finite_in_float32(case: Case, samples: list[Sample], backend: str) -> None:
+    on_each(samples, lambda sample: check_finite(case, sample, backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 @rows(EMPTY)
-def test_empty_batch(case: Case, sample: Sample, backend: str) -> None:
-    check_empty(case, sample, backend)
+def test_empty_batch(case: Case, samples: list[Sample], backend: str) -> None:
+    on_each(samples, lambda sample: check_empty(case, sample, backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@BACKEND
 @rows(ORDINARY, lambda sample: sample.labels is not None)
-def test_ignore_index(case: Case, sample: Sample, backend: str) -> None:
-    check_ignored(case, sample, backend)
+def test_ignore_index(case: Case, samples: list[Sample], backend: str) -> None:
+    on_each(samples, lambda sample: check_ignored(case, sample, backend))
 
 
 @rows(
     ORDINARY,
-    lambda sample: sample.differentiable and sum(x.numel() for x in sample.inputs) <= 48,
+    lambda sample: sample.differentiable and sum(x.numel() for x in sample.inputs) <= SMALL,
     [case for case in CASES if case.has_true_gradient],
 )
-def test_derivatives(case: Case, sample: Sample) -> None:
-    check_derivatives(case, sample, "torchscript")
+def test_derivatives(case: Case, samples: list[Sample]) -> None:
+    on_each(samples, lambda sample: check_derivatives(case, sample, "torchscript"))
 
 
 @pytest.mark.parametrize(
@@ -84,5 +96,4 @@ def test_derivatives(case: Case, sample: Sample) -> None:
     ],
 )
 def test_finite_at_the_bounds_of_parameters(case: Case) -> None:
-    for sample in case.samples(EXTREME):
-        check_finite(case, sample, "eager")
+    on_each(case.samples(EXTREME), lambda sample: check_finite(case, sample, "eager"))
