@@ -243,7 +243,7 @@ def compare(
         losses: One or more of what `load` takes.
         seeds: Number of paired seeds, or the seeds themselves.
         trials: Of the tuning of each loss, the same for all.
-        baselines: Hand-designed losses to compare with: True for all of the task's signature, False for none.
+        baselines: Hand-designed losses to compare with: True for those that searches start from, False for none.
             Others are given as `losses` are.
         out: Directory for table, CSV, JSON and figure; an interrupted comparison goes on from there.
         workers: Processes; None takes one per core.
