@@ -22,6 +22,9 @@ Matcher = Callable[[Expr, Bindings], Iterator[Bindings]]
 MOST_STEPS = 200
 """Rewrites of one node after which a table counts as circular."""
 
+MOST_NESTED = 100_000
+"""Rewrites that wait for one another after which a table counts as circular: more than a graph is deep."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -58,6 +61,8 @@ class Table:
             asked = next(stack[-1], None)
             if asked is None:
                 stack.pop()
+            elif len(stack) > MOST_NESTED:
+                raise RuntimeError(f"table {self.name} does not come to rest")
             else:
                 stack.append(self._all(asked, trace))
         return [root.memo[self] for root in roots]
@@ -130,10 +135,13 @@ class _Compiled:
         self.result = None if rule.build else _parse(right)
 
     def apply(self, node: Expr) -> Expr | None:
-        """The rewritten node, or None where the rule does not apply or would change axes."""
+        """The rewritten node, or None where the rule does not apply, would change axes or make what is ill-typed."""
         for bindings in self.match(node, {}):
             if self.rule.when is None or self.rule.when(bindings):
-                changed = self._result(bindings)
+                try:
+                    changed = self._result(bindings)
+                except IllTyped:  # a product of constants that overflows, for example
+                    continue
                 if changed is not None and changed.type.axes == node.type.axes:
                     return changed
         return None

@@ -225,7 +225,7 @@ def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise error(f"{value!r} where {key} takes a number")
     if key in WHOLE_NUMBERS or (isinstance(default, int) and default is not ...):
-        if value != int(value):
+        if not float(value).is_integer():
             raise error(f"{value!r} where {key} takes a whole number")
         return int(value)
     return float(value)
