@@ -44,6 +44,13 @@ def check_axis(name: str) -> str:
     return name
 
 
+def check_direction(name: str) -> str:
+    """Return `name` if it is a direction in space."""
+    if name not in SPATIAL_AXES:
+        raise UserError(f"a direction among {', '.join(SPATIAL_AXES)}", repr(name), "correct the direction")
+    return name
+
+
 @lru_cache(maxsize=4096)
 def union(first: Axes, second: Axes) -> Axes:
     """The axes of a broadcast of two tensors, in layout order."""
