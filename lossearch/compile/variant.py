@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lossearch.compile.fusion import fuse_nll, share_softmax
+from lossearch.compile.fusion import fuse_nll
 from lossearch.compile.reduction import Reduction, reduced, restricted
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.spaceless import without_space
@@ -14,7 +14,7 @@ from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr, map_nodes
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import Interval
-from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower
+from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower, share_softmax
 from lossearch.ir.masking import mask_node
 from lossearch.ir.signature import Input
 
