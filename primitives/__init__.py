@@ -3,6 +3,14 @@
 if __name__ == "primitives":
     raise ImportError("'primitives' is part of lossearch; import it as 'lossearch.primitives'")
 
+from lossearch.primitives.binary import (
+    binary_cross_entropy,
+    binary_focal_term,
+    signed_logits,
+)
+from lossearch.primitives.boundary import (
+    gaussian_proximity,
+)
 from lossearch.primitives.box import (
     box_area,
     box_enclosure,
@@ -38,6 +46,9 @@ from lossearch.primitives.gram import (
     gram_difference,
     gram_matrix,
 )
+from lossearch.primitives.lovasz import (
+    lovasz_jaccard,
+)
 from lossearch.primitives.margin import (
     additive_angular_margin,
     additive_cosine_margin,
@@ -67,6 +78,7 @@ from lossearch.primitives.overlap import (
     soft_intersection,
     squared_cardinality,
     squared_dice_coefficient,
+    tversky_distance,
     tversky_index,
 )
 from lossearch.primitives.regularising import (
@@ -81,6 +93,8 @@ __all__ = [
     "absolute_probability_error",
     "additive_angular_margin",
     "additive_cosine_margin",
+    "binary_cross_entropy",
+    "binary_focal_term",
     "box_area",
     "box_enclosure",
     "box_giou",
@@ -97,6 +111,7 @@ __all__ = [
     "dice_coefficient",
     "entropy",
     "exponential_factor",
+    "gaussian_proximity",
     "generalized_cross_entropy",
     "gram_difference",
     "gram_matrix",
@@ -106,6 +121,7 @@ __all__ = [
     "label_smoothed_cross_entropy",
     "log_partition_penalty",
     "logit_penalty",
+    "lovasz_jaccard",
     "marginal_entropy",
     "modulating_factor",
     "multiclass_hinge",
@@ -121,6 +137,7 @@ __all__ = [
     "reverse_cross_entropy",
     "runner_up_probability",
     "saturated",
+    "signed_logits",
     "soft_cardinality",
     "soft_false_negatives",
     "soft_false_positives",
@@ -133,6 +150,7 @@ __all__ = [
     "temperature_scaling",
     "true_class_log_probability",
     "true_class_probability",
+    "tversky_distance",
     "tversky_index",
     "uniform_cross_entropy",
 ]

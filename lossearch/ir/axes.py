@@ -18,8 +18,8 @@ BASE_AXES: Axes = (
 )
 """Every base axis, in the order of memory layout: batch first, class before space as PyTorch has it.
 
-`element` is batch and space in one, for orderings over all elements; `rank` is what it becomes once ordered, when it is
-no longer known which of them a mask leaves out.
+`element` is batch and space in one, for orderings over all elements; `rank` is what it or `space` becomes once ordered,
+when it is no longer known which of them a mask leaves out.
 """
 
 SPATIAL_AXES: Axes = ("width", "height", "depth")
