@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import regression
+from . import dense, regression
 
-MODULES: list[ModuleType] = [regression]
+MODULES: list[ModuleType] = [dense, regression]
