@@ -261,7 +261,7 @@ class LossModule(nn.Module):
             return zero
         leading = [geometry.sizes.get(axis.rstrip("'"), 0) for axis in self.graph.root.axes if axis != "space"]
         spatial = geometry.shape if "space" in self.graph.root.axes else ()
-        return zero.expand(*leading, *spatial)
+        return zero.expand([*leading, *spatial])
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions cannot be copied or pickled; they are made again when needed.

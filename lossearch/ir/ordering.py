@@ -29,10 +29,11 @@ def _merge(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, 
 def _emit_merge(sources: Sequence[str], node: Expr) -> str:
     """Batch and space move to where the merged axis belongs."""
     axes, at = node.args[0].axes, node.axes.index(ELEMENT)
-    moved = [*node.axes[:at], *MERGED, *node.axes[at + 1 :]]
+    inside = [axis for axis in axes if axis not in node.axes]
+    moved = [*node.axes[:at], *inside, *node.axes[at + 1 :]]
     places = ", ".join(str(axes.index(axis)) for axis in moved)
     source = sources[0] if tuple(moved) == axes else f"{sources[0]}.permute({places})"
-    return f"{source}.flatten({at}, {at + 1})"
+    return f"{source}.flatten({at}, {at + len(inside) - 1})"
 
 
 register(

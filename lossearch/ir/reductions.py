@@ -181,7 +181,9 @@ def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
 _SORT_BY = '''
 def sort_by(values: Tensor, order: Tensor, dim: int) -> Tensor:
     """The values along a dimension in the descending order of another tensor."""
-    return torch.take_along_dim(values, torch.argsort(order, dim=dim, descending=True, stable=True), dim)
+    # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
+    values, index = torch.broadcast_tensors(values, torch.argsort(order, dim=dim, descending=True, stable=True))
+    return torch.gather(values, dim, index)
 '''
 
 
