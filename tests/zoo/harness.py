@@ -25,7 +25,8 @@ class Case:
 
     `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check. Where
     the loss weighs its elements, `weight` gives the oracle's weights from the inputs, in a shape that broadcasts to
-    the unreduced loss.
+    the unreduced loss. Where the mean over kept elements is neither that over one batch of them nor over images,
+    `of_kept` gives it from (*inputs, kept, **arguments).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     twice: bool = True
     weight: Callable[..., Tensor] | None = None
+    of_kept: Callable[..., Tensor] | None = None
 
     @property
     def loss(self) -> Loss:
@@ -116,6 +118,8 @@ def check_ignored(case: Case, sample: Sample, backend: str) -> None:
     kept.view(-1)[0] = True
 
     def expected(*inputs: Tensor) -> Tensor:
+        if case.of_kept is not None:
+            return case.of_kept(*inputs, kept, **case.arguments)
         return case.average(sample, _kept_parts(case, inputs, kept))
 
     module = case.module(backend, "mean", sample)

@@ -78,6 +78,13 @@ def cross_entropy_dice(
     return loss(_maps(logits), _maps(target))
 
 
+def cross_entropy_dice_of_kept(logits: Tensor, target: Tensor, kept: Tensor, **arguments: Any) -> Tensor:
+    """Cross-entropy over the kept elements, and Dice over those of each image."""
+    elements = F.cross_entropy(logits.movedim(1, -1)[kept], target.movedim(1, -1)[kept])
+    images = [(x[:, k][None], t[:, k][None]) for x, t, k in zip(logits, target, kept, strict=True) if k.any()]
+    return elements + torch.stack([cross_entropy_dice(*i, ce_weight=0.0, **arguments) for i in images]).mean()
+
+
 def boundary(logits: Tensor, distance: Tensor, background: bool = True) -> Tensor:
     """Equation 5 of Kervadec et al., before the sum over the image."""
     loss = torch.softmax(logits, 1) * distance
@@ -234,8 +241,13 @@ CASES = [
     Case("focal_tversky", focal_tversky, {**_TVERSKY, "gamma": 4 / 3}),
     Case("focal_tversky", focal_tversky, {"alpha": 1.0, "beta": 0.2, "smooth": 1.0, "gamma": 2.0, "per": "image"}),
     *(
-        Case("cross_entropy_dice", cross_entropy_dice, {"smooth": 1e-2, "per": per, "background": background})
-        for per in PER
+        Case(
+            "cross_entropy_dice",
+            cross_entropy_dice,
+            {"smooth": 1e-2, "per": per, "background": background},
+            of_kept=kept,
+        )
+        for per, kept in (("batch", None), ("image", cross_entropy_dice_of_kept))
         for background in (True, False)
     ),
     Case("cross_entropy_dice", cross_entropy_dice, {"smooth": 1.0, "ce_weight": 0.3, "dice_weight": 2.0}),
