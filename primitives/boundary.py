@@ -11,5 +11,5 @@ FAMILY = "boundary"
 
 @primitive(family=FAMILY)
 def gaussian_proximity(distance: Expr, sigma: Expr) -> Expr:
-    """e^(-d²/(2σ²)): one at a boundary, zero far from it; elementwise, in [0, 1]; sigma > 0. Ronneberger et al. 2015."""
+    """e^(-d²/(2σ²)), in [0, 1]: one at a boundary; elementwise; sigma > 0. Ronneberger et al. 2015."""
     return fn.exp(-(fn.square(distance) / (2 * fn.square(sigma))))

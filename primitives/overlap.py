@@ -87,7 +87,7 @@ def tversky_index(prediction: Expr, target: Expr, alpha: Expr, beta: Expr, smoot
 def tversky_distance(
     prediction: Expr, target: Expr, alpha: Expr, beta: Expr, smooth: Expr, *, over: Axes = BATCH
 ) -> Expr:
-    """One minus the Tversky index, (α·FP + β·FN)/(TP + α·FP + β·FN + s), in [0, 1]: exact where the index is near one."""
+    """1 - Tversky index = (α·FP + β·FN)/(TP + α·FP + β·FN + s), in [0, 1], exact where it is near zero."""
     hits = soft_intersection(prediction, target, over=over)
     errors = alpha * soft_false_positives(prediction, target, over=over)
     errors = errors + beta * soft_false_negatives(prediction, target, over=over)
