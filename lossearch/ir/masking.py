@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes
+from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import UNIT
@@ -29,6 +29,9 @@ def _masked(node: Expr, mask: Expr) -> Expr:
     if not hidden or not node.args or not set(mask.axes) & set(node.args[0].axes):
         return node
     x = node.args[0]
+    if lost := without(mask.axes, x.axes):
+        # Already reduced over these: what stands for several elements counts if any of them is kept.
+        mask = fn.max(mask, lost)
     if node.op in ("sum", "norm", "unit", "cumsum"):
         return node.with_args((x * mask,))
     if node.op == "contract":

@@ -25,13 +25,18 @@ BACKENDS = ("eager", "torchscript")
 class Case:
     """One row: a loss with arguments, and its oracle from (*inputs, **arguments, **buffers) to the unreduced loss.
 
-    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check.
+    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check. Where
+    the loss weighs its elements, `weight` gives the oracle's weights from the inputs, in a shape that broadcasts to
+    the unreduced loss. Where the mean over kept elements is neither that over one batch of them nor over images,
+    `of_kept` gives it from (*inputs, kept, **arguments).
     """
 
     name: str
     oracle: Callable[..., Tensor]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     twice: bool = True
+    weight: Callable[..., Tensor] | None = None
+    of_kept: Callable[..., Tensor] | None = None
 
     @property
     def loss(self) -> Loss:
@@ -48,6 +53,14 @@ class Case:
 
     def expected(self, sample: Sample, *inputs: Tensor) -> Tensor:
         return self.oracle(*inputs, **self.arguments, **sample.buffers)
+
+    def average(self, sample: Sample, batches: Sequence[Sequence[Tensor]]) -> Tensor:
+        """The mean over some batches taken together: Σ weight·loss / Σ weight."""
+        values = [self.expected(sample, *inputs) for inputs in batches]
+        if self.weight is None:
+            return torch.cat([value.flatten() for value in values]).mean()
+        weights = [self.weight(*x).expand_as(value).sum() for x, value in zip(batches, values, strict=True)]
+        return torch.stack([value.sum() for value in values]).sum() / torch.stack(weights).sum()
 
     def samples(self, kind: Mapping[str, Callable[[], list[Sample]]] = ORDINARY) -> list[Sample]:
         """Those of the loss's signature that are as long along every spatial axis as it needs."""
@@ -104,8 +117,8 @@ def check_oracle(case: Case, sample: Sample, backend: str) -> None:
             for mine, theirs in zip(found_gradients, gradients, strict=True):
                 close(mine, theirs)
         close(modules["sum"](*inputs), expected.sum())
-        if not weighted:
-            close(modules["mean"](*inputs), expected.mean())
+        if case.weight is not None or not weighted:
+            close(modules["mean"](*inputs), case.average(sample, [sample.inputs]))
 
 
 def check_ignored(case: Case, sample: Sample, backend: str) -> None:
@@ -115,7 +128,9 @@ def check_ignored(case: Case, sample: Sample, backend: str) -> None:
     kept.view(-1)[0] = True
 
     def expected(*inputs: Tensor) -> Tensor:
-        return torch.cat([case.expected(sample, *part).flatten() for part in _kept_parts(case, inputs, kept)]).mean()
+        if case.of_kept is not None:
+            return case.of_kept(*inputs, kept, **case.arguments)
+        return case.average(sample, _kept_parts(case, inputs, kept))
 
     module = case.module(backend, "mean", sample)
     value, gradient = value_and_gradient(expected, sample.inputs)

@@ -49,6 +49,19 @@ def test_options_change_the_graph() -> None:
     assert len({plain.key, per_image.key, unsquared.key}) == 3
 
 
+def test_an_option_may_leave_out_a_parameter() -> None:
+    assert [p.name for p in zoo.get("binary_focal").parameters] == ["gamma", "alpha"]
+    assert [p.name for p in zoo.get("binary_focal", balanced=False).parameters] == ["gamma"]
+
+
+def test_the_background_is_left_out_by_a_weight() -> None:
+    for name in ("dice", "jaccard", "tversky", "focal_tversky", "boundary"):
+        assert zoo.get(name).graph.weight is None
+        weight = zoo.get(name, background=False).graph.weight
+        assert weight is not None
+        assert weight.axes == ("class",)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -59,6 +72,10 @@ def test_options_change_the_graph() -> None:
         ("focal", {"gamma": "two"}, "a number for gamma; found: 'two'"),
         ("focal", {"gamma": True}, "a number for gamma; found: True"),
         ("cross_entropy", {"gamma": 2.0}, "no arguments; found: gamma"),
+        ("binary_focal", {"balanced": False, "alpha": 0.5}, "an effect with balanced=False; found: alpha"),
+        ("lovasz_softmax", {"per": "pixel"}, "per among 'batch', 'image'; found: 'pixel'"),
+        ("lovasz_softmax", {"classes": "some"}, "classes among 'present', 'all'; found: 'some'"),
+        ("boundary", {"background": "no"}, "background among True, False; found: 'no'"),
         ("dice", {"per": "pixel"}, "per among 'batch', 'image'; found: 'pixel'"),
         ("dice", {"squared": "no"}, "squared among True, False; found: 'no'"),
     ],
