@@ -17,7 +17,7 @@ def lovasz_jaccard(errors: Expr, target: Expr, *, over: str = "element") -> Expr
     through the errors. Berman et al. 2018.
     """
     # Once ordered, places are ranks: what a mask leaves out has error 0, is no part of the target and comes last.
-    worst_first = fn.rename(fn.sort_by(errors, errors, over), over, "rank")
+    worst_first = fn.rename(fn.sort(errors, over), over, "rank")
     truth = fn.rename(fn.sort_by(target, errors, over), over, "rank")
     size = fn.sum(truth, "rank")
     intersection = size - fn.cumsum(truth, "rank")

@@ -42,7 +42,7 @@ def binary_focal(logits: Expr, target: Expr, gamma: Expr, alpha: Expr, *, balanc
 @hand_designed(
     signature=SIGNATURE,
     source="Cortes and Vapnik 1995",
-    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True)],
+    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0))],
 )
 def binary_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Hinge loss of each class, max(m - (2t - 1)x, 0)."""
@@ -53,6 +53,6 @@ def binary_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
 def logistic(logits: Expr, target: Expr) -> Expr:
     """Logistic loss of each class, log(1 + e^(-(2t - 1)x)), as `torch.nn.functional.soft_margin_loss`.
 
-    Equal to binary cross-entropy for targets of 0 and 1; for those between it is the smaller.
+    Equal to binary cross-entropy for targets of 0 and 1; for those between it is the smaller. The paper's F is x/2.
     """
     return fn.softplus(-pr.signed_logits(logits, target))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr
 from lossearch.zoo.overlap import AXES_PER
 from lossearch.zoo.registry import choose, hand_designed
@@ -22,10 +21,10 @@ def _extension(errors: Expr, target: Expr, per: str) -> Expr:
     return pr.lovasz_jaccard(errors, target, over="space")
 
 
-def _share_of_present(target: Expr, over: Axes) -> Expr:
-    """One over the number of classes that occur for each of them, zero for others."""
-    present = fn.where(fn.greater(fn.sum(target, over), 0.0), 1.0, 0.0)
-    return present / fn.sum(present, "class")
+def _present(target: Expr, per: str) -> Expr:
+    """Weight of each class: zero where it does not occur, and such that every image weighs the same."""
+    present = fn.where(fn.greater(fn.sum(target, AXES_PER[per]), 0.0), 1.0, 0.0)
+    return present if per == "batch" else present / fn.sum(present, "class")
 
 
 @hand_designed(signature=SIGNATURE, source="Berman et al. 2018")
@@ -34,12 +33,11 @@ def lovasz_softmax(
 ) -> Expr | tuple[Expr, Expr]:
     """Lovász-Softmax: Lovász extension of 1 - IoU at the errors |p_c - t_c| of each class.
 
-    `per` is "batch" or "image". The mean is over the `classes` "present" in the target of a batch or image, each image
-    weighing the same, or over "all"; an absent class costs its largest probability.
+    `per` is "batch" or "image". The mean is over the `classes` "present" in the target of the batch, or over each
+    image's and then over images; or it is over "all", where an absent class costs its largest probability.
     """
     loss = _extension(fn.abs(fn.softmax(logits, "class") - target), target, per)
-    over = AXES_PER[per]
-    return choose("classes", classes, {"present": (loss, _share_of_present(target, over)), "all": loss})
+    return choose("classes", classes, {"present": (loss, _present(target, per)), "all": loss})
 
 
 @hand_designed(signature=SIGNATURE, source="Berman et al. 2018")

@@ -110,7 +110,7 @@ def focal_tversky(
     source="Isensee et al. 2018",
     parameters=[
         Parameter("ce_weight", 1.0, 0.01, 100.0),
-        Parameter("dice_weight", 1.0, 0.01, 100.0, tunable=True, log=True),
+        Parameter("dice_weight", 1.0, 0.01, 100.0, tunable=True, log=True, search=(0.1, 10.0)),
         SMOOTH,
     ],
 )

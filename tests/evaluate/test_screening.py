@@ -21,11 +21,7 @@ def check(screen: Screen, text: str, seen: set[str] | None = None):
     return screen.check(parse_graph(f"dense: {text}"), seen or set())
 
 
-SAME_GRADIENT = {"kl_divergence": "cross_entropy"}
-"""Losses that differ from a seed by what no prediction changes: the screen is right to know them."""
-
-
-@pytest.mark.parametrize("name", [name for name in zoo.names(signature="dense") if name not in SAME_GRADIENT])
+@pytest.mark.parametrize("name", zoo.names(signature="dense"))
 def test_every_dense_loss_of_the_zoo_passes_every_filter(screen, name):
     verdict = screen.check(zoo.get(name).graph, set())
     assert verdict.accepted, (verdict.filter, verdict.reason)
@@ -39,13 +35,14 @@ def test_every_loss_of_the_zoo_has_its_inputs_and_a_proven_range(name):
         assert graph_out_of_range(graph) is None
 
 
-@pytest.mark.parametrize(("name", "seed"), SAME_GRADIENT.items())
-def test_a_loss_with_the_gradient_of_a_seed_is_known_unless_it_is_the_seed(screen, name, seed):
-    verdict = screen.check(zoo.get(name).graph, set())
-    assert (verdict.filter, verdict.reason) == ("known", f"a constant multiple of {seed}")
-    space = load_space("dense").model_copy(update={"seeds": (name,)})
-    seeded = Screen(Task("digits_noise"), space, zoo.get(name).graph, ScreeningConfig())
-    assert seeded.check(zoo.get(name).graph, set()).accepted
+def test_a_loss_of_the_zoo_with_the_gradient_of_another_passes_but_no_multiple_of_it(screen):
+    divergence, first = zoo.get("kl_divergence").graph, screen.check(zoo.get("cross_entropy").graph, set())
+    passed = screen.check(divergence, set())
+    assert passed.accepted
+    assert passed.fingerprint == first.fingerprint
+    assert screen.check(divergence, {first.fingerprint}).filter == "duplicate_fingerprint"
+    multiple = screen.check(divergence.with_roots([2.5 * divergence.root]), set())
+    assert (multiple.filter, multiple.reason) == ("known", "a constant multiple of cross_entropy")
 
 
 @pytest.mark.parametrize(

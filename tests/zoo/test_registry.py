@@ -56,7 +56,7 @@ def test_an_option_may_leave_out_a_parameter() -> None:
 
 def test_the_background_is_left_out_by_a_weight() -> None:
     for name in ("dice", "jaccard", "tversky", "focal_tversky", "boundary"):
-        assert zoo.get(name).graph.weight is None
+        assert zoo.get(name, background=True).graph.weight is None
         weight = zoo.get(name, background=False).graph.weight
         assert weight is not None
         assert weight.axes == ("class",)
