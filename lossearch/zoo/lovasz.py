@@ -17,8 +17,8 @@ SIGNATURE = "dense"
 
 def _extension(errors: Expr, target: Expr, per: str) -> Expr:
     if choose("per", per, {"batch": True, "image": False}):
-        return pr.lovasz_jaccard(fn.merge(errors), fn.merge(target), over="element")
-    return pr.lovasz_jaccard(errors, target, over="space")
+        return pr.lovasz_jaccard(fn.merge(errors), fn.merge(target), over=("element",))
+    return pr.lovasz_jaccard(errors, target, over=("space",))
 
 
 def _present(target: Expr, per: str) -> Expr:

@@ -7,6 +7,7 @@ import pytest
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.ir import SIGNATURES, Expr, Parameter
+from lossearch.loss import Loss
 from lossearch.zoo import registry
 
 
@@ -24,6 +25,13 @@ def test_every_entry_says_what_it_is() -> None:
         assert entry.summary.endswith(".")
         assert entry.source[-4:].isdigit()
         assert loss.parameters == entry.parameters
+
+
+def test_every_loss_round_trips_through_text_and_json() -> None:
+    losses = [entry.build() for entry in zoo.entries()]
+    for loss in [*losses, zoo.get("lovasz_softmax", per="image"), zoo.get("dice", per="image", background=False)]:
+        assert Loss.from_json(loss.to_json()) == loss
+        assert Loss.from_text(loss.to_text()).graph == loss.graph
 
 
 def test_ranges_hold_what_comparisons_found_best() -> None:
