@@ -59,6 +59,7 @@ BOUNDARY_DISTANCE = register_signature(
                 "target",
                 doc="distance of each element to the borders that matter, ≥ 0",
             ),
+            _CLASS_WEIGHT,
         ),
         "classification and segmentation with a map of distances to borders",
         family="dense",

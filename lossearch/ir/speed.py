@@ -173,6 +173,9 @@ LABELS = Table(
         Rule(f"square({ONE_HOT}) = one_hot(y, z, over=b)"),
         Rule(f"abs({ONE_HOT}) = one_hot(y, z, over=b)"),
         Rule(f"sum({ONE_HOT}, over=b) * x = x"),
+        # log 1 = 0: the entropy of a label.
+        Rule(f"log(gather({ONE_HOT}, y, over=a)) + x = x"),
+        Rule(f"log(gather({ONE_HOT}, y, over=a)) - x = neg(x)"),
         # A one-hot factor moves outwards, where the rules above see it.
         Rule(f"x * {ONE_HOT} * y' = x * y' * one_hot(y, z, over=b)", when=lambda b: b["y'"].op != "one_hot"),
         Rule(f"{ONE_HOT} * x * y' = x * y' * one_hot(y, z, over=b)", when=lambda b: b["y'"].op != "one_hot"),

@@ -25,8 +25,10 @@ BACKENDS = ("eager", "torchscript")
 class Case:
     """One row: a loss with arguments, and its oracle from (*inputs, **arguments, **buffers) to the unreduced loss.
 
-    `weight`, for a loss that has weights of its own, gives 1 or 0 per element: whether it counts in a mean.
-    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check.
+    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check. Where
+    the loss weighs its elements, `weight` gives the oracle's weights from the inputs, in a shape that broadcasts to
+    the unreduced loss. Where the mean over kept elements is neither that over one batch of them nor over images,
+    `of_kept` gives it from (*inputs, kept, **arguments).
     """
 
     name: str
@@ -34,6 +36,7 @@ class Case:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight: Callable[..., Tensor] | None = None
     twice: bool = True
+    of_kept: Callable[..., Tensor] | None = None
 
     @property
     def loss(self) -> Loss:
@@ -51,9 +54,14 @@ class Case:
     def expected(self, sample: Sample, *inputs: Tensor) -> Tensor:
         return self.oracle(*inputs, **self.arguments, **sample.buffers)
 
-    def expected_mean(self, sample: Sample) -> Tensor:
-        value = self.expected(sample, *sample.inputs)
-        return value.mean() if self.weight is None else value.sum() / self.weight(*sample.inputs).sum().clamp(min=1.0)
+    def average(self, sample: Sample, batches: Sequence[Sequence[Tensor]]) -> Tensor:
+        """The mean over some batches taken together: Σ weight·loss / Σ weight."""
+        values = [self.expected(sample, *inputs) for inputs in batches]
+        if self.weight is None:
+            return torch.cat([value.flatten() for value in values]).mean()
+        weights = [self.weight(*x).expand_as(value).sum() for x, value in zip(batches, values, strict=True)]
+        total = torch.stack([value.sum() for value in values]).sum()
+        return total / torch.stack(weights).sum() if any(weights) else total  # zero, where nothing counts
 
     def samples(self, kind: Mapping[str, Callable[[], list[Sample]]] = ORDINARY) -> list[Sample]:
         """Those of the loss's signature that are as long along every spatial axis as it needs."""
@@ -114,7 +122,7 @@ def check_oracle(case: Case, sample: Sample, backend: str) -> None:
             for mine, theirs in zip(found_gradients, gradients, strict=True):
                 close(mine, theirs)
         close(modules["sum"](*inputs), expected.sum())
-        close(modules["mean"](*inputs), case.expected_mean(sample))
+        close(modules["mean"](*inputs), case.average(sample, [sample.inputs]))
 
 
 def check_ignored(case: Case, sample: Sample, backend: str) -> None:
@@ -124,7 +132,9 @@ def check_ignored(case: Case, sample: Sample, backend: str) -> None:
     kept.view(-1)[0] = True
 
     def expected(*inputs: Tensor) -> Tensor:
-        return torch.cat([case.expected(sample, *part).flatten() for part in _kept_parts(case, inputs, kept)]).mean()
+        if case.of_kept is not None:
+            return case.of_kept(*inputs, kept, **case.arguments)
+        return case.average(sample, _kept_parts(case, inputs, kept))
 
     module = case.module(backend, "mean", sample)
     value, gradient = value_and_gradient(expected, sample.inputs)
