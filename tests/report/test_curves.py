@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lossearch import zoo
 from lossearch.errors import UserError
@@ -33,9 +34,14 @@ def test_focal_follows_its_formula() -> None:
 
 @pytest.mark.parametrize("name", zoo.names(signature="dense"))
 def test_losses_have_one_gradient_at_an_untrained_prediction(name: str) -> None:
-    curves = loss_curves(zoo.get(name))
-    untrained = np.interp(0.1, curves.x, curves.gradient)
-    assert untrained == pytest.approx(0.9, rel=0.02)
+    loss = zoo.get(name)
+    curves = loss_curves(loss)
+    logits, weight = torch.zeros(1, 10, requires_grad=True), torch.ones(10) if loss.graph.uses("class_weight") else None
+    (gradient,) = torch.autograd.grad(loss.to_module(weight=weight)(logits, torch.tensor([0])), logits)
+    assert curves.scale is not None
+    assert curves.scale * gradient.square().mean().sqrt().item() == pytest.approx(0.3, rel=1e-4)
+    if gradient.sum().abs() < 1e-6:  # as every softmax's is; then the true logit's is as cross-entropy's
+        assert np.interp(0.1, curves.x, curves.gradient) == pytest.approx(0.9, rel=0.02)
 
 
 def test_a_factor_does_not_change_a_curve() -> None:
