@@ -34,10 +34,7 @@ def show(
     loss: LossArgument,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            "--plot",
-            help="Draw value and gradient over the natural variables, beside a reference, into this file (.png, .svg, .pdf).",
-        ),
+        typer.Option("--plot", help="Draw value and gradient beside a reference into this file (.png, .svg, .pdf)."),
     ] = None,
     graph: Annotated[
         Path | None, typer.Option("--graph", help="Draw the loss's graph into this file (.png, .svg, .pdf).")
