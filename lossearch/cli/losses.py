@@ -33,7 +33,8 @@ WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Pro
 def show(
     loss: LossArgument,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw value and gradient into this file (.png, .svg, .pdf).")
+        Path | None,
+        typer.Option("--plot", help="Draw value and gradient beside a reference into this file (.png, .svg, .pdf)."),
     ] = None,
     graph: Annotated[
         Path | None, typer.Option("--graph", help="Draw the loss's graph into this file (.png, .svg, .pdf).")

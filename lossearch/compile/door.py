@@ -20,6 +20,9 @@ from lossearch.ir.signature import Input
 REMEMBERED = 256
 """How many combinations of shapes and dtypes are remembered as sound."""
 
+CORNERS = 4
+"""How many coordinates a box has."""
+
 
 @dataclass
 class Geometry:
@@ -90,7 +93,9 @@ class Door:
                 raise UserError(f"all inputs on {inputs[0].device}", hint, "move it with .to(device)")
             as_labels = _check_dtype(declared, x)
             labels |= as_labels
-            shape = _check_shape(declared, x, as_labels, sizes, shape)
+            shape = _check_shape(declared, x, as_labels, sizes, shape, bool(self._sizes))
+        if self._signature.family == "box" and sizes["coord"] != CORNERS:
+            raise UserError(f"coord of length {CORNERS}", str(sizes["coord"]), "give boxes as x1, y1, x2, y2")
         for axis, least in self._least.items():
             length = math.prod(shape or ()) if axis == "space" else sizes[axis.rstrip("'")]
             if length < least:
@@ -143,7 +148,7 @@ def _check_dtype(declared: Input, x: Tensor) -> bool:
 
 
 def _check_shape(
-    declared: Input, x: Tensor, labels: bool, sizes: dict[str, int], shape: tuple[int, ...] | None
+    declared: Input, x: Tensor, labels: bool, sizes: dict[str, int], shape: tuple[int, ...] | None, given: bool
 ) -> tuple[int, ...] | None:
     """Compare lengths with those of earlier inputs, and return the spatial shape, known from now on."""
     axes = without(declared.axes, (declared.labels or "",)) if labels else declared.axes
@@ -155,10 +160,11 @@ def _check_shape(
     fits = [known.setdefault(axis.rstrip("'"), n) == n for axis, n in zip(leading, x.shape, strict=False)]
     if len(fits) < len(leading) or not all(fits) or spatial != (free if "space" in axes else ()):
         hint = "integer labels have no class axis; give a one-hot target as floating numbers" if labels else ""
+        others = " and the tensors given at construction" if given else ""
         raise UserError(
             f"{declared.name}[{_spell(axes, sizes, shape)}]",
             f"shape {list(x.shape)}",
-            hint or f"give {declared.doc or declared.name}, in a shape that agrees with the other inputs",
+            hint or f"give {declared.doc or declared.name}, in a shape that agrees with the other inputs{others}",
         )
     sizes.update(known)
     return spatial if "space" in axes else shape

@@ -23,10 +23,12 @@ def _as_nll(node: Expr) -> Expr:
     values, labels = node.args
     if values.axes[:2] != ("batch", "class") or labels.axes != (values.axes[0], *values.axes[2:]):
         return node
-    return -Expr.make("nll", (values, labels), reduction="none")
+    # PyTorch's kernel has no backward for values in channels_last, which only a softmax does not pass on.
+    contiguous = "yes" if values.op in ("softmax", "log_softmax") else "no"
+    return -Expr.make("nll", (values, labels), reduction="none", contiguous=contiguous)
 
 
 def _reduced_nll(node: Expr) -> Expr:
     if node.op not in ("mean", "sum") or node.axes or node.args[0].op != "nll":
         return node
-    return Expr.make("nll", node.args[0].args, reduction=node.op)
+    return Expr.make("nll", node.args[0].args, reduction=node.op, contiguous=node.args[0].attr("contiguous"))

@@ -30,7 +30,10 @@ class LayeredLoss(nn.Module):
     def __init__(self, loss: nn.Module, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.loss = loss
-        given = None if weights is None else torch.tensor([float(weight) for weight in weights])
+        try:
+            given = None if weights is None else torch.tensor([float(weight) for weight in weights])
+        except (TypeError, ValueError):
+            raise UserError("a finite weight for each layer", repr(weights)[:80], "correct `weights`") from None
         if given is not None and not (given.numel() and bool(given.isfinite().all())):
             raise UserError("a finite weight for each layer", str(list(weights or ())), "correct `weights`")
         self.register_buffer("layer_weights", given)

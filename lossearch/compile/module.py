@@ -13,11 +13,13 @@ from lossearch.compile.backend import Backend, Function, check_backend, compile_
 from lossearch.compile.door import Door, Geometry, ignores
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import Reduction, check_reduction
+from lossearch.compile.values import check_finite, check_values, check_weights
 from lossearch.compile.variant import CLASS_WEIGHT, SAMPLE_WEIGHT, Variant, check_class_weight, source_of
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.lowering import label_input
+from lossearch.ir.signature import Input
 from lossearch.ir.text_form import format_graph
 
 IGNORE_INDEX = -100
@@ -33,17 +35,23 @@ def build(
     ignore_index: int | None = IGNORE_INDEX,
     buffers: Mapping[str, Tensor] | None = None,
     name: str = "loss",
+    validate: bool = False,
 ) -> LossModule:
     """The module of a graph; see `LossModule`."""
     given = dict(buffers or {})
     if weight is not None:
         given[CLASS_WEIGHT] = class_weights(weight)
-    return LossModule(graph, backend, reduction, ignore_index, given, name)
+    return LossModule(graph, backend, reduction, ignore_index, given, name, validate)
 
 
 def class_weights(weight: Tensor | Sequence[float]) -> Tensor:
-    """Class weights as a floating tensor of their own."""
-    given = torch.as_tensor(weight).detach().clone()
+    """Class weights as a floating tensor of their own; raises `UserError` for what is no real numbers."""
+    try:
+        given = torch.as_tensor(weight).detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError("`weight` as a number for each class", repr(weight)[:80], "give a list or tensor") from None
+    if given.is_complex():
+        raise UserError("`weight` as a number for each class", str(given.dtype), "give real numbers")
     return given if given.is_floating_point() else given.to(torch.get_default_dtype())
 
 
@@ -82,10 +90,17 @@ class LossModule(nn.Module):
             of its label's class, or each class's value where the loss keeps the class axis. A loss with a value for
             each element and class is rescaled by it, as PyTorch's binary losses are: the mean divides by their number.
         name: Name for display.
+        validate: Whether every call also looks at the values of its inputs, as `check` does: to find what is wrong
+            with data or a model, since it takes a pass over all inputs and, on a GPU, waits for it.
+
+    Wrong values change nothing silently. Without `validate`, a nan in an input that the loss uses gives nan, and so it
+    does in an element that is ignored or has weight zero; boxes with x2 < x1 or y2 < y1 are empty; probabilities that
+    do not sum to one weigh their element by their sum.
 
     Raises:
         UserError: For options that do not fit the loss, and from `forward` for inputs with a wrong shape, dtype,
-            device or (on the CPU) label; the message names the argument.
+            device or (on the CPU) label, and with `validate` for wrong values; the message names the argument, what
+            was required and what was found.
     """
 
     def __init__(
@@ -96,13 +111,17 @@ class LossModule(nn.Module):
         ignore_index: int | None,
         buffers: Mapping[str, Tensor],
         name: str,
+        validate: bool = False,
     ) -> None:
         super().__init__()
+        self.validate = validate
         self.backend: Backend = check_backend(backend)
         self.reduction: Reduction = check_reduction(reduction)
         self.name = name
         self.graph = graph.frozen()
         self._target = label_input(graph)
+        if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
+            raise UserError("`ignore_index` as an integer or None", repr(ignore_index), "give the label to leave out")
         self.ignore_index = ignore_index
         if self._target is None and ignore_index not in (None, IGNORE_INDEX):
             hint = f"signature {graph.signature.name} has no integer labels"
@@ -135,11 +154,7 @@ class LossModule(nn.Module):
                     raise UserError(f"buffer {name}[{', '.join(buffer.axes)}]", "none", f"give {name}: {buffer.doc}")
                 continue
             value = buffers[name]
-            if value.dim() != len(buffer.axes) or not bool(torch.isfinite(value).all()):
-                raise UserError(f"finite {name}[{', '.join(buffer.axes)}]", f"shape {list(value.shape)}", buffer.doc)
-            if bool((value < buffer.domain.lower).any()) or bool((value > buffer.domain.upper).any()):
-                raise UserError(f"{name} in {buffer.domain}", str(value.tolist())[:80], "correct the values")
-            sizes.update((axis.rstrip("'"), n) for axis, n in zip(buffer.axes, value.shape, strict=True))
+            _check_buffer(buffer, value, sizes)
             if buffer.learnable:
                 self.register_parameter(name, nn.Parameter(value.detach().clone()))
             else:
@@ -153,12 +168,33 @@ class LossModule(nn.Module):
             raise UserError("a parameter name that nn.Module leaves free", repr(parameter.name), "rename it")
         self.register_parameter(name, nn.Parameter(torch.tensor(parameter.default)))
 
+    def check(self, *inputs: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Look at what `forward` would be given, values included, and compute nothing.
+
+        Raises `UserError` for what `forward` refuses, and for nan or infinities, values outside an input's range,
+        labels that are no class (on any device), probabilities that do not sum to one, boxes with x2 < x1 or y2 < y1,
+        negative sample weights, and own tensors that are not finite any more.
+        """
+        self._check_values(inputs, sample_weight, self._door(inputs))
+
+    def _check_values(self, inputs: Sequence[Tensor], sample_weight: Tensor | None, geometry: Geometry) -> None:
+        if geometry.labels and not geometry.empty:
+            ignores(inputs[self._label_at].cpu(), geometry.classes, self.ignore_index)
+        check_values(self.graph, inputs)
+        if sample_weight is not None:
+            self._take_sample_weight(sample_weight, geometry, {})
+            check_weights("sample_weight", sample_weight)
+        for name, value in (*self.named_parameters(), *self.named_buffers()):
+            check_finite(name, value.detach())
+
     def forward(self, *inputs: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The loss. `sample_weight[batch]` or `[batch, *space]` weighs elements in the final reduction."""
+        """The loss. `sample_weight[batch]` or `[batch, *space]` ≥ 0 weighs elements in the final reduction."""
         if torch.compiler.is_compiling():  # somebody's torch.compile leaves it whole: it is compiled by itself
             whole = torch.compiler.disable(self.forward)
             return whole(*inputs, sample_weight=sample_weight)  # pyright: ignore[reportCallIssue]
         geometry = self._door(inputs)
+        if self.validate:
+            self._check_values(inputs, sample_weight, geometry)
         if geometry.empty:
             return self._nothing(inputs, geometry)
         masked = geometry.labels and ignores(inputs[self._label_at], geometry.classes, self.ignore_index)
@@ -239,6 +275,12 @@ class LossModule(nn.Module):
 
     def _take_sample_weight(self, weight: Tensor, geometry: Geometry, values: dict[str, Tensor]) -> Axes:
         """Note a weight given with the call; returns its axes."""
+        if not isinstance(weight, Tensor) or weight.is_complex():  # pyright: ignore[reportUnnecessaryIsInstance]
+            found = str(weight.dtype) if isinstance(weight, Tensor) else type(weight).__name__
+            raise UserError("`sample_weight` as a tensor of real numbers", found, "convert it with torch.as_tensor")
+        if weight.device.type != geometry.device:
+            hint = "move it with .to(device)"
+            raise UserError(f"`sample_weight` on {geometry.device} as the inputs", str(weight.device), hint)
         root = self.graph.root.axes
         batch = (geometry.sizes.get("batch", -1),)
         axes: Axes = tuple(axis for axis in ("batch", "space") if axis in root)
@@ -271,6 +313,30 @@ class LossModule(nn.Module):
         """Formula and options, for `print(module)`."""
         text = format_graph(self.graph)
         return f"{self.name}, {text}, reduction={self.reduction!r}, backend={self.backend!r}"
+
+
+def _check_buffer(buffer: Input, value: Any, sizes: dict[str, int]) -> None:
+    """Compare a tensor given at construction with its declaration; adds the lengths of its axes to `sizes`."""
+    spelled = f"{buffer.name}[{', '.join(buffer.axes)}]"
+    if not isinstance(value, Tensor):
+        raise UserError(f"{spelled} as a tensor", type(value).__name__, "convert it with torch.as_tensor")
+    if not value.is_floating_point():
+        raise UserError(f"{spelled} of a floating dtype", str(value.dtype), "convert it with .float()")
+    if value.dim() != len(buffer.axes):
+        raise UserError(spelled, f"shape {list(value.shape)}", f"give {buffer.doc}")
+    check_finite(buffer.name, value)
+    if bool((value < buffer.domain.lower).any()) or bool((value > buffer.domain.upper).any()):
+        raise UserError(f"{buffer.name} in {buffer.domain}", str(value.tolist())[:80], "correct the values")
+    for axis, length in zip(buffer.axes, value.shape, strict=True):
+        plain = axis.rstrip("'")
+        if sizes.setdefault(plain, length) != length:
+            required = f"{spelled} with {axis} of length {sizes[plain]}"
+            raise UserError(required, f"shape {list(value.shape)}", f"give {buffer.doc}")
+    if len(buffer.axes) == 2 and buffer.axes[1] == f"{buffer.axes[0]}'":
+        definite = value.allclose(value.T) and int(torch.linalg.cholesky_ex(value)[1]) == 0
+        if not definite:
+            required = f"{spelled} symmetric and positive definite"
+            raise UserError(required, str(value.tolist())[:80], f"give {buffer.doc}")
 
 
 def _held(value: Tensor, parameter: Parameter) -> Tensor:

@@ -51,8 +51,8 @@ def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
     if back > len(shape):
         return 0.0 * x  # zero, with a gradient of zero
     image = x.unflatten(-1, shape)
-    step = torch.diff(image, dim=-back)
-    return F.pad(step, [0, 0] * (back - 1) + [0, 1]).flatten(-len(shape))
+    edge = image.narrow(-back, shape[-back] - 1, 1)
+    return torch.diff(image, dim=-back, append=edge).flatten(-len(shape))
 '''
 
 

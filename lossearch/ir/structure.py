@@ -244,7 +244,8 @@ def _nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, An
 def _emit_nll(sources: Sequence[str], node: Expr) -> str:
     reduction = node.attr("reduction")
     given = "" if reduction == "mean" else f', reduction="{reduction}"'
-    return f"F.nll_loss({sources[0]}, {sources[1]}{given})"
+    values = f"{sources[0]}.contiguous()" if ("contiguous", "no") in node.attrs else sources[0]
+    return f"F.nll_loss({values}, {sources[1]}{given})"
 
 
 register(
@@ -256,7 +257,7 @@ register(
         "The negated entry at each label, reduced over everything else or not: PyTorch's own kernel.",
         slopes=lambda a, b, **_: (1.0, 0.0),
         latex="-{{{0}}}_{{y}}",
-        attributes=(("reduction", "none"),),
+        attributes=(("reduction", "none"), ("contiguous", "yes")),
         internal=True,
     )
 )

@@ -54,14 +54,14 @@ def winner_of(run: RunSummary) -> Winner:
 
 
 def curves_beside(winner: Winner, run: RunSummary) -> tuple[list[LossCurves], list[str]]:
-    """Curves of the winner and of baselines, and why some are missing."""
+    """Scaled curves of the winner and of baselines along the natural variable, and why some are missing."""
     if winner.loss is None:
         return [], []
     curves: list[LossCurves] = []
     notes: list[str] = []
     for loss in (winner.loss, *_baselines(winner.loss, run, notes)):
         try:
-            curves.append(loss_curves(loss))
+            curves.append(loss_curves(loss)[0].scaled())
         except UserError as error:
             notes.append(f"{loss.name} has no curve. {error}.")
             if loss is winner.loss:

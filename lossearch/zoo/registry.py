@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +58,7 @@ class Entry:
         if unknown := sorted(values.keys() - parameters.keys()):
             takes = ", ".join([*parameters, *options]) or "no arguments"
             raise UserError(f"arguments of {self.name}: {takes}", ", ".join(unknown), "correct the argument")
-        options.update((name, value) for name, value in arguments.items() if name in options)
+        options.update((n, _option(n, value, options[n])) for n, value in arguments.items() if n in options)
         nodes = self.signature.nodes() | {name: parameter.node for name, parameter in parameters.items()}
         traced = self.trace(*(nodes[name] for name in operand_names(self.trace)), **options)
         root, weight = traced if isinstance(traced, tuple) else (traced, None)
@@ -75,9 +77,19 @@ def _occurring(parameters: Sequence[Parameter], roots: Sequence[Expr]) -> tuple[
 
 
 def _number(name: str, value: float | Option) -> float:
-    if isinstance(value, (bool, str)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise UserError(f"a number for {name}", repr(value), "give a number within the parameter's bounds")
     return float(value)
+
+
+def _option(name: str, value: Any, default: Option) -> Any:
+    """A choice as it is: its loss knows the choices; a number of the default's kind."""
+    if isinstance(default, (bool, str)):
+        return value
+    kind, required = (int, "an integer") if isinstance(default, int) else ((int, float), "a number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        raise UserError(f"{required} for {name}", repr(value), f"give one, such as {default}")
+    return value
 
 
 ENTRIES: dict[str, Entry] = {}

@@ -80,6 +80,20 @@ def test_labels_of_any_integer_dtype(dtype: torch.dtype) -> None:
     torch.testing.assert_close(module(logits, labels.to(dtype)), module(logits, labels))
 
 
+@pytest.mark.parametrize("name", [name for name in zoo.names(signature="dense") if name != "weighted_cross_entropy"])
+def test_predictions_in_channels_last(name: str) -> None:
+    logits, labels = data()
+    module = zoo.get(name).to_module()
+    leaves = [x.clone(memory_format=torch.preserve_format).requires_grad_() for x in (logits, _channels_last(logits))]
+    values = [module(leaf, labels) for leaf in leaves]
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*(torch.autograd.grad(v, x)[0] for v, x in zip(values, leaves, strict=True)))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.to(memory_format=torch.channels_last)
+
+
 def test_an_ignored_pixel_has_no_influence_inside_a_loss_either() -> None:
     logits, labels = data()
     labels[:, 0, 1] = -100

@@ -1,79 +1,177 @@
-"""Curves of losses against closed forms, and the files that they are drawn into."""
+"""Curves of losses against closed forms and finite differences, and the files that they are drawn into."""
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 
 from lossearch import zoo
 from lossearch.errors import UserError
+from lossearch.ir.signature import SIGNATURES
 from lossearch.loss import Loss
-from lossearch.report.curves import loss_curves, plot_loss, with_reference
+from lossearch.report.curves import REFERENCES, LossCurves, loss_curves, plot_loss, swept_module, with_reference
+from lossearch.report.sweep import SWEEPS, Setting
+from lossearch.report.sweeps import sweeps_of
+
+
+@functools.cache
+def curves(name: str) -> list[LossCurves]:
+    return loss_curves(zoo.get(name))
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_loss_has_finite_curves(name: str) -> None:
+    for curve in curves(name):
+        assert np.isfinite(curve.value).all()
+        assert np.isfinite(curve.gradient).all()
+        assert curve.gradient.any()
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name != "ciou"])  # part of ciou has no gradient
+def test_a_gradient_is_the_slope_of_its_value(name: str) -> None:
+    loss, step = zoo.get(name), 1e-6
+    for sweep, curve in zip(sweeps_of(loss), curves(name), strict=True):
+        module = swept_module(loss, sweep)
+        for at in np.linspace(0, len(curve.x) - 1, 9).astype(int)[1::2] + 1:  # beside kinks
+            x = sweep.grid[at]
+            with torch.no_grad():
+                slope = (module(*sweep.inputs(x + step)) - module(*sweep.inputs(x - step))) / (2 * step)
+            slope = slope if sweep.rate is None else slope * sweep.rate(x)
+            assert curve.gradient[at] == pytest.approx(float(slope), rel=1e-4, abs=1e-6)
+
+
+P = {"cross_entropy": lambda p: -np.log(p), "brier": lambda p: (1 - p) ** 2 + (1 - p) ** 2 / 9}
+P |= {"focal": lambda p: -((1 - p) ** 2) * np.log(p), "probability_mae": lambda p: 2 * (1 - p)}
+P |= {"dice": lambda p: 1 - 2 * p / (p**2 + (1 - p) ** 2 / 9 + 1)}
+OVERLAP = {"iou": lambda x: 1 - np.maximum(x, 0) / (2 - np.maximum(x, 0))}
+OVERLAP |= {"giou": lambda x: OVERLAP["iou"](x) + np.maximum(-x, 0) / (2 - x), "box_l1": lambda x: 20 * (1 - x)}
+OTHERS = {
+    "mse": lambda e: e**2,
+    "huber": lambda e: np.where(np.abs(e) < 1, e**2 / 2, np.abs(e) - 0.5),
+    "mahalanobis": lambda e: e**2,
+    "contrastive": lambda d: d**2 / 2,
+    "triplet": lambda d: np.maximum(d - 1, 0),
+    "center": lambda d: d**2 / 2,
+    "margin_ranking": lambda d: np.maximum(1 - d, 0),
+    "info_nce": lambda s: np.log1p(7 * np.exp(-s / 0.07)),
+    "clip": lambda s: np.log1p(7 * np.exp(-s / 0.07)),
+    "nt_xent": lambda s: np.log1p(14 * np.exp(-s / 0.1)),
+    "triplet_batch_hard": lambda s: np.maximum(1 + np.sqrt(2 - 2 * s) - math.sqrt(2), 0),
+    "normalized_softmax": lambda a: np.log1p(9 * np.exp(-64 * np.cos(a))),
+    "byol": lambda s: 4 - 4 * s,
+    "simsiam": lambda s: -s,
+    "cross_correlation": lambda s: np.log1p(np.exp(-s)),
+    "l1": lambda e: np.abs(e),
+    "masked_reconstruction": lambda e: e**2,
+    "total_variation": lambda h: 32 * np.abs(h),
+    "perceptual": lambda scale: scale**2,
+    "lsgan": lambda s: (1 + s**2) / 2,
+    "wgan": lambda s: s,
+    "vae": lambda m: m**2 / 2,
+    "noise_prediction": lambda e: e**2,
+    "denoising_score_matching": lambda e: e**2 / 2,
+    "min_snr": lambda e: e**2 / 2,
+    "weighted_sum": lambda c: 1 + c / 2,
+    "uncertainty_weighting": lambda c: c / (2 * math.e) + 0.5 + 0.5,
+}
+
+
+@pytest.mark.parametrize(("name", "formula"), [*P.items(), *OVERLAP.items(), *OTHERS.items()])
+def test_values_are_the_closed_form_s(name: str, formula: Callable[[Any], Any]) -> None:
+    curve = curves(name)[0]
+    np.testing.assert_allclose(curve.value, formula(curve.x), rtol=1e-4, atol=1e-5)
+
+
+def test_cross_entropy_at_one_half_is_log_2() -> None:
+    curve = curves("cross_entropy")[0]
+    middle = len(curve.x) // 2
+    assert curve.x[middle] == pytest.approx(0.5)
+    assert curve.value[middle] == pytest.approx(math.log(2.0), abs=1e-12)
+    assert curve.gradient[middle] == pytest.approx(-0.5, abs=1e-12)
+    assert curve.axis == "probability of the true class, of 10"
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-def test_cross_entropy_is_as_it_is(classes: int) -> None:
-    curves = loss_curves(zoo.get("cross_entropy"), classes)
-    assert curves.scale == pytest.approx(1.0)
-    np.testing.assert_allclose(curves.value, np.log(curves.x[-1]) - np.log(curves.x), atol=1e-12)
-    np.testing.assert_allclose(curves.gradient, 1.0 - curves.x, atol=1e-12)
-
-
-def test_focal_follows_its_formula() -> None:
-    p = loss_curves(zoo.get("focal", gamma=2.0)).x
-    curves = loss_curves(zoo.get("focal", gamma=2.0))
-    assert curves.scale is not None
-    value = -((1 - p) ** 2) * np.log(p)
-    np.testing.assert_allclose(curves.value, curves.scale * (value - value[-1]), atol=1e-12)
-    slope = (1 - p) ** 2 / p - 2 * (1 - p) * np.log(p)
-    np.testing.assert_allclose(curves.gradient, curves.scale * slope * p * (1 - p), atol=1e-12)
+def test_scaled_cross_entropy_is_as_it_is(classes: int) -> None:
+    curve = loss_curves(zoo.get("cross_entropy"), classes)[0].scaled()
+    assert curve.scale == pytest.approx(1.0)
+    np.testing.assert_allclose(curve.value, np.log(curve.x[-1]) - np.log(curve.x), atol=1e-12)
+    np.testing.assert_allclose(curve.gradient, curve.x - 1.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", zoo.names(signature="dense"))
-def test_losses_have_one_gradient_at_an_untrained_prediction(name: str) -> None:
-    loss = zoo.get(name)
-    curves = loss_curves(loss)
-    logits, weight = torch.zeros(1, 10, requires_grad=True), torch.ones(10) if loss.graph.uses("class_weight") else None
-    (gradient,) = torch.autograd.grad(loss.to_module(weight=weight)(logits, torch.tensor([0])), logits)
-    assert curves.scale is not None
-    assert curves.scale * gradient.square().mean().sqrt().item() == pytest.approx(0.3, rel=1e-4)
-    if gradient.sum().abs() < 1e-6:  # as every softmax's is; then the true logit's is as cross-entropy's
-        assert np.interp(0.1, curves.x, curves.gradient) == pytest.approx(0.9, rel=0.02)
+def test_scaled_losses_have_one_gradient_at_an_untrained_prediction(name: str) -> None:
+    curve = curves(name)[0].scaled()
+    untrained = np.interp(0.1, curve.x, curve.gradient)
+    assert untrained == pytest.approx(-0.9, rel=0.02)
 
 
-def test_a_factor_does_not_change_a_curve() -> None:
-    one = loss_curves(Loss.from_text("dense: cross_entropy(logits, target)"))
-    ten = loss_curves(Loss.from_text("dense: 10.0 * cross_entropy(logits, target)"))
+def test_a_factor_does_not_change_a_scaled_curve() -> None:
+    one, ten = (
+        loss_curves(Loss.from_text(f"dense: {text}"))[0].scaled()
+        for text in ("cross_entropy(logits, target)", "10.0 * cross_entropy(logits, target)")
+    )
     np.testing.assert_allclose(one.value, ten.value, atol=1e-12)
     np.testing.assert_allclose(one.gradient, ten.gradient, atol=1e-12)
 
 
 def test_a_gradient_that_vanishes_is_not_scaled() -> None:
-    curves = loss_curves(Loss.from_text("dense: stop_gradient(cross_entropy(logits, target))"))
-    assert curves.scale is None
-    assert not curves.gradient.any()
-    flat = loss_curves(Loss.from_text("dense: square(sum(softmax(logits, over=class), over=class) - 1.0)"))
-    assert flat.scale is None
+    held = loss_curves(Loss.from_text("dense: stop_gradient(cross_entropy(logits, target))"))[0]
+    assert held.scale is None
+    assert not held.gradient.any()
+    flat = Loss.from_text("dense: square(sum(softmax(logits, over=class), over=class) - 1.0)")
+    assert loss_curves(flat)[0].scale is None
 
 
-@pytest.mark.parametrize("name", ["giou", "style", "arcface"])
-def test_other_families_have_curves(name: str) -> None:
-    curves = loss_curves(zoo.get(name))
-    assert np.isfinite(curves.value).all()
-    assert np.isfinite(curves.gradient).all()
-    if name != "arcface":  # no error, no loss
-        assert abs(curves.value[len(curves.x) // 2]) < 1e-12
-        assert curves.value.min() >= -1e-12
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_every_signature_is_swept(signature: str) -> None:
+    names = {declared.name for declared in SIGNATURES[signature].forward_inputs}
+    for sweep in SWEEPS[signature](Setting(10, 32)):
+        assert set(sweep.moves) <= names
+        inputs = sweep.inputs(sweep.grid[3])
+        moved = sweep.inputs(sweep.grid[4])
+        changed = {
+            declared.name
+            for declared, x, y in zip(SIGNATURES[signature].forward_inputs, inputs, moved, strict=True)
+            if not x.equal(y)
+        }
+        assert changed == set(sweep.moves)
+        for end in (sweep.ideal, sweep.untrained):
+            assert sweep.grid[0] - 1e-12 <= end <= sweep.grid[-1] + 1e-12
 
 
-def test_a_gradient_is_the_slope_of_its_value() -> None:
-    # Moving every box by the same error, so the slope along the line is the sum over coordinates.
-    curves = loss_curves(zoo.get("giou"))
-    inner = slice(2, 60)
-    np.testing.assert_allclose(curves.gradient[inner], np.gradient(curves.value, curves.x)[inner], rtol=0.02)
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("focal", {}, "cross_entropy"),
+        ("cross_entropy", {}, "brier"),
+        ("giou", {}, "iou"),
+        ("iou", {}, "giou"),
+        ("mae", {}, "mse"),
+        ("nt_xent", {}, "info_nce"),
+        ("ssim", {}, "l1"),
+        ("gan_non_saturating", {}, "lsgan"),
+        ("gan_non_saturating", {"side": "generator"}, "gan_minimax"),
+        ("contrastive", {}, None),
+        ("vae", {}, None),
+    ],
+)
+def test_a_loss_is_drawn_beside_its_reference(name: str, options: dict[str, str], expected: str | None) -> None:
+    own = zoo.get(name, **options)
+    assert [loss.name for loss in with_reference([own])] == [name] + ([expected] if expected else [])
+
+
+def test_references_are_of_their_signature() -> None:
+    for signature, references in REFERENCES.items():
+        assert {zoo.get(name, **options).signature.name for name, options in references} == {signature}
 
 
 @pytest.mark.parametrize(
@@ -85,12 +183,22 @@ def test_curves_are_drawn_into_a_file(tmp_path: Path, suffix: str, head: bytes) 
     assert path.read_bytes().startswith(head)
 
 
-def test_a_loss_is_drawn_beside_its_reference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["margin_ranking", "weighted_sum", "vae"])
+def test_axes_are_labelled(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
     path = tmp_path / "loss.svg"
-    assert [loss.name for loss in with_reference([zoo.get("focal")])] == ["focal", "cross_entropy"]
-    assert [loss.name for loss in with_reference([zoo.get("cross_entropy")])] == ["cross_entropy"]
+    plot_loss([zoo.get(name)], path)
+    text = path.read_text(encoding="utf-8")
+    for curve in curves(name):
+        assert curve.axis in text.replace("&apos;", "'")
+        assert curve.slope in text
+
+
+def test_several_losses_are_drawn_without_a_reference(tmp_path: Path) -> None:
+    path = tmp_path / "loss.svg"
     plot_loss([zoo.get("focal"), zoo.get("brier")], path)
     assert "brier" in path.read_text(encoding="utf-8")
+    assert "cross_entropy" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -110,3 +218,8 @@ def test_mistakes_are_told(tmp_path: Path, losses: list[str], name: str, message
 def test_fewer_than_two_classes_are_refused() -> None:
     with pytest.raises(UserError, match="two classes"):
         loss_curves(zoo.get("focal"), classes=1)
+
+
+def test_a_loss_that_nothing_moves_is_refused() -> None:
+    with pytest.raises(UserError, match="a loss of fake, real"):
+        loss_curves(Loss.from_text("adversarial: 1.0"))
