@@ -6,6 +6,7 @@ from lossearch.ir import functions as fn
 from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr
 from lossearch.ir.primitive import primitive
+from lossearch.ir.reductions import one_axis
 
 FAMILY = "lovasz"
 
@@ -18,8 +19,8 @@ def lovasz_jaccard(errors: Expr, target: Expr, *, over: Axes = ("element",)) -> 
     through the errors. Berman et al. 2018.
     """
     # Once ordered, places are ranks: what a mask leaves out has error 0, is no part of the target and comes last.
-    (axis,) = over
-    worst_first = fn.rename(fn.sort(errors, over), axis, "rank")
+    axis = one_axis("lovasz_jaccard", errors, over)
+    worst_first = fn.rename(fn.sort_by(errors, errors, over), axis, "rank")
     truth = fn.rename(fn.sort_by(target, errors, over), axis, "rank")
     size = fn.sum(truth, "rank")
     intersection = size - fn.cumsum(truth, "rank")
