@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from lossearch.errors import UserError
 from lossearch.evaluate.archive import Ranked
 from lossearch.evaluate.discovered import discovered_loss, identifier
 from lossearch.evaluate.run_directory import RunDirectory, storage_errors
-from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
 
@@ -73,7 +71,6 @@ def find(loss: LossLike) -> Resolved:
     """As `load`, with the loss's place in the run that it comes from."""
     if isinstance(loss, Loss):
         return Resolved(loss)
-    _load_other_primitives()
     text = str(loss)
     if Path(text).suffix in (".json", ".txt"):
         return Resolved(_from_file(Path(text)))
@@ -86,12 +83,6 @@ def find(loss: LossLike) -> Resolved:
     if _ZOO_CALL.fullmatch(text) and not Path(text).exists():
         return Resolved(_from_zoo(text))
     raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
-
-
-@cache
-def _load_other_primitives() -> None:
-    """Once per process: primitives that other installed packages declare."""
-    load_entry_points()
 
 
 def _advice(path: Path) -> str:
@@ -243,7 +234,7 @@ def compare(
         losses: One or more of what `load` takes.
         seeds: Number of paired seeds, or the seeds themselves.
         trials: Of the tuning of each loss, the same for all.
-        baselines: Hand-designed losses to compare with: True for all of the task's signature, False for none.
+        baselines: Hand-designed losses to compare with: True for those that searches start from, False for none.
             Others are given as `losses` are.
         out: Directory for table, CSV, JSON and figure; an interrupted comparison goes on from there.
         workers: Processes; None takes one per core.

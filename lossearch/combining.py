@@ -41,11 +41,22 @@ def uncertainty_weighting(
     return GraphCombination(components, zoo.get("uncertainty_weighting").to_module(reduction="sum", buffers=buffers))
 
 
+def gradnorm(components: Components, alpha: float = 1.5, learning_rate: float = 0.025) -> CombinedLoss:
+    """Weights that bring the components' gradients to a common scale (Chen et al. 2018)."""
+    return GradNorm(components, zoo.get("gradnorm", alpha=alpha).to_module(reduction="sum"), learning_rate)
+
+
+def dynamic_weight_average(components: Components, temperature: float = 2.0) -> CombinedLoss:
+    """Larger weights for losses that fall more slowly (Liu et al. 2019)."""
+    loss = zoo.get("dynamic_weight_average", temperature=temperature)
+    return DynamicWeightAverage(components, loss.to_module(reduction="sum"))
+
+
 METHODS: dict[str, Callable[..., CombinedLoss]] = {
     "weighted_sum": weighted_sum,
     "uncertainty_weighting": uncertainty_weighting,
-    "gradnorm": GradNorm,
-    "dynamic_weight_average": DynamicWeightAverage,
+    "gradnorm": gradnorm,
+    "dynamic_weight_average": dynamic_weight_average,
 }
 """Every method by name: from components and its options to the module."""
 

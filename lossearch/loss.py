@@ -10,6 +10,7 @@ from lossearch.errors import UserError
 from lossearch.ir import json_form, latex_form, text_form
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph, Parameter
+from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.signature import Signature
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Loss:
     @classmethod
     def from_text(cls, text: str, name: str = "loss", source: str = "") -> Loss:
         """The loss that a one-line form describes; raises `UserError` that names the place."""
+        load_entry_points()
         return cls(name, text_form.parse_graph(text), source)
 
     def to_json(self) -> str:
@@ -86,6 +88,7 @@ class Loss:
     @classmethod
     def from_json(cls, text: str) -> Loss:
         """The loss in a JSON document; raises `UserError` for anything malformed."""
+        load_entry_points()
         document: Mapping[str, Any] = json_form.loads(text)
         for field in ("name", "source"):
             if not isinstance(document.get(field), str):

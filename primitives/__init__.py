@@ -3,6 +3,14 @@
 if __name__ == "primitives":
     raise ImportError("'primitives' is part of lossearch; import it as 'lossearch.primitives'")
 
+from lossearch.primitives.binary import (
+    binary_cross_entropy,
+    binary_focal_term,
+    signed_logits,
+)
+from lossearch.primitives.boundary import (
+    gaussian_proximity,
+)
 from lossearch.primitives.box import (
     box_area,
     box_aspect_penalty,
@@ -71,6 +79,9 @@ from lossearch.primitives.image import (
     structure_similarity,
 )
 from lossearch.primitives.latent import gaussian_kl
+from lossearch.primitives.lovasz import (
+    lovasz_jaccard,
+)
 from lossearch.primitives.margin import (
     additive_angular_margin,
     additive_cosine_margin,
@@ -105,6 +116,7 @@ from lossearch.primitives.overlap import (
     soft_intersection,
     squared_cardinality,
     squared_dice_coefficient,
+    tversky_distance,
     tversky_index,
 )
 from lossearch.primitives.regularising import (
@@ -120,6 +132,8 @@ __all__ = [
     "absolute_probability_error",
     "additive_angular_margin",
     "additive_cosine_margin",
+    "binary_cross_entropy",
+    "binary_focal_term",
     "box_area",
     "box_aspect_penalty",
     "box_centre_penalty",
@@ -148,6 +162,7 @@ __all__ = [
     "euclidean_distance",
     "exponential_factor",
     "gaussian_kl",
+    "gaussian_proximity",
     "generalized_cross_entropy",
     "gradient_length",
     "gram_difference",
@@ -162,6 +177,7 @@ __all__ = [
     "log_add_exp",
     "log_partition_penalty",
     "logit_penalty",
+    "lovasz_jaccard",
     "luminance_similarity",
     "map_direction_distance",
     "map_divergence",
@@ -185,6 +201,7 @@ __all__ = [
     "reverse_cross_entropy",
     "runner_up_probability",
     "saturated",
+    "signed_logits",
     "soft_cardinality",
     "soft_false_negatives",
     "soft_false_positives",
@@ -200,6 +217,7 @@ __all__ = [
     "temperature_scaling",
     "true_class_log_probability",
     "true_class_probability",
+    "tversky_distance",
     "tversky_index",
     "uniform_cross_entropy",
     "without_self",

@@ -81,3 +81,14 @@ def tversky_index(prediction: Expr, target: Expr, alpha: Expr, beta: Expr, smoot
     false_positives = soft_false_positives(prediction, target, over=over)
     false_negatives = soft_false_negatives(prediction, target, over=over)
     return (hits + smooth) / (hits + alpha * false_positives + beta * false_negatives + smooth)
+
+
+@primitive(family=FAMILY)
+def tversky_distance(
+    prediction: Expr, target: Expr, alpha: Expr, beta: Expr, smooth: Expr, *, over: Axes = BATCH
+) -> Expr:
+    """1 - Tversky index = (α·FP + β·FN)/(TP + α·FP + β·FN + s), in [0, 1], exact where it is near zero."""
+    hits = soft_intersection(prediction, target, over=over)
+    errors = alpha * soft_false_positives(prediction, target, over=over)
+    errors = errors + beta * soft_false_negatives(prediction, target, over=over)
+    return errors / (hits + errors + smooth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -177,8 +178,11 @@ def test_every_method_says_what_it_takes() -> None:
         (lambda: lossearch.combine(COMPUTED, weights={"nar": 1.0}), "weights of near, far; found: nar"),
         (lambda: lossearch.combine(COMPUTED, weights={"near": float("inf")}), "finite weights"),
         (lambda: lossearch.combine(COMPUTED, "uncertainty_weighting", kinds={"near": "x"}), "a kind among regression"),
-        (lambda: lossearch.combine(COMPUTED, "gradnorm", alpha=-1.0), "alpha ≥ 0"),
-        (lambda: lossearch.combine(COMPUTED, "dynamic_weight_average", temperature=0.0), "a temperature > 0"),
+        (lambda: lossearch.combine(COMPUTED, "gradnorm", alpha=-1.0), r"alpha in \[0, 3\]"),
+        (
+            lambda: lossearch.combine(COMPUTED, "dynamic_weight_average", temperature=0.0),
+            r"temperature in \[0.01, 1000\]",
+        ),
         (lambda: lossearch.combine(COMPUTED)({"near": torch.zeros(())}), "inputs for near, far; found: near"),
         (
             lambda: lossearch.combine(COMPUTED)(losses(1.0, 2.0) | {"far": torch.zeros(3)}),
@@ -188,8 +192,8 @@ def test_every_method_says_what_it_takes() -> None:
             lambda: lossearch.combine(COMPUTED)(losses(1.0, 2.0) | {"far": (torch.zeros(3),)}),
             "this component has no module",
         ),
-        (lambda: GradNorm(COMPUTED).update([]), "`update` after `forward`"),
-        (lambda: DynamicWeightAverage(COMPUTED).update(), "since the last update"),
+        (lambda: _of("gradnorm").update([]), "`update` after `forward`"),
+        (lambda: _of("dynamic_weight_average").update(), "since the last update"),
         (lambda: _updated(-1.0, [torch.zeros(1, requires_grad=True)]), "positive first losses"),
         (lambda: _updated(float("nan"), []), "finite component losses"),
         (lambda: _updated(1.0, [torch.zeros(1, requires_grad=True)]), "shared parameters that near depends on"),
@@ -200,7 +204,11 @@ def test_mistakes_are_named(call: object, message: str) -> None:
         call()  # type: ignore[operator]
 
 
+def _of(method: str) -> Any:
+    return lossearch.combine(COMPUTED, method)
+
+
 def _updated(near: float, shared: list[Tensor]) -> None:
-    combined = GradNorm(COMPUTED)
+    combined = _of("gradnorm")
     combined(losses(near, 1.0))
     combined.update(shared)

@@ -105,7 +105,7 @@ def compare(
     *,
     task: TaskOption,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Compare with every hand-designed loss that fits the task.")
+        bool, typer.Option("--baselines", help="Compare with the hand-designed losses that searches start from.")
     ] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="Paired seeds on the test split.")] = 10,
     trials: TrialsOption = None,

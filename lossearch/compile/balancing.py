@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lossearch.compile.combined import CombinedLoss
+from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
 
 SMALLEST_WEIGHT = 1e-6
@@ -23,19 +24,19 @@ class GradNorm(CombinedLoss):
 
     Args:
         components: As for `CombinedLoss`.
-        alpha: Strength of the pull towards equal training rates, ≥ 0; 0 makes gradients equally large.
+        objective: What the weights minimise, from `weights`, gradient `norms` and training `rates` by component.
         learning_rate: Of the weights' gradient descent.
     """
 
     initial: Tensor
 
     def __init__(
-        self, components: Mapping[str, nn.Module | None], alpha: float = 1.5, learning_rate: float = 0.025
+        self, components: Mapping[str, nn.Module | None], objective: LossModule, learning_rate: float = 0.025
     ) -> None:
         super().__init__(components)
-        if not (alpha >= 0.0 and learning_rate > 0.0):
-            raise UserError("alpha ≥ 0 and learning_rate > 0", f"{alpha}, {learning_rate}", "correct them")
-        self.alpha, self.learning_rate = float(alpha), float(learning_rate)
+        if not learning_rate > 0.0:
+            raise UserError("learning_rate > 0", str(learning_rate), "correct it")
+        self.objective, self.learning_rate = objective, float(learning_rate)
         self.weights = nn.Parameter(torch.ones(len(self.names)))
         self.register_buffer("initial", torch.full((len(self.names),), torch.nan))
         self._losses: Tensor | None = None
@@ -71,7 +72,7 @@ class GradNorm(CombinedLoss):
                 )
             self.initial.copy_(values)
         norms = self._gradient_norms(losses, list(shared))
-        rates = values / self.initial
+        rates = (values / self.initial).clamp_min(0.0)
         with torch.no_grad():
             self.weights.copy_(self._stepped(norms, rates / rates.mean().clamp_min(SMALLEST_WEIGHT)))
         self._losses = None
@@ -93,34 +94,31 @@ class GradNorm(CombinedLoss):
         return torch.stack(norms).to(self.weights.dtype)
 
     def _stepped(self, norms: Tensor, rates: Tensor) -> Tensor:
-        """Weights after a step down Σ_i |w_i ‖∇L_i‖ - G r_i^α|, where the goal counts as constant."""
-        scaled = self.weights * norms
-        goal = scaled.mean() * rates.clamp_min(0.0) ** self.alpha
-        moved = self.weights - self.learning_rate * torch.sign(scaled - goal) * norms
-        moved = moved.clamp_min(SMALLEST_WEIGHT)
+        """Weights after a step down the objective."""
+        with torch.enable_grad():
+            leaf = self.weights.detach().clone().requires_grad_()
+            (slope,) = torch.autograd.grad(self.objective(leaf, norms, rates), leaf)
+        moved = (self.weights - self.learning_rate * slope).clamp_min(SMALLEST_WEIGHT)
         return moved * (len(self.names) / moved.sum())
 
 
 class DynamicWeightAverage(CombinedLoss):
     """Σ_k λ_k L_k with larger weights for losses that fall more slowly (Liu et al. 2019).
 
-    Call `update()` at the end of each epoch: λ_k = K · softmax_k(r_k / T), where r_k is the mean loss of the last
-    epoch over that of the epoch before it; all weights are one until there are two.
+    Call `update()` at the end of each epoch; all weights are one until there are two.
 
     Args:
         components: As for `CombinedLoss`.
-        temperature: T > 0; larger makes weights more even.
+        combination: Takes `losses`, mean losses of the `last` epoch and of the one `before` it to the total.
     """
 
     history: Tensor
     seen: Tensor
     count: Tensor
 
-    def __init__(self, components: Mapping[str, nn.Module | None], temperature: float = 2.0) -> None:
+    def __init__(self, components: Mapping[str, nn.Module | None], combination: LossModule) -> None:
         super().__init__(components)
-        if not temperature > 0.0:
-            raise UserError("a temperature > 0", str(temperature), "correct `temperature`")
-        self.temperature = float(temperature)
+        self.combination = combination
         # Mean losses of the last epoch and the one before, and the sum over this one.
         self.register_buffer("history", torch.full((2, len(self.names)), torch.nan))
         self.register_buffer("seen", torch.zeros(len(self.names)))
@@ -131,16 +129,21 @@ class DynamicWeightAverage(CombinedLoss):
         if self.training:
             self.seen += losses.detach().to(self.seen.dtype)
             self.count += 1
-        weights = self.weights.to(losses.dtype)
-        return (weights * losses).sum(), weights
+        return self.combination(losses, *self._course()), self.weights.to(losses.dtype)
+
+    def _course(self) -> tuple[Tensor, Tensor]:
+        """Mean losses of the last epoch and the one before, equal ones until there are two."""
+        known = bool(self.history.isfinite().all())
+        last, before = self.history if known else torch.ones_like(self.history)
+        return last, before
 
     @property
     def weights(self) -> Tensor:
-        """λ[component]."""
-        if not bool(self.history.isfinite().all()):
-            return torch.ones_like(self.seen)
-        last, before = self.history
-        return len(self.names) * torch.softmax(last / before / self.temperature, 0)
+        """λ[component]: what the total changes by with each loss."""
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = torch.zeros_like(self.seen, requires_grad=True)
+            (weights,) = torch.autograd.grad(self.combination(leaf, *self._course()), leaf)
+        return weights
 
     def update(self) -> None:
         """End an epoch.

@@ -87,7 +87,8 @@ class LossModule(nn.Module):
         buffers: Inputs that the signature takes at construction; learnable ones, such as class centres, become
             `nn.Parameter`s. `class_weight[class]` is what `build` calls
             `weight`: required by losses that use it themselves; in others it multiplies each element by the weight
-            of its label's class, or each class's value where the loss keeps the class axis.
+            of its label's class, or each class's value where the loss keeps the class axis. A loss with a value for
+            each element and class is rescaled by it, as PyTorch's binary losses are: the mean divides by their number.
         name: Name for display.
         validate: Whether every call also looks at the values of its inputs, as `check` does: to find what is wrong
             with data or a model, since it takes a pass over all inputs and, on a GPU, waits for it.

@@ -20,6 +20,8 @@ NOUNS = {
     "div": "ratio",
     "exp": "exponential",
     "gaussian_window": "blurred",
+    "greater": "above",
+    "less": "below",
     "log": "logarithm",
     "log_softmax": "log_probability",
     "max": "largest",
@@ -32,6 +34,8 @@ NOUNS = {
     "sigmoid": "probability",
     "softmax": "probability",
     "sort": "ordered",
+    "sort_by": "ordered",
+    "step": "increase",
     "sub": "gap",
     "sum": "total",
     "where": "chosen",
@@ -46,6 +50,9 @@ QUALIFIERS = {
     "clamp_max": "bounded",
 }
 """Operators that keep what their argument is called and qualify it."""
+
+SAME = frozenset({"merge", "rename"})
+"""Operators that give other names to axes, and none to the value."""
 
 LONGEST_QUALIFIED = 12
 """Longest name of an input that a qualifier is put in front of."""
@@ -85,6 +92,9 @@ class Names:
                 return f"true_{self._noun(second)}"
         if node.op == "select" and node.args[0].op == "input":
             return f"{node.args[0].attr('name')}_{node.attr('index')}"
+        if node.op in SAME:
+            inner = node.args[0]
+            return self._noun(inner) if inner.args or inner.op != "input" else inner.attr("name")
         qualifier = QUALIFIERS.get(node.op)
         if qualifier is None:
             return NOUNS.get(node.op, node.op)

@@ -47,9 +47,3 @@ def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction) -> Expr:
 def over_all(reduction: str, node: Expr) -> Expr:
     """`node` reduced over every axis that it has."""
     return Expr.make(reduction, (node,), over=node.axes) if node.axes else node
-
-
-def restricted(mask: Expr, root: Expr) -> Expr:
-    """A mask for the elements of `root`: an element that stands for several masked ones counts if any is kept."""
-    lost = without(mask.axes, root.axes)
-    return fn.max(mask, lost) if lost else mask

@@ -18,7 +18,7 @@ LONGEST = 84
 """Longest expression on one line; with indentation and a name it stays near 100 characters."""
 
 LONGEST_LINE = 116
-"""Longest head of a function that is not broken."""
+"""Longest head of a function that is not broken, and longest line that returns several results."""
 
 LONGEST_INLINE = 56
 """Longest subexpression that is not given a line of its own."""
@@ -106,7 +106,7 @@ def emit_roots(
     writer = _Writer(roots, arguments, like)
     for node in postorder(roots):
         writer.visit(node)
-    results = ", ".join(writer.result(root) for root in roots)
+    results = writer.results()
     used = tuple(arguments.values()) + ((Argument("shape", "shape", "List[int]"),) if writer.shape else ())
     body = (*writer.lines, f"return {results}")
     return Source(name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots))
@@ -186,7 +186,16 @@ class _Writer:
         if self.uses[node] > 1:
             self._assign(node)
 
-    def result(self, root: Expr) -> str:
+    def results(self) -> str:
+        """What is returned for the roots; the longest have lines of their own where all do not fit on one."""
+        for root in sorted(self.roots, key=lambda root: -len(self.values[root].text)):
+            found = ", ".join(map(self._result, self.roots))
+            if len(found) <= LONGEST_LINE - len("    return "):
+                return found
+            self._assign(root)
+        return ", ".join(map(self._result, self.roots))
+
+    def _result(self, root: Expr) -> str:
         """What is returned for a root: always a tensor."""
         value = self.values[root]
         return f"{self.like}.new_full((), {value.text})" if value.number else value.text

@@ -13,7 +13,7 @@ REDUCTIONS = ("sum", "mean", "max", "min", "logsumexp")
 
 
 def without_space(roots: Sequence[Expr]) -> list[Expr] | None:
-    """The same values with no `space` axis, or None where an operator needs one."""
+    """The same values with no `space` axis, or None where an operator needs one or only a number would be left."""
     done: dict[Expr, Expr] = {}
     for node in postorder(roots):
         try:
@@ -23,7 +23,9 @@ def without_space(roots: Sequence[Expr]) -> list[Expr] | None:
         if changed is None:
             return None
         done[node] = changed
-    return [done[root] for root in roots]
+    changed = [done[root] for root in roots]
+    tensors = any(leaf.op == "input" and leaf.type.kind == "real" for root in changed for leaf in root.leaves)
+    return changed if tensors else None
 
 
 def _changed(node: Expr, args: Sequence[Expr]) -> Expr | None:

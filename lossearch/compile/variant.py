@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lossearch.compile.fusion import fuse_nll, share_softmax
-from lossearch.compile.reduction import Reduction, reduced, restricted
+from lossearch.compile.fusion import fuse_nll
+from lossearch.compile.reduction import Reduction, reduced
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.spaceless import without_space
 from lossearch.errors import UserError
@@ -14,8 +14,8 @@ from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr, map_nodes
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import Interval
-from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower
-from lossearch.ir.masking import mask_node
+from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower, share_softmax
+from lossearch.ir.masking import mask_node, restricted
 from lossearch.ir.signature import Input
 
 CLASS_WEIGHT = "class_weight"
@@ -45,18 +45,21 @@ class Variant:
 def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
     """The root of a graph in elementary operators, and the weights with which its elements enter a reduction."""
     lowered = lower(graph, labels=variant.labels, masked=variant.masked)
+    root = lowered.root
     weights = [] if lowered.weight is None else [lowered.weight]
     if variant.masked:
         target = label_input(graph)
         assert target is not None
-        weights.append(restricted(mask_node(label_axes(target)), lowered.root))
-    if variant.class_weight:
+        weights.append(restricted(mask_node(label_axes(target)), root.axes))
+    if variant.class_weight and one_vs_rest(graph):
+        root = root * _class_weight(graph, variant.labels)
+    elif variant.class_weight:
         weights.append(_class_weight(graph, variant.labels))
     if variant.sample_weight:
         lower_end, upper = WEIGHTS
         leaf = Expr.make("input", name=SAMPLE_WEIGHT, axes=variant.sample_weight, lower=lower_end, upper=upper)
         weights.append(leaf)
-    return lowered.root, weights
+    return root, weights
 
 
 def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = "loss") -> Source:
@@ -112,6 +115,12 @@ def _class_weight(graph: Graph, labels: bool) -> Expr:
             "give labels, or use a loss that takes class weights itself",
         )
     return Expr.make("gather", (weight, label_node(target)), over=(target.labels,))
+
+
+def one_vs_rest(graph: Graph) -> bool:
+    """Whether there is a value for each element and class: such a loss is rescaled, as PyTorch's binary losses are."""
+    target = label_input(graph)
+    return target is not None and set(target.axes) <= set(graph.root.axes)
 
 
 def label_axes(target: Input) -> Axes:

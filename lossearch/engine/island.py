@@ -25,7 +25,6 @@ from lossearch.engine.parts import Parts, build_parts, island_method, island_set
 from lossearch.engine.scribe import RemoteScribe
 from lossearch.engine.state import FILE_NAME, IslandState
 from lossearch.errors import UserError
-from lossearch.ir.primitive import load_entry_points
 from lossearch.tasks import forbid_test_split
 
 
@@ -56,7 +55,6 @@ class Island(tune.Trainable):
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         """Seal the test split, build the parts, and take up the state, if there is one."""
         forbid_test_split()
-        load_entry_points()
         assignment: Assignment = parameters["assignment"]
         use_one_thread()
         # At the end: a file of the user's must not take the place of a module that others import.

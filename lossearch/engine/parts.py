@@ -13,6 +13,7 @@ from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
 from lossearch.evaluate.screening import Screen
 from lossearch.evolve.method import Method, make_method
 from lossearch.ir.graph import Graph
+from lossearch.ir.primitive import load_entry_points
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.tasks import Task, UserTask
 from lossearch.tasks.user_function import load_function
@@ -112,6 +113,7 @@ def reference_graph(config: SearchConfig) -> Graph:
 
 def build_parts(config: SearchConfig) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
+    load_entry_points()
     task, reference = make_task(config), reference_graph(config)
     space = space_for(task, load_space(config.space))
     screen = Screen(task, space, reference, config.screening)

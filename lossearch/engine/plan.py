@@ -33,6 +33,7 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
     """
     parts = build_parts(config)
     method = island_method(config, parts.space, 0, islands)
+    method.random_graph()  # raises where the space can make none
     size = config.generation_size
     limits = [
         f"{config.generations} generations of {size} trained candidates on each island" if config.generations else "",

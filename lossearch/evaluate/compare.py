@@ -23,6 +23,7 @@ from lossearch.evaluate.training import LabelledImages
 from lossearch.evaluate.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.evaluate.workers import Stages, default_workers, drive, open_executor
 from lossearch.loss import Loss
+from lossearch.search_spaces import load_space
 from lossearch.tasks import Task, TaskConfig
 
 SIGNATURE = "dense"
@@ -84,8 +85,9 @@ def compare(
         seeds: number of paired seeds, or the seeds themselves; at least two, none of those that a
             search or tuning uses (`lossearch.evaluate.seeds`).
         trials: of the tuning of each loss.
-        baselines: hand-designed losses to compare with: True for all of the task's signature, False for none. Those
-            that take class weights get the inverse class frequencies of the training labels.
+        baselines: hand-designed losses to compare with: True for those that the bundled search space of the task's
+            signature starts from, False for none. Those that take class weights get the inverse class frequencies of
+            the training labels.
         out: directory that keeps the result of every finished loss and, in the end, table, CSV, JSON and figure;
             a comparison that was interrupted goes on from there.
         workers: processes; None takes one per core.
@@ -198,7 +200,7 @@ def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
 
 def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str]) -> list[_Entry]:
     """The losses under distinct names; one that is given twice is compared once."""
-    chosen = zoo.names(signature=SIGNATURE) if baselines is True else baselines or []
+    chosen = load_space(SIGNATURE).seeds if baselines is True else baselines or []
     entries: dict[str, _Entry] = {}
     for given in [*losses, *chosen]:
         loss = zoo.get(given) if isinstance(given, str) else given

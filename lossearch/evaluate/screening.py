@@ -18,7 +18,7 @@ from lossearch.ir.simplification import CANONICAL
 from lossearch.loss import Loss
 from lossearch.search_spaces import SearchSpace
 from lossearch.tasks import Task, UserTask
-from lossearch.zoo import get
+from lossearch.zoo import get, names
 
 FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "float32", "rejection")
 """Every filter, cheapest first."""
@@ -102,7 +102,7 @@ class Screen:
         self.probes = Probes(reference.signature, logits.shape[1])
         self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
         self._known = {self._fingerprint(loss): loss.name for loss in map(get, space.seeds)}
-        self._known_keys = {canonical(get(name).graph).key for name in space.seeds}
+        self._known_keys = {canonical(get(name).graph).key for name in names(signature=space.signature)}
         self._counts = {name: FilterCount() for name in FILTERS}
 
     def _fingerprint(self, loss: Loss) -> str:
@@ -195,7 +195,7 @@ class _Run:
         self.numbers["gradient_rms"] = measured.gradient_rms
 
     def known(self) -> None:
-        """A positive multiple of a hand-designed loss, other than that loss itself."""
+        """A positive multiple of a hand-designed loss, other than one of them: some differ by a constant alone."""
         assert self.measured is not None
         name = self.screen._known.get(self.measured.fingerprint)
         if name is not None and self.graph.key not in self.screen._known_keys:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Literal
 
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
@@ -18,9 +19,13 @@ from lossearch.search_spaces.space import SearchSpace, Sort
 
 SORT_AXES: dict[Sort, Axes] = {"E": ("batch", "space"), "K": ("batch", "class", "space")}
 _SORTS: dict[Axes, Sort] = {axes: sort for sort, axes in SORT_AXES.items()}
-HOLES = ("E", "K", "C")
+Hole = Literal["E", "K", "C"]
+HOLES: dict[str, Hole] = {"E": "E", "K": "K", "C": "C"}
 MOST_TRIES = 20
 """Attempts at a well-typed filling before a terminal is taken instead."""
+
+MOST_CHECKS = 2000
+"""Attempts before a template counts as a mistake; a template needs them only if no terminals fit it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Template:
     """A parsed template; `holes` are its sorts in order of occurrence, each a subexpression of its own."""
 
     syntax: Syntax
-    holes: tuple[str, ...]
+    holes: tuple[Hole, ...]
     parser: Parser
     names: Mapping[str, Expr]
 
@@ -69,20 +74,38 @@ class Grammar:
             self.templates[sort] = [self._template(text) for text in templates]
             self._draw_terminal[sort] = Weighted(list(terminals.values()))
             self._draw_template[sort] = Weighted(list(templates.values()))
-        rng = random.Random(0)
+        self._check_templates(random.Random(0))
+
+    def _check_templates(self, rng: random.Random) -> None:
+        """Refuse a template that neither terminals nor templates of them fit."""
+        known: dict[Sort, list[Expr]] = {sort: list(terminals) for sort, terminals in self.terminals.items()}
+        doubtful: list[tuple[Sort, Template]] = []
         for sort, made in self.templates.items():
             for template in made:
-                if not any(self._fits(template, sort, rng) for _ in range(MOST_TRIES)):
-                    found = "nothing in it is well typed with these axes"
-                    hint = f"correct {template.parser.text!r} in space {space.name}"
-                    raise UserError(f"a template of sort {sort}, [{', '.join(SORT_AXES[sort])}]", found, hint)
+                found = self._filled(template, sort, self.terminals, MOST_TRIES, rng)
+                if found is None:
+                    doubtful.append((sort, template))
+                else:
+                    known[sort].append(found)
+        for sort, template in doubtful:
+            if self._filled(template, sort, known, MOST_CHECKS, rng) is None:
+                required = f"a template of sort {sort}, [{', '.join(SORT_AXES[sort])}]"
+                hint = f"correct {template.parser.text!r} in space {self.space.name}"
+                raise UserError(required, "nothing in it is well typed with these axes", hint)
 
-    def _fits(self, template: Template, sort: Sort, rng: random.Random) -> bool:
-        """Whether terminals and a constant drawn at random make a well-typed expression of the sort."""
-        try:
-            return template.fill(self._fill_holes(template, 0, rng)).axes == SORT_AXES[sort]
-        except IllTyped:
-            return False
+    def _filled(
+        self, template: Template, sort: Sort, known: Mapping[Sort, Sequence[Expr]], tries: int, rng: random.Random
+    ) -> Expr | None:
+        """A well-typed expression of the sort with constants and known expressions in the holes, if one is drawn."""
+        for _ in range(tries):
+            holes = [self.constant(rng) if h == "C" else rng.choice(known[h]) for h in template.holes]
+            try:
+                found = template.fill(holes)
+            except IllTyped:
+                continue
+            if found.axes == SORT_AXES[sort]:
+                return found
+        return None
 
     def _terminal(self, text: str, sort: Sort) -> Expr:
         node = self._template(text).fill(())
@@ -99,7 +122,7 @@ class Grammar:
         except UserError as error:
             hint = f"correct {text!r} in space {self.space.name}"
             raise UserError(error.required, error.found, hint) from None
-        holes: list[str] = []
+        holes: list[Hole] = []
         return Template(_numbered(syntax, holes), tuple(holes), parser, self.names)
 
     def constant(self, rng: random.Random) -> Expr:
@@ -142,13 +165,14 @@ class Grammar:
                 continue
             share = rng.randint(0, max(left, 0))
             left -= share
-            nodes.append(self.expression("K" if hole == "K" else "E", share, rng))
+            nodes.append(self.expression(hole, share, rng))
         return nodes
 
 
-def _numbered(syntax: Syntax, holes: list[str]) -> Syntax:
-    if syntax.kind == "name" and syntax.name in HOLES:
-        holes.append(syntax.name)
+def _numbered(syntax: Syntax, holes: list[Hole]) -> Syntax:
+    hole = HOLES.get(syntax.name) if syntax.kind == "name" else None
+    if hole is not None:
+        holes.append(hole)
         return replace(syntax, name=f"_{len(holes) - 1}")
     return replace(syntax, args=tuple(_numbered(argument, holes) for argument in syntax.args))
 

@@ -25,6 +25,9 @@ from lossearch.zoo import get
 KEPT = 32
 """How many of the best a method remembers for migration."""
 
+MOST_TRIES = 10_000
+"""Random expressions without one of prediction and target after which a space counts as having none with both."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -95,11 +98,14 @@ class Method(ABC):
 
     def random_graph(self) -> Graph:
         """A random expression in which both prediction and target occur."""
-        while True:
-            size = self.rng.randint(1, self.grammar.space.max_initial_size)
+        space = self.grammar.space
+        for _ in range(MOST_TRIES):
+            size = self.rng.randint(1, space.max_initial_size)
             graph = self.to_graph(self.grammar.expression("E", size, self.rng))
             if graph is not None:
                 return graph
+        found = f"none among {MOST_TRIES} of space {space.name}"
+        raise UserError("expressions with both prediction and target", found, "add a terminal that has both")
 
     def to_graph(self, root: Expr) -> Graph | None:
         """The graph of an expression, unless prediction or target is missing from it."""

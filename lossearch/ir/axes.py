@@ -18,9 +18,9 @@ BASE_AXES: Axes = (
 )
 """Every base axis, in the order of memory layout: batch first, class before space as PyTorch has it.
 
-`element` is batch and space in one, for orderings over all elements; `rank` is what it becomes once ordered, when it is
-no longer known which of them a mask leaves out. `half` to `sixteenth` are `space` at lower resolutions; `component`
-counts the losses that are combined into one.
+`element` is batch and space in one, for orderings over all elements; `rank` is what it or `space` becomes once ordered,
+when it is no longer known which of them a mask leaves out. `half` to `sixteenth` are `space` at lower resolutions;
+`component` counts the losses that are combined into one.
 """
 
 RESOLUTIONS: Axes = ("space", "half", "quarter", "eighth", "sixteenth")
@@ -41,6 +41,13 @@ def check_axis(name: str) -> str:
     """Return `name` if it is a known axis."""
     if name not in ORDER:
         raise UserError(f"an axis among {', '.join(ORDER)}", repr(name), "correct the axis name")
+    return name
+
+
+def check_direction(name: str) -> str:
+    """Return `name` if it is a direction in space."""
+    if name not in SPATIAL_AXES:
+        raise UserError(f"a direction among {', '.join(SPATIAL_AXES)}", repr(name), "correct the direction")
     return name
 
 

@@ -85,7 +85,7 @@ def _one(*_: Interval) -> tuple[float, float]:
 
 
 def _is_integer(exponent: Interval) -> bool:
-    return exponent.lower == exponent.upper and exponent.lower == int(exponent.lower)
+    return exponent.lower == exponent.upper and exponent.lower.is_integer()
 
 
 def _pow_domain(base: Interval, exponent: Interval) -> tuple[Domain, Domain]:
@@ -108,7 +108,21 @@ def _pow_slopes(base: Interval, exponent: Interval) -> tuple[float, float]:
 def _clamp_range(a: Interval, lower: float, upper: float) -> Interval:
     if lower > upper:
         raise IllTyped("clamp with lower ≤ upper", f"[{lower:g}, {upper:g}]", "exchange the bounds")
-    return a.clip(lower, upper)
+    return _clamp_max_range(_clamp_min_range(a, lower), upper)
+
+
+def _clamp_min_range(a: Interval, lower: float) -> Interval:
+    return a.clip(_finite(lower), math.inf)
+
+
+def _clamp_max_range(a: Interval, upper: float) -> Interval:
+    return a.clip(-math.inf, _finite(upper))
+
+
+def _finite(bound: float) -> float:
+    if not math.isfinite(bound):
+        raise IllTyped("finite bounds", f"{bound}", "use clamp_min or clamp_max for one bound")
+    return bound
 
 
 def _square_aware_mul(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Attribute]) -> Type:
@@ -168,7 +182,7 @@ elementwise(
     "{0} / {1}",
     "Quotient; the denominator must lie on one side of zero.",
     range=lambda a, b: iv.mul(a, iv.reciprocal(b)),
-    slopes=lambda a, b: (1.0 / b.mignitude, times(a.magnitude, 1.0 / b.mignitude**2)),
+    slopes=lambda a, b: (1.0 / b.mignitude, times(a.magnitude, 1.0 / b.mignitude / b.mignitude)),
     latex="\\frac{{{0}}}{{{1}}}",
     sympy=lambda s, a, b: a / b,
     value=lambda a, b: a / b,
@@ -352,7 +366,7 @@ elementwise(
     1,
     "torch.clamp_min({0}, {lower!r})",
     "The value, or a constant where that is larger.",
-    range=lambda a, lower: a.clip(lower, math.inf),
+    range=_clamp_min_range,
     slopes=lambda a, **_: (1.0,),
     latex="\\max({0}, {lower})",
     sympy=lambda s, a, lower: s.Max(a, lower),
@@ -366,7 +380,7 @@ elementwise(
     1,
     "torch.clamp_max({0}, {upper!r})",
     "The value, or a constant where that is smaller.",
-    range=lambda a, upper: a.clip(-math.inf, upper),
+    range=_clamp_max_range,
     slopes=lambda a, **_: (1.0,),
     latex="\\min({0}, {upper})",
     sympy=lambda s, a, upper: s.Min(a, upper),

@@ -86,7 +86,7 @@ def scale(a: Interval, most: int) -> Interval:
 
 def power(base: Interval, exponent: Interval) -> Interval:
     """Range of base ** exponent, for base ≥ 0 or a constant integer exponent."""
-    if exponent.lower == exponent.upper and exponent.lower == int(exponent.lower):
+    if exponent.lower == exponent.upper and exponent.lower.is_integer():
         return _integer_power(base, int(exponent.lower))
     ends = [_power(b, e) for b in base for e in exponent]
     if 1.0 in base:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from lossearch.ir.signature import Input
 from lossearch.ir.simplification import SIMPLIFICATION
 from lossearch.ir.speed import LABELS, LINEAR
 from lossearch.ir.stability import STABILITY
+from lossearch.ir.types import IllTyped
 from lossearch.ir.verify import verify_lowered, verify_same_type
 
 DENSE_TABLE = SIMPLIFICATION + STABILITY + LINEAR
@@ -38,11 +39,10 @@ def lower(graph: Graph, labels: bool = False, masked: bool = False) -> Graph:
         assert target is not None, "only signatures with a label axis have a label form"
         expanded = with_labels(expanded, target)
     rewritten = expanded.with_roots((LABEL_TABLE if labels else DENSE_TABLE).rewrite(expanded.roots))
-    shared = rewritten.with_roots(share_softmax(rewritten.roots))
-    guarded = shared.with_roots(GUARDS(shared.roots))
-    verify_same_type(graph, guarded)
-    verify_lowered(guarded)
-    return guarded
+    lowered = rewritten.with_roots(share_softmax(GUARDS(rewritten.roots)))
+    verify_same_type(graph, lowered)
+    verify_lowered(lowered)
+    return lowered
 
 
 def label_input(graph: Graph) -> Input | None:
@@ -66,26 +66,6 @@ def with_labels(graph: Graph, target: Input) -> Graph:
     return graph.with_roots([root.substitute(replaced) for root in graph.roots])
 
 
-def share_softmax(roots: Sequence[Expr]) -> list[Expr]:
-    """Where softmax(x) is computed anyway, exp(gather(log_softmax(x), y)) is gather(softmax(x), y).
-
-    Unless log_softmax(x) has another use, one pass over the classes is saved.
-    """
-    nodes = postorder(roots)
-    uses = Counter(argument for node in nodes for argument in node.args)
-    present = {node for node in nodes if node.op == "softmax"}
-    replaced: dict[Expr, Expr] = {}
-    for node in nodes:
-        if node.op != "exp" or node.args[0].op != "gather" or node.args[0].args[0].op != "log_softmax":
-            continue
-        chosen = node.args[0]
-        logarithm = chosen.args[0]
-        softmax = Expr.make("softmax", logarithm.args, over=logarithm.attr("over"))
-        if softmax in present and uses[chosen] == 1 and uses[logarithm] == 1:
-            replaced[node] = chosen.with_args((softmax, chosen.args[1]))
-    return [root.substitute(replaced) for root in roots] if replaced else list(roots)
-
-
 def guard(node: Expr) -> Expr:
     """Hold each argument away from poles, where its interval does not prove that it stays away."""
     operator = OPERATORS[node.op]
@@ -103,6 +83,41 @@ GUARDS = Remembered(guard)
 def guard_only(graph: Graph) -> Graph:
     """The graph expanded and guarded, but not rewritten: quick to make, and what rewriting is tested against."""
     return graph.with_roots(GUARDS(graph.expanded().roots))
+
+
+def share_softmax(roots: Sequence[Expr]) -> list[Expr]:
+    """One pass over the classes where both softmax and log-softmax of the same scores occur.
+
+    exp(gather(log_softmax(x), y)) = gather(softmax(x), y) where nothing else needs the logarithm; otherwise
+    softmax(x) = exp(log_softmax(x)).
+    """
+    current = list(roots)
+    pairs: dict[tuple[Expr, object], dict[str, Expr]] = defaultdict(dict)
+    for node in postorder(current):
+        if node.op in ("softmax", "log_softmax"):
+            pairs[node.args[0], node.attrs][node.op] = node
+    for pair in pairs.values():
+        if len(pair) == 2:
+            current = _shared(current, pair["softmax"], pair["log_softmax"])
+    return current
+
+
+def _shared(roots: list[Expr], probability: Expr, log_probability: Expr) -> list[Expr]:
+    users: dict[Expr, list[Expr]] = defaultdict(list)
+    for node in postorder(roots):
+        for argument in node.args:
+            users[argument].append(node)
+    gathers = users[log_probability]
+    chosen = [user for gather in gathers for user in users[gather]]
+    only_exp = all(g.op == "gather" and g not in roots for g in gathers) and all(c.op == "exp" for c in chosen)
+    if only_exp and log_probability not in roots:
+        replaced = {c: c.args[0].with_args((probability, c.args[0].args[1])) for c in chosen}
+    else:
+        replaced = {probability: Expr.make("exp", (log_probability,))}
+    try:
+        return GUARDS([root.substitute(replaced) for root in roots])
+    except IllTyped:  # exp is not known to sum to one, on which a type further up may rest
+        return roots
 
 
 def _held(argument: Expr, domain: Domain) -> Expr:

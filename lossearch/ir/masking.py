@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes
+from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import UNIT
@@ -21,6 +21,12 @@ def apply_mask(graph: Graph, mask: Expr) -> Graph:
     return graph.map(lambda node: _masked(node, mask))
 
 
+def restricted(mask: Expr, axes: Axes) -> Expr:
+    """The mask along these axes alone: what stands for several elements, as their sum does, counts if any is kept."""
+    lost = without(mask.axes, axes)
+    return fn.max(mask, lost) if lost else mask
+
+
 def _masked(node: Expr, mask: Expr) -> Expr:
     over = dict(node.attrs).get("over")
     if isinstance(over, tuple) and "element" in over:
@@ -29,6 +35,8 @@ def _masked(node: Expr, mask: Expr) -> Expr:
     if not hidden or not node.args or not set(mask.axes) & set(node.args[0].axes):
         return node
     x = node.args[0]
+    # A contraction and an ordering broadcast their second argument too.
+    mask = restricted(mask, tuple(axis for argument in node.args for axis in argument.axes))
     if node.op in ("sum", "norm", "unit", "cumsum"):
         return node.with_args((x * mask,))
     if node.op == "contract":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str,
     size = attributes["size"]
     if not 1 <= size <= LARGEST_WINDOW or size % 2 == 0:
         raise IllTyped(f"an odd window size from 1 to {LARGEST_WINDOW}", str(size), "use 3, 5, 7, 11 …")
-    if attributes.get("sigma", 1.0) <= 0.0:
-        raise IllTyped("a window width sigma > 0", str(attributes["sigma"]), "correct `sigma`")
+    if not 0.0 < attributes.get("sigma", 1.0) < math.inf:
+        raise IllTyped("a finite window width sigma > 0", str(attributes["sigma"]), "correct `sigma`")
     return _in_space(operator, arguments, attributes)
 
 

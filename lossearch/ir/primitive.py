@@ -25,7 +25,7 @@ PRIMITIVES: dict[str, Callable[..., Expr]] = {}
 """Every primitive by name: the function that makes a call."""
 
 ENTRY_POINTS = "lossearch.primitives"
-"""Entry-point group through which other packages add primitives."""
+"""Entry-point group of modules through which other packages add primitives and operators."""
 
 
 def primitive(*, family: str, latex: str = "") -> Callable[[Body[P]], Body[P]]:
@@ -98,7 +98,8 @@ def source_of(name: str) -> str:
     return found.group(1) if found else ""
 
 
+@functools.cache
 def load_entry_points() -> None:
-    """Import the modules of other packages that register primitives."""
+    """Once per process, import the modules of other packages that register primitives or operators."""
     for point in entry_points(group=ENTRY_POINTS):
         point.load()

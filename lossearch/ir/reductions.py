@@ -299,7 +299,8 @@ register(
 def _rename(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     (argument,), source, target = arguments, attributes["source"], attributes["target"]
     require_axes("rename", argument, (source,))
-    if source.rstrip("'") != target.rstrip("'") and (source, target) != ("element", "rank"):
+    ordered_away = target == "rank" and source in ("element", "space")
+    if source.rstrip("'") != target.rstrip("'") and not ordered_away:
         raise IllTyped(f"a copy of {source}, such as {source}'", target, "an axis keeps its meaning when renamed")
     axes = tuple(target if axis == source else axis for axis in argument.type.axes)
     simplex = target if argument.type.simplex == source else argument.type.simplex

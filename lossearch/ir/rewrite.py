@@ -21,6 +21,9 @@ from lossearch.ir.types import IllTyped
 MOST_STEPS = 200
 """Rewrites of one node after which a table counts as circular."""
 
+MOST_NESTED = 100_000
+"""Rewrites that wait for one another after which a table counts as circular: more than a graph is deep."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -57,6 +60,8 @@ class Table:
             asked = next(stack[-1], None)
             if asked is None:
                 stack.pop()
+            elif len(stack) > MOST_NESTED:
+                raise RuntimeError(f"table {self.name} does not come to rest")
             else:
                 stack.append(self._all(asked, trace))
         return [root.memo[self] for root in roots]

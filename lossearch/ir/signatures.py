@@ -59,6 +59,7 @@ BOUNDARY_DISTANCE = register_signature(
                 "target",
                 doc="distance of each element to the borders that matter, ≥ 0",
             ),
+            _CLASS_WEIGHT,
         ),
         "classification and segmentation with a map of distances to borders",
         family="dense",
@@ -409,6 +410,44 @@ UNCERTAIN_COMPONENTS = register_signature(
             Input("factor", ("component",), UNIT, "buffer", doc="½ for a squared error, 1 for a cross-entropy"),
         ),
         "component losses with learned log-variances",
+        family="combining",
+    )
+)
+
+AVERAGED_COMPONENTS = register_signature(
+    Signature(
+        "averaged_components",
+        (
+            _LOSSES,
+            Input("last", ("component",), Interval(0.0, 1e4), "target", doc="mean losses of the last epoch, > 0"),
+            Input("before", ("component",), Interval(0.0, 1e4), "target", doc="those of the epoch before it, > 0"),
+        ),
+        "component losses with their course over the last two epochs",
+        family="combining",
+    )
+)
+
+WEIGHTS_OF_COMPONENTS = register_signature(
+    Signature(
+        "weights_of_components",
+        (
+            Input("weights", ("component",), Interval(0.0, 1e4), doc="weight of each component loss"),
+            Input(
+                "norms",
+                ("component",),
+                Interval(0.0, 1e4),
+                "target",
+                doc="norm of each unweighted component's gradient at shared parameters",
+            ),
+            Input(
+                "rates",
+                ("component",),
+                Interval(0.0, 1e4),
+                "target",
+                doc="each loss relative to its first value, over the mean of these",
+            ),
+        ),
+        "weights of component losses, judged by the gradients that they scale",
         family="combining",
     )
 )

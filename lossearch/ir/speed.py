@@ -147,8 +147,6 @@ def _gather_inside(name: str) -> Rule:
     given = "".join(f", {key}={letter}" for key, letter in zip(keys, "lu", strict=False))
 
     def build(b: Found) -> Expr | None:
-        if any(b[n].type.kind != "real" for n in names):  # a condition is not gathered
-            return None
         args = [_gather(b[n], b["y"], b["a"]) if b["a"][0] in b[n].axes else b[n] for n in names]
         attributes = {key: b[letter] for key, letter in zip(keys, "lu", strict=False)}
         return Expr.make(name, args, **attributes)
@@ -175,13 +173,16 @@ LABELS = Table(
         Rule(f"square({ONE_HOT}) = one_hot(y, z, over=b)"),
         Rule(f"abs({ONE_HOT}) = one_hot(y, z, over=b)"),
         Rule(f"sum({ONE_HOT}, over=b) * x = x"),
+        # log 1 = 0: the entropy of a label.
+        Rule(f"log(gather({ONE_HOT}, y, over=a)) + x = x"),
+        Rule(f"log(gather({ONE_HOT}, y, over=a)) - x = neg(x)"),
         # A one-hot factor moves outwards, where the rules above see it.
         Rule(f"x * {ONE_HOT} * y' = x * y' * one_hot(y, z, over=b)", when=lambda b: b["y'"].op != "one_hot"),
         Rule(f"{ONE_HOT} * x * y' = x * y' * one_hot(y, z, over=b)", when=lambda b: b["y'"].op != "one_hot"),
         Rule(f"contract(x, {ONE_HOT}, over=a) = sums per label", build=_scatter),
         Rule(f"sum(x * {ONE_HOT}, over=a) = sums per label", build=_scatter),
         Rule(f"sum({ONE_HOT}, over=a) = label counts", build=_count),
-        *(_gather_inside(name) for name, op in OPERATORS.items() if op.elementwise),
+        *(_gather_inside(name) for name, op in OPERATORS.items() if op.elementwise and name != "equal"),
         # One pass over the classes serves probability and log-probability.
         Rule("gather(softmax(x, over=a), y, over=a) = exp(gather(log_softmax(x, over=a), y, over=a))"),
     ],

@@ -70,11 +70,14 @@ def _require_index(name: str, labels: Expr) -> None:
 
 
 def _gather(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    """A condition may be gathered as well, on its way into `where`."""
     values, labels = arguments
-    require_real(operator, (values,))
+    if values.type.kind != "boolean":
+        require_real(operator, (values,))
     _require_index("gather", labels)
     axis = one_axis("gather", values, attributes["over"])
-    return Type(union(without(values.type.axes, (axis,)), labels.type.axes), values.type.interval)
+    axes = union(without(values.type.axes, (axis,)), labels.type.axes)
+    return Type(axes, values.type.interval, values.type.kind)
 
 
 def _emit_gather(sources: Sequence[str], node: Expr) -> str:
@@ -228,6 +231,7 @@ register(
 
 
 def _nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments[:1])
     gathered = _gather(operator, arguments, {"over": ("class",)})
     if arguments[0].type.axes[:2] != ("batch", "class") or attributes["reduction"] not in ("none", "mean", "sum"):
         raise IllTyped("values[batch, class, …] and a reduction", str(arguments[0].type), "use gather")

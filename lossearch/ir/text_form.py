@@ -11,7 +11,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from lossearch.ir.axes import check_axis
+from lossearch.ir.axes import check_axis, check_direction
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.operator import OPERATORS, Attribute
@@ -180,10 +180,10 @@ def check_names(syntax: Syntax, names: Collection[str], parser: Parser) -> None:
     operator = OPERATORS[syntax.name]
     if len(syntax.args) != operator.arity:
         raise parser.error(f"{syntax.name} with {len(syntax.args)} arguments instead of {operator.arity}", syntax.place)
-    for key in AXIS_LISTS:
-        axes = attributes.get(key, ())
-        for axis in axes if isinstance(axes, tuple) else ():
-            check_axis(axis)
+    for key in (*AXIS_LISTS, *WORDS) if operator.expand is None else AXIS_LISTS:
+        value = attributes.get(key, ())
+        for name in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            check_direction(name) if key == "along" else check_axis(name)
     for argument in syntax.args:
         check_names(argument, names, parser)
 
@@ -225,7 +225,7 @@ def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise error(f"{value!r} where {key} takes a number")
     if key in WHOLE_NUMBERS or (isinstance(default, int) and default is not ...):
-        if value != int(value):
+        if not float(value).is_integer():
             raise error(f"{value!r} where {key} takes a whole number")
         return int(value)
     return float(value)

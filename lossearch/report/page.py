@@ -19,7 +19,6 @@ from markupsafe import Markup
 from lossearch import __version__
 from lossearch.evaluate.comparison_verdict import Units, p_text
 from lossearch.evaluate.run_directory import RunDirectory, write_atomically
-from lossearch.ir.primitive import load_entry_points
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
 from lossearch.report.formula import Formula
@@ -47,7 +46,6 @@ def write_report(run: str | Path) -> Path:
     What is missing (a comparison, accepted candidates, versions) is said in the report. Raises `UserError` if there is
     no run, its archive is missing or damaged, or the file cannot be written.
     """
-    load_entry_points()
     summary = summarize(Path(run))
     path = RunDirectory.open(run).report
     write_atomically(path, render(summary))

@@ -444,3 +444,27 @@ def _weighted_components(setting: Setting) -> tuple[Sweep, ...]:
 def _uncertain_components(setting: Setting) -> tuple[Sweep, ...]:
     buffers = {"log_variance": _vector(1.0, 0.0), "factor": _vector(0.5, 0.5)}
     return _component(buffers, "first component, of log-variance 1; the second is 1, of log-variance 0")
+
+
+@sweeps("averaged_components")
+def _averaged_components(setting: Setting) -> tuple[Sweep, ...]:
+    course = (_vector(0.5, 1.0), _vector(1.0, 1.0))
+    (sweep,) = _component({}, "first component, which fell by half; the second is 1 and stood still")
+    return (replace(sweep, inputs=lambda c: (*sweep.inputs(c), *course)),)
+
+
+@sweeps("weights_of_components")
+def _weights_of_components(setting: Setting) -> tuple[Sweep, ...]:
+    others, first = _vector(0.0, 1.0), _vector(1.0, 0.0)
+    norms = rates = _vector(1.0, 1.0)
+    return (
+        Sweep(
+            "weight of the first of two components with gradients of one size; the second's is 1",
+            "dL/d(weight)",
+            grid(0.0, 3.0),
+            lambda w: (others + w * first, norms, rates),
+            ("weights",),
+            ideal=1.0,
+            untrained=2.0,
+        ),
+    )

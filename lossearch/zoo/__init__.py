@@ -1,15 +1,20 @@
 """The hand-designed losses: seeds of a search and baselines of a comparison."""
 
+from lossearch.zoo import dense  # first: losses are listed as they are declared
+
+# isort: split
 from lossearch.zoo import (
     adversarial,
+    binary,
+    boundary,
     box,
     combining,
-    dense,
     diffusion,
     embedding,
     features,
     image,
     latent,
+    lovasz,
     margin,
     multi_view,
     overlap,
@@ -21,7 +26,7 @@ from lossearch.zoo.registry import ENTRIES, Entry, entries, entry, get, hand_des
 __all__ = ["ENTRIES", "Entry", "entries", "entry", "get", "hand_designed", "names"]
 
 FAMILIES = (
-    *(dense, overlap, box, regression, embedding, margin, multi_view, tracking, image, features),
-    *(adversarial, latent, diffusion, combining),
+    *(dense, binary, overlap, lovasz, boundary, box, regression, embedding, margin),
+    *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining),
 )
 """The modules whose import declares the losses."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
+from lossearch.ir.graph import Parameter
 from lossearch.zoo.registry import hand_designed
 
 
@@ -21,3 +22,29 @@ def uncertainty_weighting(losses: Expr, log_variance: Expr, factor: Expr) -> Exp
     """
     weights = factor * fn.exp(-log_variance)
     return fn.contract(weights, losses, "component") + fn.sum(log_variance, "component") / 2
+
+
+@hand_designed(
+    signature="averaged_components",
+    source="Liu et al. 2019",
+    parameters=[Parameter("temperature", 2.0, 1e-2, 1e3, tunable=True, log=True, search=(0.5, 8.0))],
+)
+def dynamic_weight_average(losses: Expr, last: Expr, before: Expr, temperature: Expr) -> Expr:
+    """Σ_k λ_k L_k with λ_k = K · softmax_k(r_k / T): losses that fall slowly, r = last / before, weigh more."""
+    shares = fn.softmax(last / before / temperature, "component")
+    return fn.contract(shares / fn.mean(shares, "component"), losses, "component")  # the mean share is 1/K
+
+
+@hand_designed(
+    signature="weights_of_components",
+    source="Chen et al. 2018",
+    parameters=[Parameter("alpha", 1.5, 0.0, 3.0, tunable=True)],
+)
+def gradnorm(weights: Expr, norms: Expr, rates: Expr, alpha: Expr) -> Expr:
+    """What GradNorm's weights minimise: Σ_i |w_i g_i - mean(w g) r_i^α|, in which the goal counts as constant.
+
+    It asks for gradients of one size, larger where a component trains slowly (r_i > 1).
+    """
+    scaled = weights * norms
+    goal = fn.stop_gradient(fn.mean(scaled, "component") * rates**alpha)
+    return fn.sum(fn.abs(scaled - goal), "component")

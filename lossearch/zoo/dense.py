@@ -31,6 +31,15 @@ def weighted_cross_entropy(logits: Expr, target: Expr, class_weight: Expr) -> tu
     return pr.class_weighted_cross_entropy(logits, target, class_weight), fn.contract(target, class_weight, "class")
 
 
+@hand_designed(signature=SIGNATURE, source="Kullback and Leibler 1951")
+def kl_divergence(logits: Expr, target: Expr) -> Expr:
+    """Kullback-Leibler divergence Σ_c t_c (log t_c - log p_c), as `torch.nn.functional.kl_div`, summed over classes.
+
+    Cross-entropy less the target's entropy: the same gradient, and zero where the prediction is right.
+    """
+    return pr.cross_entropy(logits, target) + fn.sum(target * fn.log(target), "class")
+
+
 @hand_designed(
     signature=SIGNATURE,
     source="Szegedy et al. 2016",

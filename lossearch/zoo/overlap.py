@@ -3,7 +3,7 @@
 The root keeps the class axis; its mean is the mean over classes, absent ones included (an absent class that is
 predicted absent has loss 0). `per="batch"` sums over the whole batch and space and so serves classification too;
 `per="image"` sums over the space of each image and keeps the batch axis. `smooth` is added to numerator and
-denominator.
+denominator. `background=False` leaves class 0 out of the mean and the sum.
 """
 
 from __future__ import annotations
@@ -18,40 +18,125 @@ from lossearch.zoo.registry import choose, hand_designed
 SIGNATURE = "dense"
 SMOOTH = Parameter("smooth", 1e-5, 1e-6, 1e3, tunable=True, log=True, search=(1e-6, 10.0))
 AXES_PER: dict[str, Axes] = {"batch": ("batch", "space"), "image": ("space",)}
+TVERSKY = [
+    Parameter("alpha", 0.3, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
+    Parameter("beta", 0.7, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
+]
+
+
+def foreground(logits: Expr) -> Expr:
+    """Weight of each class where the background, class 0, has none."""
+    return fn.where(fn.greater(fn.position(logits, "class"), 0.0), 1.0, 0.0)
+
+
+def over_foreground(root: Expr, logits: Expr, background: bool) -> Expr | tuple[Expr, Expr]:
+    """A loss of each class, with a weight that leaves the background out unless it is wanted."""
+    return choose("background", background, {True: root, False: (root, foreground(logits))})
 
 
 @hand_designed(signature=SIGNATURE, source="Milletari et al. 2016", parameters=[SMOOTH])
-def dice(logits: Expr, target: Expr, smooth: Expr, *, per: str = "batch", squared: bool = True) -> Expr:
+def dice(
+    logits: Expr, target: Expr, smooth: Expr, *, per: str = "batch", squared: bool = True, background: bool = True
+) -> Expr | tuple[Expr, Expr]:
     """Soft Dice loss 1 - (2Σpt + s)/(Σp² + Σt² + s) of each class.
 
     `per` is "batch" or "image". `squared=False` has Σp + Σt in the denominator (Sudre et al. 2017).
     """
     over = choose("per", per, AXES_PER)
     coefficient = choose("squared", squared, {True: pr.squared_dice_coefficient, False: pr.dice_coefficient})
-    return 1 - coefficient(fn.softmax(logits, "class"), target, smooth, over=over)
+    loss = 1 - coefficient(fn.softmax(logits, "class"), target, smooth, over=over)
+    return over_foreground(loss, logits, background)
 
 
 @hand_designed(signature=SIGNATURE, source="Rahman and Wang 2016", parameters=[SMOOTH])
-def jaccard(logits: Expr, target: Expr, smooth: Expr, *, per: str = "batch") -> Expr:
+def jaccard(
+    logits: Expr, target: Expr, smooth: Expr, *, per: str = "batch", background: bool = True
+) -> Expr | tuple[Expr, Expr]:
     """Soft Jaccard (IoU) loss 1 - (Σpt + s)/(Σ(p + t - pt) + s) of each class. `per` is "batch" or "image"."""
     over = choose("per", per, AXES_PER)
-    return 1 - pr.jaccard_index(fn.softmax(logits, "class"), target, smooth, over=over)
+    loss = 1 - pr.jaccard_index(fn.softmax(logits, "class"), target, smooth, over=over)
+    return over_foreground(loss, logits, background)
 
 
-@hand_designed(
-    signature=SIGNATURE,
-    source="Salehi et al. 2017",
-    parameters=[
-        Parameter("alpha", 0.3, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
-        Parameter("beta", 0.7, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
-        SMOOTH,
-    ],
-)
-def tversky(logits: Expr, target: Expr, alpha: Expr, beta: Expr, smooth: Expr, *, per: str = "batch") -> Expr:
+@hand_designed(signature=SIGNATURE, source="Salehi et al. 2017", parameters=[*TVERSKY, SMOOTH])
+def tversky(
+    logits: Expr,
+    target: Expr,
+    alpha: Expr,
+    beta: Expr,
+    smooth: Expr,
+    *,
+    per: str = "batch",
+    background: bool = True,
+) -> Expr | tuple[Expr, Expr]:
     """Tversky loss 1 - (TP + s)/(TP + α·FP + β·FN + s) of each class.
 
     α weighs false positives, β false negatives, with the defaults that the paper found best. `per` is "batch" or
     "image".
     """
     over = choose("per", per, AXES_PER)
-    return 1 - pr.tversky_index(fn.softmax(logits, "class"), target, alpha, beta, smooth, over=over)
+    loss = 1 - pr.tversky_index(fn.softmax(logits, "class"), target, alpha, beta, smooth, over=over)
+    return over_foreground(loss, logits, background)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Abraham and Khan 2019",
+    parameters=[*TVERSKY, Parameter("gamma", 4 / 3, 1.0, 3.0, tunable=True), SMOOTH],
+)
+def focal_tversky(
+    logits: Expr,
+    target: Expr,
+    alpha: Expr,
+    beta: Expr,
+    gamma: Expr,
+    smooth: Expr,
+    *,
+    per: str = "batch",
+    background: bool = True,
+) -> Expr | tuple[Expr, Expr]:
+    """Focal Tversky loss (1 - TI)^(1/γ) of each class, with TI as in `tversky`: γ > 1 attends to what is badly found.
+
+    α weighs false positives and β false negatives, whom the paper calls the other way round. `per` is "batch" or
+    "image".
+    """
+    over = choose("per", per, AXES_PER)
+    loss = pr.tversky_distance(fn.softmax(logits, "class"), target, alpha, beta, smooth, over=over) ** (1 / gamma)
+    return over_foreground(loss, logits, background)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Isensee et al. 2018",
+    parameters=[
+        Parameter("ce_weight", 1.0, 0.01, 100.0),
+        Parameter("dice_weight", 1.0, 0.01, 100.0, tunable=True, log=True, search=(0.1, 10.0)),
+        SMOOTH,
+    ],
+)
+def cross_entropy_dice(
+    logits: Expr,
+    target: Expr,
+    ce_weight: Expr,
+    dice_weight: Expr,
+    smooth: Expr,
+    *,
+    per: str = "batch",
+    squared: bool = False,
+    background: bool = True,
+) -> Expr:
+    """Mean cross-entropy plus mean soft Dice loss, each times its weight: one number.
+
+    `per`, `squared` and `background` are as in `dice` and concern the Dice loss alone.
+    """
+    over = choose("per", per, AXES_PER)
+    coefficient = choose("squared", squared, {True: pr.squared_dice_coefficient, False: pr.dice_coefficient})
+    loss = 1 - coefficient(fn.softmax(logits, "class"), target, smooth, over=over)
+    overlap = loss if per == "batch" else fn.mean(loss, "batch")
+    shown = foreground(logits)
+    mean_overlap = choose(
+        "background",
+        background,
+        {True: fn.mean(overlap, "class"), False: fn.contract(overlap, shown, "class") / fn.sum(shown, "class")},
+    )
+    return ce_weight * fn.mean(pr.cross_entropy(logits, target), ("batch", "space")) + dice_weight * mean_overlap

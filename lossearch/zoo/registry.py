@@ -62,8 +62,18 @@ class Entry:
         nodes = self.signature.nodes() | {name: parameter.node for name, parameter in parameters.items()}
         traced = self.trace(*(nodes[name] for name in operand_names(self.trace)), **options)
         root, weight = traced if isinstance(traced, tuple) else (traced, None)
-        graph = Graph(self.signature, root, self.parameters, weight)
+        kept = _occurring(self.parameters, [root] if weight is None else [root, weight])
+        if idle := sorted(values.keys() - {parameter.name for parameter in kept}):
+            chosen = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            raise UserError(f"arguments of {self.name} that have an effect with {chosen}", ", ".join(idle), "drop them")
+        graph = Graph(self.signature, root, kept, weight)
         return Loss(self.name, graph.bind({name: _number(name, value) for name, value in values.items()}), self.source)
+
+
+def _occurring(parameters: Sequence[Parameter], roots: Sequence[Expr]) -> tuple[Parameter, ...]:
+    """The parameters that an expression has: an option may leave some out."""
+    leaves = frozenset().union(*(root.leaves for root in roots))
+    return tuple(parameter for parameter in parameters if parameter.node in leaves)
 
 
 def _number(name: str, value: float | Option) -> float:

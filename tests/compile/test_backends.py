@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from compile.agreement import assert_agree, derivatives
 from compile.examples import (
     ELEMENTARY,
     INTERNAL,
@@ -29,10 +29,10 @@ from lossearch.compile.door import least_extent
 from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError
-from lossearch.ir import OPERATORS, Expr, IllTyped
+from lossearch.ir import OPERATORS, Expr, Graph, IllTyped
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import map_nodes
-from lossearch.ir.lowering import guard
+from lossearch.ir.lowering import guard, lower
 
 SHAPE = [2, 3]
 
@@ -54,21 +54,6 @@ def arguments(source: Source, labels: bool = False) -> list[Any]:
     if labels:
         values["target"] = values["labels"]
     return [values[argument.name] for argument in source.arguments]
-
-
-def derivatives(function: Callable[..., Tensor], given: list[Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, gradient, and the Hessian's product with a fixed vector, by the first argument."""
-    leaf = given[0].detach().clone().requires_grad_()
-    value = function(leaf, *given[1:])
-    (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
-    vector = torch.linspace(-1.0, 1.0, leaf.numel(), dtype=leaf.dtype).reshape(leaf.shape)
-    (product,) = torch.autograd.grad((gradient * vector).sum(), leaf)
-    return value.detach(), gradient.detach(), product
-
-
-def assert_agree(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
 
 
 def test_every_operator_has_an_example() -> None:
@@ -110,6 +95,7 @@ def test_torch_compile_agrees_with_eager_on_every_operator(names: list[str]) -> 
 def test_backends_agree_on_random_graphs(start: int) -> None:
     """Whole modules: unflattened inputs, every kind of target, up to the second derivative."""
     numbers: list[int] = []
+    kinks: list[int] = []
     for seed in range(start, start + 100):
         try:
             graph = random_graph(seed).frozen()
@@ -119,46 +105,32 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
             numbers.append(seed)
             continue
         weight = torch.linspace(0.5, 1.5, 5).tolist() if graph.uses("class_weight") else None
-        buffers = buffers_of(graph.signature)
+        options = {"weight": weight, "buffers": buffers_of(graph.signature)}
         least = least_extent(graph)
         kinds = prediction_and_targets(graph.signature, (max(2, least), max(3, least)), seed=seed)
         given = kinds[seed % len(kinds)]
-        modules = [build(graph, b, weight=weight, buffers=buffers).double() for b in ("eager", "torchscript")]
+        modules = [build(graph, backend, **options).double() for backend in ("eager", "torchscript")]
         try:
             with quick_start():
-                eager, scripted = (up_to_second_derivative(module, given) for module in modules)
+                eager, scripted = (derivatives(module, given) for module in modules)
         except IllTyped as error:  # simplified, it turned out to be a number: a few among thousands are
             if "numbers only" not in error.found:
                 raise
             numbers.append(seed)
             continue
-        assert len(eager) == len(scripted), seed
-        for order, (one, other) in enumerate(zip(scripted, eager, strict=True)):
-            # A norm at zero is not twice differentiable: both give nan there.
-            torch.testing.assert_close(
-                one,
-                other,
-                rtol=1e-9,
-                atol=1e-10,
-                equal_nan=order == 2,
-                msg=lambda m, s=seed: f"graph {s}: {m}",
-            )
+        if not eager[2].isfinite().all():
+            assert has_norm_at_zero(graph, given, options), seed
+            eager, scripted = eager[:2], scripted[:2]
+            kinks.append(seed)
+        assert_agree(scripted, eager, f"graph {seed}")
     assert len(numbers) <= 3, numbers
+    assert len(kinks) <= 2, kinks
 
 
-def up_to_second_derivative(module: Callable[..., Tensor], given: list[Tensor]) -> list[Tensor]:
-    """Value, gradient, and Hessian-vector product by the first input, as far as they exist."""
-    leaf = given[0].detach().clone().requires_grad_()
-    value = module(leaf, *given[1:])
-    found = [value.detach()]
-    if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value, leaf, create_graph=True, allow_unused=True)
-        found += [] if gradient is None else [gradient.detach()]
-        if gradient is not None and gradient.requires_grad:
-            vector = torch.linspace(-1.0, 1.0, leaf.numel(), dtype=leaf.dtype).reshape(leaf.shape)
-            (product,) = torch.autograd.grad((gradient * vector).sum(), leaf, allow_unused=True)
-            found += [] if product is None else [product]
-    return found
+def has_norm_at_zero(graph: Graph, given: list[Tensor], options: dict[str, Any]) -> bool:
+    """Whether a second derivative does not exist, for which PyTorch gives nan."""
+    norms = [graph.with_roots([node]) for node in lower(graph).nodes if node.op == "norm"]
+    return any(not build(norm, reduction="none", **options).double()(*given).all() for norm in norms)
 
 
 @pytest.mark.parametrize("name", ["focal", "dice", "giou", "style"])

@@ -165,7 +165,7 @@ def test_every_loss_exports_and_gives_the_same_numbers_elsewhere(suffix: str, tm
 @pytest.mark.parametrize("suffix", [".py", ".pt"])
 def test_options_of_the_module(suffix: str, tmp_path: Path) -> None:
     cases = []
-    for name in ("focal", "dice", "weighted_cross_entropy", "windowed"):
+    for name in ("focal", "dice", "binary_cross_entropy", "weighted_cross_entropy", "windowed"):
         for reduction in ("none", "sum", "mean"):
             loss = LOSSES[name]
             options: dict[str, object] = {"reduction": reduction, "weight": WEIGHT, "ignore_index": 3}

@@ -18,6 +18,7 @@ from lossearch.evaluate.comparison import Comparison
 from lossearch.evaluate.seeds import RANGES
 from lossearch.evaluate.tuning import Budget, tune
 from lossearch.loss import Loss
+from lossearch.search_spaces import load_space
 from lossearch.tasks import Opening, Task, forbid_test_split, openings, seal
 
 BUDGET = Budget(trials=4, seeds=1, final_seeds=1)
@@ -294,9 +295,9 @@ def test_a_full_disk_is_reported(comparison: Comparison, tmp_path: Path, monkeyp
         comparison.to_json(tmp_path / "c.json")
 
 
-def test_all_hand_designed_losses_are_the_default_baselines(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_of_searches_are_the_default_baselines(task: Task) -> None:
     comparison = compare_here(task, [], baselines=True, budget=Budget(2, 1, 0), seeds=2, steps=2)
-    assert {row.loss for row in comparison.rows} == set(zoo.names(signature="dense"))
+    assert {row.loss for row in comparison.rows} == set(load_space("dense").seeds)
     assert {row.source for row in comparison.rows} == {"hand-designed"}
 
 

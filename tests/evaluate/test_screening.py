@@ -35,6 +35,16 @@ def test_every_loss_of_the_zoo_has_its_inputs_and_a_proven_range(name):
         assert graph_out_of_range(graph) is None
 
 
+def test_a_loss_of_the_zoo_with_the_gradient_of_another_passes_but_no_multiple_of_it(screen):
+    divergence, first = zoo.get("kl_divergence").graph, screen.check(zoo.get("cross_entropy").graph, set())
+    passed = screen.check(divergence, set())
+    assert passed.accepted
+    assert passed.fingerprint == first.fingerprint
+    assert screen.check(divergence, {first.fingerprint}).filter == "duplicate_fingerprint"
+    multiple = screen.check(divergence.with_roots([2.5 * divergence.root]), set())
+    assert (multiple.filter, multiple.reason) == ("known", "a constant multiple of cross_entropy")
+
+
 @pytest.mark.parametrize(
     ("text", "rejected_by"),
     [

@@ -11,6 +11,7 @@ from lossearch.errors import UserError
 from lossearch.evolve import METHODS, make_method
 from lossearch.evolve.method import RegularizedEvolution
 from lossearch.evolve.variation import MUTATIONS
+from lossearch.ir.text_form import format_graph
 from lossearch.search_spaces import load_space
 
 SPACE = load_space("dense")
@@ -30,8 +31,14 @@ def run(method, steps: int) -> list[str]:
     return keys
 
 
-def test_a_search_begins_with_every_hand_designed_loss():
-    assert sorted(SPACE.seeds) == sorted(zoo.names("dense"))
+BASELINES = {"kl_divergence", "binary_cross_entropy", "binary_focal", "binary_hinge", "logistic"}
+BASELINES |= {"focal_tversky", "cross_entropy_dice", "lovasz_softmax", "lovasz_hinge"}
+"""Losses that are compared with, but that no search begins with unless its space names them."""
+
+
+def test_a_search_begins_with_every_hand_designed_loss_but_some_baselines():
+    assert sorted({*SPACE.seeds} | BASELINES) == sorted(zoo.names(signature="dense"))
+    assert not BASELINES & {*SPACE.seeds}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -118,6 +125,10 @@ def test_mistakes_are_named():
         ("sum(K, ovr=class)", r"unknown attribute 'ovr'.*space dense"),
         ("hinge(E)", r"hinge with 1 arguments instead of 2"),
         ("E * logit", r"unknown name 'logit'"),
+        ("mean(rename(K, source=clas, target=class'), over=class')", r"an axis among .*'clas'.*space dense"),
+        ("mean(rename(K, source=class, target=clas), over=class)", r"an axis among .*'clas'.*space dense"),
+        ("E * mean(same(E, axis=bach), over=(batch, batch'))", r"an axis among .*'bach'.*space dense"),
+        ("difference(E, along=hight)", r"a direction among .*'hight'.*space dense"),
         ("sum(E, over=class)", r"nothing in it is well typed.*space dense"),
     ],
 )
@@ -125,3 +136,20 @@ def test_a_mistake_in_a_search_space_is_named_before_anything_is_searched(templa
     space = SPACE.model_copy(update={"templates": {**SPACE.templates, "E": {**SPACE.templates["E"], template: 1.0}}})
     with pytest.raises(UserError, match=message):
         make_method("random", space, 0)
+
+
+def test_a_template_may_fit_what_templates_make_only():
+    """log(E) needs what is positive, which the only terminal is not."""
+    terminals = {**SPACE.terminals, "E": {"contract(target, logits, over=class)": 1.0}}
+    templates = {**SPACE.templates, "E": {"log(E)": 1.0, "softplus(E)": 1.0}}
+    space = SPACE.model_copy(update={"seeds": (), "terminals": terminals, "templates": templates})
+    method = make_method("random", space, 0)
+    assert any("log(softplus(" in format_graph(method.ask().graph) for _ in range(50))
+
+
+def test_a_space_without_a_loss_is_refused():
+    terminals = {"E": {"max(logits, over=class)": 1.0}, "K": {"softmax(logits, over=class)": 1.0}}
+    templates = {"E": {"E + E": 1.0}, "K": {"K * K": 1.0}}
+    space = SPACE.model_copy(update={"seeds": (), "terminals": terminals, "templates": templates})
+    with pytest.raises(UserError, match=r"both prediction and target.*space dense"):
+        make_method("regularized_evolution", space, 0).ask()

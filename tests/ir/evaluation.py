@@ -30,6 +30,8 @@ def inputs(graph: Graph, seed: int, scale: float = 2.0, dtype: torch.dtype = tor
             value = middle + half * (1.8 * torch.rand(shape, generator=generator, dtype=torch.float64) - 0.9)
         else:
             value = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+            if declared.domain.lower >= 0.0:
+                value = value.abs()  # clamped, half of it would lie at the end, where relu has no one slope
             value = value.clamp(*declared.domain)
         found[declared.name] = value.to(dtype)
     return found

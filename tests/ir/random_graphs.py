@@ -76,7 +76,5 @@ def _made(pool: list[Expr], rng: random.Random) -> Iterator[Expr]:
             node = Expr.make(name, args, **attributes(name, args, rng))  # type: ignore[arg-type]
         except UserError:
             continue
-        if name == "position":
-            node = node + 0.5  # its zero would lie where guards act, at which rewriting is exact and guards are not
         if len(node.axes) <= 4 and out_of_range((node,)) is None:
             yield node

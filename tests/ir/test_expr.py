@@ -78,11 +78,36 @@ def test_a_shared_graph_stays_small_in_text():
         (lambda: fn.softmax(LOGITS, ("batch", "class")), "one axis"),
         (lambda: constant(float("inf")), "finite"),
         (lambda: Graph(DENSE, fn.less(LOGITS, TARGET)), "real"),
+        (lambda: LOGITS / (TARGET * 0.0), "on one side of zero"),
+        (lambda: LOGITS / (constant(1.0) - 1.0), "on one side of zero"),
+        (lambda: constant(0.0) ** -100.5, "a value that a float can hold"),
+        (lambda: constant(1e300) * 1e300, "a value that a float can hold"),
+        (lambda: fn.clamp(LOGITS, float("-inf"), 1.0), "finite bounds"),
+        (lambda: fn.clamp(LOGITS, lower=float("inf")), "finite bounds"),
+        (lambda: fn.clamp(LOGITS, upper=float("nan")), "finite bounds"),
+        (lambda: fn.gaussian_window(LOGITS, 257, 1.5), "window size from 1 to 255"),
+        (lambda: fn.gaussian_window(LOGITS, 3, float("inf")), "finite window width"),
     ],
 )
 def test_ill_typed_expressions_cannot_be_made(make, message):
     with pytest.raises(IllTyped, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        LOGITS * 1e300 * 1e300,
+        LOGITS * 1e300 / 1e-300,
+        LOGITS / 1e300,
+        LOGITS + 1e308 + 1e308 * TARGET,
+        fn.relu(LOGITS) ** (TARGET * 1e300),
+    ],
+    ids=repr,
+)
+def test_extreme_constants_are_a_matter_of_the_range_check(root):
+    assert lower(Graph(DENSE, root)).root.axes == root.axes
+    assert "may reach" in str(out_of_range((root,)))
 
 
 def test_intervals_know_that_a_weighted_average_stays_inside():
@@ -114,6 +139,8 @@ def test_the_range_check_refuses_what_may_overflow():
         ("dense: logits $ 2", "the character"),
         ("dense: " + "(" * 200 + "logits", "nested levels"),
         ("dense: select(logits, over=class, index=1.5)", "whole number"),
+        ("dense: local_mean(logits, size=1e999)", "whole number"),
+        ("dense: logits * 2.0 / 0.0", "one side of zero \\(character 21\\)"),
         ("", "a name belongs"),
     ],
 )

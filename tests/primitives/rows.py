@@ -70,6 +70,11 @@ def gram(maps: Tensor) -> Tensor:
     return torch.stack([image @ image.T / flat.shape[2] for image in flat])
 
 
+def _normal_density(x: Tensor, t: Tensor) -> Tensor:
+    normal = Normal(torch.zeros_like(x), 2 * torch.ones_like(x))
+    return (normal.log_prob(x) - normal.log_prob(torch.zeros_like(x))).exp()
+
+
 def sums(x: Tensor) -> Tensor:
     """Sums over batch and space, per class."""
     return x.transpose(0, 1).flatten(1).sum(1)
@@ -223,6 +228,12 @@ OVERLAP = [
         "dense",
         lambda x, t: pr.tversky_index(fp(x), t, fn.constant(0.2), fn.constant(1.7), fn.constant(1.0)),
         lambda x, t: (sums(p(x) * t) + 1) / (sums(p(x) * t + 0.2 * p(x) * (1 - t) + 1.7 * t * (1 - p(x))) + 1),
+    ),
+    Row(
+        "tversky_distance",
+        "dense",
+        lambda x, t: pr.tversky_distance(fp(x), t, fn.constant(0.2), fn.constant(1.7), fn.constant(1.0)),
+        lambda x, t: 1 - (sums(p(x) * t) + 1) / (sums(p(x) * t + 0.2 * p(x) * (1 - t) + 1.7 * t * (1 - p(x))) + 1),
     ),
 ]
 
@@ -541,8 +552,42 @@ MULTI_VIEW = [
     ),
 ]
 
+
+def lovasz(errors: Tensor, target: Tensor) -> Tensor:
+    """Lovász extension of 1 - IoU over batch and space, per class, as differences of 1 - IoU."""
+    flat, truth = errors.transpose(0, 1).flatten(1), target.transpose(0, 1).flatten(1)
+    worst_first, order = flat.sort(1, descending=True)
+    truth = truth.gather(1, order)
+    wrong = [1 - truth[:, k:].sum(1) / (truth.sum(1) + (1 - truth[:, :k]).sum(1)) for k in range(truth.shape[1] + 1)]
+    return (worst_first * torch.stack(wrong, 1).diff(dim=1)).sum(1)
+
+
+BINARY = [
+    Row(
+        "binary_cross_entropy",
+        "dense",
+        pr.binary_cross_entropy,
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction="none"),
+    ),
+    Row(
+        "binary_focal_term",
+        "dense",
+        lambda x, t: pr.binary_focal_term(x, fn.constant(1.5)),
+        lambda x, t: -((1 - x.sigmoid()) ** 1.5) * x.sigmoid().log(),
+    ),
+    Row("signed_logits", "dense", pr.signed_logits, lambda x, t: (2 * t - 1) * x),
+    Row("gaussian_proximity", "dense", lambda x, t: pr.gaussian_proximity(x, fn.constant(2.0)), _normal_density),
+    Row(
+        "lovasz_jaccard",
+        "dense",
+        lambda x, t: pr.lovasz_jaccard(fn.merge(fn.square(x)), fn.merge(t)),
+        lambda x, t: lovasz(x**2, t),
+    ),
+]
+
 ROWS = (
-    EMBEDDING
+    BINARY
+    + EMBEDDING
     + MULTI_VIEW
     + LATENT
     + FEATURES

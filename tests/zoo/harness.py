@@ -25,13 +25,18 @@ BACKENDS = ("eager", "torchscript")
 class Case:
     """One row: a loss with arguments, and its oracle from (*inputs, **arguments, **buffers) to the unreduced loss.
 
-    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check.
+    `twice` is false where the second derivative vanishes or does not exist, so that there is nothing to check. Where
+    the loss weighs its elements, `weight` gives the oracle's weights from the inputs, in a shape that broadcasts to
+    the unreduced loss. Where the mean over kept elements is neither that over one batch of them nor over images,
+    `of_kept` gives it from (*inputs, kept, **arguments).
     """
 
     name: str
     oracle: Callable[..., Tensor]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    weight: Callable[..., Tensor] | None = None
     twice: bool = True
+    of_kept: Callable[..., Tensor] | None = None
 
     @property
     def loss(self) -> Loss:
@@ -49,6 +54,15 @@ class Case:
     def expected(self, sample: Sample, *inputs: Tensor) -> Tensor:
         return self.oracle(*inputs, **self.arguments, **sample.buffers)
 
+    def average(self, sample: Sample, batches: Sequence[Sequence[Tensor]]) -> Tensor:
+        """The mean over some batches taken together: Σ weight·loss / Σ weight."""
+        values = [self.expected(sample, *inputs) for inputs in batches]
+        if self.weight is None:
+            return torch.cat([value.flatten() for value in values]).mean()
+        weights = [self.weight(*x).expand_as(value).sum() for x, value in zip(batches, values, strict=True)]
+        total = torch.stack([value.sum() for value in values]).sum()
+        return total / torch.stack(weights).sum() if any(weights) else total  # zero, where nothing counts
+
     def samples(self, kind: Mapping[str, Callable[[], list[Sample]]] = ORDINARY) -> list[Sample]:
         """Those of the loss's signature that are as long along every spatial axis as it needs."""
         least, spatial = least_extent(self.loss.graph), len(without(self.loss.signature.inputs[0].axes, ("space",)))
@@ -57,8 +71,13 @@ class Case:
 
     @property
     def has_true_gradient(self) -> bool:
-        """Whether no part of the loss is held, which finite differences cannot know."""
-        return not any(node.op == "stop_gradient" for node in self.loss.graph.expanded().nodes)
+        """Whether nothing made of predictions is held, which finite differences cannot know.
+
+        Where something is, the oracle holds it too, so that `check_oracle` compares the gradient.
+        """
+        predictions = {i.node for i in self.loss.signature.inputs if i.role == "prediction"}
+        nodes = self.loss.graph.expanded().nodes
+        return not any(node.op == "stop_gradient" and node.leaves & predictions for node in nodes)
 
     @property
     def predictions(self) -> list[int]:
@@ -96,7 +115,6 @@ def check_oracle(case: Case, sample: Sample, backend: str) -> None:
     """Value, gradients, mean and sum equal the oracle's."""
     expected, gradients = value_and_gradient(lambda *x: case.expected(sample, *x), sample.inputs, case.predictions)
     modules = {reduction: case.module(backend, reduction, sample) for reduction in ("none", "mean", "sum")}
-    weighted = case.loss.graph.weight is not None
     for inputs in forms(sample):
         found, found_gradients = value_and_gradient(modules["none"], inputs, case.predictions)
         close(found, expected)
@@ -104,8 +122,7 @@ def check_oracle(case: Case, sample: Sample, backend: str) -> None:
             for mine, theirs in zip(found_gradients, gradients, strict=True):
                 close(mine, theirs)
         close(modules["sum"](*inputs), expected.sum())
-        if not weighted:
-            close(modules["mean"](*inputs), expected.mean())
+        close(modules["mean"](*inputs), case.average(sample, [sample.inputs]))
 
 
 def check_ignored(case: Case, sample: Sample, backend: str) -> None:
@@ -115,7 +132,9 @@ def check_ignored(case: Case, sample: Sample, backend: str) -> None:
     kept.view(-1)[0] = True
 
     def expected(*inputs: Tensor) -> Tensor:
-        return torch.cat([case.expected(sample, *part).flatten() for part in _kept_parts(case, inputs, kept)]).mean()
+        if case.of_kept is not None:
+            return case.of_kept(*inputs, kept, **case.arguments)
+        return case.average(sample, _kept_parts(case, inputs, kept))
 
     module = case.module(backend, "mean", sample)
     value, gradient = value_and_gradient(expected, sample.inputs)

@@ -1,4 +1,4 @@
-"""weighted_cross_entropy against PyTorch's own, for every reduction and form of target."""
+"""Class weights of cross-entropy, against PyTorch's own for every reduction and form of target."""
 
 from __future__ import annotations
 
@@ -87,3 +87,27 @@ def test_finite_in_float32(sample: Sample) -> None:
         value, gradient = value_and_gradient(own, (sample.prediction.float(), target))
         assert value.isfinite().all()
         assert gradient[0].isfinite().all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_boundary_weighted_cross_entropy_takes_them_as_pytorch_or_as_the_paper(backend: str) -> None:
+    """Equation 2 of Ronneberger et al. adds the class's weight; `weight` alone is the weight of each element."""
+    sample = next(sample for sample in dense() if sample.name == "labels 2-D")
+    assert sample.labels is not None
+    weight = weights(sample.prediction.shape[1])
+    distance = 9.0 * torch.rand(sample.labels.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    near, of_class = 10.0 * torch.exp(-(distance**2) / 50.0), weight[sample.labels]
+    for balance, target in ((False, sample.labels), (True, sample.labels), (True, sample.target)):
+        loss = zoo.get("boundary_weighted_cross_entropy", class_balance=balance)
+        own = loss.to_module(backend, weight=weight).double()
+
+        def expected(logits: Tensor, balance: bool = balance) -> Tensor:
+            elements = F.cross_entropy(logits, sample.target, reduction="none")
+            if balance:
+                return ((of_class + near) * elements).mean()
+            return (of_class * (1 + near) * elements).sum() / of_class.sum()
+
+        value, gradient = value_and_gradient(expected, (sample.prediction,))
+        found = value_and_gradient(own, (sample.prediction, target, distance))
+        close(found[0], value)
+        close(found[1][0], gradient[0])

@@ -7,6 +7,7 @@ import pytest
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.ir import SIGNATURES, Expr, Parameter
+from lossearch.loss import Loss
 from lossearch.zoo import registry
 
 
@@ -24,6 +25,13 @@ def test_every_entry_says_what_it_is() -> None:
         assert entry.summary.endswith(".")
         assert entry.source[-4:].isdigit()
         assert loss.parameters == entry.parameters
+
+
+def test_every_loss_round_trips_through_text_and_json() -> None:
+    losses = [entry.build() for entry in zoo.entries()]
+    for loss in [*losses, zoo.get("lovasz_softmax", per="image"), zoo.get("dice", per="image", background=False)]:
+        assert Loss.from_json(loss.to_json()) == loss
+        assert Loss.from_text(loss.to_text()).graph == loss.graph
 
 
 def test_ranges_hold_what_comparisons_found_best() -> None:
@@ -49,6 +57,19 @@ def test_options_change_the_graph() -> None:
     assert len({plain.key, per_image.key, unsquared.key}) == 3
 
 
+def test_an_option_may_leave_out_a_parameter() -> None:
+    assert [p.name for p in zoo.get("binary_focal").parameters] == ["gamma", "alpha"]
+    assert [p.name for p in zoo.get("binary_focal", balanced=False).parameters] == ["gamma"]
+
+
+def test_the_background_is_left_out_by_a_weight() -> None:
+    for name in ("dice", "jaccard", "tversky", "focal_tversky", "boundary"):
+        assert zoo.get(name, background=True).graph.weight is None
+        weight = zoo.get(name, background=False).graph.weight
+        assert weight is not None
+        assert weight.axes == ("class",)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -59,6 +80,10 @@ def test_options_change_the_graph() -> None:
         ("focal", {"gamma": "two"}, "a number for gamma; found: 'two'"),
         ("focal", {"gamma": True}, "a number for gamma; found: True"),
         ("cross_entropy", {"gamma": 2.0}, "no arguments; found: gamma"),
+        ("binary_focal", {"balanced": False, "alpha": 0.5}, "an effect with balanced=False; found: alpha"),
+        ("lovasz_softmax", {"per": "pixel"}, "per among 'batch', 'image'; found: 'pixel'"),
+        ("lovasz_softmax", {"classes": "some"}, "classes among 'present', 'all'; found: 'some'"),
+        ("boundary", {"background": "no"}, "background among True, False; found: 'no'"),
         ("dice", {"per": "pixel"}, "per among 'batch', 'image'; found: 'pixel'"),
         ("dice", {"squared": "no"}, "squared among True, False; found: 'no'"),
     ],

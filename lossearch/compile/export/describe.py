@@ -32,9 +32,10 @@ def _arguments(plan: Plan) -> Iterator[str]:
     required = [name for name in plan.buffers if plan.graph.uses(name)]
     for name in required:
         yield f"{'weight' if name == CLASS_WEIGHT else name}: {plain(plan.graph.signature[name].doc)}."
-    yield "reduction: mean" + (" (divided by the sum of weights)" if plan.weighs else "") + ", sum, or none."
+    weighed = " (over what is kept)" if plan.rescales else " (divided by the sum of weights)" if plan.weighs else ""
+    yield f"reduction: mean{weighed}, sum, or none."
     if len(plan.buffers) > len(required):
-        yield "weight: weight of each class."
+        yield f"weight: {'factor' if plan.rescales else 'weight'} of each class."
     if plan.target is not None:
         yield "ignore_index: integer label whose elements are left out."
 

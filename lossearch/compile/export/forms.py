@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Protocol
 
 from lossearch.compile.source import Source, emit_roots
-from lossearch.compile.variant import CLASS_WEIGHT, Variant, label_axes, lowered_for, tidied
-from lossearch.ir.axes import Axes
+from lossearch.compile.variant import CLASS_WEIGHT, Variant, label_axes, lowered_for, one_vs_rest, tidied
+from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import label_input
@@ -103,8 +103,8 @@ class Plan:
 
     @property
     def flat(self) -> bool:
-        """Whether spatial axes become one."""
-        return any(form.source.flat for form in self.forms)
+        """Whether spatial axes become one: the function needs it, or a weight that lacks them."""
+        return any(form.source.flat or "space" in without(form.root, form.weight or form.root) for form in self.forms)
 
     @property
     def restores(self) -> bool:
@@ -124,6 +124,11 @@ class Plan:
             return False
         axes = self.graph.root.axes
         return self.target.labels in axes or set(label_axes(self.target)) <= set(axes)
+
+    @property
+    def rescales(self) -> bool:
+        """Whether class weights are factors of the loss itself, by which a mean does not divide."""
+        return self.scales and one_vs_rest(self.graph)
 
     @property
     def weighs(self) -> bool:

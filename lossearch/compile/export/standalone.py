@@ -157,7 +157,7 @@ class _Writer:
             factors.append(align("mask", label_axes(self.plan.target), form.root))
         if self.plan.scales:
             lines += ["class_weight = self.class_weight", "if class_weight is not None:"]
-            lines += [f"    {self._scaled(form, factors)}"]
+            lines += [f"    {self._rescaled(form) if self.plan.rescales else self._scaled(form, factors)}"]
         return [*lines, self._returned(factors)]
 
     def _scaled(self, form: Form, factors: Sequence[str]) -> str:
@@ -169,6 +169,14 @@ class _Writer:
             return 'raise ValueError("class weights need integer labels: the target is probabilities")'
         chosen = f"{_CLASS_WEIGHT}[{safe(self.plan.target.name)}]"
         return self._returned([*factors, align(chosen, label_axes(self.plan.target), form.root)])
+
+    def _rescaled(self, form: Form) -> str:
+        """What a loss of each element and class becomes: its mean does not divide by the weights."""
+        assert self.plan.target is not None
+        assert self.plan.target.labels is not None
+        at = form.root.index(self.plan.target.labels)
+        # Whatever the number of spatial axes.
+        return f"loss = (loss.movedim({at}, -1) * {_CLASS_WEIGHT}).movedim(-1, {at})"
 
     def _returned(self, factors: Sequence[str]) -> str:
         arguments = ["loss", *([" * ".join(factors)] if factors else [])]

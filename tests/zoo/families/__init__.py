@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import combining, embedding, features, generative, image, multi_view, regression
+from . import combining, dense, embedding, features, generative, image, multi_view, regression
 
-MODULES: list[ModuleType] = [combining, embedding, features, generative, image, multi_view, regression]
+MODULES: list[ModuleType] = [combining, dense, embedding, features, generative, image, multi_view, regression]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.distributions import Normal
@@ -28,6 +31,19 @@ def uncertainty_weighting(losses: Tensor, log_variance: Tensor, factor: Tensor) 
         else:
             terms.append(f * loss / sigma**2 + sigma.log())
     return torch.stack(terms).sum() if terms else losses.sum()
+
+
+def dynamic_weight_average(losses: Tensor, last: Tensor, before: Tensor, temperature: float) -> Tensor:
+    """Equation 7 of Liu et al."""
+    exponentials = [math.exp(new / old / temperature) for new, old in zip(last.tolist(), before.tolist(), strict=True)]
+    shares = [len(exponentials) * one / sum(exponentials) for one in exponentials]
+    return torch.stack([share * loss for share, loss in zip(shares, losses, strict=True)]).sum()
+
+
+def gradnorm(weights: Tensor, norms: Tensor, rates: Tensor, alpha: float) -> Tensor:
+    """Equation 2 of Chen et al."""
+    goal = [(weights * norms).detach().mean() * rate**alpha for rate in rates]
+    return torch.stack([(w * n - g).abs() for w, n, g in zip(weights, norms, goal, strict=True)]).sum()
 
 
 def _numbers(*values: float) -> Tensor:
@@ -66,17 +82,60 @@ def _extreme(name: str, *ends: float) -> list[Sample]:
     ]
 
 
+COURSES = {
+    "three": ((0.7, 12.0, 0.01), (0.6, 9.0, 0.02), (0.9, 9.5, 0.01)),
+    "one element": ((2.5,), (0.5,), (3.0,)),
+    "steady": ((1.0, 2.0), (1.0, 2.0), (1.0, 2.0)),
+}
+
+
+def _triples(rows: Mapping[str, tuple[tuple[float, ...], ...]]) -> list[Sample]:
+    return [Sample(name, tuple(_numbers(*row) for row in row_of_three)) for name, row_of_three in rows.items()]
+
+
+def averaged() -> list[Sample]:
+    return _triples(COURSES)
+
+
+def judged() -> list[Sample]:
+    return _triples(
+        {"three": ((1.0, 0.5, 1.5), (0.1, 4.0, 0.7), (1.2, 0.3, 1.5)), "one element": ((1.0,), (2.0,), (1.5,))}
+    )
+
+
 CASES = [
     Case("weighted_sum", weighted_sum, twice=False),
     Case("uncertainty_weighting", uncertainty_weighting, twice=False),
+    *(Case("dynamic_weight_average", dynamic_weight_average, {"temperature": t}, twice=False) for t in (2.0, 0.1)),
+    *(Case("gradnorm", gradnorm, {"alpha": alpha}, twice=False) for alpha in (1.5, 0.0)),
 ]
 
-ORDINARY: dict[str, Samples] = {"weighted_components": weighted, "uncertain_components": uncertain}
+ORDINARY: dict[str, Samples] = {
+    "weighted_components": weighted,
+    "uncertain_components": uncertain,
+    "averaged_components": averaged,
+    "weights_of_components": judged,
+}
 EMPTY: dict[str, Samples] = {
     "weighted_components": lambda: [Sample("none", (_numbers(),), buffers={"weights": _numbers()})],
     "uncertain_components": lambda: [Sample("none", (_numbers(),), buffers=_scales(0))],
+    "averaged_components": lambda: _triples({"none": ((), (), ())}),
+    "weights_of_components": lambda: _triples({"none": ((), (), ())}),
 }
 EXTREME: dict[str, Samples] = {
     "weighted_components": lambda: _extreme("weights", 1e4, 0.0),
     "uncertain_components": lambda: _extreme("log_variance", 30.0, 0.0),
+    "averaged_components": lambda: _triples(
+        {
+            "rising": ((1e4, -1e4), (1e4, 0.0), (0.0, 1e4)),
+            "falling": ((0.0, 0.0), (0.0, 0.0), (1e4, 1e4)),
+            "nothing": ((1e4, 1e4), (0.0, 0.0), (0.0, 0.0)),
+        }
+    ),
+    "weights_of_components": lambda: _triples(
+        {
+            "largest": ((1e4, 1e4), (1e4, 1e4), (1e4, 0.0)),
+            "nothing": ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)),
+        }
+    ),
 }

@@ -46,6 +46,19 @@ def triplet_batch_hard(embeddings: Tensor, target: Tensor, margin: float, soft: 
     return _per_anchor(loss(embeddings, target, chosen), embeddings)
 
 
+def _alike(target: Tensor) -> Tensor:
+    """How many elements have each element's label, itself included."""
+    return (target[:, None] == target).sum(1)
+
+
+def has_positive(embeddings: Tensor, target: Tensor) -> Tensor:
+    return (_alike(target) > 1).double()
+
+
+def has_both(embeddings: Tensor, target: Tensor) -> Tensor:
+    return has_positive(embeddings, target) * (_alike(target) < len(target))
+
+
 def n_pair(anchor: Tensor, positive: Tensor) -> Tensor:
     """The library takes the first pair of each class, which is (anchor, positive) here, and normalises unless told."""
     labels = torch.arange(len(anchor)).repeat(2)
@@ -207,14 +220,14 @@ CASES = [
     *(Case("contrastive", contrastive, {"margin": margin}) for margin in (1.0, 3.0, 0.0)),
     *(Case("triplet", triplet, {"margin": margin}) for margin in (1.0, 0.2)),
     Case("triplet", triplet, {"margin": 0.2, "squared": True}),
-    *(Case("triplet_batch_hard", triplet_batch_hard, {"margin": margin}) for margin in (1.0, 0.2)),
-    Case("triplet_batch_hard", triplet_batch_hard, {"margin": 0.0, "soft": True}),
+    *(Case("triplet_batch_hard", triplet_batch_hard, {"margin": margin}, has_both) for margin in (1.0, 0.2)),
+    Case("triplet_batch_hard", triplet_batch_hard, {"margin": 0.0, "soft": True}, has_both),
     Case("n_pair", n_pair),
     Case("center", center),
     *(Case("margin_ranking", margin_ranking, {"margin": margin}, twice=False) for margin in (1.0, 0.0)),
     *(Case("nt_xent", nt_xent, {"temperature": t}) for t in (0.1, 0.5)),
     *(Case("info_nce", info_nce, {"temperature": t}) for t in (0.07, 1.0)),
-    *(Case("supervised_contrastive", supervised_contrastive, {"temperature": t}) for t in (0.1, 0.5)),
+    *(Case("supervised_contrastive", supervised_contrastive, {"temperature": t}, has_positive) for t in (0.1, 0.5)),
 ]
 
 ORDINARY: dict[str, Samples] = {

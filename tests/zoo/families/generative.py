@@ -77,9 +77,14 @@ def cross_correlation(response: Tensor, target: Tensor, balanced: bool = False) 
     loss = F.soft_margin_loss(response, target, reduction="none")
     if not balanced:
         return loss
+    return loss * balance(response, target)
+
+
+def balance(response: Tensor, target: Tensor) -> Tensor:
+    """The weight of each position: one over how many of its kind its image has."""
     positive = (target > 0).double().reshape(len(target), -1)
     counts = [kind.sum(1, keepdim=True).clamp(min=1) for kind in (positive, 1 - positive)]
-    return loss * (positive / counts[0] + (1 - positive) / counts[1]).reshape(loss.shape)
+    return (positive / counts[0] + (1 - positive) / counts[1]).reshape(target.shape)
 
 
 def _normal(*shape: int, seed: int) -> Tensor:
@@ -154,7 +159,7 @@ CASES = [
     Case("denoising_score_matching", denoising_score_matching),
     *(Case("min_snr", min_snr, {"gamma": gamma}) for gamma in (5.0, 0.5)),
     Case("cross_correlation", cross_correlation),
-    Case("cross_correlation", cross_correlation, {"balanced": True}),
+    Case("cross_correlation", cross_correlation, {"balanced": True}, balance),
 ]
 
 ORDINARY: dict[str, Samples] = {
