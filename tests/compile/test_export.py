@@ -390,3 +390,20 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pyte
         export(zoo.get("dice"), path)
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["loss.py"]
+
+
+def test_a_traced_difference_takes_images_of_any_side(tmp_path: Path) -> None:
+    path = export(zoo.get("total_variation"), tmp_path / "total_variation.pt2")
+    traced, module = torch.export.load(path).module(), zoo.get("total_variation").to_module()
+    for sides in ((1, 1), (2, 2), (1, 3), (7, 2)):
+        image = torch.rand(2, 3, *sides)
+        torch.testing.assert_close(traced(image), module(image))
+
+
+def test_scripted_files_name_what_does_not_fit(tmp_path: Path) -> None:
+    scripted = torch.jit.load(export(zoo.get("ssim"), tmp_path / "ssim.pt"))
+    image = torch.rand(1, 1, 12, 12)
+    with pytest.raises(torch.jit.Error, match=r"target must have shape \[1, 1, 12, 12\], not \[1, 1, 12, 11\]"):
+        scripted(image, image[..., 1:])
+    with pytest.raises(torch.jit.Error, match=r"image must be 11 or longer .* not \[12, 9\]"):
+        scripted(image[..., 3:], image[..., 3:])

@@ -29,8 +29,9 @@ def export(loss: Exportable, path: str | os.PathLike[str], **options: Any) -> Pa
     .pt, .pt2; as defaults of the constructor in .py), `weight` (.pt, .pt2: class weights), `buffers` (.pt, .pt2: other
     tensors that the signature takes at construction, by name), `labels` and `rank` (.pt2:
     whether the target is integer labels, and how many spatial axes there are; by default labels where the signature
-    has them, and no spatial axes for them, else two). The file appears whole or not at all. Raises `UserError` for an
-    unknown suffix or option, or a path that cannot be written.
+    has them, and no spatial axes for them, else two). The modules refuse inputs of another kind or shape than the
+    others ask for, and images smaller than their windows, with `ValueError` (a failed guard in .pt2). The file appears
+    whole or not at all. Raises `UserError` for an unknown suffix or option, or a path that cannot be written.
     """
     target = Path(path)
     writer = WRITERS.get(target.suffix)

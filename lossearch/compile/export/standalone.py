@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lossearch import __version__
+from lossearch.compile.export.checks import HELPER, checks
 from lossearch.compile.export.describe import docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
 from lossearch.compile.module import IGNORE_INDEX
@@ -50,7 +51,7 @@ class _Writer:
         """The whole file."""
         helpers = dict.fromkeys(helper.strip() for form in self.plan.forms for helper in form.source.helpers)
         functions = [f"{self._function(form.source)}" for form in self.plan.forms]
-        parts = [*helpers, *([_HELD] if self.plan.graph.parameters else []), *functions, self._class()]
+        parts = [HELPER, *helpers, *([_HELD] if self.plan.graph.parameters else []), *functions, self._class()]
         body = "\n\n\n".join(parts).replace("List[", "list[")
         imports = ["import math\n"] if "math." in body else []
         imports += ["import torch"]
@@ -105,7 +106,7 @@ class _Writer:
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
         first = inputs[0]
         arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
-        lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
+        lines = [*checks(self.plan), "# A loss is computed in float32 or better, whatever autocast is on."]
         lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
         body = [f"{first} = {first}.to(torch.promote_types({first}.dtype, torch.float32))"]
         leading, *rest = self.plan.graph.signature.forward_inputs
