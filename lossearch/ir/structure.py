@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +254,39 @@ register(
         slopes=lambda a, b, **_: (1.0, 0.0),
         latex="-{{{0}}}_{{y}}",
         attributes=(("reduction", "none"),),
+        internal=True,
+    )
+)
+
+
+def _error(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    a, b = arguments
+    require_real(operator, arguments)
+    if a.type.axes != b.type.axes or attributes["reduction"] not in ("mean", "sum") or attributes["delta"] <= 0.0:
+        raise IllTyped("two arguments with the same axes, a reduction, and delta > 0", str(b.type), "use sub")
+    size = iv.sub(a.type.interval, b.type.interval).magnitude
+    largest = Interval(0.0, size * min(size, 2.0 * attributes["delta"]))
+    return Type((), iv.scale(largest, LARGEST_AXIS) if attributes["reduction"] == "sum" else largest)
+
+
+def _emit_error(sources: Sequence[str], node: Expr) -> str:
+    delta, reduction = node.attr("delta"), node.attr("reduction")
+    given = "" if reduction == "mean" else f', reduction="{reduction}"'
+    if math.isinf(delta):
+        return f"F.mse_loss({sources[0]}, {sources[1]}{given})"
+    return f"F.huber_loss({sources[0]}, {sources[1]}{given}, delta={delta!r})"
+
+
+register(
+    Operator(
+        "error",
+        2,
+        _error,
+        _emit_error,
+        "Squared error reduced over everything, or half of it up to `delta` and linear beyond: PyTorch's own kernels.",
+        slopes=lambda a, b, **_: (math.inf, math.inf),
+        latex="\\operatorname{{error}}({0}, {1})",
+        attributes=(("reduction", "mean"), ("delta", math.inf)),
         internal=True,
     )
 )
