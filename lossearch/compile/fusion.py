@@ -66,9 +66,23 @@ def _as_nll(node: Expr) -> Expr:
 
 
 def _reduced_nll(node: Expr) -> Expr:
-    if node.op not in ("mean", "sum") or node.axes or node.args[0].op != "nll":
+    if node.op not in ("mean", "sum") or node.axes:
+        return node
+    if node.op == "sum" and node.args[0].op == "mul":
+        return _weighted_nll(node)
+    if node.args[0].op != "nll":
         return node
     return Expr.make("nll", node.args[0].args, reduction=node.op)
+
+
+def _weighted_nll(node: Expr) -> Expr:
+    """Σ w_y·nll(x, y), for weights to which no gradient flows: the kernel has none for them."""
+    for entries, chosen in (node.args[0].args, node.args[0].args[::-1]):
+        if entries.op == "nll" and chosen.op == "gather" and chosen.args[1] is entries.args[1]:
+            weight = chosen.args[0]
+            if weight.op == "input" and weight.attr("name") == "class_weight":
+                return Expr.make("weighted_nll", (*entries.args, weight))
+    return node
 
 
 def fuse_errors(roots: Sequence[Expr]) -> list[Expr]:

@@ -259,6 +259,28 @@ register(
 )
 
 
+def _weighted_nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, labels, weight = arguments
+    if weight.type.axes != ("class",):
+        raise IllTyped("weight[class]", str(weight.type), "use gather")
+    total = _nll(operator, (values, labels), {"reduction": "sum"})
+    return Type((), iv.mul(total.interval, weight.type.interval))
+
+
+register(
+    Operator(
+        "weighted_nll",
+        3,
+        _weighted_nll,
+        'F.nll_loss({0}, {1}, {2}, reduction="sum")',
+        "The sum of the negated entries at each label, weighted by label: PyTorch's own kernel.",
+        slopes=lambda a, b, c, **_: (math.inf, 0.0, math.inf),
+        latex="-\\sum {{{2}}}_{{y}} {{{0}}}_{{y}}",
+        internal=True,
+    )
+)
+
+
 def _error(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     a, b = arguments
     require_real(operator, arguments)

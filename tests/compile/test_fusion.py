@@ -16,6 +16,11 @@ from lossearch.compile.variant import Variant, source_of
         ("huber", False, "return F.huber_loss(prediction, target, delta=1.0)"),
         ("content", False, 'ratio = F.mse_loss(features, target, reduction="sum") / features.shape[0]'),
         ("center", True, 'ratio = F.mse_loss(embeddings, centers[target], reduction="sum") / embeddings.shape[0]'),
+        (
+            "weighted_cross_entropy",
+            True,
+            'weighted_nll = F.nll_loss(torch.log_softmax(logits, 1), target, class_weight, reduction="sum")',
+        ),
         ("box_l1", False, "return torch.abs(boxes - target).sum() / boxes.shape[0]"),
         (
             "n_pair",
@@ -26,7 +31,7 @@ from lossearch.compile.variant import Variant, source_of
     ],
 )
 def test_the_emitted_source_uses_whole_kernels(name: str, labels: bool, line: str) -> None:
-    assert line in source_of(zoo.get(name).graph.frozen(), Variant(labels=labels), "mean").body
+    assert line in source_of(zoo.get(name).graph.frozen(), Variant(labels=labels, space=False), "mean").body
 
 
 def test_entries_of_an_axis_are_taken_apart_once() -> None:
