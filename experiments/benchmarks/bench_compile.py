@@ -8,13 +8,11 @@ interleaved in random order, so that the machine's load and what ran before meet
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch import zoo
@@ -23,70 +21,14 @@ from lossearch.compile.backend import check_backend, compile_source
 from lossearch.compile.source import emit
 from lossearch.compile.torchscript import quick_start
 from lossearch.compile.variant import Variant, source_of
+from lossearch.experiments.benchmarks.rows import ROWS
+from lossearch.experiments.benchmarks.rows.row import Size
+from lossearch.experiments.benchmarks.timing import Call, check_agreement, interleaved, ratio
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import lower
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
-SIZES = ((256, 10), (4, 21, 256, 256))
-SMOOTH = 1e-5
-
-
-def focal_by_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Focal loss, γ = 2, on top of PyTorch's fused cross-entropy."""
-    cross_entropy = F.cross_entropy(logits, target, reduction="none")
-    return ((1 - torch.exp(-cross_entropy)) ** 2 * cross_entropy).mean()
-
-
-def focal_by_gather(logits: Tensor, target: Tensor) -> Tensor:
-    """Focal loss, γ = 2, from the label's log-probability."""
-    log_p = F.log_softmax(logits, 1).gather(1, target.unsqueeze(1))
-    return (-((1 - log_p.exp()) ** 2) * log_p).mean()
-
-
-def dice_by_one_hot(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice per class over the batch, squared cardinalities, as most repositories have it."""
-    p = F.softmax(logits, 1)
-    one_hot = F.one_hot(target, p.shape[1]).movedim(-1, 1).to(p.dtype)
-    dims = (0, *range(2, p.dim()))
-    intersection = (p * one_hot).sum(dims)
-    cardinality = (p**2).sum(dims) + one_hot.sum(dims)
-    return (1 - (2 * intersection + SMOOTH) / (cardinality + SMOOTH)).mean()
-
-
-def dice_by_scatter(logits: Tensor, target: Tensor) -> Tensor:
-    """The same from the labels' own probabilities, without one-hot vectors."""
-    p = F.softmax(logits, 1)
-    chosen, labels = p.gather(1, target.unsqueeze(1)).flatten(), target.flatten()
-    zeros = p.new_zeros(p.shape[1])
-    intersection = zeros.scatter_add(0, labels, chosen)
-    cardinality = p.square().sum((0, *range(2, p.dim()))) + zeros.scatter_add(0, labels, torch.ones_like(chosen))
-    return (1 - (2 * intersection + SMOOTH) / (cardinality + SMOOTH)).mean()
-
-
-HAND_WRITTEN: Mapping[str, tuple[Criterion, ...]] = {
-    "focal": (focal_by_cross_entropy, focal_by_gather),
-    "dice": (dice_by_one_hot, dice_by_scatter),
-}
-
-
-def interleaved(forms: Mapping[str, Criterion], size: tuple[int, ...], rounds: int) -> dict[str, float]:
-    """Median processor seconds of forward plus backward of each form, which other work disturbs least."""
-    torch.manual_seed(0)
-    logits = torch.randn(size, requires_grad=True)
-    target = torch.randint(size[1], (size[0], *size[2:]))
-    values = [form(logits, target).item() for form in forms.values()]
-    if max(values) - min(values) > 1e-4 * abs(values[0]):
-        raise RuntimeError(f"forms disagree: {dict(zip(forms, values, strict=True))}")
-    order = random.Random(0)
-    taken: dict[str, list[float]] = {name: [] for name in forms}
-    for turn in range(rounds + 4):  # the first turns compile and warm up
-        for name, form in order.sample(list(forms.items()), len(forms)):
-            logits.grad = None
-            start = time.process_time()
-            form(logits, target).backward()
-            if turn >= 4:
-                taken[name].append(time.process_time() - start)
-    return {name: statistics.median(times) for name, times in taken.items()}
+SIZES: tuple[Size, ...] = ("small", "large")
 
 
 def function(graph: Graph, backend: str, size: tuple[int, ...]) -> Criterion:
@@ -101,20 +43,24 @@ def function(graph: Graph, backend: str, size: tuple[int, ...]) -> Criterion:
 
 
 def compare(rounds: int, backends: tuple[str, ...]) -> None:
-    """The table of focal and Dice against hand-written forms."""
+    """The table of focal and Dice against hand-written forms: what the module costs beyond its function."""
     print(f"{'forward + backward':34} {'µs':>10} {'ratio to best hand-written':>28}")
-    for name, hand_written in HAND_WRITTEN.items():
-        loss = zoo.get(name)
+    for row in (row for row in ROWS if row.loss_name in ("focal", "dice")):
         for size in SIZES:
-            forms: dict[str, Criterion] = {form.__name__: form for form in hand_written}
-            forms.update({f"function, {backend}": function(loss.graph, backend, size) for backend in backends})
-            forms.update({f"module, {backend}": build(loss.graph, backend) for backend in backends})
-            count = rounds if size == SIZES[0] else max(5, rounds // 100)
-            seconds = interleaved(forms, size, count)
-            best = min(seconds[form.__name__] for form in hand_written)
-            print(f"{name} {'x'.join(map(str, size))}")
-            for form, took in seconds.items():
-                print(f"    {form:30} {took * 1e6:10.1f} {took / best:28.3f}")
+            groups = row.calls(size, backends)
+            calls = groups["hand"] | {f"module, {backend}": call for backend, call in groups["ours"].items()}
+            dims = getattr(row.inputs, size)
+            arguments, leaves = calls[f"module, {backends[0]}"].arguments, calls[f"module, {backends[0]}"].leaves
+            for backend in backends:
+                compiled = function(row.loss.graph, backend, dims)
+                calls[f"function, {backend}"] = Call(compiled, arguments, leaves)
+            check_agreement(calls)
+            taken = interleaved(calls, rounds if size == "small" else max(5, rounds // 100))
+            seconds = {name: statistics.median(times) for name, times in taken.items()}
+            best = min(groups["hand"], key=seconds.__getitem__)
+            print(f"{row.name} {'x'.join(map(str, dims))}")
+            for name, took in seconds.items():
+                print(f"    {name:30} {took * 1e6:10.1f} {ratio(taken[name], taken[best]):28.3f}")
 
 
 def latencies() -> None:

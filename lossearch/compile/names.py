@@ -76,9 +76,9 @@ class Names:
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
 
-    def fresh(self, node: Expr) -> str:
-        """A new name for the value of `node`, with a number from the second of its kind on."""
-        noun = self._noun(node)
+    def fresh(self, node: Expr, noun: str = "") -> str:
+        """A new name for the value of `node`, or a given one, with a number from the second of its kind on."""
+        noun = noun or self._noun(node)
         name, count = safe(noun), 2
         while name in self._taken:
             name, count = f"{noun}_{count}", count + 1

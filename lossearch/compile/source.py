@@ -158,11 +158,18 @@ class _Writer:
         self.uses = Counter(argument for node in postorder(self.roots) for argument in node.args)
         self.uses.update(self.roots)
         self.names = Names(argument.variable for argument in self.arguments.values())
+        self.columns: dict[tuple[Expr, object], str] = {}
+        entries = {node for node in postorder(self.roots) if node.op == "select"}
+        taken = Counter((node.args[0], node.attr("over")) for node in entries)
+        self.unbound = {key for key, count in taken.items() if count > 1}
 
     def visit(self, node: Expr) -> None:
         """Write the node's value as an expression, and as a line of its own where it is shared."""
         if not node.args:
             self.values[node] = self._leaf(node)
+            return
+        if node.op == "select" and (node.args[0], node.attr("over")) in self.unbound:
+            self.values[node] = self._entry(node)
             return
         made = template(node, tuple([self.values[argument].number for argument in node.args]))
         self.flat, self.shape = self.flat or made.flat, self.shape or made.shape
@@ -194,6 +201,17 @@ class _Writer:
                 return found
             self._assign(root)
         return ", ".join(map(self._result, self.roots))
+
+    def _entry(self, node: Expr) -> _Value:
+        """One of several entries of an axis: they are taken apart at once, so that there is one step back."""
+        argument, over = node.args[0], node.attr("over")
+        if (argument, over) not in self.columns:
+            self._assign(argument)
+            whole, dim = self.values[argument].text, argument.axes.index(over[0])
+            name = self.names.fresh(node, f"{whole}_entries")
+            self.lines.append(f"{name} = {whole}.unbind({dim})")
+            self.columns[argument, over] = name
+        return _Value(f"{self.columns[argument, over]}[{node.attr('index')}]", ATOM, False, True)
 
     def _result(self, root: Expr) -> str:
         """What is returned for a root: always a tensor."""

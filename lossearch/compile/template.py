@@ -29,6 +29,9 @@ _STRENGTHS: dict[type[ast.AST], int] = {
     ast.UnaryOp: UNARY,
     ast.Pow: POWER,
 }
+_BOUNDS = {"torch.minimum": "torch.clamp_max", "torch.maximum": "torch.clamp_min"}
+"""What takes a number as it is, where one side is a number."""
+
 _PLACEHOLDER = re.compile(r"\b_ARG(\d)\b")
 _LIKE = "_LIKE"
 
@@ -191,6 +194,8 @@ def _required(tree: ast.expr, needed: int) -> Iterator[tuple[str, int]]:
 def _tensors_for_numbers(text: str, numbers: Sequence[bool]) -> str:
     """Make tensors of numbers where a function or a comparison, unlike arithmetic, does not do with numbers."""
     positions = [position for position, number in enumerate(numbers) if number]
+    if len(positions) == 1 and (bound := _BOUNDS.get(text.partition("(")[0])):
+        return f"{bound}(_ARG{1 - positions[0]}, _ARG{positions[0]})"
     choice = text.startswith("torch.where(")
     if choice or isinstance(_parse(text), ast.Compare):
         # One operand that is a tensor settles the dtype.

@@ -268,10 +268,16 @@ def _contract_slopes(a: Interval, b: Interval, over: Axes) -> tuple[float, float
 
 
 def _emit_contract(sources: Sequence[str], node: Expr) -> str:
-    """Where both sides have axes of their own, an einsum, which is one matrix product; else product and sum."""
+    """Where both sides have axes of their own, one matrix product; else product and sum."""
     (a, b), kept = (argument.axes for argument in node.args), node.axes
     full = union(a, b)
     if {axis for axis in kept if axis not in b} and {axis for axis in kept if axis not in a}:
+        if len(a) == len(b) == len(kept) == 2:  # without the preparations of einsum
+            first, second = (0, 1) if kept[0] in a else (1, 0)
+            rows, columns = node.args[first].axes, node.args[second].axes
+            left = sources[first] + (".T" if rows[0] != kept[0] else "")
+            right = sources[second] + (".T" if columns[1] != kept[1] else "")
+            return f"torch.mm({left}, {right})"
         letters = {axis: chr(ord("a") + rank) for rank, axis in enumerate(full)}
         spell = ["".join(letters[axis] for axis in axes) for axes in (a, b, kept)]
         return f"torch.einsum('{spell[0]},{spell[1]}->{spell[2]}', {sources[0]}, {sources[1]})"
@@ -370,7 +376,7 @@ register(
         "same",
         1,
         _same,
-        "torch.eye({0}.shape[{axis_dim}], device={0}.device).to({0})",
+        "torch.eye({0}.shape[{axis_dim}], dtype={0}.dtype, device={0}.device)",
         "One where an axis meets itself in pairwise work, else zero.",
         slopes=lambda a, **_: (0.0,),
         latex="\\mathbb{{1}}_{{\\mathrm{{{axis}}}}}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
+from lossearch.ir.interval import EPSILON
 from lossearch.ir.operator import OPERATORS
 from lossearch.ir.rewrite import Rule, Table
 
@@ -27,6 +28,10 @@ def _factor_out(b: Found) -> Expr | None:
     return b["y"] * Expr.make("contract", (b["x"], b["w"]), over=b["a"]) if set(b["a"]) <= set(b["x"].axes) else None
 
 
+def _is_weight(b: Found) -> bool:
+    return b["y"].lower >= 0.0 and b["l"] <= EPSILON
+
+
 LINEAR = Table(
     "linear",
     [
@@ -38,6 +43,9 @@ LINEAR = Table(
         Rule("sum(softmax(x, over=a), over=a) - y = 1 - y"),
         Rule("y - sum(softmax(x, over=a), over=a) = y - 1"),
         Rule("sum(softmax(x, over=a), over=a) * y = y"),
+        # A weighted mean of what was divided by its own weight; x·y is what both mean as y goes to zero.
+        Rule("x * y / clamp_min(y, lower=l) * y = x * y", when=_is_weight),
+        Rule("x * y / clamp_min(y, lower=l) * (y * z) = x * (y * z)", when=_is_weight),
         Rule("contract(x * y, w, over=a) = y * contract(x, w, over=a)", when=_lacks("y"), build=_factor_out),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -244,8 +245,11 @@ def _nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, An
 def _emit_nll(sources: Sequence[str], node: Expr) -> str:
     reduction = node.attr("reduction")
     given = "" if reduction == "mean" else f', reduction="{reduction}"'
-    values = f"{sources[0]}.contiguous()" if ("contiguous", "no") in node.attrs else sources[0]
-    return f"F.nll_loss({values}, {sources[1]}{given})"
+    return f"F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}{given})"
+
+
+def _for_nll(values: str, node: Expr) -> str:
+    return f"{values}.contiguous()" if ("contiguous", "no") in node.attrs else values
 
 
 register(
@@ -258,6 +262,62 @@ register(
         slopes=lambda a, b, **_: (1.0, 0.0),
         latex="-{{{0}}}_{{y}}",
         attributes=(("reduction", "none"), ("contiguous", "yes")),
+        internal=True,
+    )
+)
+
+
+def _weighted_nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, labels, weight = arguments
+    if weight.type.axes != ("class",):
+        raise IllTyped("weight[class]", str(weight.type), "use gather")
+    total = _nll(operator, (values, labels), {"reduction": "sum"})
+    return Type((), iv.mul(total.interval, weight.type.interval))
+
+
+register(
+    Operator(
+        "weighted_nll",
+        3,
+        _weighted_nll,
+        lambda sources, node: f'F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}, {sources[2]}, reduction="sum")',
+        "The sum of the negated entries at each label, weighted by label: PyTorch's own kernel.",
+        slopes=lambda a, b, c, **_: (math.inf, 0.0, math.inf),
+        latex="-\\sum {{{2}}}_{{y}} {{{0}}}_{{y}}",
+        attributes=(("contiguous", "yes"),),
+        internal=True,
+    )
+)
+
+
+def _error(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    a, b = arguments
+    require_real(operator, arguments)
+    if a.type.axes != b.type.axes or attributes["reduction"] not in ("mean", "sum") or attributes["delta"] <= 0.0:
+        raise IllTyped("two arguments with the same axes, a reduction, and delta > 0", str(b.type), "use sub")
+    size = iv.sub(a.type.interval, b.type.interval).magnitude
+    largest = Interval(0.0, size * min(size, 2.0 * attributes["delta"]))
+    return Type((), iv.scale(largest, LARGEST_AXIS) if attributes["reduction"] == "sum" else largest)
+
+
+def _emit_error(sources: Sequence[str], node: Expr) -> str:
+    delta, reduction = node.attr("delta"), node.attr("reduction")
+    given = "" if reduction == "mean" else f', reduction="{reduction}"'
+    if math.isinf(delta):
+        return f"F.mse_loss({sources[0]}, {sources[1]}{given})"
+    return f"F.huber_loss({sources[0]}, {sources[1]}{given}, delta={delta!r})"
+
+
+register(
+    Operator(
+        "error",
+        2,
+        _error,
+        _emit_error,
+        "Squared error reduced over everything, or half of it up to `delta` and linear beyond: PyTorch's own kernels.",
+        slopes=lambda a, b, **_: (math.inf, math.inf),
+        latex="\\operatorname{{error}}({0}, {1})",
+        attributes=(("reduction", "mean"), ("delta", math.inf)),
         internal=True,
     )
 )

@@ -29,9 +29,11 @@ INTERNAL = {
     "scatter_sum": Expr.make("scatter_sum", (fn.max(P, "class"), LABELS, P), over=("space",), into=("class",)),
     "label_counts": Expr.make("label_counts", (LABELS, P), over=("batch", "space"), into=("class",)) * P,
     "nll": Expr.make("nll", (LOG_P, LABELS), reduction="none"),
+    "weighted_nll": Expr.make("weighted_nll", (LOG_P, LABELS, CLASS_WEIGHT)) * P,
+    "error": Expr.make("error", (P, LOG_P), reduction="mean", delta=1.0) * P,
     "equal": fn.where(fn.equal(LABELS, LABELS), P, LOG_P),
 }
-"""Operators over integer labels, most of which only lowering makes."""
+"""Operators that only lowering makes, most of them over integer labels, and what needs such."""
 
 
 @cache

@@ -1,0 +1,30 @@
+"""What `bench_losses` compares is the same loss: all forms of a row agree, at a size that takes no time."""
+
+from __future__ import annotations
+
+import pytest
+
+from lossearch.experiments.benchmarks.rows import ROWS
+from lossearch.experiments.benchmarks.rows.row import Row
+from lossearch.experiments.benchmarks.timing import check_agreement, interleaved, peak_bytes, ratio
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_all_forms_of_a_row_agree(row: Row) -> None:
+    groups = row.calls("tiny", ("eager",))
+    check_agreement({f"{group} {name}": call for group, calls in groups.items() for name, call in calls.items()})
+
+
+def test_forms_that_differ_are_refused() -> None:
+    mse, mae = (next(row for row in ROWS if row.loss_name == name) for name in ("mse", "mae"))
+    calls = {row.name: row.calls("tiny", ("eager",))["ours"]["eager"] for row in (mse, mae)}
+    with pytest.raises(RuntimeError, match="disagree"):
+        check_agreement(calls)
+
+
+def test_a_measurement_has_times_of_every_round_and_the_memory_of_a_gradient() -> None:
+    call = next(row for row in ROWS if row.loss_name == "mse").calls("tiny", ("eager",))["ours"]["eager"]
+    taken = interleaved({"one": call, "other": call}, rounds=3)
+    assert [len(times) for times in taken.values()] == [3, 3]
+    assert ratio(taken["one"], taken["other"]) > 0
+    assert peak_bytes(call) >= call.leaves[0].nbytes
