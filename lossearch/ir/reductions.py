@@ -376,7 +376,7 @@ register(
         "same",
         1,
         _same,
-        "torch.eye({0}.shape[{axis_dim}], dtype={0}.dtype, device={0}.device)",
+        "torch.diag({0}.new_ones([{0}.shape[{axis_dim}]]))",
         "One where an axis meets itself in pairwise work, else zero.",
         slopes=lambda a, **_: (0.0,),
         latex="\\mathbb{{1}}_{{\\mathrm{{{axis}}}}}",
