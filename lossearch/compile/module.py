@@ -225,9 +225,9 @@ class LossModule(nn.Module):
             values[name] = getattr(self, name).to(geometry.dtype)
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
-        if not (masked or axes or plan.buffers or self.graph.parameters or plan.shape or self.reduction == "none"):
+        if not (masked or axes or self.graph.parameters or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
-            geometry.direct = self._shortcut(plan, geometry.shape) if unchanged else None
+            geometry.direct = self._shortcut(plan, geometry) if unchanged else None
         if plan.flat:
             self._flatten(values, geometry, plan.spatial)
         if plan.shape:
@@ -249,21 +249,27 @@ class LossModule(nn.Module):
         self._plans[labels, masked, axes, space] = made
         return made
 
-    def _shortcut(self, plan: _Plan, shape: tuple[int, ...]) -> Function:
+    def _shortcut(self, plan: _Plan, geometry: Geometry) -> Function:
         """What takes inputs of this shape as they are: the compiled function behind nothing but flattening."""
-        function, names = plan.function, plan.arguments
-        flattened = [plan.flat and len(shape) != 1 and name in plan.spatial for name in self._names]
-        if names == self._names and not any(flattened):
-            return function
-        which = [self._names.index(name) for name in names]
-        if not any(flattened):
-            return lambda *inputs: function(*[inputs[i] for i in which])
-        if not shape:
-            steps = [(i, flattened[i]) for i in which]
-            return lambda *inputs: function(*[inputs[i].unsqueeze(-1) if flat else inputs[i] for i, flat in steps])
+        function, names, shape, dtype = plan.function, plan.arguments, geometry.shape, geometry.dtype
         last = -len(shape)
-        steps = [(i, flattened[i]) for i in which]
-        return lambda *inputs: function(*[inputs[i].flatten(last) if flat else inputs[i] for i, flat in steps])
+        flattened = plan.spatial if plan.flat and len(shape) != 1 else ()
+        if names == self._names and not any(name in flattened for name in names):
+            return function
+        at = {name: rank for rank, name in enumerate(self._names)}
+        if plan.buffers or plan.shape:
+            ends = [list(shape)] if plan.shape else []
+            steps = [(at.get(name, -1), name, name in flattened) for name in names[: len(names) - len(ends)]]
+
+            def call(*inputs: Tensor) -> Tensor:
+                # Buffers are looked up at each call, since they may have been moved or replaced.
+                given = [inputs[i] if i >= 0 else getattr(self, name).to(dtype) for i, name, _ in steps]
+                given = [_flat(x, last) if flat else x for x, (_, _, flat) in zip(given, steps, strict=True)]
+                return function(*given, *ends)
+
+            return call
+        steps = [(at[name], name in flattened) for name in names]
+        return lambda *inputs: function(*[_flat(inputs[i], last) if flat else inputs[i] for i, flat in steps])
 
     def _flatten(self, values: dict[str, Tensor], geometry: Geometry, spatial: frozenset[str]) -> None:
         """Make one axis of the spatial ones, or a single entry where there are none."""
@@ -271,7 +277,7 @@ class LossModule(nn.Module):
             return
         for name in spatial & values.keys():
             x = values[name]
-            values[name] = x.flatten(x.dim() - len(geometry.shape)) if geometry.shape else x.unsqueeze(-1)
+            values[name] = _flat(x, -len(geometry.shape))
 
     def _take_sample_weight(self, weight: Tensor, geometry: Geometry, values: dict[str, Tensor]) -> Axes:
         """Note a weight given with the call; returns its axes."""
@@ -337,6 +343,11 @@ def _check_buffer(buffer: Input, value: Any, sizes: dict[str, int]) -> None:
         if not definite:
             required = f"{spelled} symmetric and positive definite"
             raise UserError(required, str(value.tolist())[:80], f"give {buffer.doc}")
+
+
+def _flat(x: Tensor, last: int) -> Tensor:
+    """One axis instead of the spatial ones from `last` on, or a single entry where there are none."""
+    return x.flatten(last) if last else x.unsqueeze(-1)
 
 
 def _held(value: Tensor, parameter: Parameter) -> Tensor:
