@@ -128,7 +128,7 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
 
 
 def has_norm_at_zero(graph: Graph, given: list[Tensor], options: dict[str, Any]) -> bool:
-    """Whether a second derivative does not exist, for which PyTorch gives nan: of a length, or what is divided by it."""
+    """Whether a second derivative does not exist, where PyTorch gives nan: of a length, or a direction."""
     nodes = [node for node in lower(graph).nodes if node.op in ("norm", "unit")]
     norms = [graph.with_roots([Expr.make("norm", node.args, over=node.attr("over"))]) for node in nodes]
     return any(not build(norm, reduction="none", **options).double()(*given).all() for norm in norms)
