@@ -166,6 +166,22 @@ def check_finite(case: Case, sample: Sample, backend: str) -> None:
             assert gradient.isfinite().all(), gradient
 
 
+def check_autocast(case: Case, sample: Sample, backend: str) -> None:
+    """Value and gradients of bfloat16 predictions are finite under autocast, which leaves the loss in float32."""
+    single = {name: value.float() for name, value in sample.buffers.items()}
+    module = case.loss.to_module(backend, reduction="none", buffers=single)
+    for inputs in forms(sample):
+        given = [x.float() if x.is_floating_point() else x for x in inputs]
+        given = [x.bfloat16() if n in case.predictions else x for n, x in enumerate(given)]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value, gradients = value_and_gradient(module, given, case.predictions)
+        assert value.dtype == torch.float32
+        assert value.isfinite().all(), value
+        for gradient in gradients:
+            assert gradient.dtype == torch.bfloat16
+            assert gradient.isfinite().all(), gradient
+
+
 def check_empty(case: Case, sample: Sample, backend: str) -> None:
     """A batch without elements gives a finite value and an empty gradient, whatever the reduction."""
     for reduction in ("none", "mean", "sum"):

@@ -10,7 +10,16 @@ from torch import Tensor
 from lossearch import zoo
 
 from .cases import CASES
-from .harness import BACKENDS, Case, check_derivatives, check_empty, check_finite, check_ignored, check_oracle
+from .harness import (
+    BACKENDS,
+    Case,
+    check_autocast,
+    check_derivatives,
+    check_empty,
+    check_finite,
+    check_ignored,
+    check_oracle,
+)
 from .samples import EMPTY, EXTREME, ORDINARY, Sample
 
 SEPARATE = {"weighted_cross_entropy"}
@@ -62,6 +71,11 @@ def test_equals_oracle(case: Case, samples: list[Sample], backend: str) -> None:
 @rows(EXTREME)
 def test_finite_in_float32(case: Case, samples: list[Sample], backend: str) -> None:
     on_each(samples, lambda sample: check_finite(case, sample, backend))
+
+
+@rows(EXTREME)
+def test_finite_under_autocast(case: Case, samples: list[Sample]) -> None:
+    on_each(samples, lambda sample: check_autocast(case, sample, "eager"))
 
 
 @BACKEND
