@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -75,14 +75,23 @@ class DataOrder:
         samples: size of the training split.
         batch_size: samples per step; the last incomplete batch of an epoch is skipped.
         device: where the indices are wanted.
+        offsets: index of the first sample of a seed's own training split, where seeds have their own; else 0.
     """
 
-    def __init__(self, seeds: Sequence[int], samples: int, batch_size: int, device: Device = "cpu") -> None:
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        samples: int,
+        batch_size: int,
+        device: Device = "cpu",
+        offsets: Mapping[int, int] | None = None,
+    ) -> None:
         self.seeds = list(seeds)
         self.samples = samples
         self.batch_size = batch_size
         self.device = device
         self.steps_per_epoch = samples // batch_size
+        self._offsets = offsets or {}
         self._epoch = -1
         self._order = torch.empty(0)
 
@@ -101,6 +110,7 @@ class DataOrder:
     def _permutations(self, epoch: int) -> Tensor:
         drawn = {
             seed: torch.from_numpy(generator(seed, Stream.ORDER, epoch).permutation(self.samples))
+            + self._offsets.get(seed, 0)
             for seed in dict.fromkeys(self.seeds)
         }
         rows = list(drawn.values()) if len(drawn) == 1 else [drawn[seed] for seed in self.seeds]

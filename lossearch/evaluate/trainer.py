@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from lossearch.evaluate.gathered import Gathered
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.optimizers import make_optimizer
 from lossearch.evaluate.run import LabelledImages, LossFunction, Plan, Promote, Run
@@ -47,10 +48,12 @@ class Trainer:
         runs: at least one.
         plan: when to stop and to evaluate.
         device: where to train.
-        split: what to evaluate on.
+        split: what to evaluate a run on, by its seed.
     """
 
-    def __init__(self, task: Task, runs: Sequence[Run], plan: Plan, device: Device, split: LabelledImages) -> None:
+    def __init__(
+        self, task: Task, runs: Sequence[Run], plan: Plan, device: Device, split: Callable[[int], LabelledImages]
+    ) -> None:
         self.task, self.plan, self.device, self.split = task, plan, device, split
         self.records = [_Record(run) for run in runs]
         self.active = list(self.records)
@@ -85,18 +88,18 @@ class Trainer:
 
     def _allocate(self) -> None:
         config, device, runs = self.task.config, self.device, [record.run for record in self.active]
-        self.images, self.labels = self.task.train.images.to(device), self.task.train.labels.to(device)
-        self.held_out = self.split.images.to(device), self.split.labels.to(device)
         seeds = [run.seed for run in runs]
+        self.training = Gathered(seeds, lambda seed: self.task.draw(seed)[0], device)
+        self.held_out = Gathered(seeds, self.split, device)
         self.stack = Stack(template(self.task, device), initial_weights(self.task, seeds, device))
         self.optimizer = make_optimizer(config.optimizer, self.stack.weights, config.weight_decay)
         self.learning_rate = torch.tensor([[run.learning_rate] for run in runs], device=device)
-        self.order = DataOrder(seeds, len(self.labels), config.batch_size, device)
+        self.order = DataOrder(seeds, self.training.samples, config.batch_size, device, self.training.offsets)
         self.finite = torch.ones(len(runs), dtype=torch.bool, device=device)
 
     def _step(self, step: int) -> None:
         indices = self.order.batch(step)
-        images, target = self.images[indices], self.labels[indices]
+        images, target = self.training.images[indices], self.training.labels[indices]
         if len(indices) < len(self.active):  # one seed, so one batch, for all
             images = images.expand(len(self.active), *images.shape[1:])
             target = target.repeat(len(self.active), 1)  # copies, so that no loss can write into another's
@@ -145,10 +148,10 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self, done: int) -> None:
-        images, labels = self.held_out
-        runs = len(self.active)
-        parts = images.split(max(1, _EVALUATION_BATCH // runs))
-        logits = torch.cat([self.stack.forward(x.expand(runs, *x.shape)) for x in parts], dim=1)
+        seeds = [record.run.seed for record in self.active]
+        parts = self.held_out.parts(seeds, max(1, _EVALUATION_BATCH // len(seeds)))
+        logits, labels = zip(*((self.stack.forward(images), labels) for images, labels in parts), strict=True)
+        logits, labels = torch.cat(logits, dim=1), torch.cat(labels, dim=-1)
         finite = logits.flatten(1).isfinite().all(1)
         values = self.task.metric(logits, labels)
         for record, value, ok in zip(self.active, values.tolist(), finite.tolist(), strict=True):

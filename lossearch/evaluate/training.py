@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -51,6 +51,9 @@ def train(
     Weights are stacked and no operation mixes runs, so each run ends as if it had been trained alone (up to
     rounding), and one that diverges or raises leaves the others as they are. The same arguments give bitwise
     the same metrics, on one device with one number of threads, for losses that draw no random numbers.
+
+    Where the task resamples, each run trains and is evaluated on the splits that its seed draws; images with labels
+    that are passed as `split` are the same for all.
 
     The metric is that of the last step: no step is picked by looking at the split.
 
@@ -117,14 +120,15 @@ def initial_predictions(task: Task, seed: int, n: int, device: Device = "cpu") -
     Raises:
         UserError: `n` is out of range.
     """
-    samples = len(task.train)
+    train, _ = task.draw(seed)
+    samples = len(train)
     if not 1 <= n <= samples:
         raise UserError(f"n from 1 to {samples}, the size of the training split", str(n), "ask for fewer images")
     indices = DataOrder([seed], samples, n).batch(0)[0]
     stack = Stack(template(task, device), initial_weights(task, [seed], device))
     with torch.no_grad():
-        logits = stack.forward(task.train.images[indices].to(device).unsqueeze(0))[0]
-    return logits, task.train.labels[indices].to(device)
+        logits = stack.forward(train.images[indices].to(device).unsqueeze(0))[0]
+    return logits, train.labels[indices].to(device)
 
 
 def untrained_predictions(task: Task | UserTask, samples: int) -> tuple[Tensor, Tensor]:
@@ -154,13 +158,14 @@ def _rung_steps(rungs: Sequence[float], steps: int) -> frozenset[int]:
     return frozenset(math.ceil(rung * steps) for rung in rungs)
 
 
-def _choose_split(task: Task, split: str | LabelledImages) -> LabelledImages:
+def _choose_split(task: Task, split: str | LabelledImages) -> Callable[[int], LabelledImages]:
     if not isinstance(split, str):
-        return split
+        return lambda seed: split
     if split not in ("validation", "train"):
         raise UserError(
             "the split 'validation' or 'train', or images with labels",
             repr(split),
             "a test split is passed as what task.open_test(by='compare') yields",
         )
-    return task.validation if split == "validation" else task.train
+    place = 1 if split == "validation" else 0
+    return lambda seed: task.draw(seed)[place]

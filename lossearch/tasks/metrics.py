@@ -1,6 +1,7 @@
 """Metrics for many runs at once: `metric(logits[run, batch, class, *space], target) -> [run]`.
 
-`target[batch, *space]` holds class numbers and is shared by all runs. Space may be absent (classification).
+`target[batch, *space]` holds class numbers and is shared by all runs; `target[run, batch, *space]` holds each run's
+own. Space may be absent (classification).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Metric:
 
     Attributes:
         name: name in configs.
-        function: `(logits[run, batch, class, *space], target[batch, *space]) -> [run]`.
+        function: `(logits[run, batch, class, *space], target[batch, *space] or [run, batch, *space]) -> [run]`.
         higher_is_better: direction of improvement.
         lower: smallest possible value.
         upper: largest possible value.
@@ -71,7 +72,7 @@ def negative_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     """Mean of -log softmax(logits) at the target, in [0, ∞), nats. `[run]`."""
     runs = logits.shape[0]
     # [run, batch, class, *space] -> [run · batch, class, *space], the layout of F.cross_entropy.
-    repeated = target.expand(runs, *target.shape).flatten(0, 1)
+    repeated = target.expand(runs, *logits.shape[1:2], *logits.shape[3:]).flatten(0, 1)
     return F.cross_entropy(logits.flatten(0, 1), repeated, reduction="none").unflatten(0, (runs, -1)).flatten(1).mean(1)
 
 
@@ -79,7 +80,7 @@ def confusion(logits: Tensor, target: Tensor) -> Tensor:
     """Counts of (true class, predicted class): `[run, class, class]`, int64."""
     runs, classes = logits.shape[0], logits.shape[2]
     pairs = target * classes + logits.argmax(2)
-    offset = torch.arange(runs, device=logits.device).view(-1, *[1] * target.ndim) * classes * classes
+    offset = torch.arange(runs, device=logits.device).view(-1, *[1] * (pairs.ndim - 1)) * classes * classes
     counts = torch.bincount((pairs + offset).flatten(), minlength=runs * classes * classes)
     return counts.view(runs, classes, classes)
 

@@ -9,7 +9,7 @@ import numpy as np
 from lossearch.tasks.config import TaskConfig
 from lossearch.tasks.noise import asymmetric_noise, long_tail, stratified_subset, symmetric_noise
 from lossearch.tasks.readers import Arrays
-from lossearch.tasks.streams import Stream, generator
+from lossearch.tasks.streams import MAX_SEED, Stream, generator
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,23 @@ class Part:
     clean_labels: np.ndarray
 
 
-def search_parts(config: TaskConfig, arrays: Arrays) -> tuple[Part, Part]:
+def search_parts(config: TaskConfig, arrays: Arrays, run_seed: int | None = None) -> tuple[Part, Part]:
     """Train and validation parts. Noise and imbalance touch the training part alone.
 
-    Test is cut first and validation next, so neither depends on `train_size`, noise or imbalance.
+    Test is cut first and validation next, so neither depends on `train_size`, noise or imbalance; and test is the same
+    for every `run_seed`, as are the sizes of both parts and of their classes.
 
     Args:
         config: the task.
         arrays: the "train" part of its dataset.
+        run_seed: of a training that draws its own parts; None for the parts that `config.split_seed` alone draws.
     """
+    seed = config.split_seed if run_seed is None else _redrawn(config.split_seed, run_seed)
     rest = np.setdiff1d(np.arange(len(arrays.labels)), _own_test(config, arrays))
-    validation = _draw(arrays.labels, rest, config.val_size, config.split_seed, Stream.VALIDATION_SPLIT)
+    validation = _draw(arrays.labels, rest, config.val_size, seed, Stream.VALIDATION_SPLIT)
     rest = np.setdiff1d(rest, validation)
-    train = _draw(arrays.labels, rest, config.train_size, config.split_seed, Stream.TRAIN_SUBSET)
-    return _corrupted(config, _part(arrays, train), len(arrays.classes)), _part(arrays, validation)
+    train = _draw(arrays.labels, rest, config.train_size, seed, Stream.TRAIN_SUBSET)
+    return _corrupted(config, _part(arrays, train), len(arrays.classes), seed), _part(arrays, validation)
 
 
 def test_part(config: TaskConfig, arrays: Arrays) -> Part:
@@ -62,6 +65,11 @@ def test_part(config: TaskConfig, arrays: Arrays) -> Part:
 test_part.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
+def _redrawn(split_seed: int, run_seed: int) -> int:
+    """A seed for the parts of one training: random bits of the run's seed, so that neither seed's neighbours meet."""
+    return split_seed ^ int(generator(run_seed, Stream.RESAMPLING).integers(MAX_SEED))
+
+
 def _own_test(config: TaskConfig, arrays: Arrays) -> np.ndarray:
     if arrays.has_official_test or config.test_size is None:
         return np.zeros(0, dtype=np.int64)
@@ -78,12 +86,12 @@ def _part(arrays: Arrays, indices: np.ndarray) -> Part:
     return Part(arrays.images[indices], labels, labels.copy())
 
 
-def _corrupted(config: TaskConfig, part: Part, classes: int) -> Part:
+def _corrupted(config: TaskConfig, part: Part, classes: int, seed: int) -> Part:
     images, labels = part.images, part.labels
     if config.imbalance > 1:
-        kept = long_tail(labels, config.imbalance, classes, generator(config.split_seed, Stream.IMBALANCE))
+        kept = long_tail(labels, config.imbalance, classes, generator(seed, Stream.IMBALANCE))
         images, labels = images[kept], labels[kept]
-    noise = generator(config.split_seed, Stream.NOISE)
+    noise = generator(seed, Stream.NOISE)
     match config.noise:
         case "symmetric":
             noisy = symmetric_noise(labels, config.noise_rate, classes, noise)

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     NOISE = 5
     WEIGHTS = 6
     ORDER = 7
+    RESAMPLING = 8
 
 
 def generator(seed: int, stream: Stream, counter: int = 0) -> np.random.Generator:

@@ -103,7 +103,7 @@ class Task:
         config: the configuration.
         name: its name.
         train: training split, with noise and imbalance if the configuration asks for them.
-        validation: validation split, clean.
+        validation: validation split, clean. Where the configuration resamples, a training has its own two: see `draw`.
         classes: number of classes.
         image_shape: (channel, height, width).
         metric: what losses are judged by.
@@ -124,6 +124,7 @@ class Task:
         self._statistics = _statistics(train, validation, self.classes)
         self.train = self._split(train)
         self.validation = self._split(validation)
+        self._drawn: dict[int, tuple[Split, Split]] = {}
 
     def build_model(self) -> nn.Module:
         """A model of the task's architecture, initialised from torch's global generator.
@@ -132,6 +133,18 @@ class Task:
             UserError: the architecture does not fit the images.
         """
         return self.config.model.build(self.image_shape, self.classes)
+
+    def draw(self, seed: int) -> tuple[Split, Split]:
+        """Training and validation split of a training with this seed.
+
+        Those of the task itself, unless the configuration resamples. Standardised by the task's own training split.
+        """
+        if not self.config.resample:
+            return self.train, self.validation
+        if seed not in self._drawn:
+            train, validation = search_parts(self.config, load(self.config.dataset), seed)
+            self._drawn[seed] = self._split(train), self._split(validation)
+        return self._drawn[seed]
 
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""

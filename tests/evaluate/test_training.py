@@ -52,23 +52,25 @@ def trained_by_torch(task: Task, run: Run, steps: int) -> float:
     else:
         optimizer = torch.optim.Adam(model.parameters(), run.learning_rate, weight_decay=config.weight_decay)
     factor: Callable[[int], float] = lambda step: (1 + math.cos(math.pi * step / steps)) / 2  # noqa: E731
-    order = DataOrder([run.seed], len(task.train), config.batch_size)
+    training, validation = task.draw(run.seed)
+    order = DataOrder([run.seed], len(training), config.batch_size)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = run.learning_rate * (factor(step) if config.schedule == "cosine" else 1)
         batch = order.batch(step)[0]
         optimizer.zero_grad()
-        run.loss(model(task.train.images[batch]), task.train.labels[batch]).backward()
+        run.loss(model(training.images[batch]), training.labels[batch]).backward()
         optimizer.step()
     with torch.no_grad():
-        logits = model(task.validation.images)
-    return task.metric(logits.unsqueeze(0), task.validation.labels).item()
+        logits = model(validation.images)
+    return task.metric(logits.unsqueeze(0), validation.labels).item()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-def test_training_equals_an_ordinary_loop(optimizer: str, schedule: str, weight_decay: float) -> None:
-    task = make_task(optimizer=optimizer, schedule=schedule, weight_decay=weight_decay)
+@pytest.mark.parametrize("resample", [False, True])
+def test_training_equals_an_ordinary_loop(optimizer: str, schedule: str, weight_decay: float, resample: bool) -> None:
+    task = make_task(optimizer=optimizer, schedule=schedule, weight_decay=weight_decay, resample=resample)
     scale = 0.05 if optimizer == "adam" else 1.0
     runs = [Run(run.loss, scale * run.learning_rate, run.seed) for run in GOOD]
     for run, outcome in zip(runs, train(task, runs, STEPS), strict=True):
@@ -293,7 +295,9 @@ def test_an_error_of_the_model_itself_is_no_outcome(task: Task, monkeypatch: pyt
         train(task, GOOD, STEPS)
 
 
-def test_the_split_decides_what_is_evaluated(task: Task) -> None:
+def test_the_split_decides_what_is_evaluated() -> None:
+    task = make_task(resample=False)
+
     def last(outcomes: list[Outcome]) -> list[float | None]:
         return [o.metric for o in outcomes]
 

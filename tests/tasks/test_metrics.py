@@ -45,6 +45,15 @@ def test_negative_log_likelihood_equals_cross_entropy(space: tuple[int, ...]) ->
     torch.testing.assert_close(metric("negative_log_likelihood")(logits, target), expected)
 
 
+@pytest.mark.parametrize("space", SHAPES)
+@pytest.mark.parametrize("name", list(metrics()))
+def test_every_run_may_have_a_target_of_its_own(name: str, space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    targets = torch.stack([target, target.roll(1, 0), (target + 1) % 4])
+    expected = [metric(name)(x.unsqueeze(0), y) for x, y in zip(logits, targets, strict=True)]
+    torch.testing.assert_close(metric(name)(logits, targets), torch.cat(expected))
+
+
 def test_means_over_classes_ignore_absent_classes() -> None:
     # Class 2 occurs nowhere; class 1 is missed once of twice.
     logits = torch.eye(3)[torch.tensor([[0, 0, 1]])]

@@ -37,6 +37,43 @@ def test_the_three_splits_are_disjoint_and_cover_the_dataset(task: Task) -> None
     assert sum(len(set(part)) for part in parts) == len(DIGITS)
 
 
+def test_every_seed_draws_its_own_splits_from_what_is_not_test(task: Task) -> None:
+    with task.open_test(by="tests") as test:
+        test_rows = set(_rows(task, Split(test.images, test.labels)))
+    draws = [task.draw(seed) for seed in (0, 1, 10_000)]
+    for train, validation in draws:
+        parts = [set(_rows(task, train)), set(_rows(task, validation))]
+        assert len(train) == 800
+        assert len(validation) == 500
+        assert parts[0] | parts[1] | test_rows == DIGITS
+        assert not parts[0] & parts[1]
+        assert not test_rows & (parts[0] | parts[1])
+        assert torch.equal(validation.labels.bincount(), task.validation.labels.bincount())
+    validations = [frozenset(_rows(task, split)) for split in (task.validation, *(v for _, v in draws))]
+    assert len(set(validations)) == 4
+    again = Task("digits_noise").draw(1)
+    assert torch.equal(again[0].images, draws[1][0].images)
+    assert torch.equal(again[0].labels, draws[1][0].labels)
+
+
+def test_noise_and_imbalance_are_drawn_with_the_training_images() -> None:
+    task = Task({"base": "digits_noise", "imbalance": 5.0, "batch_size": 50})
+    truth = {image.tobytes(): label for image, label in zip(load("digits").images, load("digits").labels, strict=True)}
+    sizes: set[tuple[int, ...]] = set()
+    for seed in range(3):
+        train, validation = task.draw(seed)
+        clean = torch.tensor([int(truth[row]) for row in _rows(task, train)])
+        assert (clean != train.labels).float().mean().item() == pytest.approx(0.4, abs=1e-3)
+        assert [int(truth[row]) for row in _rows(task, validation)] == validation.labels.tolist()
+        sizes.add(tuple(clean.bincount().tolist()))
+    assert len(sizes) == 1
+
+
+def test_without_resampling_all_seeds_share_one_draw() -> None:
+    task = Task({"base": "digits_noise", "resample": False})
+    assert task.draw(0) == task.draw(7) == (task.train, task.validation)
+
+
 def test_only_training_labels_are_noisy(task: Task) -> None:
     arrays = load("digits")
     truth = {image.tobytes(): label for image, label in zip(arrays.images, arrays.labels.tolist(), strict=True)}
