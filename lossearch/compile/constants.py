@@ -50,6 +50,11 @@ def candidates(roots: Sequence[Expr]) -> Iterator[tuple[Expr, float]]:
             yield node, value
 
 
+def sign_range(value: float) -> tuple[float, float]:
+    """All constants of one sign."""
+    return (EPSILON, LARGEST) if value > 0.0 else (-LARGEST, -EPSILON)
+
+
 def constant_range(value: float) -> tuple[float, float]:
     """The class of a constant: its sign, and whether its size is below or above one."""
     lower, upper = (EPSILON, 1.0) if abs(value) < 1.0 else (1.0, LARGEST)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 from torch.func import vmap
 
-from lossearch.compile.constants import candidates, constant_range
+from lossearch.compile.constants import candidates, constant_range, sign_range
 from lossearch.compile.interpret import program
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, postorder
@@ -54,10 +55,9 @@ class GraphLoss:
     @staticmethod
     def stacked(losses: Sequence[GraphLoss], logits: Tensor, target: Tensor) -> Tensor:
         """Mean losses [run] of one group from logits[run, batch, class] and target[run, batch]."""
-        structure = losses[0].structure
-        table = logits.new_tensor([loss.constants for loss in losses]).reshape(len(losses), -1)
-        means = structure.means(logits, target, table, losses[0].class_weight)
-        return means * logits.new_tensor([loss.scale for loss in losses])
+        constants = tuple([loss.constants for loss in losses])
+        means = losses[0].structure.means(logits, target, constants, losses[0].class_weight)
+        return means * _table((tuple([loss.scale for loss in losses]),), logits.dtype, logits.device)[0]
 
 
 class Structure:
@@ -68,12 +68,15 @@ class Structure:
         self.row_wise = row_wise
         self._program = program(roots, frozenset(names))
 
-    def means(self, logits: Tensor, target: Tensor, table: Tensor, class_weight: Tensor | None) -> Tensor:
-        """Mean losses [run] from logits[run, batch, class], target[run, batch] and constants table[run, constant]."""
+    def means(
+        self, logits: Tensor, target: Tensor, constants: tuple[tuple[float, ...], ...], class_weight: Tensor | None
+    ) -> Tensor:
+        """Mean losses [run] from logits[run, batch, class], target[run, batch] and the constants of each run."""
         runs, batch = target.shape
         if self.row_wise:
-            rows = table.repeat_interleave(batch, 0).unbind(1)
+            rows = _rows(constants, batch, logits.dtype, logits.device)
             return self._mean(logits.flatten(0, 1), target.flatten(), rows, class_weight, runs)
+        table = _table(constants, logits.dtype, logits.device)
         if runs == 1:
             return self._mean(logits[0], target[0], table[0].unbind(0), class_weight, 1)
 
@@ -99,6 +102,23 @@ class Structure:
         return (root.reshape(runs, -1) * weight).sum(1) / weight.sum(1)
 
 
+# Kept, as a training asks for the same ones at every step.
+
+
+@lru_cache(maxsize=64)
+def _table(constants: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`[run, constant]`."""
+    return torch.tensor(constants, dtype=dtype, device=device).reshape(len(constants), -1)
+
+
+@lru_cache(maxsize=64)
+def _rows(
+    constants: tuple[tuple[float, ...], ...], batch: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, ...]:
+    """For each constant its value in every row, `[run·batch]`."""
+    return _table(constants, dtype, device).repeat_interleave(batch, 0).T.contiguous().unbind(0)
+
+
 def _mixes_rows(node: Expr) -> bool:
     """Whether an operator reduces or reorders over the batch, or asks for its size."""
     for _, value in node.attrs if node.args else ():
@@ -112,7 +132,8 @@ def _mixes_rows(node: Expr) -> bool:
 def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
     """The structure of lowered roots and its constants; equal structures are the same object.
 
-    A constant stays in the structure where its exact value matters to the type.
+    A constant enters as any of its sign; where that is ill-typed as one of its size too, which fewer losses share; and
+    stays in the structure where its exact value matters to the type.
     """
     # A value per element is laid out as a value per row is, since no operator asks for `space` as an axis.
     per_element = ("batch", "space")
@@ -120,15 +141,16 @@ def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ..
     axes = per_element if row_wise else ()
     values: list[float] = []
     for node, value in list(candidates(roots)):
-        lower_bound, upper_bound = constant_range(value)
-        row = Expr.make("parameter", name=f"c{len(values)}", axes=axes, lower=lower_bound, upper=upper_bound)
-        try:
-            replaced = tuple(root.substitute({node: row}) for root in roots)
-        except IllTyped:
-            continue
-        if [root.axes for root in replaced] == [root.axes for root in roots]:
-            roots = replaced
-            values.append(value)
+        for low, high in (sign_range(value), constant_range(value)):
+            row = Expr.make("parameter", name=f"c{len(values)}", axes=axes, lower=low, upper=high)
+            try:
+                replaced = tuple(root.substitute({node: row}) for root in roots)
+            except IllTyped:
+                continue
+            if [root.axes for root in replaced] == [root.axes for root in roots]:
+                roots = replaced
+                values.append(value)
+                break
     return _structure(roots, tuple(f"c{rank}" for rank in range(len(values))), row_wise), tuple(values)
 
 

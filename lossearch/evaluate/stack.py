@@ -29,6 +29,8 @@ class Stack:
     def __init__(self, template: nn.Module, weights: Tensor) -> None:
         self.template = template
         self.weights = weights.requires_grad_()
+        # Asked once: a look at a protocol costs as much as a small kernel.
+        self._stacked = template if isinstance(template, StackedModule) else None
         self._names = [name for name, _ in template.named_parameters()]
         self._shapes = [parameter.shape for parameter in template.parameters()]
         self._sizes = [shape.numel() for shape in self._shapes]
@@ -45,8 +47,8 @@ class Stack:
         Returns:
             `logits[run, batch, class]`.
         """
-        if isinstance(self.template, StackedModule):
-            return self.template.stacked_forward(self._named(self.weights), images)
+        if self._stacked is not None:
+            return self._stacked.stacked_forward(self._named(self.weights), images)
         # On a CPU the grouped convolutions that vmap makes of a stack are slower than one run after the
         # other.
         if self.weights.device.type == "cpu":

@@ -117,13 +117,7 @@ class Trainer:
     def _gradient(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Losses `[run]` and their gradients `[run, parameter]`. Raises if any loss does."""
         logits = self.stack.forward(images)
-        together = _group([record.run.loss for record in self.active])
-        if together is not None:
-            losses = GraphLoss.stacked(together, logits, target)
-        else:
-            # unbind, as its backward is one stack; that of logits[k] would fill a stack with zeros for every run.
-            slices = zip(self.active, logits.unbind(0), target.unbind(0), strict=True)
-            losses = torch.stack([_checked(record.run.loss(x, t)) for record, x, t in slices])
+        losses = _losses([record.run.loss for record in self.active], logits, target)
         return losses.detach(), torch.autograd.grad(losses.sum(), self.stack.weights)[0]
 
     def _isolated_gradient(self, images: Tensor, target: Tensor, failed: _Failures) -> tuple[Tensor, Tensor]:
@@ -202,10 +196,24 @@ class Trainer:
         self.last_share = now
 
 
-def _group(losses: Sequence[LossFunction]) -> list[GraphLoss] | None:
-    """The losses, if one pass can evaluate them all."""
-    graphs = [loss for loss in losses if isinstance(loss, GraphLoss)]
-    return graphs if len(graphs) == len(losses) and len({loss.group for loss in graphs}) == 1 else None
+def _losses(functions: Sequence[LossFunction], logits: Tensor, target: Tensor) -> Tensor:
+    """The loss of each run, `[run]`; those of one group in one pass."""
+    groups: dict[object, list[int]] = {}
+    for k, function in enumerate(functions):
+        groups.setdefault(function.group if isinstance(function, GraphLoss) else k, []).append(k)
+    if len(groups) == 1 and isinstance(functions[0], GraphLoss):
+        return GraphLoss.stacked([f for f in functions if isinstance(f, GraphLoss)], logits, target)
+    # unbind and stack, as each is the other's backward; that of logits[k] would fill a stack with zeros for every run.
+    slices, targets = logits.unbind(0), target.unbind(0)
+    losses: dict[int, Tensor] = {}
+    for rows in groups.values():
+        graphs = [f for k in rows if isinstance(f := functions[k], GraphLoss)]
+        if graphs:
+            x, y = torch.stack([slices[k] for k in rows]), torch.stack([targets[k] for k in rows])
+            losses.update(zip(rows, GraphLoss.stacked(graphs, x, y).unbind(0), strict=True))
+        else:
+            losses[rows[0]] = _checked(functions[rows[0]](slices[rows[0]], targets[rows[0]]))
+    return torch.stack([losses[k] for k in range(len(functions))])
 
 
 def _checked(loss: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def test_variants_keep_the_structure_and_include_the_original():
     variants = constant_variants(graph, 5, 0.5, seed=1)
     assert variants[0] is graph
     assert len({v.key for v in variants}) == 5
-    assert len({GraphLoss(v).group for v in variants}) <= 2
+    assert len({GraphLoss(v).group for v in variants}) == 1  # though constants lie on both sides of 1
     assert constant_variants(zoo.get("cross_entropy").graph, 5, 0.5, 1) == [zoo.get("cross_entropy").graph]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from ir.random_graphs import random_graph
 
 from lossearch import zoo
@@ -75,6 +76,22 @@ def test_training_together_equals_training_alone():
     alone = [train(task, [run], steps=30)[0] for run in runs]
     for first, second in zip(together, alone, strict=True):
         assert first.metric == pytest.approx(second.metric, abs=0.005)
+
+
+def test_a_stack_of_several_groups_and_plain_functions_trains_as_each_alone():
+    task = Task("digits_noise")
+    functions = [
+        GraphLoss(zoo.get("brier").graph),
+        F.cross_entropy,
+        GraphLoss(zoo.get("poly1", epsilon=0.3).graph),
+        GraphLoss(zoo.get("brier").graph, scale=2.0),
+        GraphLoss(zoo.get("poly1", epsilon=7.0).graph),
+    ]
+    runs = [Run(function, 0.02, seed) for seed, function in enumerate(functions)]
+    together = train(task, runs, steps=30)
+    alone = [train(task, [run], steps=30)[0] for run in runs]
+    assert len({outcome.metric for outcome in alone}) == len(runs)
+    assert [o.metric for o in together] == pytest.approx([o.metric for o in alone], abs=0.005)
 
 
 def test_class_weights_are_required_where_they_are_used():
