@@ -20,7 +20,7 @@ show_and_run() {
 }
 
 show_and_run lossearch search experiments/digits_noise.toml --out "$run"
-show_and_run lossearch compare "$run@1" --task digits_noise --baselines --seeds 10 --out "$run/comparison"
+show_and_run lossearch compare "$run@1" --task digits_noise --baselines --seeds 20 --out "$run/comparison"
 show_and_run lossearch export "$run@1" -o "$run/best.py"
 show_and_run lossearch export "$run@1" -o "$run/best.pt"
 show_and_run lossearch report "$run"
