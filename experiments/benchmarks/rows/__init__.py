@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from . import box, dense, embedding, generative, image, regression
+from . import boundary, box, dense, embedding, generative, image, one_vs_rest, regression
 from .row import Row
 
 ROWS: list[Row] = [
     *dense.ROWS,
+    *one_vs_rest.ROWS,
+    *boundary.ROWS,
     *box.ROWS,
     *regression.ROWS,
     *embedding.ROWS,

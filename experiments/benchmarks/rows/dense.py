@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from monai.losses.dice import DiceLoss
+from monai.losses.dice import DiceCELoss, DiceLoss
 from monai.losses.focal_loss import FocalLoss
 from monai.losses.tversky import TverskyLoss
 from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
@@ -139,6 +139,17 @@ def _tversky(overlap: Tensor, predicted: Tensor, labelled_: Tensor) -> Tensor:
     return (1 - (overlap + SMOOTH) / (0.3 * predicted + 0.7 * labelled_ + SMOOTH)).mean()
 
 
+def focal_tversky_by_scatter(logits: Tensor, target: Tensor) -> Tensor:
+    """α = 0.3, β = 0.7, γ = 4/3."""
+    overlap, predicted, labelled_ = _sums_by_scatter(logits, target, squared=False)
+    index = (overlap + SMOOTH) / (0.3 * predicted + 0.7 * labelled_ + SMOOTH)
+    return (1 - index).pow(0.75).mean()
+
+
+def cross_entropy_dice_by_scatter(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits, target) + _dice(*_sums_by_scatter(logits, target, squared=False))
+
+
 def dice_by_one_hot(logits: Tensor, target: Tensor) -> Tensor:
     """Soft Dice per class over the batch, squared cardinalities, as most repositories have it."""
     return _dice(*_sums_by_one_hot(logits, target, squared=True))
@@ -266,6 +277,13 @@ ROWS = [
         DENSE,
         (_monai(TverskyLoss, alpha=0.3, beta=0.7, smooth_nr=SMOOTH, smooth_dr=SMOOTH),),
         (tversky_by_one_hot, tversky_by_scatter),
+    ),
+    Row("focal_tversky", DENSE, (), (focal_tversky_by_scatter,)),
+    Row(
+        "cross_entropy_dice",
+        DENSE,
+        (_monai(DiceCELoss, smooth_nr=SMOOTH, smooth_dr=SMOOTH),),
+        (cross_entropy_dice_by_scatter,),
     ),
     Row("arcface", MARGIN, (_margin_head(ArcFaceLoss, math.degrees(0.5)),), (arcface_by_scatter,)),
     Row("cosface", MARGIN, (_margin_head(CosFaceLoss, 0.35),), (cosface_by_one_hot, cosface_by_index)),

@@ -39,11 +39,17 @@ def uncertain(count: int) -> tuple[tuple[Tensor], Mapping[str, Tensor]]:
     return (torch.rand(count),), {"log_variance": torch.randn(count), "factor": torch.ones(count)}
 
 
+def three(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Three positive numbers for each component loss."""
+    return torch.rand(count) + 0.5, torch.rand(count) + 0.5, torch.rand(count) + 0.5
+
+
 IMAGES = {"small": (4, 3, 16, 16), "large": (16, 3, 128, 128), "tiny": (2, 3, 2, 2)}
 LATENT, DIFFUSION, LEVELS = (Inputs(make, **IMAGES) for make in (latent, pair, with_level))
 SCORES = {"small": (64,), "large": (16, 256, 256), "tiny": (6,)}
 ADVERSARIAL, RESPONSE = Inputs(pair, **SCORES), Inputs(signs, **SCORES)
 COMPONENTS, UNCERTAIN = (Inputs(make, small=(3,), large=(64,), tiny=(3,)) for make in (components, uncertain))
+THREE = Inputs(three, small=(3,), large=(64,), tiny=(3,))
 
 
 def minimax_by_softplus(fake: Tensor, real: Tensor) -> Tensor:
@@ -112,6 +118,17 @@ def uncertainty_by_sum(losses: Tensor, log_variance: Tensor, factor: Tensor) -> 
     return (factor * torch.exp(-log_variance) * losses + log_variance / 2).sum()
 
 
+def dynamic_weight_average_by_softmax(losses: Tensor, last: Tensor, before: Tensor) -> Tensor:
+    """As the authors' code, T = 2."""
+    return (len(losses) * F.softmax(last / before / 2, 0) * losses).sum()
+
+
+def gradnorm_by_difference(weights: Tensor, norms: Tensor, rates: Tensor) -> Tensor:
+    """α = 1.5."""
+    scaled = weights * norms
+    return (scaled - (scaled.mean() * rates**1.5).detach()).abs().sum()
+
+
 def _with_labels(fake: Tensor, real: Tensor) -> Sequence[Any]:
     return fake, real, torch.zeros_like(fake), torch.ones_like(real)
 
@@ -136,4 +153,6 @@ ROWS = [
     ),
     Row("weighted_sum", COMPONENTS, (Form("torch dot", weighted_sum_by_dot),), (weighted_sum_by_sum,)),
     Row("uncertainty_weighting", UNCERTAIN, (), (uncertainty_by_sum,)),
+    Row("dynamic_weight_average", THREE, (), (dynamic_weight_average_by_softmax,)),
+    Row("gradnorm", THREE, (), (gradnorm_by_difference,)),
 ]
