@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from lossearch.ir.expr import Expr, map_nodes, postorder
@@ -50,12 +51,26 @@ def _weighted_nll(node: Expr) -> Expr:
 
 
 def fuse_errors(roots: Sequence[Expr]) -> list[Expr]:
-    """One reduction over everything instead of two, and squared and Huber errors by one kernel of PyTorch's.
+    """One reduction over everything instead of two; squared, Huber and binary errors by one kernel of PyTorch's.
 
     mean(sum(x)) = sum(x) / size; mean((a - b)²) = mse_loss(a, b); mean(m (|a - b| - m/2)) with m = min(|a - b|, δ) is
-    huber_loss(a, b, δ).
+    huber_loss(a, b, δ); t·softplus(-x) + (1 - t)·softplus(x) = binary_cross_entropy_with_logits(x, t).
     """
-    return map_nodes(map_nodes(roots, _merged), _as_error)
+    return map_nodes(map_nodes(roots, lambda node: _as_binary_nll(_merged(node))), _as_error)
+
+
+def share_orders(roots: Sequence[Expr]) -> list[Expr]:
+    """Where several tensors are sorted by one, it is sorted once and they follow."""
+    found = Counter((node.args[1], node.attr("over")) for node in postorder(roots) if node.op == "sort_by")
+    shared = {order for (order, _), count in found.items() if count > 1}
+
+    def change(node: Expr) -> Expr:
+        if node.op != "sort_by" or node.args[1] not in shared:
+            return node
+        over = node.attr("over")
+        return Expr.make("in_order", (node.args[0], Expr.make("argsort", (node.args[1],), over=over)), over=over)
+
+    return map_nodes(roots, change) if shared else list(roots)
 
 
 def _merged(node: Expr) -> Expr:
@@ -71,10 +86,24 @@ def _merged(node: Expr) -> Expr:
     return Expr.make("sum", (inner,), over=inner.axes) / Expr.make("size", (leaf,), over=averaged)
 
 
+def _as_binary_nll(node: Expr) -> Expr:
+    for present, absent in (node.args, node.args[::-1]) if node.op == "add" else ():
+        for target, cost in (present.args, present.args[::-1]) if present.op == "mul" else ():
+            logits = cost.args[0].args[0] if cost.op == "softplus" and cost.args[0].op == "neg" else None
+            if logits is None or logits.axes != target.axes or not 0.0 <= target.lower <= target.upper <= 1.0:
+                continue
+            rest, other = 1.0 - target, Expr.make("softplus", (logits,))
+            if absent in (rest * other, other * rest):
+                return Expr.make("binary_nll", (logits, target), reduction="none")
+    return node
+
+
 def _as_error(node: Expr) -> Expr:
     if node.op not in ("mean", "sum") or node.axes:
         return node
     inner = node.args[0]
+    if inner.op == "binary_nll":
+        return Expr.make("binary_nll", inner.args, reduction=node.op)
     difference, delta = (inner.args[0], math.inf) if inner.op == "square" else _huber(inner)
     if difference is None or difference.op != "sub" or difference.args[0].axes != difference.args[1].axes:
         return node

@@ -16,11 +16,13 @@ RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "torch", "F", "math", "nn
 NOUNS = {
     "abs": "magnitude",
     "add": "total",
+    "argsort": "places",
     "contract": "inner_product",
     "div": "ratio",
     "exp": "exponential",
     "gaussian_window": "blurred",
     "greater": "above",
+    "in_order": "ordered",
     "less": "below",
     "log": "logarithm",
     "log_softmax": "log_probability",

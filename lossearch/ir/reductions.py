@@ -238,6 +238,69 @@ register(
 )
 
 
+def _argsort(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    one_axis("argsort", arguments[0], attributes["over"])
+    return Type(arguments[0].type.axes, Interval(0.0, float(LARGEST_AXIS)), "index")
+
+
+register(
+    Operator(
+        "argsort",
+        1,
+        _argsort,
+        "torch.argsort({0}, dim={dim}, descending=True, stable=True)",
+        "Places of the values along an axis in descending order, for several tensors to be brought into.",
+        slopes=lambda a, **_: (0.0,),
+        latex="\\operatorname*{{argsort}}_{{\\mathrm{{{over}}}}} {0}",
+        attributes=(("over", ...),),
+        internal=True,
+    )
+)
+
+
+def _in_order(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, places = arguments
+    require_real(operator, (values,))
+    if places.type.kind != "index":
+        raise IllTyped("in_order needs places as its second argument", str(places.type), "use sort_by")
+    for argument in arguments:
+        one_axis("in_order", argument, attributes["over"])
+    return Type(union(values.type.axes, places.type.axes), values.type.interval)
+
+
+_IN_ORDER = '''
+def in_order(values: Tensor, places: Tensor, dim: int) -> Tensor:
+    """The values at the given places along a dimension."""
+    # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
+    values, places = torch.broadcast_tensors(values, places)
+    return torch.gather(values, dim, places)
+'''
+
+
+def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
+    """Either side may lack axes of the other."""
+    (axis,) = node.attr("over")
+    aligned = [align(s, a.axes, node.axes, lead=True) for s, a in zip(sources, node.args, strict=True)]
+    return f"in_order({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
+
+
+register(
+    Operator(
+        "in_order",
+        2,
+        _in_order,
+        _emit_in_order,
+        "The first argument's values at the places along an axis that the second says.",
+        slopes=lambda a, b, over: (1.0, 0.0),
+        latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
+        attributes=(("over", ...),),
+        helper=_IN_ORDER,
+        internal=True,
+    )
+)
+
+
 def _has_unit_length(argument: Expr, over: Axes) -> bool:
     """Whether it consists of vectors along `over` of length one at most."""
     while argument.op == "rename" and argument.attr("target") not in over:

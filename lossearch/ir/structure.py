@@ -321,3 +321,35 @@ register(
         internal=True,
     )
 )
+
+
+def _binary_nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    logits, target = arguments
+    require_real(operator, arguments)
+    if logits.type.axes != target.type.axes or attributes["reduction"] not in ("none", "mean", "sum"):
+        raise IllTyped("two arguments with the same axes, and a reduction", str(target.type), "use softplus")
+    largest = Interval(0.0, logits.type.interval.magnitude + 1.0)
+    if attributes["reduction"] == "none":
+        return Type(logits.type.axes, largest)
+    return Type((), iv.scale(largest, LARGEST_AXIS) if attributes["reduction"] == "sum" else largest)
+
+
+def _emit_binary_nll(sources: Sequence[str], node: Expr) -> str:
+    reduction = node.attr("reduction")
+    given = "" if reduction == "mean" else f', reduction="{reduction}"'
+    return f"F.binary_cross_entropy_with_logits({sources[0]}, {sources[1]}{given})"
+
+
+register(
+    Operator(
+        "binary_nll",
+        2,
+        _binary_nll,
+        _emit_binary_nll,
+        "Cross-entropy of σ(a) with b in [0, 1]: PyTorch's own kernel.",
+        slopes=lambda a, b, **_: (math.inf, math.inf),
+        latex="\\operatorname{{bce}}({0}, {1})",
+        attributes=(("reduction", "none"),),
+        internal=True,
+    )
+)

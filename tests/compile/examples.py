@@ -30,6 +30,11 @@ INTERNAL = {
     "label_counts": Expr.make("label_counts", (LABELS, P), over=("batch", "space"), into=("class",)) * P,
     "nll": Expr.make("nll", (LOG_P, LABELS), reduction="none"),
     "weighted_nll": Expr.make("weighted_nll", (LOG_P, LABELS, CLASS_WEIGHT)) * P,
+    "binary_nll": Expr.make("binary_nll", (LOG_P, P), reduction="none"),
+    "argsort": Expr.make("in_order", (LOG_P, Expr.make("argsort", (P,), over=("class",))), over=("class",)),
+    "in_order": Expr.make(
+        "in_order", (fn.max(P, "class"), Expr.make("argsort", (P,), over=("space",))), over=("space",)
+    ),
     "error": Expr.make("error", (P, LOG_P), reduction="mean", delta=1.0) * P,
     "equal": fn.where(fn.equal(LABELS, LABELS), P, LOG_P),
 }

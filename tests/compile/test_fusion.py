@@ -13,6 +13,7 @@ from lossearch.compile.variant import Variant, source_of
     ("name", "labels", "line"),
     [
         ("mse", False, "return F.mse_loss(prediction, target)"),
+        ("binary_cross_entropy", False, "return F.binary_cross_entropy_with_logits(logits, target)"),
         ("huber", False, "return F.huber_loss(prediction, target, delta=1.0)"),
         ("content", False, 'ratio = F.mse_loss(features, target, reduction="sum") / features.shape[0]'),
         ("center", True, 'ratio = F.mse_loss(embeddings, centers[target], reduction="sum") / embeddings.shape[0]'),
@@ -32,6 +33,14 @@ from lossearch.compile.variant import Variant, source_of
 )
 def test_the_emitted_source_uses_whole_kernels(name: str, labels: bool, line: str) -> None:
     assert line in source_of(zoo.get(name).graph.frozen(), Variant(labels=labels, space=False), "mean").body
+
+
+@pytest.mark.parametrize("name", ["lovasz_softmax", "lovasz_hinge"])
+def test_what_several_follow_is_sorted_once(name: str) -> None:
+    body = source_of(zoo.get(name).graph.frozen(), Variant(), "mean").text
+    assert body.count("argsort(") == 1
+    assert body.count("= in_order(") == 1
+    assert body.count("(in_order(") == 1
 
 
 def test_entries_of_an_axis_are_taken_apart_once() -> None:
