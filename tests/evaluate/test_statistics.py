@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from lossearch.errors import UserError
 from lossearch.evaluate.statistics import (
@@ -206,14 +207,21 @@ def test_corrected_t_of_constant_differences() -> None:
 @given(p_values=st.lists(st.floats(0, 1), max_size=12))
 def test_holm_agrees_with_its_definition(p_values: list[float]) -> None:
     m = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    expected, running = np.zeros(m), 0.0
-    for rank, index in enumerate(order):
+    expected, running = [0.0] * m, 0.0
+    for rank, index in enumerate(sorted(range(m), key=p_values.__getitem__)):
         running = max(running, min(1.0, (m - rank) * p_values[index]))
         expected[index] = running
     found = holm(p_values)
-    assert found == pytest.approx(expected)
+    assert found.tolist() == pytest.approx(expected)
     assert np.all(found >= np.array(p_values) - 1e-15)
+
+
+@pytest.mark.parametrize(
+    "p_values",
+    [[0.04], [0.01, 0.01, 0.01], [0.2, 0.001, 0.03, 0.8, 0.03], [0.0, 1.0, 0.5], list(np.geomspace(1e-6, 1, 13))],
+)
+def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
+    np.testing.assert_allclose(holm(p_values), multipletests(np.array(p_values), method="holm")[1])
 
 
 # Noise floor
