@@ -5,6 +5,7 @@ state.
 from __future__ import annotations
 
 import heapq
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from lossearch.evaluate.archive_lookups import SELECT_CANDIDATES, ArchiveLookups
@@ -157,7 +158,8 @@ class ArchiveReader(ArchiveLookups):
         """Each change of the best score, as (number of evaluations archived by then, best score).
 
         Scores are means over seeds as in `ranked`, so that the curve ends at the score of the candidate
-        ranked first; it steps back where further seeds reveal that the best one was lucky.
+        ranked first; it steps back where later seeds reveal that the best one was lucky. Seeds that were archived
+        together count together: the first of eight says little.
         """
         with self._lock:
             tasks = [task] if task else self.tasks()
@@ -167,8 +169,12 @@ class ArchiveReader(ArchiveLookups):
             "SELECT e.id, e.structure_id, e.task, e.budget, e.metric, e.status"
             " FROM evaluation e JOIN structure x ON x.id = e.structure_id"
         )
-        for row in self._pages(select, "e.id", "x.accepted = 1", ()):
-            course.add(*row)
+        rows = self._pages(select, "e.id", "x.accepted = 1", ())
+        for _, together in groupby(rows, key=lambda row: row[1:4]):  # structure, task and budget
+            evaluations = list(together)
+            for _, *evaluation in evaluations:
+                course.add(*evaluation)
+            course.note(evaluations[-1][0])
         return course.changes
 
 
@@ -184,7 +190,8 @@ class _Course:
         self._merit: dict[int, float | None] = {}
         self._heap: list[tuple[float, int]] = []
 
-    def add(self, number: int, structure: int, task: str, budget: int, metric: float | None, status: str) -> None:
+    def add(self, structure: int, task: str, budget: int, metric: float | None, status: str) -> None:
+        """Take an evaluation into account."""
         wanted = self._budgets.get(task)
         # Beyond the largest budget with a finite score there are only failures.
         longer = self._longer_disqualifies and wanted is not None and budget > wanted
@@ -195,6 +202,9 @@ class _Course:
         merit = self._merit[structure] = self._score(self._metrics[structure])
         if merit is not None:
             heapq.heappush(self._heap, (-merit, structure))
+
+    def note(self, number: int) -> None:
+        """Record the best after this many evaluations, if it is another one."""
         while self._heap and self._merit[self._heap[0][1]] != -self._heap[0][0]:
             heapq.heappop(self._heap)
         best = -self._sign * self._heap[0][0] if self._heap else None

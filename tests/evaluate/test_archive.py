@@ -350,6 +350,13 @@ def test_best_so_far_follows_means_and_may_step_back(archive: Archive) -> None:
     assert archive.best_so_far() == [(1, 0.9), (3, 0.7), (4, 0.8)]
 
 
+def test_seeds_that_are_archived_together_count_together(archive: Archive) -> None:
+    archive.add_candidates([candidate("a", 0), candidate("b", 1)])
+    for name, metrics in (("a", (0.9, 0.5, 0.1)), ("b", (0.4, 0.6, 0.8))):
+        archive.add_evaluations([evaluation(name, metric, seed=seed) for seed, metric in enumerate(metrics)])
+    assert archive.best_so_far() == [(3, pytest.approx(0.5)), (6, pytest.approx(0.6))]
+
+
 def test_failure_at_a_larger_budget_disqualifies_at_every_budget(archive: Archive) -> None:
     archive.add_candidates([candidate("a", 0), candidate("b", 1)])
     archive.add_evaluations([evaluation("a", 0.5, budget=10), evaluation("b", 0.9, budget=10)])
@@ -357,7 +364,7 @@ def test_failure_at_a_larger_budget_disqualifies_at_every_budget(archive: Archiv
     assert names(archive.ranked(2)) == [*names(archive.pareto_front()), "a"] == ["b", "a"]
     archive.add_evaluation(evaluation("b", None, status="diverged", budget=20, seed=1))
     assert names(archive.ranked(2)) == [*names(archive.pareto_front()), "b"] == ["a", "b"]
-    assert archive.best_so_far() == [(1, 0.5), (2, 0.9), (3, 0.5)]
+    assert archive.best_so_far() == [(1, 0.5), (2, 0.9), (4, 0.5)]
     assert archive.best_so_far(budget=10) == [(1, 0.5), (2, 0.9)]
 
 

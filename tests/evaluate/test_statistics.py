@@ -221,7 +221,9 @@ def test_holm_agrees_with_its_definition(p_values: list[float]) -> None:
     [[0.04], [0.01, 0.01, 0.01], [0.2, 0.001, 0.03, 0.8, 0.03], [0.0, 1.0, 0.5], list(np.geomspace(1e-6, 1, 13))],
 )
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
-    np.testing.assert_allclose(holm(p_values), multipletests(np.array(p_values), method="holm")[1])
+    corrected = multipletests(np.array(p_values), method="holm")[1]
+    assert corrected is not None
+    np.testing.assert_allclose(holm(p_values), corrected)
 
 
 # Noise floor
