@@ -53,10 +53,43 @@ def _weighted_nll(node: Expr) -> Expr:
 def fuse_errors(roots: Sequence[Expr]) -> list[Expr]:
     """One reduction over everything instead of two; squared, Huber and binary errors by one kernel of PyTorch's.
 
-    mean(sum(x)) = sum(x) / size; mean((a - b)²) = mse_loss(a, b); mean(m (|a - b| - m/2)) with m = min(|a - b|, δ) is
-    huber_loss(a, b, δ); t·softplus(-x) + (1 - t)·softplus(x) = binary_cross_entropy_with_logits(x, t).
+    mean(x + y) = mean(x) + mean(y), where a kernel serves one of them; mean(sum(x)) = sum(x) / size; mean((a - b)²) =
+    mse_loss(a, b); mean(m (|a - b| - m/2)) with m = min(|a - b|, δ) is huber_loss(a, b, δ); t·softplus(-x) +
+    (1 - t)·softplus(x) = binary_cross_entropy_with_logits(x, t).
     """
-    return map_nodes(map_nodes(roots, lambda node: _as_binary_nll(_merged(node))), _as_error)
+    parted = map_nodes(map_nodes(roots, _as_binary_nll), _parted)
+    return map_nodes(map_nodes(parted, _merged), _as_error)
+
+
+def _parted(node: Expr) -> Expr:
+    """The mean of a sum as a sum of means."""
+    if node.op != "mean" or node.axes:
+        return node
+    terms = _terms(node.args[0], 1.0)
+    means = [Expr.make("mean", (term,), over=node.attr("over")) for _, term in terms]
+    if len(terms) < 2 or not any(map(_is_error, means)):
+        return node
+    total, *others = [mean if factor == 1.0 else mean * factor for (factor, _), mean in zip(terms, means, strict=True)]
+    for other in others:
+        total = total + other
+    return total
+
+
+def _terms(node: Expr, factor: float) -> list[tuple[float, Expr]]:
+    """The node as Σ factor · term, of terms with its own axes."""
+    first = node.args[0] if node.args else node
+    if node.op in ("add", "sub") and first.axes == node.args[1].axes == node.axes:
+        return [*_terms(first, factor), *_terms(node.args[1], factor if node.op == "add" else -factor)]
+    if node.op == "div" and node.args[1].is_constant:
+        return _terms(first, factor / node.args[1].attr("value"))
+    return [(factor, node)]
+
+
+def _is_error(mean: Expr) -> bool:
+    """Whether a kernel serves this mean, or the sum that it becomes with the one within."""
+    merged = _merged(mean)
+    reduced = merged.args[0] if merged.op == "div" else merged
+    return _as_error(reduced) is not reduced
 
 
 def share_orders(roots: Sequence[Expr]) -> list[Expr]:

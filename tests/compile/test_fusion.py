@@ -14,6 +14,8 @@ from lossearch.compile.variant import Variant, source_of
     [
         ("mse", False, "return F.mse_loss(prediction, target)"),
         ("binary_cross_entropy", False, "return F.binary_cross_entropy_with_logits(logits, target)"),
+        ("byol", False, 'error = F.mse_loss(F.normalize(first_prediction, dim=1, eps=1e-08), unit, reduction="sum")'),
+        ("vae", False, "return F.mse_loss(reconstruction, target) * 0.5 + gap.sum() / log_variance.shape[0] * 0.5"),
         ("huber", False, "return F.huber_loss(prediction, target, delta=1.0)"),
         ("content", False, 'ratio = F.mse_loss(features, target, reduction="sum") / features.shape[0]'),
         ("center", True, 'ratio = F.mse_loss(embeddings, centers[target], reduction="sum") / embeddings.shape[0]'),
