@@ -41,7 +41,7 @@ demo: setup
 	@PATH="$$(cd "$(BIN)" && pwd):$$PATH" experiments/demo.sh
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 # All three run even if one fails.
 lint: setup
