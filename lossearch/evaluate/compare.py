@@ -77,7 +77,8 @@ def compare(
 
     Every loss is tuned on validation data with the same budget (see `lossearch.evaluate.tuning.tune`), then trained
     with every seed and judged on the test split, which is opened once, when all losses are tuned. Equal seeds mean
-    equal initial weights and data order, whatever the loss. Results do not depend on the number of workers.
+    equal initial weights and data order, whatever the loss, and where the task resamples equal training images and
+    labels. Results do not depend on the number of workers.
 
     Args:
         task: a task, its name, or its configuration.

@@ -53,7 +53,7 @@ class Job:
     Attributes:
         loss: JSON form with its primitives expanded, so that a worker need not know a user's own ones.
         settings: what to train with.
-        seeds: of initial weights and data order.
+        seeds: of initial weights and data order, and of the splits where the task resamples.
         conditions: task, steps, backend, device.
         test: images and labels of the test split, in the one phase that looks at it; None evaluates on validation. As
             arrays, since tensors would cross process borders in shared memory, which containers often keep small.

@@ -36,7 +36,8 @@ class Run:
     Attributes:
         loss: `(logits[batch, class], target[batch]) -> scalar`.
         learning_rate: of the task's optimiser, at the start of its schedule; positive.
-        seed: of initial weights and data order; runs of one seed are paired, whatever their losses.
+        seed: of initial weights and data order, and of the splits where the task resamples; runs of one seed are
+            paired, whatever their losses.
     """
 
     loss: LossFunction

@@ -205,21 +205,29 @@ def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
     return Type(union(values.type.axes, order.type.axes), values.type.interval)
 
 
-_SORT_BY = '''
-def sort_by(values: Tensor, order: Tensor, dim: int) -> Tensor:
-    """The values along a dimension in the descending order of another tensor."""
+_IN_ORDER = '''
+def in_order(values: Tensor, places: Tensor, dim: int) -> Tensor:
+    """The values at the given places along a dimension."""
     # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
-    index = torch.argsort(order, dim=dim, descending=True, stable=True)
-    values, index = torch.broadcast_tensors(values, index)
-    return torch.gather(values, dim, index)
+    values, places = torch.broadcast_tensors(values, places)
+    return torch.gather(values, dim, places)
 '''
 
 
-def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
+def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
     """Either side may lack axes of the other."""
     (axis,) = node.attr("over")
     aligned = [align(s, a.axes, node.axes, lead=True) for s, a in zip(sources, node.args, strict=True)]
-    return f"sort_by({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
+    return f"in_order({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
+
+
+_ARGSORT = "torch.argsort({0}, dim={dim}, descending=True, stable=True)"
+
+
+def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
+    (axis,) = node.attr("over")
+    places = _ARGSORT.format(sources[1], dim=node.args[1].axes.index(axis))
+    return _emit_in_order([sources[0], places], node)
 
 
 register(
@@ -232,7 +240,7 @@ register(
         slopes=lambda a, b, over: (1.0, 0.0),
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
         attributes=(("over", ...),),
-        helper=_SORT_BY,
+        helper=_IN_ORDER,
         cost=40.0,
     )
 )
@@ -249,7 +257,7 @@ register(
         "argsort",
         1,
         _argsort,
-        "torch.argsort({0}, dim={dim}, descending=True, stable=True)",
+        _ARGSORT,
         "Places of the values along an axis in descending order, for several tensors to be brought into.",
         slopes=lambda a, **_: (0.0,),
         latex="\\operatorname*{{argsort}}_{{\\mathrm{{{over}}}}} {0}",
@@ -267,22 +275,6 @@ def _in_order(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
     for argument in arguments:
         one_axis("in_order", argument, attributes["over"])
     return Type(union(values.type.axes, places.type.axes), values.type.interval)
-
-
-_IN_ORDER = '''
-def in_order(values: Tensor, places: Tensor, dim: int) -> Tensor:
-    """The values at the given places along a dimension."""
-    # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
-    values, places = torch.broadcast_tensors(values, places)
-    return torch.gather(values, dim, places)
-'''
-
-
-def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
-    """Either side may lack axes of the other."""
-    (axis,) = node.attr("over")
-    aligned = [align(s, a.axes, node.axes, lead=True) for s, a in zip(sources, node.args, strict=True)]
-    return f"in_order({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
 
 
 register(

@@ -290,19 +290,28 @@ register(
 )
 
 
+def _over_everything(each: Interval, reduction: str) -> Type:
+    """The type of the mean or sum of elements that lie in `each`."""
+    return Type((), iv.scale(each, LARGEST_AXIS) if reduction == "sum" else each)
+
+
+def _reduction_argument(node: Expr) -> str:
+    """What a kernel of PyTorch's is told, whose default is the mean."""
+    reduction = node.attr("reduction")
+    return "" if reduction == "mean" else f', reduction="{reduction}"'
+
+
 def _error(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     a, b = arguments
     require_real(operator, arguments)
     if a.type.axes != b.type.axes or attributes["reduction"] not in ("mean", "sum") or attributes["delta"] <= 0.0:
         raise IllTyped("two arguments with the same axes, a reduction, and delta > 0", str(b.type), "use sub")
     size = iv.sub(a.type.interval, b.type.interval).magnitude
-    largest = Interval(0.0, size * min(size, 2.0 * attributes["delta"]))
-    return Type((), iv.scale(largest, LARGEST_AXIS) if attributes["reduction"] == "sum" else largest)
+    return _over_everything(Interval(0.0, size * min(size, 2.0 * attributes["delta"])), attributes["reduction"])
 
 
 def _emit_error(sources: Sequence[str], node: Expr) -> str:
-    delta, reduction = node.attr("delta"), node.attr("reduction")
-    given = "" if reduction == "mean" else f', reduction="{reduction}"'
+    delta, given = node.attr("delta"), _reduction_argument(node)
     if math.isinf(delta):
         return f"F.mse_loss({sources[0]}, {sources[1]}{given})"
     return f"F.huber_loss({sources[0]}, {sources[1]}{given}, delta={delta!r})"
@@ -331,13 +340,11 @@ def _binary_nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[
     largest = Interval(0.0, logits.type.interval.magnitude + 1.0)
     if attributes["reduction"] == "none":
         return Type(logits.type.axes, largest)
-    return Type((), iv.scale(largest, LARGEST_AXIS) if attributes["reduction"] == "sum" else largest)
+    return _over_everything(largest, attributes["reduction"])
 
 
 def _emit_binary_nll(sources: Sequence[str], node: Expr) -> str:
-    reduction = node.attr("reduction")
-    given = "" if reduction == "mean" else f', reduction="{reduction}"'
-    return f"F.binary_cross_entropy_with_logits({sources[0]}, {sources[1]}{given})"
+    return f"F.binary_cross_entropy_with_logits({sources[0]}, {sources[1]}{_reduction_argument(node)})"
 
 
 register(
