@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from lossearch.errors import UserError
 
-Sort = Literal["E", "K"]
+Sort = Annotated[str, StringConstraints(pattern="^[ABD-Z]$")]
+"""The letter that stands for a subexpression in templates; C stands for a constant."""
+
 Weights = dict[str, Annotated[float, Field(gt=0.0)]]
 
 
@@ -27,8 +29,9 @@ class Constants(BaseModel):
 class SearchSpace(BaseModel):
     """Terminals and templates per sort, with weights, seeds and size limits.
 
-    Sort E is an expression per element, [batch, space]; K one per class, [batch, class, space]. In a template an
-    upper-case letter stands for a subexpression of that sort and C for a constant.
+    A sort is a set of axes under an upper-case letter, which stands for a subexpression with these axes in a template;
+    C stands for a constant. Losses are built of the first sort. Unless a space declares others, E is an expression per
+    element, [batch, space], and K one per class, [batch, class, space].
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,25 +42,37 @@ class SearchSpace(BaseModel):
     max_initial_size: int = Field(default=6, ge=1)
     seeds: tuple[str, ...] = ()
     constants: Constants = Constants()
+    sorts: dict[Sort, tuple[str, ...]] = Field(
+        default={"E": ("batch", "space"), "K": ("batch", "class", "space")}, min_length=1
+    )
     terminals: dict[Sort, Weights]
     templates: dict[Sort, Weights]
+
+    @property
+    def root(self) -> Sort:
+        """The sort of losses."""
+        return next(iter(self.sorts))
+
+    @model_validator(mode="after")
+    def _of_declared_sorts(self) -> Self:
+        for sort in (*self.terminals, *self.templates):
+            if sort not in self.sorts:
+                raise ValueError(f"sort {sort} is not among the sorts {', '.join(self.sorts)}")
+        if len({frozenset(axes) for axes in self.sorts.values()}) < len(self.sorts):
+            raise ValueError("two sorts have the same axes")
+        return self
 
 
 FOLDER = Path(__file__).resolve().parent
 
 
-def space_names() -> list[str]:
-    """The spaces that come with lossearch."""
+def written_spaces() -> list[str]:
+    """The spaces that come with lossearch as TOML files."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load_space(name: str | Path) -> SearchSpace:
-    """The search space of this name, or in this TOML file; raises `UserError` for anything malformed."""
-    path = FOLDER / f"{name}.toml" if str(name) in space_names() else Path(name)
-    if path.suffix != ".toml" or not path.is_file():
-        raise UserError(
-            f"a search space among {', '.join(space_names())} or a .toml file", repr(str(name)), "correct it"
-        )
+def read_space(path: Path) -> SearchSpace:
+    """The search space in a TOML file; raises `UserError` for anything malformed."""
     try:
         return SearchSpace.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -42,6 +42,16 @@ def evaluate(
     return root, weight[0] if weight else None
 
 
+def weighted(graph: Graph, root: Tensor, weight: Tensor | None) -> Tensor:
+    """Each element of the root times its weight, relative to the mean of the weights."""
+    if weight is None or graph.weight is None:
+        return root
+    for rank, axis in enumerate(graph.root.axes):
+        if axis not in graph.weight.axes:
+            weight = weight.unsqueeze(rank)
+    return root * (weight / weight.mean())
+
+
 @lru_cache(maxsize=4096)
 def program(roots: tuple[Expr, ...], tensors: frozenset[str] = frozenset()) -> Program:
     """The program for some roots; `tensors` names the parameters that will be tensors instead of numbers."""

@@ -12,8 +12,8 @@ from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
 from lossearch.evaluate.screening import Screen
 from lossearch.evolve.method import Method, make_method
-from lossearch.ir.graph import Graph
 from lossearch.ir.primitive import load_entry_points
+from lossearch.ir.signature import get_signature
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.tasks import Task, UserTask
 from lossearch.tasks.user_function import load_function
@@ -106,26 +106,32 @@ def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
     return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, description)
 
 
-def reference_graph(config: SearchConfig) -> Graph:
-    """The reference loss; raises `UserError` if there is none of that name."""
-    return get(config.reference).graph
+def reference_name(config: SearchConfig, space: SearchSpace) -> str:
+    """The reference loss; raises `UserError` if there is none."""
+    if config.reference is not None:
+        return config.reference
+    if not space.seeds:
+        raise UserError("a `reference` loss for a space without seeds", "none", "name a hand-designed loss")
+    return "cross_entropy" if "cross_entropy" in space.seeds else space.seeds[0]
 
 
 def build_parts(config: SearchConfig) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
     load_entry_points()
-    task, reference = make_task(config), reference_graph(config)
+    task = make_task(config)
     space = space_for(task, load_space(config.space))
+    reference = get(reference_name(config, space)).graph
     screen = Screen(task, space, reference, config.screening)
     evaluator = CandidateEvaluator(task, reference, config.evaluation)
     return Parts(task_facts(config, task), space, screen, evaluator, hang_limit(config, task))
 
 
 def space_for(task: Task | UserTask, space: SearchSpace) -> SearchSpace:
-    """The space; for a user's function, which tells no labels, without the seeds that need class weights."""
+    """The space; for a user's function, which tells nothing in advance, without seeds that need class weights."""
     if isinstance(task, Task):
         return space
-    kept = tuple(name for name in space.seeds if not get(name).graph.uses("class_weight"))
+    given = [declared.name for declared in get_signature(space.signature).buffers]
+    kept = tuple(name for name in space.seeds if not any(map(get(name).graph.uses, given)))
     return space.model_copy(update={"seeds": kept})
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
-from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method
+from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method, reference_name
 from lossearch.evaluate.training import FUNCTION_CLASSES
+from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import load_space
 
 
@@ -48,7 +49,7 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
-        *_training(config, parts.facts),
+        *_training(config, parts),
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands)
@@ -59,17 +60,18 @@ def _left_out(config: SearchConfig, parts: Parts) -> str:
     return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
 
 
-def _training(config: SearchConfig, facts: TaskFacts) -> list[str]:
+def _training(config: SearchConfig, parts: Parts) -> list[str]:
     """How a candidate is trained."""
-    evaluation = config.evaluation
+    evaluation, facts = config.evaluation, parts.facts
     if not isinstance(config.task, FunctionConfig):
         tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
         return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
     limit = evaluation.time_limit_s
+    dense = parts.space.signature == DENSE.name
+    predictions = f"logits over {FUNCTION_CLASSES} classes" if dense else "predictions"
     return [
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
         " constants and learning rate as they are",
-        f"step size   scaled to the gradient of {config.reference}, at small random logits over {FUNCTION_CLASSES}"
-        " classes",
+        f"step size   scaled to the gradient of {reference_name(config, parts.space)}, at small random {predictions}",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
     ]

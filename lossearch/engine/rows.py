@@ -81,10 +81,10 @@ def trained_row(row: Candidate, graph: Graph, result: CandidateResult, task: str
     if changed:
         row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
     row = dataclasses.replace(row, reason=reason)
-    return Trained(row, tuple(_evaluations(row, result, ok, task, budget)))
+    return Trained(row, tuple(_evaluations(row, result, task, budget)))
 
 
-def _evaluations(row: Candidate, result: CandidateResult, ok: bool, task: str, budget: int) -> list[Evaluation]:
+def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int) -> list[Evaluation]:
     """One per training seed; a seed without a metric has the status of the failure."""
     metrics = [_finite(metric) for metric in result.metrics] or [None]
     failed = Status.DIVERGED if result.status is Status.OK else result.status
@@ -94,7 +94,7 @@ def _evaluations(row: Candidate, result: CandidateResult, ok: bool, task: str, b
             key=row.key,
             task=task,
             seed=seed,
-            budget=result.curve[-1][0] if ok and result.curve else budget,
+            budget=budget,
             metric=metric,
             status=failed.value if metric is None else Status.OK.value,
             curve=result.curve if seed == 0 else (),

@@ -17,11 +17,12 @@ from lossearch.compile.constants import candidates
 from lossearch.errors import UserError
 from lossearch.evaluate import seeds
 from lossearch.evaluate.graph_loss import GraphLoss
-from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
+from lossearch.evaluate.step_size import SAMPLES, prediction_gradients, undecided_gradient_rms
 from lossearch.evaluate.training import Outcome, Run, Status, train, untrained_predictions
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
 from lossearch.ir.range_check import graph_out_of_range
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.types import IllTyped
 from lossearch.loss import Loss
 from lossearch.tasks import Task, UserTask
@@ -101,11 +102,13 @@ class CandidateEvaluator:
         self.task = task
         self.settings = settings
         self._reference = reference
-        self._logits, self._target = untrained_predictions(task, SAMPLES)
-        # A user's function knows its class frequencies, this process does not.
-        classes = self._logits.shape[1]
-        self._class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
-        self._wanted = self._sizes([GraphLoss(reference, self._class_weight)])[0]
+        self._class_weight: Tensor | None = None
+        if reference.signature.name == DENSE.name:
+            self._logits, self._target = untrained_predictions(task, SAMPLES)
+            # A user's function knows its class frequencies, this process does not.
+            classes = self._logits.shape[1]
+            self._class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
+        self._wanted = self._size(reference)
 
     @property
     def _scoring_seeds(self) -> tuple[int, ...]:
@@ -124,7 +127,7 @@ class CandidateEvaluator:
             tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
             best = settings[self._best(tuned)]
         outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
-        return _result(outcomes, best, time.perf_counter() - start)
+        return _result(outcomes, best.graph, best.learning_rate, best.scale, time.perf_counter() - start)
 
     def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
         assert isinstance(self.task, Task)
@@ -170,6 +173,12 @@ class CandidateEvaluator:
         gradients = prediction_gradients(losses, self._logits, self._target)
         return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
 
+    def _size(self, graph: Graph) -> float:
+        """RMS gradient of one loss at untrained predictions."""
+        if graph.signature.name != DENSE.name:
+            return undecided_gradient_rms(graph)
+        return self._sizes([GraphLoss(graph, self._class_weight)])[0]
+
     def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
         """The user's own training, once per seed, with the loss as a module at the reference's step size.
 
@@ -178,18 +187,16 @@ class CandidateEvaluator:
         if self.settings.steps is None:
             raise UserError("evaluation.steps, the budget of a user's function", "none", "set it in the configuration")
         start = time.perf_counter()
-        loss = GraphLoss(graph, self._class_weight)
-        size = self._sizes([loss])[0]
+        size = self._size(graph)
         if not (math.isfinite(size) and size > 0.0):
             return _without_gradient(graph)
         # The factor becomes part of the loss, so that what is exported trains as what was scored.
         scale = float(f"{self._wanted / size:.3g}")
         scaled = graph if scale == 1.0 else _times(graph, scale)
-        setting = _Setting(scaled, loss, scale, math.nan)
         # Expanded: the user's process knows no primitives.
         factory = functools.partial(Loss("candidate", scaled.expanded()).to_module)
         outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in self._scoring_seeds]
-        return _result(outcomes, setting, time.perf_counter() - start)
+        return _result(outcomes, scaled, math.nan, scale, time.perf_counter() - start)
 
 
 def _times(graph: Graph, factor: float) -> Graph:
@@ -203,16 +210,18 @@ def _without_gradient(graph: Graph) -> CandidateResult:
     return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
 
 
-def _result(outcomes: Sequence[Outcome], setting: _Setting, seconds: float) -> CandidateResult:
+def _result(
+    outcomes: Sequence[Outcome], graph: Graph, learning_rate: float, scale: float, seconds: float
+) -> CandidateResult:
     failed = next((o for o in outcomes if o.status is not Status.OK), None)
     metrics = tuple(math.nan if o.metric is None else o.metric for o in outcomes)
     return CandidateResult(
         Status.OK if failed is None else failed.status,
         sum(metrics) / len(metrics) if failed is None else None,
         metrics,
-        setting.graph,
-        setting.learning_rate,
-        setting.scale,
+        graph,
+        learning_rate,
+        scale,
         outcomes[0].curve,
         seconds,
         "" if failed is None else failed.message,

@@ -1,32 +1,27 @@
-"""Probes: fixed inputs on which a candidate's value and gradient are measured and fingerprinted.
-
-Probe inputs come from a counter-based generator of their own, so that a fingerprint is the same in every process.
-Rows i and i + half have the same predictions and different targets: equal gradients there mean that a candidate does
-not depend on the target.
-"""
+"""Probes: a candidate's value and gradient on fixed inputs, judged and fingerprinted."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lossearch.compile.interpret import Remembering, evaluate
-from lossearch.errors import UserError
+from lossearch import zoo
+from lossearch.compile.door import least_extent
+from lossearch.compile.interpret import Remembering, evaluate, weighted
+from lossearch.evaluate.probe_inputs import SAMPLES, ProbeInputs, declared_inputs, dense_inputs
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import guard_only, lower
-from lossearch.ir.signature import DOMAIN, Signature
+from lossearch.ir.signature import Signature
 
-SAMPLES = 16
-POSITIONS = 2
 SIGNIFICANT_DIGITS = 4
 SMALLEST_GRADIENT = 1e-9
-ENDS = (1.0, 30.0, 300.0, DOMAIN.upper)
 
 Array = npt.NDArray[np.float64]
 
@@ -38,7 +33,7 @@ class Probe:
     Attributes:
         reason: why the candidate is useless, or None.
         fingerprint: SHA-256 of gradient and centred value, up to a positive factor, rounded relatively.
-        inverted: whether the gradient pushes the true class down; the fingerprint is then that of the negative.
+        inverted: whether the gradient leads away from the target; the fingerprint is then that of the negative.
         gradient_rms: root mean square of ∂ mean(loss) / ∂ prediction.
     """
 
@@ -49,27 +44,35 @@ class Probe:
 
 
 class Probes:
-    """The probe inputs of the dense family for a number of classes."""
+    """The probe inputs of a signature. One pass per candidate in the dense family, which searches screen by thousands.
 
-    def __init__(self, signature: Signature, classes: int) -> None:
-        if signature.name != "dense":
-            raise UserError("a search over the signature dense", signature.name, "choose a space of signature dense")
-        half = np.random.Generator(np.random.Philox(key=20201)).normal(size=(SAMPLES // 2, classes, POSITIONS))
-        scales = np.array([0.1, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 8.0])[:, None, None]
-        logits = np.tile(half * scales, (2, 1, 1))
-        labels = (np.arange(SAMPLES * POSITIONS).reshape(SAMPLES, POSITIONS) * 7 + 3) % classes
-        labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS)) % classes
-        self.logits = torch.from_numpy(logits).requires_grad_()
-        self.target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).movedim(-1, 1).double()
-        self._one_hot = self.target.numpy()
-        self.weights = torch.linspace(0.5, 1.5, classes, dtype=torch.float64)
-        signs = self.logits[:4].detach().sign()
-        ends = torch.cat([signs * end for end in (*ENDS, 0.0)])
-        leaves = {"logits": self.logits, "target": self.target, "class_weight": self.weights}
-        self._remembered = Remembering(leaves, (POSITIONS,))
-        self._seeds: dict[torch.Size, Tensor] = {}
-        self.end_logits = ends.float()
-        self.end_target = self.target.float().repeat(2, 1, 1)[: len(ends)]
+    Args:
+        signature: of the candidates.
+        classes: their number in the dense family.
+    """
+
+    def __init__(self, signature: Signature, classes: int = 0) -> None:
+        self._signature = signature
+        self._dense = signature.name == "dense"
+        self._windowed = not self._dense and any("space" in declared.axes for declared in signature.inputs)
+        self._classes = classes
+        self._stands: dict[int, _Stand] = {}
+
+    def _stand(self, graph: Graph) -> _Stand:
+        """The inputs that are large enough for the graph's windows."""
+        extent = least_extent(graph) if self._windowed else 0
+        found = self._stands.get(extent)
+        if found is None:
+            inputs = dense_inputs(self._signature, self._classes) if self._dense else None
+            found = _Stand(inputs or declared_inputs(self._signature, extent))
+            self._stands[extent] = found
+            if self._dense:
+                found.directions = [-found.inputs.values["target"].numpy().ravel()]
+            else:
+                known = [zoo.get(name).graph.frozen() for name in zoo.names(signature=self._signature.name)]
+                fitting = [graph for graph in known if least_extent(graph) <= extent]
+                found.directions = [g for graph in fitting if (g := found.pass_through(graph, False)[1]) is not None]
+        return found
 
     def measure(self, graph: Graph) -> Probe:
         """Value, gradient and fingerprint of a candidate, in float64.
@@ -77,19 +80,10 @@ class Probes:
         The graph is guarded but not rewritten, which is quicker; on these inputs rewriting changes nothing but
         rounding.
         """
-        root, *weights = self._remembered(guard_only(graph).roots)
-        value = root * weights[0] / weights[0].mean() if weights else root
-        if not value.requires_grad:
-            return Probe("does not depend on the prediction")
-        seed = self._seeds.get(value.shape)
-        if seed is None:
-            seed = self._seeds[value.shape] = torch.full(value.shape, 1.0 / SAMPLES, dtype=torch.float64)
-        (gradient,) = torch.autograd.grad(value, self.logits, seed, retain_graph=True, allow_unused=True)
+        stand = self._stand(graph)
+        value, gradient = stand.pass_through(graph, False)
         if gradient is None:
             return Probe("does not depend on the prediction")
-        return self._judge(value.detach().numpy(), gradient.numpy())
-
-    def _judge(self, value: Array, gradient: Array) -> Probe:
         mean = float(np.add.reduce(value, None)) / value.size
         if not math.isfinite(mean) and not np.isfinite(value).all():
             return Probe("the value is not finite on probe inputs")
@@ -98,29 +92,77 @@ class Probes:
             return Probe("the gradient is not finite on probe inputs")
         if size < SMALLEST_GRADIENT:
             return Probe("the gradient vanishes on probe inputs")
-        half = SAMPLES // 2
-        if np.abs(gradient[:half] - gradient[half:]).max() < SMALLEST_GRADIENT * size:
+        if stand.change_with_target(graph, gradient) < SMALLEST_GRADIENT * size:
             return Probe("the gradient does not depend on the target")
         # An inverted candidate is measured as what it becomes, its negative.
-        inverted = bool(np.vdot(gradient, self._one_hot) > 0.0)
+        inverted = stand.leads_away(gradient)
         scale = (-1.0 if inverted else 1.0) * 10.0**SIGNIFICANT_DIGITS / size
         # Without the mean, since a constant in a loss changes nothing.
-        features = np.concatenate((gradient.ravel(), value.ravel() - mean))
+        features = np.concatenate((gradient, value.ravel() - mean))
         features *= scale
         np.rint(features, out=features)
         features += 0.0  # makes -0.0 equal 0.0
         return Probe(None, hashlib.sha256(features.tobytes()).hexdigest(), inverted, size)
 
     def finite_in_float32(self, graph: Graph) -> bool:
-        """Whether value and gradient are finite in float32 up to the ends of the declared domain."""
-        logits = self.end_logits.clone().requires_grad_()
-        value = self._value(lower(graph), logits, self.end_target)
-        (gradient,) = torch.autograd.grad(value.sum(), logits)
-        return bool(torch.isfinite(value).all()) and bool(torch.isfinite(gradient).all())
+        """Whether value and gradients are finite in float32 up to the ends of the declared domain."""
+        stand, lowered = self._stand(graph), lower(graph)
+        for inputs in stand.inputs.ends:
+            value = weighted(graph, *evaluate(lowered, inputs, shape=stand.inputs.shape))
+            leaves = [inputs[name] for name in stand.inputs.predictions]
+            gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+            if not all(bool(torch.isfinite(x).all()) for x in (value, *gradients) if x is not None):
+                return False
+        return True
 
-    def _value(self, graph: Graph, logits: Tensor, target: Tensor) -> Tensor:
-        inputs = {"logits": logits, "target": target}
-        if graph.uses("class_weight"):
-            inputs["class_weight"] = self.weights.to(logits.dtype)
-        root, weight = evaluate(graph, inputs)
-        return root if weight is None else root * weight / weight.mean()
+
+@dataclass
+class _Stand:
+    """Where candidates are measured: one set of inputs, with what earlier candidates left computed on it.
+
+    `directions` are gradients of losses that lead towards the target, or its negative itself.
+    """
+
+    inputs: ProbeInputs
+    directions: Sequence[Array] = ()
+    _seeds: dict[torch.Size, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._leaves = self.inputs.leaves
+        self._remembered = Remembering(self.inputs.values, self.inputs.shape)
+        others = self.inputs.others
+        self._with_others = None if others is None else Remembering(others, self.inputs.shape)
+
+    def pass_through(self, graph: Graph, others: bool) -> tuple[Array, Array | None]:
+        """Value, and ∂ sum(value) / SAMPLES / ∂ predictions in one row; None where nothing leads to them."""
+        remembered = self._with_others if others else self._remembered
+        assert remembered is not None
+        root, *weights = remembered(guard_only(graph).roots)
+        value = weighted(graph, root, weights[0] if weights else None)
+        if not value.requires_grad:
+            return value.numpy(), None
+        seed = self._seeds.get(value.shape)
+        if seed is None:
+            seed = self._seeds[value.shape] = torch.full(value.shape, 1.0 / SAMPLES, dtype=torch.float64)
+        found = torch.autograd.grad(value, self._leaves, seed, retain_graph=True, allow_unused=True)
+        if len(found) == 1:
+            gradient = None if found[0] is None else found[0].numpy().ravel()
+        else:
+            parts = [torch.zeros_like(x) if g is None else g for x, g in zip(self._leaves, found, strict=True)]
+            gradient = np.concatenate([part.numpy().ravel() for part in parts])
+        return value.detach().numpy(), gradient
+
+    def change_with_target(self, graph: Graph, gradient: Array) -> float:
+        """The largest change of the gradient with the target; infinite where there is no target."""
+        if self.inputs.paired:
+            half = gradient.size // 2
+            return float(np.abs(gradient[:half] - gradient[half:]).max())
+        if self._with_others is None:
+            return math.inf
+        _, other = self.pass_through(graph, True)
+        assert other is not None
+        return float(np.abs(gradient - other).max())
+
+    def leads_away(self, gradient: Array) -> bool:
+        """Whether the gradient points against every direction that is known to lead towards the target."""
+        return bool(self.directions) and all(np.vdot(gradient, known) < 0.0 for known in self.directions)

@@ -14,8 +14,8 @@ from lossearch.evaluate.rejection import RejectionTest
 from lossearch.evaluate.training import untrained_predictions
 from lossearch.ir.graph import Graph
 from lossearch.ir.range_check import graph_out_of_range
+from lossearch.ir.signatures import DENSE
 from lossearch.ir.simplification import CANONICAL
-from lossearch.loss import Loss
 from lossearch.search_spaces import SearchSpace
 from lossearch.tasks import Task, UserTask
 from lossearch.zoo import get, names
@@ -75,6 +75,8 @@ class _Rejected(Exception):
 class Screen:
     """The filters of one task and search space. Deterministic; `check` changes nothing but the counts.
 
+    Outside the dense family nothing is known of the metric, and the filter `rejection` lets everything pass.
+
     Args:
         task: gives untrained predictions and the number of classes.
         space: gives the signature, size limit, and hand-designed losses that count as known.
@@ -95,19 +97,26 @@ class Screen:
             raise UserError(
                 f"a reference loss of signature {space.signature}", reference.signature.name, "choose another reference"
             )
+        dense = space.signature == DENSE.name
+        if isinstance(task, Task) and not dense:
+            hint = "choose a space of that signature, or search with a training function of your own"
+            raise UserError(f"a space of signature {DENSE.name} for a bundled task", space.signature, hint)
         self.space = space
         self.settings = settings
         self.clock = clock
-        logits, labels = untrained_predictions(task, settings.rejection_samples)
-        self.probes = Probes(reference.signature, logits.shape[1])
-        self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
-        self._known = {self._fingerprint(loss): loss.name for loss in map(get, space.seeds)}
-        self._known_keys = {canonical(get(name).graph).key for name in names(signature=space.signature)}
+        # Of other families no metric is known that predictions could be optimised for.
+        self.rejection: RejectionTest | None = None
+        self.probes = Probes(reference.signature)
+        if dense:
+            logits, labels = untrained_predictions(task, settings.rejection_samples)
+            self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
+            self.probes = Probes(reference.signature, logits.shape[1])
+        known = {name: canonical(get(name).graph) for name in names(signature=space.signature)}
+        self._known_keys = {graph.key for graph in known.values()}
+        self._known: dict[str, str] = {}
+        for name in (*space.seeds, *known):  # of losses that are alike, one that the search begins with gives its name
+            self._known.setdefault(self.probes.measure(known[name]).fingerprint, name)
         self._counts = {name: FilterCount() for name in FILTERS}
-
-    def _fingerprint(self, loss: Loss) -> str:
-        found = self.probes.measure(canonical(loss.graph))
-        return found.fingerprint
 
     def counts(self) -> dict[str, FilterCount]:
         """Cumulative counts per filter."""
@@ -214,6 +223,8 @@ class _Run:
 
     def rejection(self) -> None:
         """Optimising the predictions themselves must improve the metric."""
+        if self.screen.rejection is None:
+            return
         gain = self.screen.rejection.gain(self.graph)
         self.numbers["rejection_gain"] = gain
         if not gain >= self.screen.settings.rejection_gain:

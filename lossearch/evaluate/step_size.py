@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from lossearch.compile.door import least_extent
+from lossearch.compile.interpret import evaluate, weighted
+from lossearch.evaluate.probe_inputs import declared_inputs
 from lossearch.evaluate.training import initial_predictions
+from lossearch.ir.graph import Graph
+from lossearch.ir.lowering import lower
 from lossearch.tasks import Task
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 SAMPLES = 256
+UNTRAINED = 0.1
+"""How far the predictions of an untrained network are taken to spread where they are not known."""
 
 
 def prediction_gradient(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
@@ -39,3 +47,16 @@ def step_scale(loss: LossFunction, reference: LossFunction, task: Task, seed: in
     logits, target = initial_predictions(task, seed, min(SAMPLES, len(task.train)))
     own, wanted = gradient_rms(loss, logits, target), gradient_rms(reference, logits, target)
     return wanted / own if own > 0.0 else float("inf")
+
+
+def undecided_gradient_rms(graph: Graph) -> float:
+    """Root mean square of ∂ mean(loss) / ∂ predictions of any signature, at small random predictions.
+
+    Not finite or zero where the loss has no gradient there.
+    """
+    graph = graph.frozen()
+    inputs = declared_inputs(graph.signature, least_extent(graph)).scaled(UNTRAINED)
+    value = weighted(graph, *evaluate(lower(graph), inputs.values, shape=inputs.shape))
+    gradients = torch.autograd.grad(value.mean(), inputs.leaves, allow_unused=True)
+    squares = [gradient.square().sum().item() for gradient in gradients if gradient is not None]
+    return math.sqrt(sum(squares) / sum(leaf.numel() for leaf in inputs.leaves))

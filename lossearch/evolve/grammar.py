@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Literal
 
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes
+from lossearch.ir.axes import Axes, ordered
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.signature import get_signature
 from lossearch.ir.text_form import build, check_names
@@ -17,10 +16,9 @@ from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
 from lossearch.search_spaces.space import SearchSpace, Sort
 
-SORT_AXES: dict[Sort, Axes] = {"E": ("batch", "space"), "K": ("batch", "class", "space")}
-_SORTS: dict[Axes, Sort] = {axes: sort for sort, axes in SORT_AXES.items()}
-Hole = Literal["E", "K", "C"]
-HOLES: dict[str, Hole] = {"E": "E", "K": "K", "C": "C"}
+CONSTANT = "C"
+"""The hole of a template that a constant fills; other holes are named by their sorts."""
+
 MOST_TRIES = 20
 """Attempts at a well-typed filling before a terminal is taken instead."""
 
@@ -33,7 +31,7 @@ class Template:
     """A parsed template; `holes` are its sorts in order of occurrence, each a subexpression of its own."""
 
     syntax: Syntax
-    holes: tuple[Hole, ...]
+    holes: tuple[str, ...]
     parser: Parser
     names: Mapping[str, Expr]
 
@@ -62,11 +60,13 @@ class Grammar:
         self.space = space
         self.signature = get_signature(space.signature)
         self.names = self.signature.nodes()
+        self.axes: dict[Sort, Axes] = {sort: ordered(axes) for sort, axes in space.sorts.items()}
+        self._sorts = {axes: sort for sort, axes in self.axes.items()}
         self.terminals: dict[Sort, list[Expr]] = {}
         self.templates: dict[Sort, list[Template]] = {}
         self._draw_terminal: dict[Sort, Weighted] = {}
         self._draw_template: dict[Sort, Weighted] = {}
-        for sort in SORT_AXES:
+        for sort in self.axes:
             terminals, templates = space.terminals.get(sort, {}), space.templates.get(sort, {})
             if not terminals or not templates:
                 raise UserError(f"terminals and templates of sort {sort}", "none", f"add them to space {space.name}")
@@ -89,7 +89,7 @@ class Grammar:
                     known[sort].append(found)
         for sort, template in doubtful:
             if self._filled(template, sort, known, MOST_CHECKS, rng) is None:
-                required = f"a template of sort {sort}, [{', '.join(SORT_AXES[sort])}]"
+                required = f"a template of sort {sort}, [{', '.join(self.axes[sort])}]"
                 hint = f"correct {template.parser.text!r} in space {self.space.name}"
                 raise UserError(required, "nothing in it is well typed with these axes", hint)
 
@@ -98,19 +98,19 @@ class Grammar:
     ) -> Expr | None:
         """A well-typed expression of the sort with constants and known expressions in the holes, if one is drawn."""
         for _ in range(tries):
-            holes = [self.constant(rng) if h == "C" else rng.choice(known[h]) for h in template.holes]
+            holes = [self.constant(rng) if h == CONSTANT else rng.choice(known[h]) for h in template.holes]
             try:
                 found = template.fill(holes)
             except IllTyped:
                 continue
-            if found.axes == SORT_AXES[sort]:
+            if found.axes == self.axes[sort]:
                 return found
         return None
 
     def _terminal(self, text: str, sort: Sort) -> Expr:
         node = self._template(text).fill(())
-        if node.axes != SORT_AXES[sort]:
-            raise IllTyped(f"a terminal of sort {sort} with axes {SORT_AXES[sort]}", f"{text}: {node.axes}", "move it")
+        if node.axes != self.axes[sort]:
+            raise IllTyped(f"a terminal of sort {sort} with axes {self.axes[sort]}", f"{text}: {node.axes}", "move it")
         return node
 
     def _template(self, text: str) -> Template:
@@ -118,12 +118,16 @@ class Grammar:
             parser = Parser(text, "a template")
             syntax = parser.expression()
             parser.finish()
-            check_names(syntax, {*self.names, *HOLES}, parser)
+            check_names(syntax, {*self.names, *self.axes, CONSTANT}, parser)
         except UserError as error:
             hint = f"correct {text!r} in space {self.space.name}"
             raise UserError(error.required, error.found, hint) from None
-        holes: list[Hole] = []
-        return Template(_numbered(syntax, holes), tuple(holes), parser, self.names)
+        holes: list[str] = []
+        return Template(_numbered(syntax, {*self.axes, CONSTANT}, holes), tuple(holes), parser, self.names)
+
+    def sort_of(self, node: Expr) -> Sort | None:
+        """The sort whose axes a node has."""
+        return self._sorts.get(node.type.axes) if node.type.kind == "real" else None
 
     def constant(self, rng: random.Random) -> Expr:
         """A constant of a usual magnitude, give or take half an octave."""
@@ -141,7 +145,7 @@ class Grammar:
 
     def apply_template(self, sort: Sort, size: int, rng: random.Random, inside: Expr | None = None) -> Expr | None:
         """A filled template; `inside`, if given, fills the first hole of its own sort."""
-        wanted = None if inside is None else sort_of(inside)
+        wanted = None if inside is None else self.sort_of(inside)
         for _ in range(MOST_TRIES):
             template = self.templates[sort][self._draw_template[sort].draw(rng)]
             if wanted is not None and wanted not in template.holes:
@@ -153,14 +157,14 @@ class Grammar:
                 filled = template.fill(nodes)
             except IllTyped:
                 continue
-            if filled.axes == SORT_AXES[sort]:
+            if filled.axes == self.axes[sort]:
                 return filled
         return None
 
     def _fill_holes(self, template: Template, left: int, rng: random.Random) -> list[Expr]:
         nodes: list[Expr] = []
         for hole in template.holes:
-            if hole == "C":
+            if hole == CONSTANT:
                 nodes.append(self.constant(rng))
                 continue
             share = rng.randint(0, max(left, 0))
@@ -169,14 +173,8 @@ class Grammar:
         return nodes
 
 
-def _numbered(syntax: Syntax, holes: list[Hole]) -> Syntax:
-    hole = HOLES.get(syntax.name) if syntax.kind == "name" else None
-    if hole is not None:
-        holes.append(hole)
+def _numbered(syntax: Syntax, letters: Collection[str], holes: list[str]) -> Syntax:
+    if syntax.kind == "name" and syntax.name in letters:
+        holes.append(syntax.name)
         return replace(syntax, name=f"_{len(holes) - 1}")
-    return replace(syntax, args=tuple(_numbered(argument, holes) for argument in syntax.args))
-
-
-def sort_of(node: Expr) -> Sort | None:
-    """The sort whose axes a node has."""
-    return _SORTS.get(node.type.axes) if node.type.kind == "real" else None
+    return replace(syntax, args=tuple(_numbered(argument, letters, holes) for argument in syntax.args))

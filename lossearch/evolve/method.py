@@ -101,15 +101,19 @@ class Method(ABC):
         space = self.grammar.space
         for _ in range(MOST_TRIES):
             size = self.rng.randint(1, space.max_initial_size)
-            graph = self.to_graph(self.grammar.expression("E", size, self.rng))
+            graph = self.to_graph(self.grammar.expression(space.root, size, self.rng))
             if graph is not None:
                 return graph
         found = f"none among {MOST_TRIES} of space {space.name}"
         raise UserError("expressions with both prediction and target", found, "add a terminal that has both")
 
-    def to_graph(self, root: Expr) -> Graph | None:
-        """The graph of an expression, unless prediction or target is missing from it."""
-        graph = Graph(self.grammar.signature, root)
+    def to_graph(self, root: Expr, weight: Expr | None = None) -> Graph | None:
+        """The graph of an expression, unless prediction or target is missing from it.
+
+        The weight of the mean over a parent's elements is inherited, as far as the child has these elements.
+        """
+        kept = weight is not None and set(weight.axes) <= set(root.axes)
+        graph = Graph(self.grammar.signature, root, weight=weight if kept else None)
         needed = [i.name for i in self.grammar.signature.inputs if i.role != "buffer"]
         return graph if all(graph.uses(name) for name in needed) else None
 
@@ -176,7 +180,7 @@ class RegularizedEvolution(Method):
             else:
                 root, mutation = mutate(parent.graph.root, self.grammar, self.rng)
                 name = f"mutation:{mutation}"
-            graph = self.to_graph(root) if root is not None else None
+            graph = self.to_graph(root, parent.graph.weight) if root is not None else None
             if graph is not None:
                 return Candidate(graph, name, keys)
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from itertools import accumulate
 
-from lossearch.evolve.grammar import Grammar, sort_of
+from lossearch.evolve.grammar import Grammar
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import expand_call
 from lossearch.ir.operator import OPERATORS
@@ -18,16 +18,16 @@ MOST_TRIES = 20
 Mutation = Callable[[Expr, Grammar, random.Random], Expr | None]
 
 
-def _inner(root: Expr) -> list[Expr]:
+def _inner(root: Expr, grammar: Grammar) -> list[Expr]:
     """Every node that has a sort, in a process-stable order."""
-    return [node for node in root.postorder() if sort_of(node) is not None and node.op != "input"]
+    return [node for node in root.postorder() if grammar.sort_of(node) is not None and node.op != "input"]
 
 
-def _choose(root: Expr, rng: random.Random) -> tuple[Expr | None, Sort | None]:
+def _choose(root: Expr, grammar: Grammar, rng: random.Random) -> tuple[Expr | None, Sort | None]:
     """A random node with its sort."""
-    nodes = _inner(root)
+    nodes = _inner(root, grammar)
     node = rng.choice(nodes) if nodes else None
-    return node, None if node is None else sort_of(node)
+    return node, None if node is None else grammar.sort_of(node)
 
 
 def _replace(root: Expr, old: Expr, new: Expr) -> Expr | None:
@@ -41,7 +41,7 @@ def _replace(root: Expr, old: Expr, new: Expr) -> Expr | None:
 
 def replace_subtree(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     """A random subexpression for another of the same sort."""
-    old, sort = _choose(root, rng)
+    old, sort = _choose(root, grammar, rng)
     if old is None or sort is None:
         return None
     return _replace(root, old, grammar.expression(sort, rng.randint(0, 2), rng))
@@ -49,7 +49,7 @@ def replace_subtree(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | 
 
 def wrap(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     """A template around a subexpression: f(x) for x."""
-    old, sort = _choose(root, rng)
+    old, sort = _choose(root, grammar, rng)
     if old is None or sort is None:
         return None
     new = grammar.apply_template(sort, 1, rng, inside=old)
@@ -58,7 +58,7 @@ def wrap(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
 
 def hoist(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     """An argument of the same sort for its user: x for f(x)."""
-    old, _ = _choose(root, rng)
+    old, _ = _choose(root, grammar, rng)
     if old is None:
         return None
     candidates = [argument for argument in old.args if argument.axes == old.axes]
@@ -124,7 +124,7 @@ def open_primitive(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | N
 
 def add_term(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     """Another term with a weight: x + c·y."""
-    sort = sort_of(root)
+    sort = grammar.sort_of(root)
     if sort is None:
         return None
     return root + grammar.constant(rng) * grammar.expression(sort, rng.randint(0, 2), rng)
@@ -153,8 +153,8 @@ def mutate(root: Expr, grammar: Grammar, rng: random.Random) -> tuple[Expr, str]
         changed = MUTATIONS[name][0](root, grammar, rng)
         if changed is not None:
             return changed, name
-    sort = sort_of(root)
-    return grammar.expression(sort or "E", 2, rng), "random"
+    sort = grammar.sort_of(root) or grammar.space.root
+    return grammar.expression(sort, 2, rng), "random"
 
 
 def crossover(first: Expr, second: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
@@ -162,10 +162,10 @@ def crossover(first: Expr, second: Expr, grammar: Grammar, rng: random.Random) -
     if rng.random() < 0.4 and first.axes == second.axes and first is not second:
         return first + grammar.constant(rng) * second
     for _ in range(MOST_TRIES):
-        old, _ = _choose(first, rng)
+        old, _ = _choose(first, grammar, rng)
         if old is None:
             return None
-        candidates = [node for node in _inner(second) if node.axes == old.axes and node is not old]
+        candidates = [node for node in _inner(second, grammar) if node.axes == old.axes and node is not old]
         changed = _replace(first, old, rng.choice(candidates)) if candidates else None
         if changed is not None:
             return changed

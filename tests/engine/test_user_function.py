@@ -55,6 +55,10 @@ def search(folder: Path, odd: bool) -> RunDirectory:
     (folder / "train.py").write_text(TRAIN)
     (folder / "settings.py").write_text(f"ODD = {odd}")
     (folder / "search.toml").write_text(CONFIG)
+    return run_search(folder)
+
+
+def run_search(folder: Path) -> RunDirectory:
     config, text = load_config(folder / "search.toml")
     run = RunDirectory.create(folder / "run", text)
     run.create_archive("accuracy", True).close()
@@ -75,6 +79,43 @@ def test_a_training_function_becomes_a_task(tmp_path: Path, monkeypatch: pytest.
     assert ranked[0].metric is not None
     assert ranked[0].metric > 0.6
     assert {row.budget for row in ranked} == {3}
+
+
+REGRESSION = """
+import torch
+
+def train(loss, budget, seed):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(64, 3, generator=generator)
+    truth = inputs @ torch.tensor([1.0, -2.0, 0.5])
+    wrong = torch.where(torch.rand(64, generator=generator) < 0.2, 50.0, 0.0)
+    weights = torch.zeros(3, requires_grad=True)
+    for _ in range(budget):
+        (gradient,) = torch.autograd.grad(loss(inputs @ weights, truth + wrong), weights)
+        weights = (weights - gradient).detach().requires_grad_()
+    yield float((inputs @ weights - truth).detach().abs().mean())
+"""
+
+
+def test_a_function_of_another_family_searches_that_familys_losses(tmp_path: Path) -> None:
+    table = 'space = "regression"' + CONFIG.replace("steps = 3", "steps = 40").replace(
+        'metric = "accuracy"', 'direction = "minimize"'
+    )
+    (tmp_path / "search.toml").write_text(table.replace("generation_size = 6", "generation_size = 9"))
+    (tmp_path / "train.py").write_text(REGRESSION)
+    assert "scaled to the gradient of mse, at small random predictions" in "\n".join(
+        plan_search(tmp_path / "search.toml").lines
+    )
+    with run_search(tmp_path).open_archive() as archive:
+        ranked = archive.ranked(20)
+        made = {row.candidate.operator for row in ranked}
+    errors = {row.candidate.operator: row.metric for row in ranked}
+    assert made > {f"seed:{name}" for name in ("mse", "mae", "huber")}
+    robust, mse = errors["seed:mae"], errors["seed:mse"]
+    assert robust is not None
+    assert mse is not None
+    assert robust < mse / 2  # a fifth of the targets is far off
+    assert {row.budget for row in ranked} == {40}
 
 
 def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:

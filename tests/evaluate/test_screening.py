@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
+import torch
 
 from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.evaluate.probe_inputs import declared_inputs
 from lossearch.evaluate.screening import FILTERS, Screen, ScreeningConfig, canonical
 from lossearch.ir.range_check import graph_out_of_range
+from lossearch.ir.signature import SIGNATURES, get_signature
 from lossearch.ir.text_form import parse_graph
 from lossearch.search_spaces import load_space
-from lossearch.tasks import Task
+from lossearch.search_spaces.derived import derived_space
+from lossearch.tasks import Task, UserTask
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +28,78 @@ def check(screen: Screen, text: str, seen: set[str] | None = None):
     return screen.check(parse_graph(f"dense: {text}"), seen or set())
 
 
-@pytest.mark.parametrize("name", zoo.names(signature="dense"))
-def test_every_dense_loss_of_the_zoo_passes_every_filter(screen, name):
-    verdict = screen.check(zoo.get(name).graph, set())
+@cache
+def screen_of(signature: str) -> Screen:
+    """The filters of a signature with the space that its own losses span, for a user's training function."""
+    space = derived_space(get_signature(signature), buffers=True)
+    return Screen(UserTask("train.py:train"), space, zoo.get(space.seeds[0]).graph, ScreeningConfig())
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_loss_of_the_zoo_passes_every_filter_of_its_signature(screen, name):
+    graph = zoo.get(name).graph
+    verdict = (screen if graph.signature.name == "dense" else screen_of(graph.signature.name)).check(graph, set())
     assert verdict.accepted, (verdict.filter, verdict.reason)
+    assert verdict.graph.key == canonical(graph).key  # not taken for one that leads away from the target
+
+
+@pytest.mark.parametrize(
+    ("text", "rejected_by", "reason"),
+    [
+        ("regression: square(prediction)", "type", "does not depend on target"),
+        ("regression: exp(square(prediction)) * exp(square(prediction - target))", "range", ""),
+        ("regression: stop_gradient(square(prediction - target))", "probe", "does not depend on the prediction"),
+        ("regression: square(prediction) + square(target)", "probe", "does not depend on the target"),
+        ("regression: relu(-square(prediction - target) - 1.0)", "probe", "vanishes"),
+        ("regression: 3.0 * square(prediction - target) + 1.0", "known", "a constant multiple of mse"),
+        ("regression: 3.0 * pinball_penalty(target - prediction, 0.5)", "known", "a constant multiple of mae"),
+        ("box: 0.5 * sum(abs(boxes - target), over=coord)", "known", "a constant multiple of box_l1"),
+        ("triplet: sum(square(anchor - positive), over=feature)", "type", "does not depend on negative"),
+        ("pair: sum(square(first - second), over=feature) + target", "probe", "does not depend on the target"),
+        ("image: square(image) + square(target)", "probe", "does not depend on the target"),
+    ],
+)
+def test_useless_candidates_of_other_signatures_are_rejected_too(text, rejected_by, reason):
+    graph = parse_graph(text)
+    verdict = screen_of(graph.signature.name).check(graph, set())
+    assert verdict.filter == rejected_by, verdict.reason
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "text", ["regression: abs(prediction - target) ** 1.5", "box: sum(abs(boxes - target) ** 1.5, over=coord)"]
+)
+def test_inverted_candidates_of_other_signatures_are_flipped(text):
+    graph = parse_graph(text)
+    screen = screen_of(graph.signature.name)
+    right, flipped = (screen.check(graph.with_roots([factor * graph.root]), set()) for factor in (1.0, -1.0))
+    assert right.accepted, right.reason
+    assert flipped.accepted
+    assert flipped.fingerprint == right.fingerprint
+    assert flipped.graph.key == right.graph.key
+
+
+@pytest.mark.parametrize("signature", sorted(SIGNATURES))
+def test_probe_inputs_keep_to_what_the_signature_declares(signature):
+    declared = get_signature(signature)
+    inputs = declared_inputs(declared)
+    for values in (inputs.values, inputs.others or {}, *inputs.ends):
+        for given in declared.inputs:
+            if given.name in values:
+                value = values[given.name]
+                assert value.dim() == len(given.axes)
+                assert bool((value >= given.domain.lower).all())
+                assert bool((value <= given.domain.upper).all())
+                assert value.requires_grad == (given.role == "prediction")
+    targets = [given.name for given in declared.inputs if given.role == "target"]
+    assert (inputs.others is not None) == bool(targets)
+    assert all(not torch.equal(inputs.values[name], (inputs.others or {})[name]) for name in targets)
+
+
+def test_a_bundled_task_takes_dense_losses_only():
+    space = derived_space(get_signature("regression"))
+    with pytest.raises(UserError, match="a space of signature dense for a bundled task"):
+        Screen(Task("digits_noise"), space, zoo.get("mse").graph, ScreeningConfig())
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -19,7 +19,7 @@ from lossearch.ir.graph import Graph
 from lossearch.ir.json_form import dumps, graph_to_dict
 from lossearch.ir.text_form import format_graph
 from lossearch.loss import Loss
-from lossearch.search_spaces.space import load_space
+from lossearch.search_spaces import load_space
 from lossearch.tasks import Task
 
 CONFIG = """# <b>40 % of the labels are wrong</b>

@@ -1,0 +1,75 @@
+"""The spaces that hand-designed losses span: every loss is a seed of one, and what is made of it is well typed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.evolve import make_method
+from lossearch.evolve.grammar import Grammar
+from lossearch.evolve.variation import crossover, mutate
+from lossearch.ir.graph import Graph
+from lossearch.ir.signature import SIGNATURES, get_signature
+from lossearch.ir.text_form import format_graph, parse_graph
+from lossearch.search_spaces import load_space, space_names
+from lossearch.search_spaces.derived import derivable, derived_space
+
+WITH_LOSSES = sorted({entry.signature.name for entry in zoo.entries()})
+
+
+@pytest.fixture(scope="module")
+def grammars() -> dict[str, Grammar]:
+    return {name: Grammar(derived_space(get_signature(name), buffers=True)) for name in WITH_LOSSES}
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_mutations_of_every_loss_are_well_typed(grammars: dict[str, Grammar], name: str) -> None:
+    """Each of a chain of mutations can be written down and read again, and many still use every input."""
+    loss = zoo.get(name).graph.frozen()
+    grammar, rng = grammars[loss.signature.name], random.Random(7)
+    assert name in grammar.space.seeds
+    complete = 0
+    for _ in range(4):
+        root = loss.root
+        for _ in range(5):
+            changed, mutation = mutate(root, grammar, rng)
+            assert changed is not root
+            assert mutation != "random" or root is not loss.root
+            graph = Graph(loss.signature, changed, weight=loss.weight if changed.axes == root.axes else None)
+            assert parse_graph(format_graph(graph)).root is changed
+            if graph.complexity > grammar.space.max_nodes:
+                break
+            complete += all(graph.uses(declared.name) for declared in loss.signature.forward_inputs)
+            root = changed
+    assert complete >= 3
+    crossed = crossover(loss.root, zoo.get(grammar.space.seeds[0]).graph.frozen().root, grammar, rng)
+    assert crossed is None or crossed.axes == loss.root.axes
+
+
+@pytest.mark.parametrize("name", derivable())
+def test_random_losses_of_every_space_have_its_axes_and_inputs(name: str) -> None:
+    space = load_space(name) if name != "dense" else derived_space(get_signature(name))
+    method = make_method("random", space, 3)
+    axes = method.grammar.axes[space.root]
+    for _ in range(10):
+        graph = method.random_graph()
+        assert graph.root.axes == axes
+        assert all(graph.uses(declared.name) for declared in graph.signature.forward_inputs)
+        assert not any(graph.uses(declared.name) for declared in graph.signature.buffers)
+
+
+def test_every_signature_has_a_space_unless_its_losses_need_more_than_inputs() -> None:
+    assert set(space_names()) == set(derivable())
+    assert set(WITH_LOSSES) == set(SIGNATURES)
+    lacking = {"centers", "regression_vector", "uncertain_components", "weighted_components"}
+    assert set(SIGNATURES) - set(derivable()) == lacking
+    with pytest.raises(UserError, match="need nothing but its inputs; found: centers with center"):
+        derived_space(get_signature("centers"))
+
+
+def test_a_space_is_the_same_in_every_process() -> None:
+    assert derived_space(get_signature("box")) == derived_space(get_signature("box"))
+    assert next(iter(derived_space(get_signature("box")).sorts.values())) == ("batch",)
