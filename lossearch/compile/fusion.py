@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from lossearch.ir.expr import Expr, map_nodes, postorder
+from lossearch.ir.axes import without
+from lossearch.ir.expr import Expr, constant, map_nodes, postorder
 from lossearch.ir.simplification import SIMPLIFICATION
 
 
@@ -100,10 +101,60 @@ def share_orders(roots: Sequence[Expr]) -> list[Expr]:
     def change(node: Expr) -> Expr:
         if node.op != "sort_by" or node.args[1] not in shared:
             return node
+        values, key = node.args
         over = node.attr("over")
-        return Expr.make("in_order", (node.args[0], Expr.make("argsort", (node.args[1],), over=over)), over=over)
+        ordered = Expr.make("ordered", (key,), over=over)
+        if values is key:
+            return Expr.make("ordered_values", (ordered,))
+        return Expr.make("in_order", (values, Expr.make("ordered_places", (ordered,))), over=over)
 
     return map_nodes(roots, change) if shared else list(roots)
+
+
+def fuse_variations(roots: Sequence[Expr]) -> list[Expr]:
+    """Σ |∂x| over space from the differences that there are, where `difference` has a zero at the far edge."""
+    return map_nodes(roots, _as_variations)
+
+
+def _as_variations(node: Expr) -> Expr:
+    """Σ (|∂_d x| + …) = Σ |∂_d x| + …, a variation for each direction d."""
+    if node.op != "sum":
+        return node
+    over, parts = node.attr("over"), []
+    for factor, term in _terms(node.args[0], 1.0):
+        inner = term.args[0] if term.op in ("abs", "square") else None
+        if inner is None or inner.op != "difference" or inner.axes[-1] not in over:
+            return node
+        along, power = inner.attr("along"), 1 if term.op == "abs" else 2
+        part = Expr.make("variation", inner.args, along=along, power=power)
+        if rest := without(over, (inner.axes[-1],)):
+            part = Expr.make("sum", (part,), over=rest)
+        parts.append(part if factor == 1.0 else part * factor)
+    total, *others = parts
+    for other in others:
+        total = total + other
+    return total
+
+
+def add_at_labels(roots: Sequence[Expr]) -> list[Expr]:
+    """x ± 1[y]·v is x with ±v added at the labels, where one-hot vectors serve nothing else."""
+    uses = Counter(argument for node in postorder(roots) for argument in node.args if argument.op == "one_hot")
+
+    def change(node: Expr) -> Expr:
+        if node.op not in ("add", "sub"):
+            return node
+        sign = -1.0 if node.op == "sub" else 1.0
+        for values, term in [node.args] if node.op == "sub" else [node.args, node.args[::-1]]:
+            for one_hot, factor in (term.args, term.args[::-1]) if term.op == "mul" else ((term, constant(1.0)),):
+                if one_hot.op != "one_hot" or uses[one_hot] > 1 or one_hot.axes != values.axes:
+                    continue
+                labels, over = one_hot.args[0], one_hot.attr("over")
+                added = constant(sign * factor.attr("value")) if factor.is_constant else factor * sign
+                if added.axes in ((), labels.axes):
+                    return Expr.make("add_at", (values, labels, added), over=over)
+        return node
+
+    return SIMPLIFICATION.rewrite(map_nodes(roots, change))
 
 
 def _merged(node: Expr) -> Expr:

@@ -16,7 +16,7 @@ RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "torch", "F", "math", "nn
 NOUNS = {
     "abs": "magnitude",
     "add": "total",
-    "argsort": "places",
+    "add_at": "changed",
     "contract": "inner_product",
     "div": "ratio",
     "exp": "exponential",
@@ -31,6 +31,7 @@ NOUNS = {
     "min": "smallest",
     "mul": "product",
     "neg": "negative",
+    "ordered": "order",
     "pow": "power",
     "scatter_sum": "label_sums",
     "sigmoid": "probability",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lossearch.compile.fusion import fuse_errors, fuse_nll, share_orders
+from lossearch.compile.fusion import add_at_labels, fuse_errors, fuse_nll, fuse_variations, share_orders
 from lossearch.compile.reduction import Reduction, reduced
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.spaceless import without_space
@@ -70,7 +70,9 @@ def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = 
     roots = tidied([reduced(root, weights, reduction)], variant.labels)
     if not variant.space:
         roots = without_space(roots) or roots
-    roots = share_orders(fuse_errors(roots))
+    roots = fuse_variations(share_orders(fuse_errors(roots)))
+    if variant.labels:
+        roots = add_at_labels(roots)
     source = emit_roots(roots, order, learnable, name)
     fused = fuse_nll(roots) if variant.labels and not source.flat else roots
     return source if fused == roots else emit_roots(fused, order, learnable, name)

@@ -3,7 +3,7 @@
 Nothing here imports torch.
 """
 
-from lossearch.ir import elementwise, neighbourhood, ordering, reductions, signatures, structure  # noqa: F401  (registers)
+from lossearch.ir import elementwise, kernels, neighbourhood, ordering, reductions, signatures, structure  # noqa: F401  (registers)
 from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph, Parameter

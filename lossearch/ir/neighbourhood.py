@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lossearch.ir.axes import RESOLUTIONS, SPATIAL_AXES, without
+from lossearch.ir.axes import LARGEST_AXIS, RESOLUTIONS, SPATIAL_AXES, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, register, require_real
 from lossearch.ir.types import IllTyped, Type
@@ -71,6 +71,49 @@ register(
         latex="\\nabla_{{\\mathrm{{{along}}}}} {0}",
         attributes=(("along", ...),),
         helper=_DIFFERENCE,
+    )
+)
+
+
+def _variation(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    span = _difference(operator, arguments, attributes).interval.upper
+    if attributes["power"] not in (1, 2):
+        raise IllTyped("a power of 1 or 2", str(attributes["power"]), "use difference")
+    largest = span if attributes["power"] == 1 else span * span
+    axes = without(arguments[0].type.axes, (resolution(arguments[0]),))
+    return Type(axes, Interval(0.0, largest * LARGEST_AXIS))
+
+
+_VARIATION = '''
+def variation(x: Tensor, shape: List[int], back: int, power: int) -> Tensor:
+    """Sum over space of |forward difference|^power along an axis counted from the last; zero for an absent axis."""
+    if len(shape) == 0:
+        return 0.0 * x.sum(-1)  # zero, with a gradient of zero
+    if back > len(shape):
+        return x.new_zeros(x.shape[:-1])
+    step = torch.diff(x.unflatten(-1, shape), dim=-back)
+    size = torch.abs(step) if power == 1 else torch.square(step)
+    return size.flatten(-len(shape)).sum(-1)
+'''
+
+
+def _emit_variation(sources: Sequence[str], node: Expr) -> str:
+    back = SPATIAL_AXES.index(node.attr("along")) + 1
+    return f"variation({sources[0]}, {_shape(node.args[0])}, {back}, {node.attr('power')})"
+
+
+register(
+    Operator(
+        "variation",
+        1,
+        _variation,
+        _emit_variation,
+        "Sum over space of absolute or squared forward differences along one direction.",
+        slopes=lambda a, **_: (math.inf,),
+        latex="\\sum |\\nabla_{{\\mathrm{{{along}}}}} {0}|^{{{power}}}",
+        attributes=(("along", ...), ("power", 1)),
+        helper=_VARIATION,
+        internal=True,
     )
 )
 

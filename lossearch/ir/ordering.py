@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lossearch.ir.axes import LARGEST_AXIS, union, without
+from lossearch.ir.axes import LARGEST_AXIS, align, union, without
 from lossearch.ir.interval import UNIT, Interval
-from lossearch.ir.operator import Operator, register, require_real
+from lossearch.ir.operator import Operator, TypeRule, register, require_real
 from lossearch.ir.reductions import one_axis, require_axes
-from lossearch.ir.types import IllTyped, Type
+from lossearch.ir.types import IllTyped, Kind, Type
 
 if TYPE_CHECKING:
     from lossearch.ir.expr import Expr
@@ -73,6 +73,137 @@ register(
         latex="\\Delta_{{\\mathrm{{{over}}}}} {0}",
         attributes=(("over", ...),),
         helper=_STEP,
+    )
+)
+
+
+def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    values, order = arguments
+    for argument in arguments:
+        one_axis("sort_by", argument, attributes["over"])
+    return Type(union(values.type.axes, order.type.axes), values.type.interval)
+
+
+_IN_ORDER = '''
+def in_order(values: Tensor, places: Tensor, dim: int) -> Tensor:
+    """The values at the given places along a dimension."""
+    # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
+    values, places = torch.broadcast_tensors(values, places)
+    return torch.gather(values, dim, places)
+'''
+
+
+def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
+    """Either side may lack axes of the other."""
+    (axis,) = node.attr("over")
+    aligned = [align(s, a.axes, node.axes, lead=True) for s, a in zip(sources, node.args, strict=True)]
+    return f"in_order({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
+
+
+def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
+    (axis,) = node.attr("over")
+    dim = node.args[1].axes.index(axis)
+    places = f"torch.argsort({sources[1]}, dim={dim}, descending=True, stable=True)"
+    return _emit_in_order([sources[0], places], node)
+
+
+register(
+    Operator(
+        "sort_by",
+        2,
+        _sort_by,
+        _emit_sort_by,
+        "The first argument's values along an axis in the descending order of the second's.",
+        slopes=lambda a, b, over: (1.0, 0.0),
+        latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
+        attributes=(("over", ...),),
+        helper=_IN_ORDER,
+        cost=40.0,
+    )
+)
+
+
+def _ordered(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    one_axis("ordered", arguments[0], attributes["over"])
+    return Type(arguments[0].type.axes, Interval(0.0, float(LARGEST_AXIS)), "index")
+
+
+register(
+    Operator(
+        "ordered",
+        1,
+        _ordered,
+        "torch.sort({0}, dim={dim}, descending=True, stable=True)",
+        "Values along an axis in descending order together with their places: a pair, for the two operators below.",
+        slopes=lambda a, **_: (1.0,),
+        latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",
+        attributes=(("over", ...),),
+        internal=True,
+    )
+)
+
+
+def _of_ordered(kind: Kind) -> TypeRule:
+    def rule(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+        (pair,) = arguments
+        if pair.op != "ordered":
+            raise IllTyped(f"{operator.name} needs what `ordered` gives", pair.op, "use sort_by")
+        return pair.type if kind == "index" else pair.args[0].type
+
+    return rule
+
+
+register(
+    Operator(
+        "ordered_values",
+        1,
+        _of_ordered("real"),
+        "{0}[0]",
+        "The values of an ordered pair.",
+        slopes=lambda a: (1.0,),
+        latex="{0}",
+        internal=True,
+    )
+)
+
+register(
+    Operator(
+        "ordered_places",
+        1,
+        _of_ordered("index"),
+        "{0}[1]",
+        "The places of an ordered pair.",
+        slopes=lambda a: (0.0,),
+        latex="{0}",
+        internal=True,
+    )
+)
+
+
+def _in_order(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, places = arguments
+    require_real(operator, (values,))
+    if places.type.kind != "index":
+        raise IllTyped("in_order needs places as its second argument", str(places.type), "use sort_by")
+    for argument in arguments:
+        one_axis("in_order", argument, attributes["over"])
+    return Type(union(values.type.axes, places.type.axes), values.type.interval)
+
+
+register(
+    Operator(
+        "in_order",
+        2,
+        _in_order,
+        _emit_in_order,
+        "The first argument's values at the places along an axis that the second says.",
+        slopes=lambda a, b, over: (1.0, 0.0),
+        latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
+        attributes=(("over", ...),),
+        helper=_IN_ORDER,
+        internal=True,
     )
 )
 

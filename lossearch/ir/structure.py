@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,7 @@ def _require_index(name: str, labels: Expr) -> None:
         raise IllTyped(f"{name} needs integer labels", str(labels.type), "this operator is made by lowering only")
 
 
-def _gather(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+def gathered(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
     """A condition may be gathered as well, on its way into `where`."""
     values, labels = arguments
     if values.type.kind != "boolean":
@@ -101,7 +100,7 @@ register(
     Operator(
         "gather",
         2,
-        _gather,
+        gathered,
         _emit_gather,
         "The entry along an axis that integer labels choose: an inner product with a one-hot target.",
         slopes=lambda a, b, **_: (1.0, 0.0),
@@ -231,132 +230,33 @@ register(
 )
 
 
-def _nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    require_real(operator, arguments[:1])
-    gathered = _gather(operator, arguments, {"over": ("class",)})
-    if arguments[0].type.axes[:2] != ("batch", "class") or attributes["reduction"] not in ("none", "mean", "sum"):
-        raise IllTyped("values[batch, class, …] and a reduction", str(arguments[0].type), "use gather")
-    negative = iv.sub(Interval(0.0, 0.0), gathered.interval)
-    if attributes["reduction"] == "none":
-        return Type(gathered.axes, negative)
-    return Type((), iv.scale(negative, LARGEST_AXIS) if attributes["reduction"] == "sum" else negative)
+def _add_at(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    values, labels, added = arguments
+    _require_index("add_at", labels)
+    axis = one_axis("add_at", values, attributes["over"])
+    if labels.type.axes != without(values.type.axes, (axis,)) or added.type.axes not in ((), labels.type.axes):
+        raise IllTyped("one number at the label of each element", str(added.type), "use one_hot")
+    return Type(values.type.axes, iv.add(values.type.interval, added.type.interval.hull(Interval(0.0, 0.0))))
 
 
-def _emit_nll(sources: Sequence[str], node: Expr) -> str:
-    reduction = node.attr("reduction")
-    given = "" if reduction == "mean" else f', reduction="{reduction}"'
-    return f"F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}{given})"
-
-
-def _for_nll(values: str, node: Expr) -> str:
-    return f"{values}.contiguous()" if ("contiguous", "no") in node.attrs else values
+def _emit_add_at(sources: Sequence[str], node: Expr) -> str:
+    values, labels, added = sources
+    dim = node.axes.index(node.attr("over")[0])
+    if not node.args[2].axes:
+        added = f"{added}.expand_as({labels})"
+    return f"{values}.scatter_add({dim}, {labels}.unsqueeze({dim}), {added}.unsqueeze({dim}))"
 
 
 register(
     Operator(
-        "nll",
-        2,
-        _nll,
-        _emit_nll,
-        "The negated entry at each label, reduced over everything else or not: PyTorch's own kernel.",
-        slopes=lambda a, b, **_: (1.0, 0.0),
-        latex="-{{{0}}}_{{y}}",
-        attributes=(("reduction", "none"), ("contiguous", "yes")),
-        internal=True,
-    )
-)
-
-
-def _weighted_nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    values, labels, weight = arguments
-    if weight.type.axes != ("class",):
-        raise IllTyped("weight[class]", str(weight.type), "use gather")
-    total = _nll(operator, (values, labels), {"reduction": "sum"})
-    return Type((), iv.mul(total.interval, weight.type.interval))
-
-
-register(
-    Operator(
-        "weighted_nll",
+        "add_at",
         3,
-        _weighted_nll,
-        lambda sources, node: f'F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}, {sources[2]}, reduction="sum")',
-        "The sum of the negated entries at each label, weighted by label: PyTorch's own kernel.",
-        slopes=lambda a, b, c, **_: (math.inf, 0.0, math.inf),
-        latex="-\\sum {{{2}}}_{{y}} {{{0}}}_{{y}}",
-        attributes=(("contiguous", "yes"),),
-        internal=True,
-    )
-)
-
-
-def _over_everything(each: Interval, reduction: str) -> Type:
-    """The type of the mean or sum of elements that lie in `each`."""
-    return Type((), iv.scale(each, LARGEST_AXIS) if reduction == "sum" else each)
-
-
-def _reduction_argument(node: Expr) -> str:
-    """What a kernel of PyTorch's is told, whose default is the mean."""
-    reduction = node.attr("reduction")
-    return "" if reduction == "mean" else f', reduction="{reduction}"'
-
-
-def _error(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    a, b = arguments
-    require_real(operator, arguments)
-    if a.type.axes != b.type.axes or attributes["reduction"] not in ("mean", "sum") or attributes["delta"] <= 0.0:
-        raise IllTyped("two arguments with the same axes, a reduction, and delta > 0", str(b.type), "use sub")
-    size = iv.sub(a.type.interval, b.type.interval).magnitude
-    return _over_everything(Interval(0.0, size * min(size, 2.0 * attributes["delta"])), attributes["reduction"])
-
-
-def _emit_error(sources: Sequence[str], node: Expr) -> str:
-    delta, given = node.attr("delta"), _reduction_argument(node)
-    if math.isinf(delta):
-        return f"F.mse_loss({sources[0]}, {sources[1]}{given})"
-    return f"F.huber_loss({sources[0]}, {sources[1]}{given}, delta={delta!r})"
-
-
-register(
-    Operator(
-        "error",
-        2,
-        _error,
-        _emit_error,
-        "Squared error reduced over everything, or half of it up to `delta` and linear beyond: PyTorch's own kernels.",
-        slopes=lambda a, b, **_: (math.inf, math.inf),
-        latex="\\operatorname{{error}}({0}, {1})",
-        attributes=(("reduction", "mean"), ("delta", math.inf)),
-        internal=True,
-    )
-)
-
-
-def _binary_nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
-    logits, target = arguments
-    require_real(operator, arguments)
-    if logits.type.axes != target.type.axes or attributes["reduction"] not in ("none", "mean", "sum"):
-        raise IllTyped("two arguments with the same axes, and a reduction", str(target.type), "use softplus")
-    largest = Interval(0.0, logits.type.interval.magnitude + 1.0)
-    if attributes["reduction"] == "none":
-        return Type(logits.type.axes, largest)
-    return _over_everything(largest, attributes["reduction"])
-
-
-def _emit_binary_nll(sources: Sequence[str], node: Expr) -> str:
-    return f"F.binary_cross_entropy_with_logits({sources[0]}, {sources[1]}{_reduction_argument(node)})"
-
-
-register(
-    Operator(
-        "binary_nll",
-        2,
-        _binary_nll,
-        _emit_binary_nll,
-        "Cross-entropy of σ(a) with b in [0, 1]: PyTorch's own kernel.",
-        slopes=lambda a, b, **_: (math.inf, math.inf),
-        latex="\\operatorname{{bce}}({0}, {1})",
-        attributes=(("reduction", "none"),),
+        _add_at,
+        _emit_add_at,
+        "The first argument with the third added at the label of each element.",
+        slopes=lambda a, b, c, **_: (1.0, 0.0, 1.0),
+        latex="{0} + \\mathbb{{1}}[{1}] {2}",
+        attributes=(("over", ...),),
         internal=True,
     )
 )

@@ -55,9 +55,10 @@ def barlow_twins(first: Expr, second: Expr, redundancy: Expr) -> Expr:
     `redundancy` is λ. A feature that is constant over the batch correlates with nothing.
     """
     correlation = pr.cross_correlation(first, second)
-    identity = fn.same(first, "feature")
-    weight = identity + redundancy * (1 - identity)
-    return fn.sum(weight * fn.square(correlation - identity), ("feature", "feature'"))
+    own = fn.diagonal(correlation, "feature")
+    # λ Σ_ij C_ij² holds λ C_ii² too many.
+    invariance = fn.sum(fn.square(1 - own) - redundancy * fn.square(own), "feature")
+    return invariance + redundancy * fn.sum(fn.square(correlation), ("feature", "feature'"))
 
 
 @hand_designed(signature="attention", source="Zagoruyko and Komodakis 2017")

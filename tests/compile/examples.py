@@ -23,6 +23,11 @@ CROSS_ENTROPY = Graph(DENSE, -fn.sum(TARGET * LOG_P, "class"))
 
 ELEMENTARY = sorted(name for name, op in OPERATORS.items() if op.arity and op.expand is None)
 
+
+def _places(axis: str) -> Expr:
+    return Expr.make("ordered_places", (Expr.make("ordered", (P,), over=(axis,)),))
+
+
 INTERNAL = {
     "gather": Expr.make("gather", (P, LABELS), over=("class",)),
     "one_hot": Expr.make("one_hot", (LABELS, P), over=("class",)) * P,
@@ -31,10 +36,12 @@ INTERNAL = {
     "nll": Expr.make("nll", (LOG_P, LABELS), reduction="none"),
     "weighted_nll": Expr.make("weighted_nll", (LOG_P, LABELS, CLASS_WEIGHT)) * P,
     "binary_nll": Expr.make("binary_nll", (LOG_P, P), reduction="none"),
-    "argsort": Expr.make("in_order", (LOG_P, Expr.make("argsort", (P,), over=("class",))), over=("class",)),
-    "in_order": Expr.make(
-        "in_order", (fn.max(P, "class"), Expr.make("argsort", (P,), over=("space",))), over=("space",)
-    ),
+    "add_at": Expr.make("add_at", (P, LABELS, fn.max(LOG_P, "class")), over=("class",)),
+    "ordered": Expr.make("ordered_values", (Expr.make("ordered", (P,), over=("class",)),)) * LOG_P,
+    "ordered_values": Expr.make("ordered_values", (Expr.make("ordered", (P,), over=("space",)),)),
+    "ordered_places": Expr.make("in_order", (LOG_P, _places("class")), over=("class",)),
+    "in_order": Expr.make("in_order", (fn.max(P, "class"), _places("space")), over=("space",)),
+    "variation": Expr.make("variation", (P,), along="width", power=2) * P,
     "error": Expr.make("error", (P, LOG_P), reduction="mean", delta=1.0) * P,
     "equal": fn.where(fn.equal(LABELS, LABELS), P, LOG_P),
 }

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from lossearch import zoo
+from lossearch.compile import build
 from lossearch.compile.variant import Variant, source_of
+from lossearch.ir.text_form import parse_graph
 
 
 @pytest.mark.parametrize(
@@ -40,9 +42,46 @@ def test_the_emitted_source_uses_whole_kernels(name: str, labels: bool, line: st
 @pytest.mark.parametrize("name", ["lovasz_softmax", "lovasz_hinge"])
 def test_what_several_follow_is_sorted_once(name: str) -> None:
     body = source_of(zoo.get(name).graph.frozen(), Variant(), "mean").text
-    assert body.count("argsort(") == 1
-    assert body.count("= in_order(") == 1
-    assert body.count("(in_order(") == 1
+    assert body.count("torch.sort(") == 1
+    assert body.count(" in_order(") == 2  # its definition, and the truth that follows the errors
+    assert "argsort(" not in body
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "change"),
+    [
+        ("arcface", True, "cosine.scatter_add(1, target.unsqueeze(1), (chosen + nll).unsqueeze(1))"),
+        ("cosface", True, "cosine.new_full((), -0.35).expand_as(target).unsqueeze(1))"),
+    ],
+)
+def test_margins_are_added_at_the_labels(name: str, labels: bool, change: str) -> None:
+    body = source_of(zoo.get(name).graph.frozen(), Variant(labels=labels, space=False), "mean").text
+    assert change in body
+    assert "one_hot" not in body
+
+
+def test_differences_are_summed_where_they_are() -> None:
+    plain, isotropic = (zoo.get("total_variation", isotropic=given).graph.frozen() for given in (False, True))
+    text = source_of(plain, Variant(), "mean").text
+    assert text.count("variation(image, shape, ") == 3
+    assert "spatial_difference" not in text
+    assert "spatial_difference" in source_of(isotropic, Variant(), "mean").text
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 5), (3, 4, 2)])
+@pytest.mark.parametrize("factor", ["1.0", "-2.5"])
+def test_sums_of_differences_equal_those_of_the_padded_ones(shape: tuple[int, ...], factor: str) -> None:
+    text = f"sum(abs(difference(image, along=width)) + {factor} * square(difference(image, along=height)), over={{}})"
+    image = torch.randn(2, 3, *shape, dtype=torch.float64, requires_grad=True)
+    fused, padded = (
+        build(parse_graph(f"image_prior: {text.format(over)}"), reduction="none")(image)
+        for over in ("(channel, space)", "channel")
+    )
+    total = padded.reshape(2, -1).sum(1)
+    torch.testing.assert_close(fused, total)
+    pairs = zip(*(torch.autograd.grad(value.sum(), image) for value in (fused, total)), strict=True)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected)
 
 
 def test_entries_of_an_axis_are_taken_apart_once() -> None:
