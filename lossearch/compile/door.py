@@ -37,6 +37,7 @@ class Geometry:
         device: Where the inputs are: "cpu", "cuda" …
         empty: Whether there is nothing to compute: an axis has length zero.
         direct: What can be called with the inputs as they are where nothing is ignored, once that is known.
+        strict: Whether that refuses every label that is no class.
     """
 
     labels: bool
@@ -47,6 +48,7 @@ class Geometry:
     device: str
     empty: bool
     direct: Callable[..., Tensor] | None = None
+    strict: bool = False
 
 
 class Door:
@@ -63,7 +65,11 @@ class Door:
     def __call__(self, inputs: Sequence[Tensor]) -> Geometry:
         """The geometry of sound inputs; raises `UserError` for others."""
         try:
-            key = tuple([(x.shape, x.dtype, x.device) for x in inputs])
+            if len(inputs) == 2:  # written out, since it shows in the time of a call
+                a, b = inputs
+                key = (a.shape, a.dtype, a.device, b.shape, b.dtype, b.device)
+            else:
+                key = tuple([(x.shape, x.dtype, x.device) for x in inputs])
         except AttributeError:
             key = ()
         found = self._sound.get(key)

@@ -11,16 +11,20 @@ from lossearch.ir.expr import Expr, constant, map_nodes, postorder
 from lossearch.ir.simplification import SIMPLIFICATION
 
 
-def fuse_nll(roots: Sequence[Expr]) -> list[Expr]:
+def fuse_nll(roots: Sequence[Expr], strict: bool) -> list[Expr]:
     """Entries at labels by PyTorch's negative log-likelihood kernel, with the mean or sum over all of them.
 
     gather(x, y) = -nll(x, y); mean(nll(x, y)) = nll(x, y, reduction=mean). It pays where spatial axes are not
-    flattened.
+    flattened. A `strict` kernel refuses every label that is no class, where it otherwise ignores -100.
     """
-    return SIMPLIFICATION.rewrite(map_nodes(SIMPLIFICATION.rewrite(map_nodes(roots, _as_nll)), _reduced_nll))
+
+    def as_nll(node: Expr) -> Expr:
+        return _as_nll(node, "yes" if strict else "no")
+
+    return SIMPLIFICATION.rewrite(map_nodes(SIMPLIFICATION.rewrite(map_nodes(roots, as_nll)), _reduced_nll))
 
 
-def _as_nll(node: Expr) -> Expr:
+def _as_nll(node: Expr, strict: str) -> Expr:
     if node.op != "gather" or node.attr("over") != ("class",):
         return node
     values, labels = node.args
@@ -28,7 +32,7 @@ def _as_nll(node: Expr) -> Expr:
         return node
     # PyTorch's kernel has no backward for values in channels_last, which only a softmax does not pass on.
     contiguous = "yes" if values.op in ("softmax", "log_softmax") else "no"
-    return -Expr.make("nll", (values, labels), reduction="none", contiguous=contiguous)
+    return -Expr.make("nll", (values, labels), reduction="none", contiguous=contiguous, strict=strict)
 
 
 def _reduced_nll(node: Expr) -> Expr:
@@ -36,9 +40,8 @@ def _reduced_nll(node: Expr) -> Expr:
         return node
     if node.op == "sum" and node.args[0].op == "mul":
         return _weighted_nll(node)
-    if node.args[0].op != "nll":
-        return node
-    return Expr.make("nll", node.args[0].args, reduction=node.op, contiguous=node.args[0].attr("contiguous"))
+    inner = node.args[0]
+    return Expr.make("nll", inner.args, **{**dict(inner.attrs), "reduction": node.op}) if inner.op == "nll" else node
 
 
 def _weighted_nll(node: Expr) -> Expr:
@@ -47,7 +50,8 @@ def _weighted_nll(node: Expr) -> Expr:
         if entries.op == "nll" and chosen.op == "gather" and chosen.args[1] is entries.args[1]:
             weight = chosen.args[0]
             if weight.op == "input" and weight.attr("name") == "class_weight":
-                return Expr.make("weighted_nll", (*entries.args, weight), contiguous=entries.attr("contiguous"))
+                attributes = {key: value for key, value in entries.attrs if key != "reduction"}
+                return Expr.make("weighted_nll", (*entries.args, weight), **attributes)
     return node
 
 

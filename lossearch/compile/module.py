@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.compile.backend import Backend, Function, check_backend, compile_source
 from lossearch.compile.door import Door, Geometry, ignores
@@ -18,6 +19,7 @@ from lossearch.compile.variant import CLASS_WEIGHT, SAMPLE_WEIGHT, Variant, chec
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
 from lossearch.ir.graph import Graph, Parameter
+from lossearch.ir.kernels import NO_LABEL
 from lossearch.ir.lowering import label_input
 from lossearch.ir.signature import Input
 from lossearch.ir.text_form import format_graph
@@ -65,6 +67,7 @@ class _Plan:
     flat: bool
     shape: bool
     spatial: frozenset[str]
+    strict: bool
 
 
 class LossModule(nn.Module):
@@ -197,14 +200,26 @@ class LossModule(nn.Module):
             self._check_values(inputs, sample_weight, geometry)
         if geometry.empty:
             return self._nothing(inputs, geometry)
-        masked = geometry.labels and ignores(inputs[self._label_at], geometry.classes, self.ignore_index)
         autocast = torch.is_autocast_enabled(geometry.device)
-        if geometry.direct is not None and not (masked or autocast or sample_weight is not None):
-            return geometry.direct(*inputs)
+        direct = None if autocast or sample_weight is not None else geometry.direct
+        if direct is not None and geometry.strict and (found := self._unless_refused(direct, inputs)) is not None:
+            return found
+        masked = geometry.labels and ignores(inputs[self._label_at], geometry.classes, self.ignore_index)
+        if direct is not None and not masked:
+            return direct(*inputs)
         if autocast:
             with torch.autocast(geometry.device, enabled=False):
                 return self._evaluate(inputs, geometry, masked, sample_weight)
         return self._evaluate(inputs, geometry, masked, sample_weight)
+
+    def _unless_refused(self, direct: Function, inputs: Sequence[Tensor]) -> Tensor | None:
+        """The loss, or None where its kernel refuses a label, or fails in another way: then labels are looked at."""
+        if is_functorch_wrapped_tensor(inputs[self._label_at]):
+            return None
+        try:
+            return direct(*inputs)
+        except (IndexError, RuntimeError):
+            return None
 
     def _evaluate(
         self, inputs: Sequence[Tensor], geometry: Geometry, masked: bool, sample_weight: Tensor | None
@@ -228,6 +243,8 @@ class LossModule(nn.Module):
         if not (masked or axes or self.graph.parameters or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
             geometry.direct = self._shortcut(plan, geometry) if unchanged else None
+            is_class = self.ignore_index is not None and 0 <= self.ignore_index < geometry.classes
+            geometry.strict = plan.strict and geometry.device == "cpu" and not is_class
         if plan.flat:
             self._flatten(values, geometry, plan.spatial)
         if plan.shape:
@@ -240,12 +257,13 @@ class LossModule(nn.Module):
 
     def _plan(self, labels: bool, masked: bool, axes: Axes, space: bool) -> _Plan:
         """Compile what one kind of call needs."""
-        source = source_of(self.graph, Variant(labels, masked, self._scales, axes, space), self.reduction)
+        source = source_of(self.graph, Variant(labels, masked, self._scales, axes, space, True), self.reduction)
         arguments = [argument.name for argument in source.arguments]
         shape = source.arguments[-1].variable == "shape"
         spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
         buffers = [name for name in self._given if name in arguments]
-        made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial)
+        strict = str(NO_LABEL) in source.text
+        made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial, strict)
         self._plans[labels, masked, axes, space] = made
         return made
 

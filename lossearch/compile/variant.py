@@ -33,6 +33,7 @@ class Variant:
         class_weight: Whether class weights multiply a loss that does not use them itself.
         sample_weight: Axes of a weight given with the call, or none.
         space: Whether there are spatial axes; without, `space` need not stand for one of length one.
+        strict: Whether PyTorch's kernels for labels, where they serve, are to refuse what is no class.
     """
 
     labels: bool = False
@@ -40,6 +41,7 @@ class Variant:
     class_weight: bool = False
     sample_weight: Axes = ()
     space: bool = True
+    strict: bool = False
 
 
 def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
@@ -74,7 +76,7 @@ def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = 
     if variant.labels:
         roots = add_at_labels(roots)
     source = emit_roots(roots, order, learnable, name)
-    fused = fuse_nll(roots) if variant.labels and not source.flat else roots
+    fused = fuse_nll(roots, variant.strict) if variant.labels and not source.flat else roots
     return source if fused == roots else emit_roots(fused, order, learnable, name)
 
 

@@ -31,11 +31,24 @@ def _nll(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, An
 def _emit_nll(sources: Sequence[str], node: Expr) -> str:
     reduction = node.attr("reduction")
     given = "" if reduction == "mean" else f', reduction="{reduction}"'
-    return f"F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}{given})"
+    return f"F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}{given}{_strictness(node)})"
+
+
+def _emit_weighted_nll(sources: Sequence[str], node: Expr) -> str:
+    values = _for_nll(sources[0], node)
+    return f'F.nll_loss({values}, {sources[1]}, {sources[2]}, reduction="sum"{_strictness(node)})'
 
 
 def _for_nll(values: str, node: Expr) -> str:
     return f"{values}.contiguous()" if ("contiguous", "no") in node.attrs else values
+
+
+NO_LABEL = -(2**63 - 1)
+"""What no label is. By itself the kernel ignores -100; told to ignore this, it refuses whatever is no class."""
+
+
+def _strictness(node: Expr) -> str:
+    return f", ignore_index={NO_LABEL}" if ("strict", "yes") in node.attrs else ""
 
 
 register(
@@ -47,7 +60,7 @@ register(
         "The negated entry at each label, reduced over everything else or not: PyTorch's own kernel.",
         slopes=lambda a, b, **_: (1.0, 0.0),
         latex="-{{{0}}}_{{y}}",
-        attributes=(("reduction", "none"), ("contiguous", "yes")),
+        attributes=(("reduction", "none"), ("contiguous", "yes"), ("strict", "no")),
         internal=True,
     )
 )
@@ -66,11 +79,11 @@ register(
         "weighted_nll",
         3,
         _weighted_nll,
-        lambda sources, node: f'F.nll_loss({_for_nll(sources[0], node)}, {sources[1]}, {sources[2]}, reduction="sum")',
+        _emit_weighted_nll,
         "The sum of the negated entries at each label, weighted by label: PyTorch's own kernel.",
         slopes=lambda a, b, c, **_: (math.inf, 0.0, math.inf),
         latex="-\\sum {{{2}}}_{{y}} {{{0}}}_{{y}}",
-        attributes=(("contiguous", "yes"),),
+        attributes=(("contiguous", "yes"), ("strict", "no")),
         internal=True,
     )
 )
