@@ -15,7 +15,7 @@ from lossearch.ir.expr import Expr, map_nodes
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import Interval
 from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower, share_softmax
-from lossearch.ir.masking import mask_node, restricted
+from lossearch.ir.masking import check_places, mask_node, restricted
 from lossearch.ir.signature import Input
 
 CLASS_WEIGHT = "class_weight"
@@ -52,7 +52,9 @@ def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
     if variant.masked:
         target = label_input(graph)
         assert target is not None
-        weights.append(restricted(mask_node(label_axes(target)), root.axes))
+        mask = mask_node(label_axes(target))
+        check_places(graph.expanded(), mask, reduced=True)
+        weights.append(restricted(mask, root.axes))
     if variant.class_weight and one_vs_rest(graph):
         root = root * _class_weight(graph, variant.labels)
     elif variant.class_weight:

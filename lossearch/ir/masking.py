@@ -7,6 +7,7 @@ from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import UNIT
+from lossearch.ir.types import IllTyped
 
 LOWEST = -1e4
 
@@ -17,8 +18,40 @@ def mask_node(axes: Axes) -> Expr:
 
 
 def apply_mask(graph: Graph, mask: Expr) -> Graph:
-    """The graph in which ignored elements enter no reduction; a mean divides by the kept elements."""
+    """The graph in which ignored elements enter no reduction; a mean divides by the kept elements.
+
+    Raises `IllTyped` where elements are no longer in their places when they are reduced.
+    """
+    check_places(graph, mask, reduced=False)
     return graph.map(lambda node: _masked(node, mask))
+
+
+def check_places(graph: Graph, mask: Expr, reduced: bool) -> None:
+    """Raise `IllTyped` where a mask over an axis matters once elements are ordered along it.
+
+    They are no longer where the mask says, unless the ordered axis has a new name. With `reduced` it matters for the
+    elements of the loss too.
+    """
+    masked = {*mask.axes, "element"} if {"batch", "space"} <= set(mask.axes) else set(mask.axes)
+    ordered: dict[Expr, set[str]] = {}
+    for node in graph.nodes:
+        over = dict(node.attrs).get("over")
+        inside = set[str]().union(*[ordered[argument] for argument in node.args])
+        if isinstance(over, tuple) and (wrong := inside & set(over) & masked):
+            raise _out_of_place(*wrong)
+        if node.op in ("sort", "sort_by") and isinstance(over, tuple):
+            inside |= set(over)
+        ordered[node] = inside & set(node.axes)
+    if reduced and (wrong := ordered[graph.root] & masked):
+        raise _out_of_place(*wrong)
+
+
+def _out_of_place(*axes: str) -> IllTyped:
+    return IllTyped(
+        "elements in their places, to tell those that are ignored",
+        f"a loss that orders them along {', '.join(sorted(axes))}",
+        f"name the ordered axis anew, rename(sort(…), {min(axes)}, rank), or give no labels to ignore",
+    )
 
 
 def restricted(mask: Expr, axes: Axes) -> Expr:

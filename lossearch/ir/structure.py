@@ -86,8 +86,8 @@ def _emit_gather(sources: Sequence[str], node: Expr) -> str:
     rest = without(values.axes, (axis,))
     if not rest:
         return f"{sources[0]}[{sources[1]}]"
-    if values.axes[0] == axis and node.axes == (*labels.axes, *rest):  # rows of a table
-        return f"{sources[0]}[{sources[1]}]"
+    if values.axes == (axis, *rest) and len(rest) == 1 and node.axes == (*labels.axes, *rest):
+        return f"F.embedding({sources[1]}, {sources[0]})"  # which, unlike an index, refuses what counts from the end
     full = union(node.axes, (axis,))
     dim = full.index(axis)
     if rest == labels.axes:

@@ -20,7 +20,7 @@ from lossearch.ir.text_form import parse_graph
         ("vae", False, "return F.mse_loss(reconstruction, target) * 0.5 + gap.sum() / log_variance.shape[0] * 0.5"),
         ("huber", False, "return F.huber_loss(prediction, target, delta=1.0)"),
         ("content", False, 'ratio = F.mse_loss(features, target, reduction="sum") / features.shape[0]'),
-        ("center", True, 'ratio = F.mse_loss(embeddings, centers[target], reduction="sum") / embeddings.shape[0]'),
+        ("center", True, 'error = F.mse_loss(embeddings, F.embedding(target, centers), reduction="sum")'),
         (
             "weighted_cross_entropy",
             True,

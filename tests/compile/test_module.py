@@ -19,6 +19,7 @@ from lossearch.errors import UserError
 from lossearch.ir import Graph, Input, Parameter, Signature, get_signature
 from lossearch.ir import functions as fn
 from lossearch.ir.signature import DOMAIN
+from lossearch.ir.text_form import parse_graph
 
 SPACES = [(), (3,), (3, 4), (2, 3, 2)]
 WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.1, 1.5])
@@ -420,4 +421,22 @@ def test_a_failure_that_is_not_about_labels_passes_through() -> None:
 
     next(iter(module._door._sound.values())).direct = fail
     with pytest.raises(RuntimeError, match="out of memory"):
+        module(logits, labels)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sort(cross_entropy(logits, target), over=batch)",
+        "cumsum(sort(cross_entropy(logits, target), over=batch), over=batch)",
+        "sum(sort_by(cross_entropy(logits, target), max(logits, over=class), over=batch) ** 2.0, over=(batch, space))",
+    ],
+)
+def test_what_is_out_of_its_place_cannot_be_ignored(text: str) -> None:
+    """Without an ignored label such a loss is what it says; with one there is a message in place of a wrong value."""
+    module = build(parse_graph(f"dense: {text}"))
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0])
+    assert module(logits, labels).isfinite()
+    labels[2] = -100
+    with pytest.raises(UserError, match="a loss that orders them along batch"):
         module(logits, labels)

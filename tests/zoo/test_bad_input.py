@@ -16,6 +16,7 @@ from lossearch import zoo
 from lossearch.compile import LossModule, torchscript
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.errors import UserError
+from lossearch.ir.lowering import label_input
 from lossearch.report.sweeps import sweeps_of
 
 get: Any = zoo.get  # as somebody without a type checker calls them
@@ -274,6 +275,25 @@ def test_a_standalone_module_refuses_wrong_kinds_and_shapes(name: str) -> None:
         if len(inputs) > 1:
             with pytest.raises(ValueError, match=r"\w+ must have shape \["):
                 module(*inputs[:place], torch.cat([x, x[:1]]), *inputs[place + 1 :])
+
+
+@pytest.mark.parametrize("name", zoo.names("box"))
+@pytest.mark.parametrize("shape", [(3, 5), (3, 3), (4,), (3, 4, 1)])
+def test_a_standalone_module_refuses_boxes_of_other_than_four_coordinates(name: str, shape: tuple[int, ...]) -> None:
+    module = torchscript.load_class(standalone(zoo.get(name)), class_name(name))()
+    with pytest.raises(ValueError, match=r"boxes must have shape \[batch, 4\], not \["):
+        module(torch.zeros(shape), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if label_input(zoo.get(name).graph)])
+def test_a_standalone_module_gives_no_value_for_a_label_that_is_no_class(name: str) -> None:
+    loss, (given, inputs) = zoo.get(name), sound(name)
+    options = {"weight" if key == "class_weight" else key: value for key, value in given.items()}
+    module = torchscript.load_class(standalone(loss), class_name(name))(**options)
+    classes = 3 if name == "center" else 10
+    for wrong in (-1, classes):
+        with pytest.raises((IndexError, RuntimeError), match=r"out of (bounds|range)"):
+            module(inputs[0], with_entry(inputs[1], wrong), *inputs[2:])
 
 
 @pytest.mark.parametrize(("name", "least"), [("ssim", 11), ("ms_ssim", 161)])

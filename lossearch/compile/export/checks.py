@@ -1,10 +1,13 @@
-"""What a standalone module checks before it computes: kinds and shapes of its inputs, and that windows fit."""
+"""What a standalone module checks before it computes: kinds and shapes of its inputs, and that windows fit.
+
+Labels that are no class are left to PyTorch, whose kernels refuse them without another pass over the labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lossearch.compile.door import least_extent
+from lossearch.compile.door import CORNERS, least_extent
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
 from lossearch.ir.axes import Axes, without
@@ -38,7 +41,7 @@ def checks(plan: Plan) -> list[str]:
         else:
             lines.append(_check(plan, declared, declared.axes, earlier, declared.kind == "real"))
         earlier.append(declared)
-    return [*lines, *_extent(plan)]
+    return [*lines, *_coordinates(plan), *_extent(plan)]
 
 
 def _check(plan: Plan, declared: Input, axes: Axes, earlier: Sequence[Input], floating: bool) -> str:
@@ -72,6 +75,18 @@ def _length(plan: Plan, axis: str, earlier: Sequence[Input]) -> str | None:
             place = axes.index(axis)
             return f"{source}.shape[{place or ''}:{place + 1}]"
     return None
+
+
+def _coordinates(plan: Plan) -> list[str]:
+    """Lines that refuse boxes of another number of coordinates; the other inputs have the first one's shape."""
+    first = plan.graph.signature.forward_inputs[0]
+    if first.axes != ("batch", "coord"):
+        return []
+    name = safe(first.name)
+    return [
+        f"if len({name}.shape) != 2 or {name}.shape[1] != {CORNERS}:",
+        f'    raise ValueError(f"{name} must have shape [batch, {CORNERS}], not {{list({name}.shape)}}")',
+    ]
 
 
 def _extent(plan: Plan) -> list[str]:
