@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lossearch.ir.axes import LARGEST_AXIS, align, union, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, TypeRule, register, require_real
-from lossearch.ir.reductions import one_axis, require_axes
+from lossearch.ir.reductions import SORT, one_axis, require_axes
 from lossearch.ir.types import IllTyped, Kind, Type
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
 def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
     (axis,) = node.attr("over")
     dim = node.args[1].axes.index(axis)
-    places = f"torch.argsort({sources[1]}, dim={dim}, descending=True, stable=True)"
+    places = f"{SORT.format(sources[1], dim=dim)}[1]"
     return _emit_in_order([sources[0], places], node)
 
 
@@ -135,7 +135,7 @@ register(
         "ordered",
         1,
         _ordered,
-        "torch.sort({0}, dim={dim}, descending=True, stable=True)",
+        SORT,
         "Values along an axis in descending order together with their places: a pair, for the two operators below.",
         slopes=lambda a, **_: (1.0,),
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",

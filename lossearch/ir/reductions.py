@@ -159,9 +159,12 @@ along_axis(
     lambda a: iv.scale(a, LARGEST_AXIS),
     slopes=lambda a, over: (float(LARGEST_AXIS),),
 )
+SORT = "torch.sort({0}.contiguous(), dim={dim}, descending=True, stable=True)"
+"""In any other layout than this, torch.compile's gradient can be another one (seen with torch 2.13)."""
+
 along_axis(
     "sort",
-    "torch.sort({0}, dim={dim}, descending=True, stable=True)[0]",
+    f"{SORT}[0]",
     "Values in descending order along an axis.",
     "\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
