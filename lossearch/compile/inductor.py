@@ -16,13 +16,20 @@ from lossearch.errors import UserError
 Function = Callable[..., Any]
 
 
-def compile_function(eager: Function) -> Function:
+UNFUSED: dict[str, str | int | bool | Callable[..., Any]] = {"max_fusion_size": 1}
+"""A kernel for each operation."""
+
+
+def compile_function(eager: Function, orders: bool = False) -> Function:
     """`eager` with fused kernels for value and gradient.
+
+    With `orders`, for what sorts, nothing is fused: where a softmax is sorted along another axis, the kernel that
+    scatters the gradient is otherwise fused with the one that reads it, and the gradient is wrong (torch 2.13).
 
     Derivatives beyond the first, which fused kernels do not have, and functorch transforms run `eager` itself, so
     they are there and agree. Raises `UserError` at a call on the CPU without a C++ compiler.
     """
-    fused = torch.compile(eager, fullgraph=True)
+    fused = torch.compile(eager, fullgraph=True, options=UNFUSED if orders else None)
 
     def call(*arguments: Any) -> Any:
         if torch.compiler.is_compiling() or peek_interpreter_stack() is not None:

@@ -159,8 +159,7 @@ along_axis(
     lambda a: iv.scale(a, LARGEST_AXIS),
     slopes=lambda a, over: (float(LARGEST_AXIS),),
 )
-SORT = "torch.sort({0}.contiguous(), dim={dim}, descending=True, stable=True)"
-"""In any other layout than this, torch.compile's gradient can be another one (seen with torch 2.13)."""
+SORT = "torch.sort({0}, dim={dim}, descending=True, stable=True)"
 
 along_axis(
     "sort",
