@@ -69,6 +69,8 @@ def render(run: RunSummary) -> str:
         run=run,
         place=shlex.quote(str(run.path)),
         task=next((name for name in run.tasks if name in tasks()), shlex.quote(str(run.path / "config.toml"))),
+        # Named after file and function; only bundled tasks have a test split that `compare` can open.
+        of_function=any(":" in name for name in run.tasks),
         winner=winner,
         formula=None if winner.loss is None else Formula.of(winner.loss),
         result=result_sentence(run, winner),
