@@ -18,6 +18,9 @@ from lossearch.tasks.registry import dataset
 from lossearch.tasks.seal import record_opening
 from lossearch.tasks.splits import Part, search_parts, test_part
 
+DRAWN_BYTES = 256 * 2**20
+"""Memory that the splits of recent seeds may take, where every seed draws its own."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -141,10 +144,15 @@ class Task:
         """
         if not self.config.resample:
             return self.train, self.validation
-        if seed not in self._drawn:
+        found = self._drawn.pop(seed, None)
+        if found is None:
             train, validation = search_parts(self.config, load(self.config.dataset), seed)
-            self._drawn[seed] = self._split(train), self._split(validation)
-        return self._drawn[seed]
+            found = self._split(train), self._split(validation)
+        self._drawn[seed] = found  # the last asked for comes last
+        kept = max(1, DRAWN_BYTES // sum(split.images.nbytes for split in found))
+        while len(self._drawn) > kept:
+            del self._drawn[next(iter(self._drawn))]
+        return found
 
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""

@@ -69,6 +69,22 @@ def test_noise_and_imbalance_are_drawn_with_the_training_images() -> None:
     assert len(sizes) == 1
 
 
+def test_only_recent_draws_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task("digits_noise")
+    first = task.draw(0)
+    assert task.draw(0) is first
+    size = sum(split.images.nbytes for split in first)
+    monkeypatch.setattr("lossearch.tasks.task.DRAWN_BYTES", 2 * size)
+    for seed in (1, 0, 2):
+        task.draw(seed)
+    assert task.draw(0) is first
+    task.draw(3)
+    task.draw(4)
+    again = task.draw(0)
+    assert again is not first
+    assert torch.equal(again[0].images, first[0].images)
+
+
 def test_without_resampling_all_seeds_share_one_draw() -> None:
     task = Task({"base": "digits_noise", "resample": False})
     assert task.draw(0) == task.draw(7) == (task.train, task.validation)
