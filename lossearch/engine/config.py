@@ -113,8 +113,8 @@ class SearchConfig(_Config):
         task: a bundled task's name, a table of overrides (`base = "digits"` …), or a user's function.
         space: a search space's name, a TOML file, or a signature, which gives the space that its hand-designed losses
             span.
-        reference: hand-designed loss at whose step size candidates are trained; null takes cross-entropy where the
-            space has it as a seed, else the space's first seed.
+        reference: hand-designed loss at whose step size candidates are trained; null takes cross-entropy in the
+            dense family, else the space's first seed.
         method: how candidates are proposed.
         islands: populations searched at once, each in a process of its own; null takes one per CPU.
         generations: of each island, at most.

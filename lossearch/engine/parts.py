@@ -14,10 +14,11 @@ from lossearch.evaluate.screening import Screen
 from lossearch.evolve.method import Method, make_method
 from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.signature import get_signature
+from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.tasks import Task, UserTask
 from lossearch.tasks.user_function import load_function
-from lossearch.zoo import get
+from lossearch.zoo import get, names
 
 _HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
 
@@ -110,9 +111,12 @@ def reference_name(config: SearchConfig, space: SearchSpace) -> str:
     """The reference loss; raises `UserError` if there is none."""
     if config.reference is not None:
         return config.reference
-    if not space.seeds:
-        raise UserError("a `reference` loss for a space without seeds", "none", "name a hand-designed loss")
-    return "cross_entropy" if "cross_entropy" in space.seeds else space.seeds[0]
+    if space.signature == DENSE.name:
+        return "cross_entropy"
+    known = space.seeds or names(signature=space.signature)
+    if not known:
+        raise UserError(f"a `reference` loss of signature {space.signature}", "none", "name a loss of that signature")
+    return known[0]
 
 
 def build_parts(config: SearchConfig) -> Parts:
