@@ -207,6 +207,8 @@ class LossModule(nn.Module):
         masked = geometry.labels and ignores(inputs[self._label_at], geometry.classes, self.ignore_index)
         if direct is not None and not masked:
             return direct(*inputs)
+        if masked:
+            geometry.strict = False  # such labels come again: looking first costs less than a kernel run in vain
         if autocast:
             with torch.autocast(geometry.device, enabled=False):
                 return self._evaluate(inputs, geometry, masked, sample_weight)
