@@ -18,9 +18,8 @@ from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.signature import SIGNATURES, Signature
 from lossearch.ir.text_form import format_expression
-from lossearch.search_spaces.space import SearchSpace
+from lossearch.search_spaces.space import CONSTANT, SearchSpace
 
-CONSTANT = "C"
 SMALLEST_LIMIT = 40
 """Distinct operators of a candidate at most, unless that or little more is what a hand-designed loss has."""
 

@@ -10,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from lossearch.errors import UserError
 
+CONSTANT = "C"
+"""The letter that stands for a constant in templates."""
+
 Sort = Annotated[str, StringConstraints(pattern="^[ABD-Z]$")]
-"""The letter that stands for a subexpression in templates; C stands for a constant."""
+"""A letter that stands for a subexpression in templates."""
 
 Weights = dict[str, Annotated[float, Field(gt=0.0)]]
 
@@ -57,9 +60,9 @@ class SearchSpace(BaseModel):
     def _of_declared_sorts(self) -> Self:
         for sort in (*self.terminals, *self.templates):
             if sort not in self.sorts:
-                raise ValueError(f"sort {sort} is not among the sorts {', '.join(self.sorts)}")
+                raise ValueError(f"terminals and templates of the sorts {', '.join(self.sorts)}, but {sort} is another")
         if len({frozenset(axes) for axes in self.sorts.values()}) < len(self.sorts):
-            raise ValueError("two sorts have the same axes")
+            raise ValueError("sorts with different axes, but two have the same")
         return self
 
 
@@ -80,4 +83,7 @@ def read_space(path: Path) -> SearchSpace:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
+        if first["type"] == "value_error":  # of the space as a whole
+            required, _, found = first["msg"].removeprefix("Value error, ").partition(", but ")
+            raise UserError(required, found, f"correct {path}") from None
         raise UserError(f"{place}: {first['msg']}", repr(first["input"])[:80], f"correct {path}") from None

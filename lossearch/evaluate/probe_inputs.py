@@ -62,7 +62,7 @@ class ProbeInputs:
         return [self.values[name] for name in self.predictions]
 
     def scaled(self, factor: float) -> Self:
-        """Smaller or larger predictions, as far as their domains allow."""
+        """Predictions times a factor of at most one, with which they stay in their domains."""
         changed = {
             name: (value.detach() * factor).requires_grad_() if name in self.predictions else value
             for name, value in self.values.items()

@@ -63,16 +63,19 @@ class Probes:
         extent = least_extent(graph) if self._windowed else 0
         found = self._stands.get(extent)
         if found is None:
-            inputs = dense_inputs(self._signature, self._classes) if self._dense else None
-            found = _Stand(inputs or declared_inputs(self._signature, extent))
-            self._stands[extent] = found
-            if self._dense:
-                found.directions = [-found.inputs.values["target"].numpy().ravel()]
-            else:
-                known = [zoo.get(name).graph.frozen() for name in zoo.names(signature=self._signature.name)]
-                fitting = [graph for graph in known if least_extent(graph) <= extent]
-                found.directions = [g for graph in fitting if (g := found.pass_through(graph, False)[1]) is not None]
+            found = self._stands[extent] = self._dense_stand() if self._dense else self._declared_stand(extent)
         return found
+
+    def _dense_stand(self) -> _Stand:
+        inputs = dense_inputs(self._signature, self._classes)
+        return _Stand(inputs, [-inputs.values["target"].numpy().ravel()])
+
+    def _declared_stand(self, extent: int) -> _Stand:
+        stand = _Stand(declared_inputs(self._signature, extent))
+        known = [zoo.get(name).graph.frozen() for name in zoo.names(signature=self._signature.name)]
+        gradients = [stand.pass_through(graph, False)[1] for graph in known if least_extent(graph) <= extent]
+        stand.directions = [gradient for gradient in gradients if gradient is not None]
+        return stand
 
     def measure(self, graph: Graph) -> Probe:
         """Value, gradient and fingerprint of a candidate, in float64.

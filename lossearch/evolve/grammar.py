@@ -14,10 +14,7 @@ from lossearch.ir.signature import get_signature
 from lossearch.ir.text_form import build, check_names
 from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
-from lossearch.search_spaces.space import SearchSpace, Sort
-
-CONSTANT = "C"
-"""The hole of a template that a constant fills; other holes are named by their sorts."""
+from lossearch.search_spaces.space import CONSTANT, SearchSpace, Sort
 
 MOST_TRIES = 20
 """Attempts at a well-typed filling before a terminal is taken instead."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,25 @@ def test_every_signature_has_a_space_unless_its_losses_need_more_than_inputs() -
     assert set(SIGNATURES) - set(derivable()) == lacking
     with pytest.raises(UserError, match="need nothing but its inputs; found: centers with center"):
         derived_space(get_signature("centers"))
+
+
+@pytest.mark.parametrize(
+    ("sorts", "message"),
+    [
+        ('E = ["bogus"]', "an axis among .*'bogus'"),
+        ('C = ["batch"]', "should match pattern"),
+        ('E = ["batch", "space"]\nK = ["space", "batch"]', "sorts with different axes; found: two have the same"),
+        ('F = ["batch", "space"]', "templates of the sorts F; found: E is another"),
+        ('E = ["batch"]', "a terminal of sort E with axes"),
+    ],
+)
+def test_a_mistake_in_the_sorts_of_a_space_is_named(tmp_path: Path, sorts: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(
+        f'name = "mine"\nsignature = "regression"\n[sorts]\n{sorts}\n'
+        '[terminals.E]\n"square(prediction - target)" = 1.0\n[templates.E]\n"E + C" = 1.0\n'
+    )
+    with pytest.raises(UserError, match=message):
+        Grammar(load_space(tmp_path / "mine.toml"))
 
 
 def test_a_space_is_the_same_in_every_process() -> None:
