@@ -18,7 +18,7 @@ help:
 	@echo "make lint    check formatting, lint and types"
 	@echo "make format  format the sources and mend what the linter can mend safely"
 	@echo "make bench   measure speed and overhead"
-	@echo "make docs    write docs/CATALOGUE.md from the declarations of the losses"
+	@echo "make docs    write docs/CATALOGUE.md and docs/CONFIGURATION.md from the declarations"
 	@echo "make clean   remove build products and caches; keeps runs/ and $(VENV)"
 
 setup: $(STAMP)
@@ -60,6 +60,7 @@ bench: setup
 
 docs: setup
 	$(BIN)/python -m lossearch.report.catalogue docs/CATALOGUE.md
+	$(BIN)/python -m lossearch.report.configuration_reference docs/CONFIGURATION.md
 
 clean:
 	rm -rf build dist lossearch.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -20,7 +20,13 @@ Weights = dict[str, Annotated[float, Field(gt=0.0)]]
 
 
 class Constants(BaseModel):
-    """Which constants occur: first drawn from `magnitudes`, later anywhere in [lower, upper]."""
+    """Which constants occur.
+
+    Attributes:
+        magnitudes: what a new constant is drawn from.
+        lower: the smallest that a change may make of it.
+        upper: the largest.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -35,6 +41,17 @@ class SearchSpace(BaseModel):
     A sort is a set of axes under an upper-case letter, which stands for a subexpression with these axes in a template;
     C stands for a constant. Losses are built of the first sort. Unless a space declares others, E is an expression per
     element, [batch, space], and K one per class, [batch, class, space].
+
+    Attributes:
+        name: what the space is called in records.
+        signature: of the losses that are built; `lossearch spaces` lists them.
+        max_nodes: distinct operators of a loss, at most, once its primitives are expanded.
+        max_initial_size: templates in a random expression, at most.
+        seeds: hand-designed losses that a search begins with.
+        constants: which constants occur.
+        sorts: axes of the expressions that each letter stands for.
+        terminals: of each sort, expressions without a placeholder, with their weights.
+        templates: of each sort, expressions with placeholders, with their weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

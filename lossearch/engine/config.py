@@ -69,9 +69,11 @@ class MethodConfig(BaseModel):
 
 
 class MigrationConfig(_Config):
-    """Exchange between islands: each `every` generations an island sends its `count` best to the next one.
+    """Exchange between islands.
 
-    every: generations; 0 for islands that stay apart.
+    Attributes:
+        every: generations between exchanges; 0 for islands that stay apart.
+        count: candidates that an island then sends to the next one, its best.
     """
 
     every: int = Field(default=1, ge=0)
@@ -113,10 +115,10 @@ class SearchConfig(_Config):
         task: a bundled task's name, a table of overrides (`base = "digits"` …), or a user's function.
         space: a search space's name, a TOML file, or a signature, which gives the space that its hand-designed losses
             span.
-        reference: hand-designed loss at whose step size candidates are trained; null takes cross-entropy in the
-            dense family, else the space's first seed.
+        reference: hand-designed loss at whose step size candidates are trained; without it cross-entropy in
+            the dense family, else the space's first seed.
         method: how candidates are proposed.
-        islands: populations searched at once, each in a process of its own; null takes one per CPU.
+        islands: populations searched at once, each in a process of its own; without it one per CPU.
         generations: of each island, at most.
         max_candidates: proposals of all islands together, rejected ones included, at most.
         time_limit_s: seconds of searching, at most, over all resumptions; results then depend on the clock.

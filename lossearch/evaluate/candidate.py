@@ -32,13 +32,13 @@ class EvaluationConfig(BaseModel):
     """How a candidate is trained. A user's function trains it as it is, without tuning its constants first.
 
     Attributes:
-        steps: optimiser steps of a full training; None takes the task's. For a user's function its budget, which has
+        steps: optimiser steps of a full training; without it the task's. For a user's function its budget, which has
             no default.
         seeds: trainings whose mean metric is the score.
         learning_rates: factors on the task's learning rate that are tried.
         variants: settings of the constants that are tried, the given ones among them.
         spread: standard deviation of a variant's constants, in units of their logarithm.
-        rung: share of the steps after which the worse half of the variants stops; None trains all to the end, which
+        rung: share of the steps after which the worse half of the variants stops; without it all train to the end, which
             label noise calls for: there what learns fastest is not what ends best.
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
     """

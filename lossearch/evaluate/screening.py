@@ -25,7 +25,14 @@ FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_finger
 
 
 class ScreeningConfig(BaseModel):
-    """Settings of the filters."""
+    """Settings of the filters.
+
+    Attributes:
+        rejection_steps: steps of the rejection test, which descends predictions of an untrained network along the
+            candidate's gradient; 0 switches it off.
+        rejection_samples: predictions that it descends.
+        rejection_gain: share of the possible improvement in accuracy that a candidate must reach there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

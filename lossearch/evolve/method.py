@@ -143,7 +143,15 @@ class RandomSearch(Method):
 
 
 class EvolutionSettings(BaseModel):
-    """Settings of regularised evolution."""
+    """Settings of regularised evolution.
+
+    Attributes:
+        population: candidates kept; the oldest dies when a new one comes.
+        tournament: candidates drawn at random, of which the best becomes a parent.
+        random_share: share of proposals that are drawn anew instead of being bred.
+        crossover_share: share of bred proposals that have two parents.
+        parsimony: chance that the simpler of the two best contestants becomes the parent.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

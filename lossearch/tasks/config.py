@@ -23,7 +23,12 @@ class _Config(BaseModel):
 
 
 class MLPConfig(_Config):
-    """Multilayer perceptron; see `lossearch.tasks.models.MLP`."""
+    """Multilayer perceptron; see `lossearch.tasks.models.MLP`.
+
+    Attributes:
+        name: which model.
+        hidden: width of each hidden layer.
+    """
 
     name: Literal["mlp"] = "mlp"
     hidden: tuple[Width, ...] = (64,)
@@ -34,7 +39,12 @@ class MLPConfig(_Config):
 
 
 class CNNConfig(_Config):
-    """Small convolutional network; see `lossearch.tasks.models.CNN`."""
+    """Small convolutional network; see `lossearch.tasks.models.CNN`.
+
+    Attributes:
+        name: which model.
+        channels: of each convolution.
+    """
 
     name: Literal["cnn"] = "cnn"
     channels: Annotated[tuple[Width, ...], Field(min_length=1)] = (16, 32)
@@ -45,7 +55,15 @@ class CNNConfig(_Config):
 
 
 class ViTConfig(_Config):
-    """Tiny vision transformer; see `lossearch.tasks.models.ViT`."""
+    """Tiny vision transformer; see `lossearch.tasks.models.ViT`.
+
+    Attributes:
+        name: which model.
+        patch: side of a patch in pixels; it must divide the image's sides.
+        width: of a token.
+        depth: transformer blocks.
+        heads: of the attention; they must divide the width.
+    """
 
     name: Literal["vit"] = "vit"
     patch: Width = 4
@@ -82,11 +100,11 @@ class TaskConfig(_Config):
 
     Attributes:
         name: how the task is called in tables and records.
-        dataset: see `lossearch.tasks.data.datasets`.
+        dataset: its name; `lossearch data ls` lists them.
         model: architecture and its options.
         train_size: training images, drawn stratified, before `imbalance` thins them out.
         val_size: validation images, stratified, clean.
-        test_size: test images, stratified, clean; None takes the whole official test split.
+        test_size: test images, stratified, clean; without it the whole official test split.
         split_seed: draws splits, imbalance and noise; not the runs' weights and order, which have seeds of
             their own.
         resample: whether every training draws its own training and validation images, with noise and imbalance, by
@@ -96,7 +114,8 @@ class TaskConfig(_Config):
         noise_rate: fraction of wrong training labels, in [0, 1].
         imbalance: size of the largest training class over the smallest, at least 1; class sizes fall
             exponentially.
-        metric: what losses are judged by; see `lossearch.tasks.metrics.metrics`.
+        metric: what losses are judged by: "accuracy", "balanced_accuracy", "mean_iou" or
+            "negative_log_likelihood"
         optimizer: "sgd" (momentum 0.9) or "adam".
         learning_rate: tuned for cross-entropy on the validation split; the starting point for other losses.
         schedule: of the learning rate over `steps`: "constant", or "cosine" down to zero.

@@ -1,0 +1,205 @@
+"""The page of all fields of configurations and spaces: `python -m lossearch.report.configuration_reference FILE`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from lossearch.engine.config import FunctionConfig, SearchConfig
+from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import storage_errors
+from lossearch.evolve.method import EvolutionSettings
+from lossearch.search_spaces.space import Constants, SearchSpace
+from lossearch.tasks.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One table of the page.
+
+    Attributes:
+        heading: As in TOML; empty where the table continues the one above.
+        introduction: Text above the table.
+        model: Whose fields are listed.
+        fixed: What is written as the value of fields that are tables themselves.
+    """
+
+    heading: str
+    introduction: str
+    model: type[BaseModel]
+    fixed: Mapping[str, str] = field(default_factory=dict)
+
+
+_NESTED = {
+    "task": "a name, or a table; see [task](#task-a-bundled-task)",
+    "method": "a table; see [method](#method)",
+    "migration": "a table; see [migration](#migration)",
+    "screening": "a table; see [screening](#screening)",
+    "evaluation": "a table; see [evaluation](#evaluation)",
+}
+"""Fields of a search whose values are tables."""
+
+_SEARCH = (
+    _Table("The search itself", "Fields at the top of the file, before any table.", SearchConfig, _NESTED),
+    _Table(
+        "[task]: a bundled task",
+        '`task = "digits_noise"` takes a task as it is; `lossearch tasks` lists them. A table changes one, such as\n'
+        '`task = { base = "digits_noise", noise_rate = 0.6 }`, or defines one from nothing.',
+        TaskConfig,
+        {"model": "a table; see [task.model](#taskmodel)"},
+    ),
+    _Table("[task]: your own function", "A table with `function` names a training function of yours.", FunctionConfig),
+    _Table("[task.model]", '`name = "mlp"`: a multilayer perceptron.', MLPConfig),
+    _Table("", '`name = "cnn"`: a small convolutional network.', CNNConfig),
+    _Table("", '`name = "vit"`: a tiny vision transformer.', ViTConfig),
+    _Table(
+        "[method]",
+        '`name = "random"` draws every candidate anew and has no settings. `name = "regularized_evolution"`, the\n'
+        "default, has these:",
+        EvolutionSettings,
+    ),
+    _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
+    _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
+    _Table("[evaluation]", "", SearchConfig.model_fields["evaluation"].annotation),  # pyright: ignore[reportArgumentType]
+)
+
+_SPACE = (
+    _Table(
+        "The space itself",
+        "",
+        SearchSpace,
+        {
+            "constants": "a table; see [constants](#constants)",
+            "sorts": "a table: a letter, and the axes of the expressions that it stands for",
+            "terminals": "a table for each sort: an expression in text form, and its weight",
+            "templates": "a table for each sort: an expression with sorts and C as placeholders, and its weight",
+        },
+    ),
+    _Table("[constants]", "", Constants),
+)
+
+
+def reference() -> str:
+    """The page in Markdown: every field of the two kinds of TOML file with type, default and meaning."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# Configuration reference"
+    yield ""
+    yield "Written by `make docs` from the models that read these files: not to be edited. A field that is not listed"
+    yield "here is refused by name; `lossearch search FILE --dry-run` checks a file and trains nothing."
+    yield from ("", "## A search (`lossearch search FILE.toml`)")
+    for table in _SEARCH:
+        yield from _section(table)
+    yield from ("", '## A search space (`space = "FILE.toml"`)')
+    for table in _SPACE:
+        yield from _section(table)
+
+
+def _section(table: _Table) -> Iterator[str]:
+    if table.heading:
+        yield from ("", f"### {table.heading}")
+    if table.introduction:
+        yield from ("", *table.introduction.splitlines())
+    meanings = documented(table.model)
+    yield from ("", "| field | value | default | meaning |", "|---|---|---|---|")
+    for name, declared in table.model.model_fields.items():
+        cells = (f"`{name}`", table.fixed.get(name) or _kind(declared), _default(declared), meanings[name])
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def documented(model: type[BaseModel]) -> dict[str, str]:
+    """What the docstring of a model says of each field, in its section `Attributes:`.
+
+    Raises:
+        UserError: a field is not described there.
+    """
+    _, _, section = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if start := re.fullmatch(r" {4}(\w+): (.+)", line):
+            name = start[1]
+            found[name] = start[2]
+        elif name and line.startswith(" " * 8):
+            found[name] += " " + line.strip()
+    if missing := [field for field in model.model_fields if field not in found]:
+        hint = "add them to the section `Attributes:` of its docstring"
+        raise UserError(f"a description of every field of {model.__name__}", f"none of {', '.join(missing)}", hint)
+    return found
+
+
+def _kind(field: FieldInfo) -> str:
+    """The values that a field takes, in words."""
+    return _spell(field.annotation, field.metadata)
+
+
+def _spell(annotation: Any, metadata: list[Any]) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is typing.Annotated:
+        return _spell(arguments[0], [*arguments[1:], *metadata])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_spell(a, metadata) for a in arguments if a is not types.NoneType)
+    if origin is Literal:
+        return ", ".join(f'`"{value}"`' for value in arguments)
+    if origin is tuple:
+        return f"list of {_spell(arguments[0], [])}".replace("integer", "integers").replace("number", "numbers")
+    names = {int: "integer", float: "number", str: "text", bool: "`true` or `false`"}
+    if annotation not in names:
+        raise UserError("a type that a TOML value has", str(annotation), "give the field a text of its own")
+    return " ".join([names[annotation], ", ".join(_bounds(metadata))]).strip()
+
+
+def _bounds(metadata: list[Any]) -> Iterator[str]:
+    for limit in metadata:
+        match limit:
+            case annotated_types.Ge(ge=bound):
+                yield f"≥ {bound}"
+            case annotated_types.Gt(gt=bound):
+                yield f"> {bound}"
+            case annotated_types.Le(le=bound):
+                yield f"≤ {bound}"
+            case annotated_types.Lt(lt=bound):
+                yield f"< {bound}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is None:
+        return "left out"
+    if isinstance(value, BaseModel):
+        return "see there"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {', '.join(axes)}" for key, axes in value.items())
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(repr, value))}]`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def main() -> None:
+    """Write the page to the file named on the command line."""
+    if len(sys.argv) != 2:
+        raise UserError("one file to write", f"{len(sys.argv) - 1} arguments", "name it: docs/CONFIGURATION.md")
+    path = Path(sys.argv[1])
+    with storage_errors(path):
+        path.write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
