@@ -38,8 +38,8 @@ class EvaluationConfig(BaseModel):
         learning_rates: factors on the task's learning rate that are tried.
         variants: settings of the constants that are tried, the given ones among them.
         spread: standard deviation of a variant's constants, in units of their logarithm.
-        rung: share of the steps after which the worse half of the variants stops; without it all train to the end, which
-            label noise calls for: there what learns fastest is not what ends best.
+        rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
+            which label noise calls for: there what learns fastest is not what ends best.
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
     """
 
