@@ -13,8 +13,12 @@ from lossearch.engine.rows import score
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Ranked
 from lossearch.evaluate.discovered import discovered_loss
+from lossearch.evaluate.failures import headline
 from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
+
+_EXAMPLES = 100  # candidates among which one that failed for the most common reason is looked for
+_SHOWN = 100  # characters of a formula in a message
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ class SearchResult:
             return None
         counts, reasons = self.archive.counts(), self.archive.failures()
         if reasons:
-            found = f"none of {counts.accepted}; {reasons[0].losses} ended with: {reasons[0].reason}"
+            reason, losses = reasons[0]
+            found = f"none of {counts.accepted}; {losses} ended with: {reason}{self._example(reason)}"
             hint = (
                 f"see lossearch ls {self.path}; once that is mended, search anew, or go on with a higher limit:"
                 f" lossearch resume {self.path} --generations N"
@@ -110,6 +115,12 @@ class SearchResult:
             found = f"0 losses of {counts.candidates} candidates ({stopped or 'none was proposed'})"
             hint = f"search longer: lossearch resume {self.path} --generations N"
         return UserError(f"a loss in {self.path} that was trained to the end", found, hint)
+
+    def _example(self, reason: str) -> str:
+        """One of the losses that failed for this reason."""
+        failed = (row.candidate for row in self.archive.ranked(_EXAMPLES) if row.metric is None)
+        text = next((candidate.text or "" for candidate in failed if headline(candidate.reason) == reason), "")
+        return f" (one of them: {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'})" if text else ""
 
     def audit(self) -> list[Audit]:
         """Per filter, what a search with `audit` above zero found among the rejects."""

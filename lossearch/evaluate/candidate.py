@@ -16,6 +16,7 @@ from torch import Tensor
 from lossearch.compile.constants import candidates
 from lossearch.errors import UserError
 from lossearch.evaluate import seeds
+from lossearch.evaluate.class_weights import inverse_frequencies
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import SAMPLES, prediction_gradients, undecided_gradient_rms
 from lossearch.evaluate.training import Outcome, Run, Status, train, untrained_predictions
@@ -102,12 +103,12 @@ class CandidateEvaluator:
         self.task = task
         self.settings = settings
         self._reference = reference
-        self._class_weight: Tensor | None = None
+        self.class_weight: Tensor | None = None
         if reference.signature.name == DENSE.name:
             self._logits, self._target = untrained_predictions(task, SAMPLES)
             # A user's function knows its class frequencies, this process does not.
             classes = self._logits.shape[1]
-            self._class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
+            self.class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
         self._wanted = self._size(reference)
 
     @property
@@ -159,7 +160,7 @@ class CandidateEvaluator:
     def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
         assert isinstance(self.task, Task)
         variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
-        losses = [GraphLoss(variant, self._class_weight) for variant in variants]
+        losses = [GraphLoss(variant, self.class_weight) for variant in variants]
         rate = self.task.config.learning_rate
         return [
             _Setting(variant, loss, self._wanted / size, rate * factor)
@@ -177,7 +178,7 @@ class CandidateEvaluator:
         """RMS gradient of one loss at untrained predictions."""
         if graph.signature.name != DENSE.name:
             return undecided_gradient_rms(graph)
-        return self._sizes([GraphLoss(graph, self._class_weight)])[0]
+        return self._sizes([GraphLoss(graph, self.class_weight)])[0]
 
     def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
         """The user's own training, once per seed, with the loss as a module at the reference's step size.
@@ -247,9 +248,3 @@ def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> lis
         if graph_out_of_range(variant) is None:
             variants.append(variant)
     return variants
-
-
-def inverse_frequencies(task: Task) -> Tensor:
-    """Class weights 1 / (classes · frequency) from the training split; a class that is absent counts as one sample."""
-    frequencies = torch.tensor(task.statistics().class_frequencies).clamp_min(1.0 / len(task.train))
-    return 1.0 / (task.classes * frequencies)

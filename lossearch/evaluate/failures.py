@@ -9,6 +9,7 @@ from typing import NamedTuple
 UNKNOWN = "no reason was recorded"
 _OUTPUT_MARK = "| "  # of lines that a user's training printed; `lossearch.tasks.user` writes it
 _FRAME = '  File "'
+_MISTAKE = "lossearch.errors.UserError: "
 _LONGEST_LINE = 200
 
 
@@ -26,6 +27,7 @@ def headline(reason: str) -> str:
     # An exception's text may have lines of its own: its name stands on the first one that is not indented.
     raised = [line for line in lines[frames[-1] + 1 :] if not line[0].isspace()] if frames else []
     line = raised[0] if raised else lines[-1].strip() if lines else UNKNOWN
+    line = line.removeprefix(_MISTAKE)  # which says in full sentences what was required and found
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
+from lossearch.evaluate.class_weights import inverse_frequencies
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import step_scale
 from lossearch.evaluate.training import LabelledImages, LossFunction, Run, train
@@ -136,15 +136,6 @@ def loss_function(loss: Loss, task: Task, conditions: Conditions) -> LossFunctio
         return GraphLoss(loss.graph, weight)
     options = {} if weight is None else {"weight": weight}
     return loss.to_module(backend=conditions.backend, reduction="mean", **options).to(conditions.device)
-
-
-def inverse_frequencies(task: Task) -> Tensor:
-    """Weight 1/(C·f) of each class with frequency f among the training labels, 0 for an absent class: `[class]`.
-
-    Their mean over the training labels is one.
-    """
-    frequencies = task.statistics().class_frequencies
-    return torch.tensor([1 / (len(frequencies) * f) if f > 0 else 0.0 for f in frequencies])
 
 
 @contextmanager

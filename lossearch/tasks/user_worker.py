@@ -1,36 +1,33 @@
 """The process that runs a user's training function: a small server that forks one child per evaluation.
 
 Started by `serve_on`, with a connected socket as inherited file descriptor. The server has imported torch, so
-that a child is ready within milliseconds; the child alone imports the user's code, in a session of its own,
-so that it can be killed with everything it started. The server outlives children that crash or are killed;
-when its own parent ends, it ends too and takes the child with it.
+that a child is ready within milliseconds; the child alone imports the user's code, in a session of its own.
+Once the child has ended, the server kills whatever it left running (`descendants.py`). The server outlives
+children that crash or are killed; when its own parent ends, it ends too and takes the child with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pickle
-import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection, wait
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 
-from lossearch.errors import UserError
+from lossearch.tasks.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
 from lossearch.tasks.outcome import is_out_of_memory
 from lossearch.tasks.user_function import load_function
+from lossearch.tasks.user_values import NoMetric, as_metric, metrics_in
 
 _POLL = 0.02  # seconds between looks at whether the child has ended
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
 _OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
 
 
@@ -42,7 +39,6 @@ class Message(StrEnum):
     METRIC = "metric"  # (value,)
     DONE = "done"  # ()
     ERROR = "error"  # (text,)
-    USER_ERROR = "user_error"  # (required, found, hint)
     OUT_OF_MEMORY = "out_of_memory"  # (text,)
     EXIT = "exit"  # (exit code, what the child printed last)
 
@@ -68,6 +64,7 @@ class Request:
 
 def serve_on(descriptor: int) -> None:
     """Answer requests on a connected socket, given by its file descriptor, until the parent closes it."""
+    adopt_orphans()
     with Connection(descriptor) as parent:
         _serve(parent)
 
@@ -89,7 +86,7 @@ def _run_child(parent: Connection, request: Request) -> None:
         child = os.fork()
         if child == 0:
             os.setsid()
-            _end_with(server)
+            end_with(server)
             for stream in (1, 2):
                 os.dup2(output.fileno(), stream)
             for unused in (reader_fd, parent.fileno()):
@@ -102,6 +99,7 @@ def _run_child(parent: Connection, request: Request) -> None:
                 exit_code = _relay(parent, reader, child)
         except (EOFError, OSError):
             kill_session(child)
+            kill_children()
             raise
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _OUTPUT_TAIL))
@@ -114,12 +112,15 @@ def _relay(parent: Connection, reader: Connection, child: int) -> int:
     Only whole messages are passed on, so a child killed in the middle of one does no harm.
     """
     while True:
+        reap_orphans(child)
         ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         if ended:
-            kill_session(child)  # what it left running; not yet reaped, so its number is still its own
+            kill_session(child)  # its number is still its own, as it is not yet reaped
+            exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            kill_children()
             while _pass_on(reader, parent):
                 pass
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return exit_code
         # One message at a time, so that a child that never stops talking cannot keep the parent from being heard.
         wait([parent, reader], timeout=_POLL)
         if parent.poll():
@@ -140,34 +141,19 @@ def _pass_on(reader: Connection, parent: Connection) -> bool:
     return message is not None
 
 
-def kill_session(child: int) -> None:
-    """Kill a child with everything that it started."""
-    # The group does not exist until the child has called setsid.
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(child, signal.SIGKILL)
-
-
-def _end_with(server: int) -> None:
-    """Have this process killed when the server ends, however that comes about."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != server:  # it ended before this took effect
-        os._exit(1)
-
-
 def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
     """Run the user's function in this process, send what it yields, and end the process."""
     try:
         _evaluate(request, parent)
-    except UserError as error:
-        parent.send((Message.USER_ERROR, error.required, error.found, error.hint))
+    except NoMetric as error:
+        parent.send((Message.ERROR, str(error)))
     except BaseException as error:
         kind = Message.OUT_OF_MEMORY if is_out_of_memory(error) else Message.ERROR
         parent.send((kind, "".join(traceback.format_exception(error)).rstrip()))
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with contextlib.suppress(AttributeError, ValueError, OSError):  # the function replaced or closed it
+                stream.flush()
         os._exit(0)
 
 
@@ -175,34 +161,6 @@ def _evaluate(request: Request, parent: Connection) -> None:
     function = load_function(request.function)
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)
-    for value in _yielded(function, loss, request):
-        parent.send((Message.METRIC, _as_float(value, request.metric)))
+    for value in metrics_in(function(loss, request.budget, request.seed), request.function):
+        parent.send((Message.METRIC, as_metric(value, request.metric)))
     parent.send((Message.DONE,))
-
-
-def _yielded(function: Callable[..., Any], loss: object, request: Request) -> Iterable[object]:
-    values = function(loss, request.budget, request.seed)
-    if not isinstance(values, Iterable):
-        raise UserError(
-            f"{request.function} to yield metrics",
-            f"it returned a {type(values).__name__}",
-            "use yield, not return",
-        )
-    return values
-
-
-def _as_float(value: object, metric: str) -> float:
-    if isinstance(value, Mapping):
-        if metric not in value:
-            raise UserError(
-                f"a mapping with the metric {metric!r}",
-                f"the keys {sorted(map(str, value))}",
-                "yield it, or set the task's metric to one of these",
-            )
-        value = value[metric]
-    try:
-        return float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            "a number, or a mapping from names to numbers, at each yield", repr(value)[:200], "yield a float"
-        ) from error

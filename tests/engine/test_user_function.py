@@ -13,6 +13,7 @@ from lossearch.engine.search import plan_search
 from lossearch.engine.state import IslandState
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
+from lossearch.evaluate.failures import headline
 from lossearch.evaluate.run_directory import RunDirectory
 
 TRAIN = """
@@ -127,14 +128,24 @@ def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:
         assert "3 s" in next(row.candidate.reason for row in archive.ranked(6) if row.metric is None)
 
 
-def test_a_function_that_does_not_yield_ends_the_search(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text("def train(loss, budget, seed):\n    return 1.0\n")
-    (tmp_path / "search.toml").write_text(CONFIG)
-    config, _ = load_config(tmp_path / "search.toml")
-    parts = build_parts(config)
-    graph = island_method(config, parts.space, 0, 1).ask().graph
-    with pytest.raises(UserError, match="use yield"):
-        parts.evaluator.evaluate(graph, 0)
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ("return 0.5", "ok", ""),
+        ("return None", "error", "it returned None"),
+        ("yield None", "error", "found: None"),
+        ('yield {"loss": 0.5}', "error", "required: a mapping with the metric 'accuracy'; found: the keys ['loss']"),
+        ("loss(); yield 0.5", "error", "required: 2 inputs"),
+    ],
+)
+def test_what_a_function_does_is_the_candidates_outcome(tmp_path: Path, body: str, status: str, told: str) -> None:
+    call = "loss(torch.rand(8, 3, requires_grad=True), torch.arange(8) % 3)"
+    code = f"import torch\ndef train(loss, budget, seed):\n    {call}\n    {body}\n"
+    (tmp_path / "train.py").write_text(code)
+    (tmp_path / "search.toml").write_text(CONFIG.replace("generation_size = 6", "generation_size = 2"))
+    with run_search(tmp_path).open_archive() as archive:
+        assert archive.counts().statuses == {status: 2}
+        assert all(told in headline(row.candidate.reason) for row in archive.ranked(2) if told)
 
 
 def test_a_plan_tells_what_happens_to_a_function(tmp_path: Path) -> None:

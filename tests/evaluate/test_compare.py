@@ -85,6 +85,7 @@ def test_tuning_gives_the_same_settings_as_comparing(task: Task, comparison: Com
 
 def test_a_process_that_forbids_the_test_split_cannot_compare(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seal, "_reason_sealed", None)
+    monkeypatch.setenv(seal.VARIABLE, "")
     forbid_test_split("a test")
     with pytest.raises(seal.TestSplitSealed):
         compare_here(task, ["cross_entropy"], baselines=False)

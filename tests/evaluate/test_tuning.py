@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -17,6 +18,9 @@ from torch import Tensor
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evaluate import jobs
+from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
+from lossearch.evaluate.class_weights import inverse_frequencies
+from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.jobs import Conditions, Trained
 from lossearch.evaluate.tuning import Budget, Trial, Tuned, rank, tune, tuned_from, tuning
 from lossearch.evaluate.tuning_space import OCTAVES, Setting
@@ -269,11 +273,26 @@ def test_fewer_than_one_worker_is_refused(task: Task) -> None:
 
 def test_class_weights_are_inverse_frequencies() -> None:
     long_tail = Task({"base": "digits_imbalance"})
-    weights = jobs.inverse_frequencies(long_tail)
+    weights = inverse_frequencies(long_tail)
     labels = long_tail.train.labels
     assert weights[labels].mean().item() == pytest.approx(1.0)
     counts = torch.bincount(labels, minlength=long_tail.classes)
     assert torch.allclose(weights * counts, torch.full_like(weights, len(labels) / long_tail.classes))
+
+
+def test_an_absent_class_has_no_weight_in_a_search_nor_in_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task({"base": "digits_imbalance"})
+    frequencies = (0.0, 0.5, 0.25, 0.25, *[0.0] * 6)
+    statistics = dataclasses.replace(task.statistics(), class_frequencies=frequencies)
+    monkeypatch.setattr(task, "statistics", lambda: statistics)
+    wanted = [0.0, 2 / 3, 4 / 3, 4 / 3, *[0.0] * 6]  # 1 / (3 f): three classes occur
+    loss = zoo.get("weighted_cross_entropy")
+    compared = jobs.loss_function(loss, task, Conditions(task.config, STEPS))
+    searched = CandidateEvaluator(task, loss.graph, EvaluationConfig())
+    assert isinstance(compared, GraphLoss)
+    for weights in (inverse_frequencies(task), compared.class_weight, searched.class_weight):
+        assert weights is not None
+        assert weights.tolist() == pytest.approx(wanted)
 
 
 def test_losses_that_take_class_weights_get_them(task: Task) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from lossearch.errors import UserError
 from lossearch.evaluate.failures import headline
 from lossearch.tasks import Status, UserTask
 
-_SCRIPT = """
+_SCRIPT = r"""
 import os, signal, subprocess, sys, time
+from fractions import Fraction
+import numpy as np
 import torch
 from neighbour import OFFSET
 
@@ -51,8 +54,12 @@ def diverges(loss, budget, seed):
 def hangs(loss, budget, seed):
     yield 0.5
     helper = subprocess.Popen(["sleep", "600"])
+    apart = subprocess.Popen(["setsid", "sh", "-c", "sleep 600 & echo $$ $! > apart; wait"])
+    while not os.path.exists("apart") or not open("apart").read():
+        time.sleep(0.01)
     print("about to hang", flush=True)
-    open("pids", "w").write(f"{os.getpid()} {helper.pid}")
+    open("pids", "w").write(f"{os.getpid()} {helper.pid} {apart.pid} {open('apart').read()}")
+    os.unlink("apart")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         pass
@@ -72,11 +79,60 @@ def dies(loss, budget, seed):
 def nothing(loss, budget, seed):
     return iter(())
 
-def returns(loss, budget, seed):
+def leaves(loss, budget, seed):
+    # The parent of what it starts has ended before it does.
+    os.system("setsid sh -c 'sleep 600 & echo $! > pids' &")
+    while not os.path.exists("pids") or not open("pids").read():
+        time.sleep(0.01)
+    yield 0.5
+
+def dies_once(loss, budget, seed):
+    if not os.path.exists("died"):
+        open("died", "w").close()
+        os.kill(os.getpid(), signal.SIGTERM)
+    yield 0.5
+
+def opens_test(loss, budget, seed):
+    code = (
+        "from lossearch.tasks import Task, TestSplitSealed\n"
+        "try:\n    Task('digits_noise').open_test(by='me').__enter__()\n"
+        "except TestSplitSealed:\n    print('sealed', end='')"
+    )
+    if budget == 0:
+        exec(code)  # the message is in the output
+        raise RuntimeError
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    run = subprocess.run([sys.executable, "-c", nested], capture_output=True)
+    yield {"accuracy": float(run.stdout == b"sealed")}
+
+def closes_output(loss, budget, seed):
+    sys.stdout.close()
+    yield 0.5
+
+GIVEN = [
+    0.5, torch.tensor(0.5), torch.tensor([0.5]), np.float32(0.5), np.array(0.5), np.array([[0.5]]), Fraction(1, 2),
+    {"accuracy": 0.5}, {"accuracy": np.float64(0.5)}, [0.1, 0.5], torch.tensor([0.1, 0.5]), iter([{"accuracy": 0.5}]),
+]
+WRONG = [
+    None, "0.5", b"0.5", 1j, [None], ["0.5"], [[0.1, 0.5]], [torch.zeros(2)], [10**400], {"loss": 0.5}, [{}],
+    [{"accuracy": None}], {"accuracy": {"mean": 0.5}}, object(), torch.zeros(0, 2).sum, [np.zeros(0)],
+]
+
+def gives(loss, budget, seed):
+    return GIVEN[budget]
+
+def gives_wrong(loss, budget, seed):
+    return WRONG[budget]
+
+async def later(loss, budget, seed):
     return 0.5
 
-def text(loss, budget, seed):
-    yield "good"
+def refuses(loss, budget, seed):
+    from lossearch.errors import UserError
+    raise UserError("larger images", "small ones", "take others")
+
+def exits(loss, budget, seed):
+    sys.exit("enough")
 
 not_a_function = 3
 """
@@ -134,8 +190,22 @@ def test_the_last_metric_counts_and_processes_share_no_state(user: _Harness) -> 
 
 def test_mappings_are_read_by_the_metrics_name(user: _Harness) -> None:
     assert user("mappings").evaluate(LOSS, 1, 0).metric == 0.25
-    with pytest.raises(UserError, match=r"metric 'recall'.*accuracy.*other"):
-        user("mappings", metric="recall").evaluate(LOSS, 1, 0)
+    outcome = user("mappings", metric="recall").evaluate(LOSS, 1, 0)
+    assert outcome.status is Status.ERROR
+    assert re.search(r"metric 'recall'.*accuracy.*other", outcome.message)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_what_is_returned_in_place_of_yielding_counts(user: _Harness, number: int) -> None:
+    outcome = user("gives").evaluate(LOSS, number, 0)
+    assert (outcome.status, outcome.metric) == (Status.OK, 0.5), outcome.message
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_what_is_no_metric_is_an_outcome(user: _Harness, number: int) -> None:
+    outcome = user("gives_wrong").evaluate(LOSS, number, 0)
+    assert outcome.status is Status.ERROR
+    assert headline(outcome.message).startswith("required: ")
 
 
 def test_the_factory_makes_the_loss_in_the_other_process(user: _Harness) -> None:
@@ -173,10 +243,51 @@ def test_a_function_that_hangs_is_killed_with_what_it_started(
     assert "about to hang" in outcome.message
     assert headline(outcome.message) == "not finished after 5 s"
     pids = (folder / "pids").read_text().split()
-    assert len(pids) == 2
+    assert len(pids) == 5  # itself, and what it started in its own process group and in another
     assert not any(_is_running(int(pid)) for pid in pids)
     # The server has survived and serves on.
     assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
+
+
+def test_what_a_function_leaves_running_is_killed(
+    user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = folder / "pids"
+    pids.unlink(missing_ok=True)
+    user.task.close()
+    monkeypatch.chdir(folder)
+    assert user("leaves").evaluate(LOSS, 1, 0).status is Status.OK
+    assert not _is_running(int(pids.read_text()))
+
+
+def test_a_training_that_is_killed_from_outside_is_repeated(
+    user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.task.close()
+    monkeypatch.chdir(folder)
+    assert user("dies_once").evaluate(LOSS, 1, 0).metric == 0.5
+
+    killed: list[int] = []
+
+    def kill_first(count: int, value: float) -> bool:
+        assert user.task._server is not None
+        if not killed:
+            killed.append(user.task._server.process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+        return True
+
+    outcome = user("counts").evaluate(LOSS, 3, 0, on_metric=kill_first)
+    assert (outcome.status, len(outcome.curve)) == (Status.OK, 3)
+
+
+def test_the_test_split_is_sealed_in_every_process_of_a_function(user: _Harness) -> None:
+    outcome = user("opens_test").evaluate(LOSS, 0, 0)
+    assert "| sealed" in outcome.message
+    assert user("opens_test").evaluate(LOSS, 1, 0).metric == 1.0  # the child of a child
+
+
+def test_a_function_that_closes_its_output(user: _Harness) -> None:
+    assert user("closes_output").evaluate(LOSS, 1, 0).metric == 0.5
 
 
 def test_a_function_that_yields_without_end_meets_its_limit_too(user: _Harness) -> None:
@@ -204,7 +315,7 @@ def test_a_killed_server_is_an_error_and_takes_the_training_with_it(
 
     def kill(count: int, value: float) -> bool:
         assert user.task._server is not None
-        assert _eventually(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
+        assert _eventually(lambda: pids.is_file() and len(pids.read_text().split()) == 5)
         os.kill(user.task._server.process.pid, signal.SIGKILL)
         return True
 
@@ -245,14 +356,16 @@ def test_an_exception_in_the_callback_ends_the_child_and_passes_through(user: _H
         ("script.py:not_a_function", "found: a int"),
         ("broken.py:train", "No module named 'does_not_exist'"),
         ("no_such_module:train", "No module named 'no_such_module'"),
-        ("script.py:returns", "it returned a float"),
-        ("script.py:text", "found: 'good'"),
+        ("script.py:later", "it returned a coroutine"),
+        ("script.py:refuses", "required: larger images; found: small ones; take others"),
+        ("script.py:exits", "SystemExit: enough"),
     ],
 )
-def test_a_users_mistake_is_a_user_error(user: _Harness, folder: Path, reference: str, message: str) -> None:
+def test_a_users_mistake_is_an_outcome(user: _Harness, folder: Path, reference: str, message: str) -> None:
     user.task.function = str(folder / reference) if ".py" in reference else reference
-    with pytest.raises(UserError, match=message):
-        user.task.evaluate(LOSS, 1, 0)
+    outcome = user.task.evaluate(LOSS, 1, 0)
+    assert outcome.status is Status.ERROR
+    assert re.search(message, headline(outcome.message))
 
 
 def test_what_cannot_cross_to_another_process_is_refused(user: _Harness) -> None:
@@ -293,7 +406,7 @@ def test_when_the_owner_is_killed_so_is_the_training(folder: Path) -> None:
     command = [sys.executable, "-c", code, f"{folder / 'script.py'}:hangs"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, cwd=folder, env=environment) as owner:
-        assert _eventually(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
+        assert _eventually(lambda: pids.is_file() and len(pids.read_text().split()) == 5)
         owner.kill()
     running = [int(pid) for pid in pids.read_text().split()]
     assert _eventually(lambda: not any(_is_running(pid) for pid in running))

@@ -1,0 +1,18 @@
+"""Class weights of a task, the same in a search and in a comparison."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossearch.tasks import Task
+
+
+def inverse_frequencies(task: Task) -> Tensor:
+    """Weight 1 / (C · f) of each class with frequency f among the training labels, C the classes that occur: `[class]`.
+
+    A class that is absent has weight 0. The mean weight of the training labels is one.
+    """
+    frequencies = task.statistics().class_frequencies
+    occurring = sum(frequency > 0.0 for frequency in frequencies)
+    return torch.tensor([1.0 / (occurring * f) if f > 0.0 else 0.0 for f in frequencies])
