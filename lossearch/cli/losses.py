@@ -15,6 +15,7 @@ from lossearch.errors import UserError
 if TYPE_CHECKING:
     from lossearch.api import Resolved
     from lossearch.evaluate.tuning import Tuned
+    from lossearch.ir.parameter import Parameter
     from lossearch.loss import Loss
     from lossearch.tasks import Task
 
@@ -64,14 +65,24 @@ def _described(loss: Loss) -> Iterator[tuple[str, str]]:
     yield "latex", loss.latex()
     for parameter in loss.parameters:
         flags = "".join(f", {flag}" for flag in ("tunable", "learnable") if getattr(parameter, flag))
-        bounds = f"in [{parameter.lower:g}, {parameter.upper:g}]"
+        searched = f"a search tries [{parameter.lower:g}, {parameter.upper:g}]"
         low, high = parameter.searched
-        search = "" if parameter.search is None else f", tuned from [{low:g}, {high:g}] on"
-        yield "parameter", f"{parameter.name} = {parameter.default:g} {bounds}{flags}{search}"
+        first = "" if parameter.search is None else f", from [{low:g}, {high:g}] on"
+        yield (
+            "parameter",
+            f"{parameter.name} = {parameter.default:g}{flags}; defined for {parameter.domain}; {searched}{first}",
+        )
     yield "signature", f"{loss.signature.name}: {', '.join(inputs)}"
     yield "complexity", f"{loss.complexity} operators"
     yield "key", loss.key
     yield "source", loss.source or "-"
+
+
+def _ranges(parameter: Parameter) -> str:
+    """What is defined, what a search tries, and where tuning begins if not with all of that."""
+    low, high = parameter.searched
+    begins = "" if parameter.search is None else f", beginning with [{low:g}, {high:g}]"
+    return f"defined for {parameter.domain}; a search tries [{parameter.lower:g}, {parameter.upper:g}]{begins}"
 
 
 def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:

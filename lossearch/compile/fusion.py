@@ -203,6 +203,8 @@ def _huber(node: Expr) -> tuple[Expr | None, float]:
     for least in node.args if node.op == "mul" else ():
         if least.op == "minimum" and least.args[0].op == "abs" and least.args[1].op == "constant":
             size, delta = least.args
+            if delta.attr("value") <= 0.0:  # defined, and zero everywhere; the kernel refuses it
+                continue
             if node in (least * (size - least / 2.0), (size - least / 2.0) * least):
                 return size.args[0], delta.attr("value")
     return None, math.inf

@@ -21,7 +21,7 @@ from lossearch.ir.axes import Axes
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.kernels import NO_LABEL
 from lossearch.ir.lowering import label_input
-from lossearch.ir.signature import Input
+from lossearch.ir.signature import DOMAIN, Input
 from lossearch.ir.text_form import format_graph
 
 IGNORE_INDEX = -100
@@ -351,7 +351,10 @@ def _check_buffer(buffer: Input, value: Any, sizes: dict[str, int]) -> None:
     if value.dim() != len(buffer.axes):
         raise UserError(spelled, f"shape {list(value.shape)}", f"give {buffer.doc}")
     check_finite(buffer.name, value)
-    if bool((value < buffer.domain.lower).any()) or bool((value > buffer.domain.upper).any()):
+    lower, upper = buffer.domain
+    # A bound of ±1e4 says how far value and gradient are known to stay finite: it is nothing that a user must keep.
+    wrong = (value < lower) & (lower > DOMAIN.lower) | (value > upper) & (upper < DOMAIN.upper)
+    if bool(wrong.any()):
         raise UserError(f"{buffer.name} in {buffer.domain}", str(value.tolist())[:80], "correct the values")
     for axis, length in zip(buffer.axes, value.shape, strict=True):
         plain = axis.rstrip("'")

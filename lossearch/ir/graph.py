@@ -3,68 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, Remembered, constant, map_nodes, postorder
 from lossearch.ir.operator import OPERATORS
+from lossearch.ir.parameter import Parameter
 from lossearch.ir.signature import Signature
 from lossearch.ir.types import IllTyped
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A named number of a loss.
-
-    `default` lies in [lower, upper]. `tunable` parameters are tuned on validation data by comparisons, over a
-    logarithmic grid where `log`; `learnable` ones become `nn.Parameter`s of the module.
-
-    [lower, upper] are what the loss is defined for. Tuning begins in `search`, the values that are likely (default:
-    all of the bounds), and goes on towards the bounds where the best value lies at an edge.
-    """
-
-    name: str
-    default: float
-    lower: float
-    upper: float
-    tunable: bool = False
-    learnable: bool = False
-    log: bool = False
-    search: tuple[float, float] | None = field(default=None, repr=False)  # see Graph.key
-
-    def __post_init__(self) -> None:
-        for name in ("default", "lower", "upper"):  # 1 and 1.0 must make one node
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if not self.name.isidentifier():
-            raise UserError("a parameter name that is an identifier", repr(self.name), "rename the parameter")
-        if not all(map(math.isfinite, (self.default, self.lower, self.upper))):
-            raise UserError(f"finite default and bounds of {self.name}", repr(self), "give finite numbers")
-        if self.log and self.lower <= 0.0:
-            raise UserError(f"a lower bound > 0 for the log scale of {self.name}", f"{self.lower:g}", "raise it")
-        if not self.lower <= self.default <= self.upper:
-            raise UserError(
-                f"{self.name} in [{self.lower:g}, {self.upper:g}]", f"{self.default:g}", "choose a value in the range"
-            )
-        if self.search is not None:
-            low, high = map(float, self.search)
-            object.__setattr__(self, "search", (low, high))
-            if not self.lower <= low < high <= self.upper:
-                bounds = f"a range to search of {self.name} within [{self.lower:g}, {self.upper:g}]"
-                raise UserError(bounds, f"[{low:g}, {high:g}]", "give its lower and upper end")
-
-    @property
-    def searched(self) -> tuple[float, float]:
-        """The range in which tuning begins, with the default in it."""
-        low, high = (self.lower, self.upper) if self.search is None else self.search
-        return min(low, self.default), max(high, self.default)
-
-    @property
-    def node(self) -> Expr:
-        """The graph node for this parameter."""
-        return Expr.make("parameter", name=self.name, axes=(), lower=self.lower, upper=self.upper)
 
 
 @dataclass(frozen=True)
@@ -118,14 +66,20 @@ class Graph:
         return self.with_roots(EXPANSION(self.roots))
 
     def bind(self, values: Mapping[str, float]) -> Graph:
-        """The same graph with new defaults for the named parameters."""
+        """The same graph with new defaults for the named parameters.
+
+        A value outside a parameter's bounds, for which the loss is defined nevertheless, widens them. Raises
+        `UserError` for unknown names, and where the loss is not defined.
+        """
         known = {parameter.name for parameter in self.parameters}
         if unknown := set(values) - known:
             raise UserError(
                 f"parameters among {sorted(known) or 'none'}", ", ".join(sorted(unknown)), "correct the name"
             )
-        changed = (replace(p, default=float(values.get(p.name, p.default))) for p in self.parameters)
-        return replace(self, parameters=tuple(changed))
+        changed = tuple(p.at(values[p.name]) if p.name in values else p for p in self.parameters)
+        widened = {p.node: q.node for p, q in zip(self.parameters, changed, strict=True) if p.node is not q.node}
+        root, *weights = [root.substitute(widened) for root in self.roots] if widened else self.roots
+        return Graph(self.signature, root, changed, weights[0] if weights else None)
 
     def frozen(self) -> Graph:
         """Parameters that are not learnable replaced by their defaults as constants."""

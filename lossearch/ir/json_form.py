@@ -3,7 +3,8 @@
 Nodes are listed once each, arguments before users, so that sharing is kept and size is linear. Loading checks the
 schema, rebuilds every node through its type rule, and never evaluates code. A document with primitive calls records
 the key of its expanded graph: a primitive that has changed meanwhile is refused rather than silently used. A
-parameter's `search` is left out where there is none, as in documents written before it existed.
+parameter's `search` and `defined` are left out where there are none, as in documents written before they existed; an
+end of `defined` that is infinite is null.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.operator import OPERATORS, Attribute
+from lossearch.ir.parameter import Range
 from lossearch.ir.signature import get_signature
 from lossearch.ir.text_form import attributes_of
 
@@ -120,6 +122,8 @@ def graph_to_dict(graph: Graph) -> dict[str, Any]:
     for row, parameter in zip(parameters, graph.parameters, strict=True):
         if parameter.search is not None:
             row["search"] = list(parameter.search)
+        if parameter.defined is not None:
+            row["defined"] = [end if math.isfinite(end) else None for end in parameter.defined]
     expanded = graph.expanded()
     return {
         "signature": graph.signature.name,
@@ -154,18 +158,23 @@ def _parameter(row: object, place: int) -> Parameter:
         raise _error(f"{where} as an object", repr(row)[:80])
     numbers = {key: _number(row.get(key), where) for key in ("default", "lower", "upper")}
     flags = {key: row.get(key, False) for key in ("tunable", "learnable", "log")}
-    known = isinstance(row.get("name"), str) and row.keys() <= {"name", "search", *numbers, *flags}
+    known = isinstance(row.get("name"), str) and row.keys() <= {"name", "search", "defined", *numbers, *flags}
     if not known or not all(isinstance(flag, bool) for flag in flags.values()):
         raise _error(f"{where} with name, default, lower, upper and flags", repr(row)[:80])
-    return Parameter(row["name"], **numbers, **flags, search=_search(row.get("search"), where))
+    ranges = {key: _range(row.get(key), f"{where}.{key}", key == "defined") for key in ("search", "defined")}
+    return Parameter(row["name"], **numbers, **flags, **ranges)
 
 
-def _search(ends: object, where: str) -> tuple[float, float] | None:
+def _range(ends: object, where: str, open_ended: bool) -> Range | None:
     if ends is None:
         return None
     if not isinstance(ends, list) or len(ends) != 2:
-        raise _error(f"{where}.search as two numbers", repr(ends)[:80])
-    return _number(ends[0], where), _number(ends[1], where)
+        raise _error(f"{where} as two numbers", repr(ends)[:80])
+    low, high = ends
+    return (
+        -math.inf if open_ended and low is None else _number(low, where),
+        math.inf if open_ended and high is None else _number(high, where),
+    )
 
 
 def dumps(document: Mapping[str, Any]) -> str:

@@ -2,12 +2,14 @@
 
 `dense(gamma=2.0 in [0.0, 10.0] tunable): p := softmax(logits, over=class); …; root weighted by w`. Shared and deep
 subexpressions are bound to names with `:=`, so that the text stays as small as the graph. Bounds may be followed by
-the range in which tuning begins: `in [0.0, 100.0] search [0.0, 10.0]`.
+the range in which tuning begins and the values for which the loss is defined:
+`in [0.0, 100.0] search [0.0, 10.0] defined [0.0, inf]`.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -41,8 +43,9 @@ def format_graph(graph: Graph) -> str:
 
 def _format_parameter(p: Parameter) -> str:
     flags = "".join(f" {flag}" for flag in FLAGS if getattr(p, flag))
-    search = "" if p.search is None else f" search [{p.search[0]!r}, {p.search[1]!r}]"
-    return f"{p.name}={p.default!r} in [{p.lower!r}, {p.upper!r}]{search}{flags}"
+    ranges = [(" search", p.search), (" defined", p.defined)]
+    more = "".join(f"{word} [{ends[0]!r}, {ends[1]!r}]" for word, ends in ranges if ends is not None)
+    return f"{p.name}={p.default!r} in [{p.lower!r}, {p.upper!r}]{more}{flags}"
 
 
 def _format(roots: Sequence[Expr], joints: Sequence[str]) -> str:
@@ -135,23 +138,29 @@ def _parse_parameters(parser: Parser) -> list[Parameter]:
         default = parser.number()
         parser.expect("in")
         lower, upper = _parse_range(parser)
-        search = _parse_range(parser) if parser.accept("search") else None
+        ranges = {word: _parse_range(parser) if parser.accept(word) else None for word in ("search", "defined")}
         flags = set()
         while parser.kind == "name":
             if parser.token not in FLAGS:
                 raise parser.error(f"{parser.token!r} where one of {', '.join(FLAGS)} belongs")
             flags.add(parser.take())
-        found.append(Parameter(name, default, lower, upper, **dict.fromkeys(flags, True), search=search))
+        found.append(Parameter(name, default, lower, upper, **dict.fromkeys(flags, True), **ranges))
     return found
 
 
 def _parse_range(parser: Parser) -> tuple[float, float]:
     parser.expect("[")
-    lower = parser.number()
+    lower = _parse_end(parser)
     parser.expect(",")
-    upper = parser.number()
+    upper = _parse_end(parser)
     parser.expect("]")
     return lower, upper
+
+
+def _parse_end(parser: Parser) -> float:
+    """A number or an infinity, with its sign."""
+    sign = -1.0 if parser.accept("-") else 1.0
+    return sign * (math.inf if parser.accept("inf") else parser.number())
 
 
 def build(syntax: Syntax, names: Mapping[str, Expr], parser: Parser) -> Expr:

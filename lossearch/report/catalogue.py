@@ -56,7 +56,8 @@ def _entry(entry: Entry) -> Iterator[str]:
         yield ""
         for p in entry.parameters:
             kinds = "".join(f", {kind}" for kind in ("tunable", "learnable") if getattr(p, kind))
-            yield f"- `{p.name}` = {p.default:g}, in [{p.lower:g}, {p.upper:g}]{kinds}"
+            tried = f"a search tries [{p.lower:g}, {p.upper:g}]"
+            yield f"- `{p.name}` = {p.default:g}{kinds}; defined for {p.domain}; {tried}"
     if entry.options:
         yield from ("", f"Options: {', '.join(f'`{name}={default!r}`' for name, default in entry.options)}.")
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.interval import UNIT
+from lossearch.ir.parameter import NON_NEGATIVE, REAL, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "dense"
@@ -26,7 +27,10 @@ def binary_cross_entropy(logits: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Lin et al. 2017",
-    parameters=[Parameter("gamma", 2.0, 0.0, 10.0, tunable=True), Parameter("alpha", 0.25, 0.01, 0.99, tunable=True)],
+    parameters=[
+        Parameter("gamma", 2.0, 0.0, 10.0, tunable=True, defined=NON_NEGATIVE),
+        Parameter("alpha", 0.25, 0.01, 0.99, tunable=True, defined=UNIT),
+    ],
 )
 def binary_focal(logits: Expr, target: Expr, gamma: Expr, alpha: Expr, *, balanced: bool = True) -> Expr:
     """Focal loss of each class, -α·t(1 - p)^γ log p - (1 - α)(1 - t)p^γ log(1 - p) with p = σ(x).
@@ -42,7 +46,7 @@ def binary_focal(logits: Expr, target: Expr, gamma: Expr, alpha: Expr, *, balanc
 @hand_designed(
     signature=SIGNATURE,
     source="Cortes and Vapnik 1995",
-    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0))],
+    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0), defined=REAL)],
 )
 def binary_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Hinge loss of each class, max(m - (2t - 1)x, 0)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.overlap import over_foreground
 from lossearch.zoo.registry import choose, hand_designed
 
@@ -24,8 +24,8 @@ def boundary(logits: Expr, distance: Expr, *, background: bool = False) -> Expr 
     signature="boundary_distance",
     source="Ronneberger et al. 2015",
     parameters=[
-        Parameter("w0", 10.0, 0.0, 1e3, tunable=True, search=(0.0, 50.0)),
-        Parameter("sigma", 5.0, 0.1, 1e3, tunable=True, log=True, search=(1.0, 50.0)),
+        Parameter("w0", 10.0, 0.0, 1e3, tunable=True, search=(0.0, 50.0), defined=NON_NEGATIVE),
+        Parameter("sigma", 5.0, 0.1, 1e3, tunable=True, log=True, search=(1.0, 50.0), defined=POSITIVE),
     ],
 )
 def boundary_weighted_cross_entropy(

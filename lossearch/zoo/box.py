@@ -5,7 +5,7 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import POSITIVE, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 
@@ -24,10 +24,11 @@ def box_l1(boxes: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature="box",
     source="Girshick 2015",
-    parameters=[Parameter("beta", 1.0, 1e-3, 1e3, tunable=True, log=True, search=(0.05, 10.0))],
+    parameters=[Parameter("beta", 1.0, 1e-3, 1e3, tunable=True, log=True, search=(0.05, 10.0), defined=POSITIVE)],
+    limits={("beta", 0.0): box_l1},
 )
 def box_smooth_l1(boxes: Expr, target: Expr, beta: Expr) -> Expr:
-    """Smooth L1 summed over the four corner coordinates: r²/(2β) where |r| ≤ β, else |r| - β/2."""
+    """Smooth L1 summed over the four corner coordinates: r²/(2β) where |r| ≤ β, else |r| - β/2; |r| for β = 0."""
     return fn.sum(pr.huber_penalty(boxes - target, beta), "coord") / beta
 
 
@@ -62,7 +63,7 @@ def eiou(boxes: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature="box",
     source="Yang et al. 2021",
-    parameters=[Parameter("tau", 1.0, 1.0, 100.0, tunable=True, log=True, search=(1.0, 10.0))],
+    parameters=[Parameter("tau", 1.0, 1.0, 100.0, tunable=True, log=True, search=(1.0, 10.0), defined=POSITIVE)],
 )
 def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "sqrt") -> Expr:
     """Gaussian Wasserstein loss 1 - 1/(τ + f(D²)), D² the squared distance of the boxes as Gaussians; f = √ or log1p.
@@ -77,7 +78,9 @@ def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "s
 @hand_designed(
     signature="box",
     source="Wang et al. 2021",
-    parameters=[Parameter("constant", 12.8, 0.1, 1000.0, tunable=True, log=True, search=(1.0, 100.0))],
+    parameters=[
+        Parameter("constant", 12.8, 0.1, 1000.0, tunable=True, log=True, search=(1.0, 100.0), defined=POSITIVE)
+    ],
 )
 def normalized_wasserstein(boxes: Expr, target: Expr, constant: Expr) -> Expr:
     """Normalised Wasserstein loss 1 - exp(-D/C), D the distance of the boxes as Gaussians, C near their mean size."""

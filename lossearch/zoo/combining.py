@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.registry import hand_designed
 
 
@@ -27,7 +27,7 @@ def uncertainty_weighting(losses: Expr, log_variance: Expr, factor: Expr) -> Exp
 @hand_designed(
     signature="averaged_components",
     source="Liu et al. 2019",
-    parameters=[Parameter("temperature", 2.0, 1e-2, 1e3, tunable=True, log=True, search=(0.5, 8.0))],
+    parameters=[Parameter("temperature", 2.0, 1e-2, 1e3, tunable=True, log=True, search=(0.5, 8.0), defined=POSITIVE)],
 )
 def dynamic_weight_average(losses: Expr, last: Expr, before: Expr, temperature: Expr) -> Expr:
     """Σ_k λ_k L_k with λ_k = K · softmax_k(r_k / T): losses that fall slowly, r = last / before, weigh more."""
@@ -38,7 +38,7 @@ def dynamic_weight_average(losses: Expr, last: Expr, before: Expr, temperature: 
 @hand_designed(
     signature="weights_of_components",
     source="Chen et al. 2018",
-    parameters=[Parameter("alpha", 1.5, 0.0, 3.0, tunable=True)],
+    parameters=[Parameter("alpha", 1.5, 0.0, 3.0, tunable=True, defined=NON_NEGATIVE)],
 )
 def gradnorm(weights: Expr, norms: Expr, rates: Expr, alpha: Expr) -> Expr:
     """What GradNorm's weights minimise: Σ_i |w_i g_i - mean(w g) r_i^α|, in which the goal counts as constant.

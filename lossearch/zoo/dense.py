@@ -9,7 +9,8 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.interval import UNIT
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
 from lossearch.zoo.registry import hand_designed
 
 SIGNATURE = "dense"
@@ -43,7 +44,7 @@ def kl_divergence(logits: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Szegedy et al. 2016",
-    parameters=[Parameter("smoothing", 0.1, 0.0, 0.95, tunable=True)],
+    parameters=[Parameter("smoothing", 0.1, 0.0, 0.95, tunable=True, defined=UNIT)],
 )
 def label_smoothing_cross_entropy(logits: Expr, target: Expr, smoothing: Expr) -> Expr:
     """Cross-entropy to (1 - s)·t + s/C, as `torch.nn.functional.cross_entropy(label_smoothing=s)`."""
@@ -51,7 +52,9 @@ def label_smoothing_cross_entropy(logits: Expr, target: Expr, smoothing: Expr) -
 
 
 @hand_designed(
-    signature=SIGNATURE, source="Lin et al. 2017", parameters=[Parameter("gamma", 2.0, 0.0, 10.0, tunable=True)]
+    signature=SIGNATURE,
+    source="Lin et al. 2017",
+    parameters=[Parameter("gamma", 2.0, 0.0, 10.0, tunable=True, defined=NON_NEGATIVE)],
 )
 def focal(logits: Expr, target: Expr, gamma: Expr) -> Expr:
     """Focal loss over softmax, -Σ_c t_c (1 - p_c)^γ log p_c; cross-entropy at γ = 0."""
@@ -62,7 +65,7 @@ def focal(logits: Expr, target: Expr, gamma: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Weston and Watkins 1999",
-    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0))],
+    parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0), defined=NON_NEGATIVE)],
 )
 def hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Multi-class hinge Σ_{c≠y} max(m - x_y + x_c, 0)/C, as `torch.nn.functional.multi_margin_loss`.
@@ -85,7 +88,10 @@ def probability_mae(logits: Expr, target: Expr) -> Expr:
 
 
 @hand_designed(
-    signature=SIGNATURE, source="Zhang and Sabuncu 2018", parameters=[Parameter("q", 0.7, 0.01, 1.0, tunable=True)]
+    signature=SIGNATURE,
+    source="Zhang and Sabuncu 2018",
+    parameters=[Parameter("q", 0.7, 0.01, 1.0, tunable=True, defined=POSITIVE)],
+    limits={("q", 0.0): cross_entropy},
 )
 def generalized_cross_entropy(logits: Expr, target: Expr, q: Expr) -> Expr:
     """Generalised cross-entropy Σ_c t_c (1 - p_c^q)/q: cross-entropy as q → 0, half `probability_mae` at q = 1."""
@@ -96,9 +102,9 @@ def generalized_cross_entropy(logits: Expr, target: Expr, q: Expr) -> Expr:
     signature=SIGNATURE,
     source="Wang et al. 2019",
     parameters=[
-        Parameter("alpha", 0.1, 1e-3, 100.0, tunable=True, log=True, search=(0.01, 10.0)),
-        Parameter("beta", 1.0, 1e-3, 100.0, tunable=True, log=True, search=(0.01, 10.0)),
-        Parameter("log_zero", -4.0, -20.0, -0.1),
+        Parameter("alpha", 0.1, 1e-3, 100.0, tunable=True, log=True, search=(0.01, 10.0), defined=NON_NEGATIVE),
+        Parameter("beta", 1.0, 1e-3, 100.0, tunable=True, log=True, search=(0.01, 10.0), defined=NON_NEGATIVE),
+        Parameter("log_zero", -4.0, -20.0, -0.1, defined=(-27.0, 0.0)),
     ],
 )
 def symmetric_cross_entropy(logits: Expr, target: Expr, alpha: Expr, beta: Expr, log_zero: Expr) -> Expr:
@@ -110,7 +116,7 @@ def symmetric_cross_entropy(logits: Expr, target: Expr, alpha: Expr, beta: Expr,
 @hand_designed(
     signature=SIGNATURE,
     source="Leng et al. 2022",
-    parameters=[Parameter("epsilon", 1.0, -1.0, 100.0, tunable=True, search=(-1.0, 10.0))],
+    parameters=[Parameter("epsilon", 1.0, -1.0, 100.0, tunable=True, search=(-1.0, 10.0), defined=REAL)],
 )
 def poly1(logits: Expr, target: Expr, epsilon: Expr) -> Expr:
     """Poly-1 cross-entropy CE + ε(1 - p_y), with p_y = Σ_c t_c p_c."""

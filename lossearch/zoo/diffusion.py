@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import POSITIVE, Parameter
 from lossearch.zoo.registry import hand_designed
 
 
@@ -26,7 +26,7 @@ def denoising_score_matching(score: Expr, noise: Expr, sigma: Expr) -> Expr:
 @hand_designed(
     signature="diffusion_snr",
     source="Hang et al. 2023",
-    parameters=[Parameter("gamma", 5.0, 0.01, 1000.0, tunable=True, log=True, search=(1.0, 20.0))],
+    parameters=[Parameter("gamma", 5.0, 0.01, 1000.0, tunable=True, log=True, search=(1.0, 20.0), defined=POSITIVE)],
 )
 def min_snr(prediction: Expr, noise: Expr, snr: Expr, gamma: Expr) -> Expr:
     """Squared error of predicted noise weighted by min(SNR, γ)/SNR, so that steps with little noise do not dominate."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
-MARGIN = Parameter("margin", 1.0, 0.0, 100.0, tunable=True)
-TEMPERATURE = Parameter("temperature", 0.1, 0.01, 10.0, tunable=True, log=True)
+MARGIN = Parameter("margin", 1.0, 0.0, 100.0, tunable=True, defined=NON_NEGATIVE)
+TEMPERATURE = Parameter("temperature", 0.1, 0.01, 10.0, tunable=True, log=True, defined=(1e-3, math.inf))
+"""Below it an element's own similarity, lowered by 1e4, would count among the others."""
 
 
 @hand_designed(signature="pair", source="Hadsell et al. 2006", parameters=[MARGIN])
@@ -76,7 +80,7 @@ def center(embeddings: Expr, target: Expr, centers: Expr) -> Expr:
     return pr.squared_distance(embeddings, fn.contract(target, centers, "class")) / 2
 
 
-@hand_designed(signature="ranking", source="Herbrich et al. 2000", parameters=[MARGIN])
+@hand_designed(signature="ranking", source="Herbrich et al. 2000", parameters=[replace(MARGIN, defined=REAL)])
 def margin_ranking(first: Expr, second: Expr, target: Expr, margin: Expr) -> Expr:
     """Ranking hinge max(m - t·(x₁ - x₂), 0), as `torch.nn.functional.margin_ranking_loss`, whose default is m = 0."""
     return pr.hinge(target * (first - second), margin)
@@ -102,7 +106,7 @@ def nt_xent(anchor: Expr, positive: Expr, temperature: Expr) -> Expr:
 @hand_designed(
     signature="positives",
     source="van den Oord et al. 2018",
-    parameters=[Parameter("temperature", 0.07, 0.01, 10.0, tunable=True, log=True)],
+    parameters=[Parameter("temperature", 0.07, 0.01, 10.0, tunable=True, log=True, defined=POSITIVE)],
 )
 def info_nce(anchor: Expr, positive: Expr, temperature: Expr) -> Expr:
     """InfoNCE: -log of the softmax of cos(a_i, p_j)/τ over the batch's positives at the anchor's own.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import POSITIVE, Parameter
 from lossearch.zoo.registry import hand_designed
 
 WHOLE = ("channel", "space")
@@ -41,7 +41,10 @@ def feature_matching(features: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature="features",
     source="Mechrez et al. 2018",
-    parameters=[Parameter("bandwidth", 0.5, 0.1, 10.0, tunable=True, log=True), Parameter("eps", 1e-5, 1e-5, 1.0)],
+    parameters=[
+        Parameter("bandwidth", 0.5, 0.1, 10.0, tunable=True, log=True, defined=POSITIVE),
+        Parameter("eps", 1e-5, 1e-5, 1.0, defined=POSITIVE),
+    ],
 )
 def contextual(features: Expr, target: Expr, bandwidth: Expr, eps: Expr) -> Expr:
     """Contextual loss of one layer, -log CX per image: features need not be aligned with the target's.

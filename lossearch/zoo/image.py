@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import POSITIVE, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "image"
 WHOLE = ("channel", "space")
 NORMS = {"squared": fn.square, "absolute": fn.abs}
-DATA_RANGE = Parameter("data_range", 1.0, 1.0, 1e4, log=True)
+DATA_RANGE = Parameter("data_range", 1.0, 1.0, 1e4, log=True, defined=(1e-4, math.inf))
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """How much each scale of MS-SSIM counts, from the finest."""
 
@@ -25,7 +27,7 @@ def l1(image: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Charbonnier et al. 1994",
-    parameters=[Parameter("eps", 1e-3, 1e-6, 10.0, tunable=True, log=True)],
+    parameters=[Parameter("eps", 1e-3, 1e-6, 10.0, tunable=True, log=True, defined=(1e-6, math.inf))],
 )
 def charbonnier(image: Expr, target: Expr, eps: Expr) -> Expr:
     """Charbonnier loss √((x - y)² + ε²) of each value: the absolute error, smooth at zero, where it is ε."""
@@ -94,7 +96,7 @@ def masked_reconstruction(image: Expr, target: Expr, masked: Expr, *, norm: str 
 @hand_designed(
     signature="cycle",
     source="Zhu et al. 2017",
-    parameters=[Parameter("weight", 10.0, 1e-3, 1e3, tunable=True, log=True)],
+    parameters=[Parameter("weight", 10.0, 1e-3, 1e3, tunable=True, log=True, defined=POSITIVE)],
 )
 def cycle_consistency(first_cycle: Expr, second_cycle: Expr, first: Expr, second: Expr, weight: Expr) -> Expr:
     """Cycle consistency λ(|F(G(x)) - x| + |G(F(y)) - y|) of each value, with λ the `weight`."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 
 @hand_designed(
     signature="latent",
     source="Kingma and Welling 2014",
-    parameters=[Parameter("beta", 1.0, 0.0, 1000.0, tunable=True, search=(0.0, 10.0))],
+    parameters=[Parameter("beta", 1.0, 0.0, 1000.0, tunable=True, search=(0.0, 10.0), defined=NON_NEGATIVE)],
 )
 def vae(
     reconstruction: Expr, target: Expr, mean: Expr, log_variance: Expr, beta: Expr, *, norm: str = "squared"

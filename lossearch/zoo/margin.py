@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from lossearch import primitives as pr
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.registry import hand_designed
 
 
@@ -12,8 +14,8 @@ from lossearch.zoo.registry import hand_designed
     signature="margin",
     source="Deng et al. 2019",
     parameters=[
-        Parameter("margin", 0.5, 0.0, 1.5, tunable=True, search=(0.0, 1.0)),
-        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0)),
+        Parameter("margin", 0.5, 0.0, 1.5, tunable=True, search=(0.0, 1.0), defined=(0.0, math.pi)),
+        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0), defined=POSITIVE),
     ],
 )
 def arcface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:
@@ -28,7 +30,7 @@ def arcface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:
 @hand_designed(
     signature="margin",
     source="Wang et al. 2017",
-    parameters=[Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0))],
+    parameters=[Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0), defined=POSITIVE)],
 )
 def normalized_softmax(cosine: Expr, target: Expr, scale: Expr) -> Expr:
     """Cross-entropy of s·cos θ, without a margin (NormFace)."""
@@ -39,8 +41,8 @@ def normalized_softmax(cosine: Expr, target: Expr, scale: Expr) -> Expr:
     signature="margin",
     source="Wang et al. 2018",
     parameters=[
-        Parameter("margin", 0.35, 0.0, 1.0, tunable=True),
-        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0)),
+        Parameter("margin", 0.35, 0.0, 1.0, tunable=True, defined=NON_NEGATIVE),
+        Parameter("scale", 64.0, 1.0, 256.0, tunable=True, log=True, search=(4.0, 128.0), defined=POSITIVE),
     ],
 )
 def cosface(cosine: Expr, target: Expr, margin: Expr, scale: Expr) -> Expr:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 
 @hand_designed(
     signature="views",
     source="Radford et al. 2021",
-    parameters=[Parameter("temperature", 0.07, 0.01, 10.0, tunable=True, log=True)],
+    parameters=[Parameter("temperature", 0.07, 0.01, 10.0, tunable=True, log=True, defined=POSITIVE)],
 )
 def clip(first: Expr, second: Expr, temperature: Expr) -> Expr:
     """CLIP: the mean of both directions' cross-entropies of cos(x_i, y_j)/τ, each element's partner being its class.
@@ -47,7 +47,7 @@ def simsiam(first_prediction: Expr, second_prediction: Expr, first_target: Expr,
 @hand_designed(
     signature="views",
     source="Zbontar et al. 2021",
-    parameters=[Parameter("redundancy", 0.005, 1e-5, 1.0, tunable=True, log=True)],
+    parameters=[Parameter("redundancy", 0.005, 1e-5, 1.0, tunable=True, log=True, defined=NON_NEGATIVE)],
 )
 def barlow_twins(first: Expr, second: Expr, redundancy: Expr) -> Expr:
     """Barlow Twins Σ_i (1 - C_ii)² + λ Σ_{i≠j} C_ij² of both views' cross-correlation C over the batch: one number.

@@ -12,15 +12,15 @@ from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "dense"
-SMOOTH = Parameter("smooth", 1e-5, 1e-6, 1e3, tunable=True, log=True, search=(1e-6, 10.0))
+SMOOTH = Parameter("smooth", 1e-5, 1e-6, 1e3, tunable=True, log=True, search=(1e-6, 10.0), defined=NON_NEGATIVE)
 AXES_PER: dict[str, Axes] = {"batch": ("batch", "space"), "image": ("space",)}
 TVERSKY = [
-    Parameter("alpha", 0.3, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
-    Parameter("beta", 0.7, 0.0, 10.0, tunable=True, search=(0.0, 2.0)),
+    Parameter("alpha", 0.3, 0.0, 10.0, tunable=True, search=(0.0, 2.0), defined=NON_NEGATIVE),
+    Parameter("beta", 0.7, 0.0, 10.0, tunable=True, search=(0.0, 2.0), defined=NON_NEGATIVE),
 ]
 
 
@@ -82,7 +82,7 @@ def tversky(
 @hand_designed(
     signature=SIGNATURE,
     source="Abraham and Khan 2019",
-    parameters=[*TVERSKY, Parameter("gamma", 4 / 3, 1.0, 3.0, tunable=True), SMOOTH],
+    parameters=[*TVERSKY, Parameter("gamma", 4 / 3, 1.0, 3.0, tunable=True, defined=POSITIVE), SMOOTH],
 )
 def focal_tversky(
     logits: Expr,
@@ -109,8 +109,8 @@ def focal_tversky(
     signature=SIGNATURE,
     source="Isensee et al. 2018",
     parameters=[
-        Parameter("ce_weight", 1.0, 0.01, 100.0),
-        Parameter("dice_weight", 1.0, 0.01, 100.0, tunable=True, log=True, search=(0.1, 10.0)),
+        Parameter("ce_weight", 1.0, 0.01, 100.0, defined=NON_NEGATIVE),
+        Parameter("dice_weight", 1.0, 0.01, 100.0, tunable=True, log=True, search=(0.1, 10.0), defined=NON_NEGATIVE),
         SMOOTH,
     ],
 )

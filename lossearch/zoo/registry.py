@@ -6,8 +6,8 @@ import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lossearch.errors import UserError
@@ -31,6 +31,7 @@ class Entry:
         parameters: Numbers with defaults and bounds.
         options: Choices that change the graph, with their defaults.
         trace: From inputs, parameters and options to the root, or to root and element weight.
+        limits: By parameter and value: what traces the loss where its formula has no value but a limit.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Entry:
     parameters: tuple[Parameter, ...]
     options: tuple[tuple[str, Option], ...]
     trace: Trace
+    limits: Mapping[tuple[str, float], Trace] = field(default_factory=dict)
 
     @property
     def doc(self) -> str:
@@ -60,7 +62,10 @@ class Entry:
             raise UserError(f"arguments of {self.name}: {takes}", ", ".join(unknown), "correct the argument")
         options.update((n, _option(n, value, options[n])) for n, value in arguments.items() if n in options)
         nodes = self.signature.nodes() | {name: parameter.node for name, parameter in parameters.items()}
-        traced = self.trace(*(nodes[name] for name in operand_names(self.trace)), **options)
+        trace = self.trace
+        for name in [name for name, value in values.items() if (name, value) in self.limits]:
+            trace = self.limits[name, values.pop(name)]
+        traced = trace(*(nodes[name] for name in operand_names(trace)), **options)
         root, weight = traced if isinstance(traced, tuple) else (traced, None)
         kept = _occurring(self.parameters, [root] if weight is None else [root, weight])
         if idle := sorted(values.keys() - {parameter.name for parameter in kept}):
@@ -96,12 +101,19 @@ ENTRIES: dict[str, Entry] = {}
 """Every hand-designed loss by name, in the order of declaration."""
 
 
-def hand_designed(*, signature: str, source: str, parameters: Sequence[Parameter] = ()) -> Callable[[Trace], Trace]:
+def hand_designed(
+    *,
+    signature: str,
+    source: str,
+    parameters: Sequence[Parameter] = (),
+    limits: Mapping[tuple[str, float], Trace] | None = None,
+) -> Callable[[Trace], Trace]:
     """Register a function over nodes as a hand-designed loss under its own name.
 
     Its positional parameters are found by name among the signature's inputs and `parameters`; its keyword-only
-    parameters are options. It returns the root, or root and element weight. Raises `UserError` for a name that is
-    taken, an unknown argument, or a missing docstring.
+    parameters are options. It returns the root, or root and element weight. `limits` names values of parameters at
+    which another function traces the loss, since the formula itself has no value there. Raises `UserError` for a name
+    that is taken, an unknown argument, or a missing docstring.
     """
 
     def decorate(trace: Trace) -> Trace:
@@ -110,7 +122,7 @@ def hand_designed(*, signature: str, source: str, parameters: Sequence[Parameter
             raise UserError("a new loss name", repr(name), "the zoo has this loss already")
         if not inspect.getdoc(trace):
             raise UserError("a docstring on a hand-designed loss", name, "say what it computes and who proposed it")
-        entry = Entry(name, get_signature(signature), source, tuple(parameters), _options(trace), trace)
+        entry = Entry(name, get_signature(signature), source, tuple(parameters), _options(trace), trace, limits or {})
         known = {*entry.signature.nodes(), *(parameter.name for parameter in parameters)}
         for operand in operand_names(trace):
             if operand not in known:

@@ -7,7 +7,8 @@ import math
 from lossearch import primitives as pr
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Parameter
+from lossearch.ir.interval import UNIT
+from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "regression"
@@ -28,7 +29,7 @@ def mae(prediction: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Huber 1964",
-    parameters=[Parameter("delta", 1.0, 1e-3, 1e3, tunable=True, log=True)],
+    parameters=[Parameter("delta", 1.0, 1e-3, 1e3, tunable=True, log=True, defined=NON_NEGATIVE)],
 )
 def huber(prediction: Expr, target: Expr, delta: Expr) -> Expr:
     """Huber loss: r²/2 where |r| ≤ δ, else δ(|r| - δ/2), as `torch.nn.functional.huber_loss`."""
@@ -38,10 +39,11 @@ def huber(prediction: Expr, target: Expr, delta: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Girshick 2015",
-    parameters=[Parameter("beta", 1.0, 1e-3, 1e3, tunable=True, log=True)],
+    parameters=[Parameter("beta", 1.0, 1e-3, 1e3, tunable=True, log=True, defined=POSITIVE)],
+    limits={("beta", 0.0): mae},
 )
 def smooth_l1(prediction: Expr, target: Expr, beta: Expr) -> Expr:
-    """Smooth L1: r²/(2β) where |r| ≤ β, else |r| - β/2, as `torch.nn.functional.smooth_l1_loss`."""
+    """Smooth L1: r²/(2β) where |r| ≤ β, else |r| - β/2, as `torch.nn.functional.smooth_l1_loss`; |r| for β = 0."""
     return pr.huber_penalty(prediction - target, beta) / beta
 
 
@@ -56,7 +58,7 @@ def log_cosh(prediction: Expr, target: Expr) -> Expr:
 @hand_designed(
     signature=SIGNATURE,
     source="Koenker and Bassett 1978",
-    parameters=[Parameter("quantile", 0.5, 0.001, 0.999)],
+    parameters=[Parameter("quantile", 0.5, 0.001, 0.999, defined=UNIT)],
 )
 def pinball(prediction: Expr, target: Expr, quantile: Expr) -> Expr:
     """Quantile loss max(q·(y - ŷ), (q - 1)·(y - ŷ)): least at the q-th quantile of y."""
@@ -64,7 +66,9 @@ def pinball(prediction: Expr, target: Expr, quantile: Expr) -> Expr:
 
 
 @hand_designed(
-    signature="regression_variance", source="Nix and Weigend 1994", parameters=[Parameter("eps", 1e-6, 1e-9, 1.0)]
+    signature="regression_variance",
+    source="Nix and Weigend 1994",
+    parameters=[Parameter("eps", 1e-6, 1e-9, 1.0, defined=POSITIVE)],
 )
 def gaussian_nll(prediction: Expr, target: Expr, variance: Expr, eps: Expr, *, full: bool = False) -> Expr:
     """Gaussian negative log-likelihood (log v + (ŷ - y)²/v)/2 with v = max(variance, ε).

@@ -20,7 +20,7 @@ def test_show_a_hand_designed_loss(lossearch: Command) -> None:
     assert shown["name"] == "focal"
     assert shown["formula"] == loss.to_text()
     assert shown["latex"] == loss.latex()
-    assert shown["parameter"] == "gamma = 3 in [0, 10], tunable"
+    assert shown["parameter"] == "gamma = 3, tunable; defined for gamma ≥ 0; a search tries [0, 10]"
     assert shown["signature"].startswith("dense: logits[batch, class, space], target[")
     assert shown["complexity"] == f"{loss.complexity} operators"
     assert shown["key"] == loss.key
@@ -28,7 +28,8 @@ def test_show_a_hand_designed_loss(lossearch: Command) -> None:
 
 
 def test_show_tells_where_tuning_begins(lossearch: Command) -> None:
-    assert fields(lossearch("show", "hinge"))["parameter"] == "margin = 1 in [0, 100], tunable, tuned from [0, 10] on"
+    margin = "margin = 1, tunable; defined for margin ≥ 0; a search tries [0, 100], beginning with [0, 10]"
+    assert fields(lossearch("show", "hinge"))["parameter"] == margin
 
 
 @pytest.mark.parametrize("option", ["--graph", "--plot"])

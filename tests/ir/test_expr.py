@@ -203,7 +203,7 @@ def test_a_range_to_search_lies_within_the_bounds(search):
 
 def test_a_range_to_search_survives_both_forms_and_binding():
     graph = zoo.get("hinge").graph
-    assert "margin=1.0 in [0.0, 100.0] search [0.0, 10.0] tunable" in format_graph(graph)
+    assert "margin=1.0 in [0.0, 100.0] search [0.0, 10.0] defined [0.0, inf] tunable" in format_graph(graph)
     assert parse_graph(format_graph(graph)) == graph
     document = graph_to_dict(graph)
     assert document["parameters"][0]["search"] == [0.0, 10.0]

@@ -58,6 +58,16 @@ def test_equals_pytorch(sample: Sample, smallest: float, reduction: str, backend
         close(one_hot[1][0], expected[1][0])
 
 
+def test_weights_may_be_of_any_size() -> None:
+    sample = next(sample for sample in dense() if sample.name == "labels 2-D")
+    assert sample.labels is not None
+    for scale in (1e-9, 1e6):
+        weight = scale * weights(sample.prediction.shape[1])
+        for name in ("cross_entropy", "weighted_cross_entropy"):
+            own = zoo.get(name).to_module(weight=weight).double()
+            close(own(sample.prediction, sample.labels), F.cross_entropy(sample.prediction, sample.labels, weight))
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_ignored_labels_leave_the_mean(reduction: str) -> None:
     sample = next(sample for sample in dense() if sample.name == "labels 2-D")

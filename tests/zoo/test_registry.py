@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from lossearch import zoo
@@ -47,7 +49,7 @@ def test_ranges_hold_what_comparisons_found_best() -> None:
 
 def test_parameters_bind_by_keyword() -> None:
     (gamma,) = zoo.get("focal", gamma=5).parameters
-    assert gamma == Parameter("gamma", 5.0, 0.0, 10.0, tunable=True)
+    assert gamma == Parameter("gamma", 5.0, 0.0, 10.0, tunable=True, defined=(0.0, math.inf))
 
 
 def test_options_change_the_graph() -> None:
@@ -76,7 +78,9 @@ def test_the_background_is_left_out_by_a_weight() -> None:
         ("focl", {}, "did you mean focal"),
         ("qqq", {}, "known: cross_entropy"),
         ("focal", {"gama": 2.0}, "arguments of focal: gamma; found: gama"),
-        ("focal", {"gamma": 11.0}, r"gamma in \[0, 10\]; found: 11"),
+        ("focal", {"gamma": -1.0}, "gamma ≥ 0; found: -1"),
+        ("info_nce", {"temperature": 0.0}, "temperature > 0; found: 0"),
+        ("label_smoothing_cross_entropy", {"smoothing": 1.5}, r"smoothing in \[0, 1\]; found: 1.5"),
         ("focal", {"gamma": "two"}, "a number for gamma; found: 'two'"),
         ("focal", {"gamma": True}, "a number for gamma; found: True"),
         ("cross_entropy", {"gamma": 2.0}, "no arguments; found: gamma"),
