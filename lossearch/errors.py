@@ -19,3 +19,8 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
         # Exceptions cross process borders inside Ray; the default reduction would pass one joined argument.
         return type(self), (self.required, self.found, self.hint)
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython and Jupyter ask an exception for the lines to show in place of a traceback.
+        parts = {"required": self.required, "found": self.found, "what to do": self.hint}
+        return [type(self).__name__, *(f"{heading + ':':<12}{part}" for heading, part in parts.items())]

@@ -1,7 +1,9 @@
 """What the public functions take, and what they say to anything else; a user's function passed as it is."""
 
+import functools
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +80,10 @@ def test_an_imported_function_goes_by_its_name() -> None:
         ([("task", "digits")], "a mapping"),
         (train, r'"function": train'),
         ({"task": train, "generations": 1}, r'"function": train'),
-        ({"task": {"function": lambda loss, budget, seed: iter(())}, "generations": 1}, "top level of a file"),
+        (
+            {"task": {"function": functools.partial(train, threading.Lock())}, "generations": 1},
+            "sent to a process of its own",
+        ),
         ({"task": {"function": "a.py:f", "metric": train}, "generations": 1}, "found: a function"),
         ({"task": "digits", "generations": {1}}, "found: a set"),
         ({"task": "digits", 1: 2}, "the key 1"),
@@ -111,3 +116,12 @@ def test_what_cannot_be_compared(task: Any, losses: Any, told: str, tmp_path: Pa
 def test_one_loss_may_be_compared_by_its_name_alone() -> None:
     comparison = lossearch.compare("digits", "focal(gamma=1)", 2, baselines="brier", trials=2, steps=5, workers=1)
     assert {row.loss for row in comparison.rows} == {"focal", "brier"}
+
+
+def test_a_notebook_shows_a_mistake_in_three_lines() -> None:
+    with pytest.raises(UserError) as raised:
+        lossearch.load("foca")
+    name, *parts = raised.value._render_traceback_()  # what IPython asks an exception for
+    assert name == "UserError"
+    assert [part.partition(":")[0] for part in parts] == ["required", "found", "what to do"]
+    assert parts[1].endswith(raised.value.found)

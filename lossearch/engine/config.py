@@ -25,7 +25,9 @@ from lossearch.evaluate.candidate import EvaluationConfig
 from lossearch.evaluate.screening import ScreeningConfig
 from lossearch.tasks import TaskConfig, task_config
 from lossearch.tasks.field_error import field_error
+from lossearch.tasks.pickled_function import is_pickled
 from lossearch.tasks.streams import MAX_SEED
+from lossearch.tasks.user_function import is_file_reference
 
 
 class _Config(BaseModel):
@@ -52,7 +54,7 @@ class FunctionConfig(_Config):
     def name(self) -> str:
         """What the task is called in the archive: file or module, and function."""
         place, _, function = self.function.rpartition(":")
-        return f"{Path(place).name}:{function}"
+        return function if is_pickled(self.function) else f"{Path(place).name}:{function}"
 
 
 class MethodConfig(BaseModel):
@@ -210,7 +212,7 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         values = {**values, "space": str((folder / space).resolve())}
     if isinstance(task, dict) and isinstance(task.get("function"), str):
         place, colon, name = task["function"].rpartition(":")
-        if place.endswith(".py"):
+        if is_file_reference(task["function"]):
             values = {**values, "task": {**task, "function": f"{(folder / place).resolve()}{colon}{name}"}}
     return values
 

@@ -17,7 +17,7 @@ from lossearch.ir.signature import get_signature
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.tasks import Task, UserTask
-from lossearch.tasks.user_function import load_function
+from lossearch.tasks.user_function import check_function
 from lossearch.zoo import get, names
 
 _HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
@@ -66,7 +66,7 @@ def make_task(config: SearchConfig) -> Task | UserTask:
     if isinstance(config.task, FunctionConfig):
         higher = config.task.direction == "maximize"
         _check_function(config.task, config.evaluation)
-        load_function(config.task.function)
+        check_function(config.task.function)
         return UserTask(config.task.function, config.task.metric, higher, config.evaluation.time_limit_s)
     return Task(config.task)
 

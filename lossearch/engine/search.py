@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lossearch.engine.address import check_address
-from lossearch.engine.config import SearchConfig, load_config, parse_config, validate
+from lossearch.engine.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
 from lossearch.engine.display import CallbackDisplay, Display, make_display
 from lossearch.engine.parts import island_limits
 from lossearch.engine.plan import Plan, make_plan
@@ -19,11 +21,15 @@ from lossearch.engine.result import SearchResult
 from lossearch.engine.state import IslandState, SavedState, newest_states
 from lossearch.engine.toml_form import to_toml
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory, write_atomically
+from lossearch.evaluate.run_directory import RunDirectory, storage_errors, write_atomically
+from lossearch.tasks.pickled_function import SUFFIX, is_pickled, name_of, pickled
 from lossearch.tasks.user_function import check_not_importing, reference_to
 
 RESOLVED = "resolved.json"
 """The file of a run directory that holds the configuration with everything written out."""
+
+PICKLED = f"function{SUFFIX}"
+"""The file of a run directory that holds a training function which is in no file of the user's."""
 
 ConfigSource = str | Path | Mapping[str, Any] | SearchConfig
 ProgressOption = bool | Callable[[Progress], None]
@@ -53,7 +59,7 @@ def search(
 
     Args:
         config: a TOML file, its content as a mapping, or a configuration. In a mapping, the function of a task may be
-            the function itself.
+            the function itself; one of a notebook cell, a closure, a partial or a bound method is pickled into the run.
         out: the run directory; None takes the next free `runs/NAME`.
         address: of a Ray cluster; None uses the one this process is connected to, or starts a local one.
         workers: islands, in place of the configuration's; None takes those, or else one per CPU.
@@ -69,11 +75,12 @@ def search(
     """
     check_not_importing()
     check_address(address)
-    given, text, name = _read(config)
-    resolved = resolve(given, workers, seed, address)
-    plan = make_plan(resolved, _islands(resolved))
-    path = Path(out) if out is not None else _free_path(Path("runs"), name)
-    run = RunDirectory.create(path, text)
+    with _read(config) as (given, text, name):
+        resolved = resolve(given, workers, seed, address)
+        plan = make_plan(resolved, _islands(resolved))
+        path = Path(out) if out is not None else _free_path(Path("runs"), name)
+        run = RunDirectory.create(path, text)
+        resolved = _with_function_of(run, resolved)
     with run.lock():
         run.create_archive(plan.facts.metric, plan.facts.higher_is_better, resolved.keep_rejected).close()
         write_atomically(run.path / RESOLVED, resolved.to_json())
@@ -126,8 +133,9 @@ def plan_search(
         UserError: as `search` would, before it starts.
     """
     check_not_importing()
-    resolved = resolve(_read(config)[0], workers, seed, address)
-    return make_plan(resolved, _islands(resolved))
+    with _read(config) as (given, _, _):
+        resolved = resolve(given, workers, seed, address)
+        return make_plan(resolved, _islands(resolved))
 
 
 def resolve(config: SearchConfig, workers: int | None, seed: int | None, address: str | None) -> SearchConfig:
@@ -156,17 +164,53 @@ def _islands(config: SearchConfig) -> int:
     return config.islands
 
 
-def _read(config: ConfigSource) -> tuple[SearchConfig, str, str]:
-    """The configuration, its text, and a name for its run."""
+@contextmanager
+def _read(config: ConfigSource) -> Iterator[tuple[SearchConfig, str, str]]:
+    """The configuration, its text, and a name for its run.
+
+    A function that has to be pickled lies in a temporary folder until the run has a directory; in the text its file is
+    beside the configuration, as it will be then.
+    """
     if isinstance(config, (str, Path)):
         loaded, text = load_config(config)
-        return loaded, text, Path(config).stem
-    if isinstance(config, SearchConfig):
-        return config, to_toml(config.model_dump(mode="json", exclude_unset=True)), "search"
-    if not isinstance(config, Mapping):
+        yield loaded, text, Path(config).stem
+    elif isinstance(config, SearchConfig):
+        yield config, to_toml(config.model_dump(mode="json", exclude_unset=True)), "search"
+    elif not isinstance(config, Mapping):
         raise _no_configuration(config)
-    text = to_toml(_with_names(config))
-    return parse_config(text, "the configuration", Path.cwd()), text, "search"
+    else:
+        values, function = _with_names(config)
+        text = to_toml(values)
+        parsed = parse_config(text, "the configuration", Path.cwd())
+        with tempfile.TemporaryDirectory(prefix="lossearch-") as folder:
+            if function is not None:
+                (Path(folder) / PICKLED).write_bytes(function)
+                parsed = _with_folder(parsed, Path(folder))
+            yield parsed, text, "search"
+
+
+def _with_folder(config: SearchConfig, folder: Path) -> SearchConfig:
+    """The configuration with its pickled function, if it has one, in this folder."""
+    if not isinstance(config.task, FunctionConfig):
+        return config
+    if not is_pickled(config.task.function):
+        return config
+    place, _, name = config.task.function.rpartition(":")
+    function = f"{folder.resolve() / Path(place).name}:{name}"
+    return config.model_copy(update={"task": config.task.model_copy(update={"function": function})})
+
+
+def _with_function_of(run: RunDirectory, config: SearchConfig) -> SearchConfig:
+    """The configuration of a new run, into which its pickled function, if it has one, is copied."""
+    changed = _with_folder(config, run.path)
+    if changed is not config:
+        assert isinstance(config.task, FunctionConfig)
+        assert isinstance(changed.task, FunctionConfig)
+        source, target = (Path(task.function.rpartition(":")[0]) for task in (config.task, changed.task))
+        if source != target:
+            with storage_errors(target):
+                shutil.copyfile(source, target)
+    return changed
 
 
 _EXAMPLE = '{"task": {"function": train, "metric": "accuracy"}, "generations": 10, "evaluation": {"steps": 20}}'
@@ -180,14 +224,20 @@ def _no_configuration(found: object) -> UserError:
     return UserError("a TOML file, a mapping or a SearchConfig", what, hint)
 
 
-def _with_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration with the name of a training function in its place, under which other processes find it."""
+def _with_names(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes | None]:
+    """The configuration with the name of a training function in its place, under which other processes find it.
+
+    The function itself comes pickled where it has no such name.
+    """
     task = config.get("task")
     if callable(task):
         raise UserError("a table as task", "the training function alone", f"write, for example, {_EXAMPLE}")
     if isinstance(task, Mapping) and callable(task.get("function")):
-        return {**config, "task": {**task, "function": reference_to(task["function"])}}
-    return config
+        function = task["function"]
+        reference = reference_to(function)
+        content = pickled(function) if reference is None else None
+        return {**config, "task": {**task, "function": reference or f"{PICKLED}:{name_of(function)}"}}, content
+    return config, None
 
 
 def _free_path(folder: Path, name: str) -> Path:
@@ -200,7 +250,8 @@ def _resolved(run: RunDirectory) -> SearchConfig:
     if not path.is_file():
         # Killed between the first files of the run: nothing was searched, and the seed is the configuration's.
         raise UserError(f"the file {path}", "none", "the run was never begun: delete its directory and search anew")
-    return SearchConfig.parse_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    config = SearchConfig.parse_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    return _with_folder(config, run.path)  # where the run is now
 
 
 def _with_limits(config: SearchConfig, **given: float | None) -> SearchConfig:

@@ -10,7 +10,8 @@ from typing import Any, Self
 from lossearch.errors import UserError
 from lossearch.tasks.descendants import kill_session
 from lossearch.tasks.outcome import Outcome, Status
-from lossearch.tasks.user_function import reference_to
+from lossearch.tasks.pickled_function import name_of, pickled
+from lossearch.tasks.user_function import is_file_reference, reference_to
 from lossearch.tasks.user_server import Evaluation, OnMetric, Server, ServerDied
 from lossearch.tasks.user_worker import Request
 
@@ -31,14 +32,15 @@ class UserTask:
     that hangs is killed together with the processes that it started (`descendants.py` says which are not found).
 
     Args:
-        function: the function, or its name: "path/to/file.py:function" or "module:function".
+        function: the function, or its name: "path/to/file.py:function" or "module:function". One without such a name
+            (of a notebook cell, a closure, a partial, a bound method) is pickled with what it refers to.
         metric: name of the metric.
         higher_is_better: its direction.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
 
     Raises:
-        UserError: the function has no name under which another process could find it, or the limit is not
-            positive.
+        UserError: the function has neither a name under which another process could find it nor can be pickled, or
+            the limit is not positive.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class UserTask:
     ) -> None:
         if time_limit is not None and not time_limit > 0:
             raise UserError("a positive time limit in seconds", str(time_limit), "raise it, or leave it out")
-        self.function = _absolute(function if isinstance(function, str) else reference_to(function))
+        reference = function if isinstance(function, str) else reference_to(function)
+        self.function = name_of(function) if reference is None else _absolute(reference)
+        self._pickled = None if reference is not None or isinstance(function, str) else pickled(function)
         self.metric = metric
         self.higher_is_better = higher_is_better
         self.time_limit = time_limit
@@ -73,7 +77,7 @@ class UserTask:
         Raises:
             UserError: the loss factory cannot be pickled.
         """
-        request = Request(self.function, _pickled(loss_factory), budget, seed, self.metric)
+        request = Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled)
         outcome, lost = self._attempt(request, on_metric)
         for _ in range(ATTEMPTS - 1):
             if lost:
@@ -124,7 +128,7 @@ class UserTask:
 def _absolute(reference: str) -> str:
     """A file's reference with its absolute path, so that it stays good when the working directory changes."""
     place, colon, name = reference.rpartition(":")
-    return f"{Path(place).resolve()}{colon}{name}" if place.endswith(".py") else reference
+    return f"{Path(place).resolve()}{colon}{name}" if is_file_reference(reference) else reference
 
 
 def _pickled(loss_factory: LossFactory) -> bytes:

@@ -1,4 +1,7 @@
-"""Finding a user's own training function by name: `path/to/file.py:function` or `module:function`."""
+"""Finding a user's own training function by name: `path/to/file.py:function` or `module:function`.
+
+One without a name under which another process finds it is pickled, see `lossearch.tasks.pickled_function`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from lossearch.errors import UserError
+from lossearch.tasks.pickled_function import SUFFIX, checked_head, is_pickled, read_pickled, unpickled
 
 _importing: list[Path] = []  # files of training functions whose import is under way
 _REQUIRED = "a function named as path/to/file.py:function or module:function"
@@ -20,13 +24,15 @@ _REQUIRED = "a function named as path/to/file.py:function or module:function"
 def load_function(reference: str) -> Callable[..., Any]:
     """The function that `reference` names. Its module is imported; a file's folder joins sys.path.
 
+    A pickled one is unpickled, which runs code: for the process that runs the function only.
+
     Raises:
         UserError: the reference is malformed, the file or module is missing or fails to import, or there is
             no such function in it.
     """
-    place, _, name = reference.rpartition(":")
-    if not place or not name.isidentifier():
-        raise UserError(_REQUIRED, repr(reference), "write, for example, train.py:train")
+    place, name = _parts(reference)
+    if is_pickled(reference):
+        return unpickled(read_pickled(Path(place)))
     try:
         module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except UserError:
@@ -46,11 +52,33 @@ def load_function(reference: str) -> Callable[..., Any]:
     return function
 
 
-def reference_to(function: Callable[..., Any]) -> str:
+def check_function(reference: str) -> None:
+    """Raise `UserError` where `load_function` would. Of a pickled function only the line before it is looked at."""
+    place, _ = _parts(reference)
+    if is_pickled(reference):
+        checked_head(read_pickled(Path(place)))
+    else:
+        load_function(reference)
+
+
+def _parts(reference: str) -> tuple[str, str]:
+    """Place and name of a function."""
+    place, _, name = reference.rpartition(":")
+    if not place or not name.isidentifier():
+        raise UserError(_REQUIRED, repr(reference), "write, for example, train.py:train")
+    return place, name
+
+
+def is_file_reference(reference: str) -> bool:
+    """Whether a function is named by its file, whose path is relative to something, rather than by its module."""
+    return reference.rpartition(":")[0].endswith((".py", SUFFIX))
+
+
+def reference_to(function: Callable[..., Any]) -> str | None:
     """The reference under which another process finds `function`.
 
-    Raises:
-        UserError: it is no module-level function of a file, as with lambdas, closures and notebook cells.
+    None where there is none, as it is no module-level function of a file: a lambda, a closure, a partial, a bound
+    method, or a function of a notebook cell.
     """
     name = getattr(function, "__qualname__", "")
     module = getattr(function, "__module__", "")
@@ -63,11 +91,7 @@ def reference_to(function: Callable[..., Any]) -> str:
             file = None
         if file is not None and Path(file).is_file():
             return f"{Path(file).resolve()}:{name}"
-    raise UserError(
-        "a training function defined at the top level of a file, as it runs in a process of its own",
-        repr(function),
-        "put it into a file and pass 'path/to/file.py:function'",
-    )
+    return None
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -24,6 +24,7 @@ import torch
 
 from lossearch.tasks.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
 from lossearch.tasks.outcome import is_out_of_memory
+from lossearch.tasks.pickled_function import is_pickled, prepare_to_unpickle, unpickled
 from lossearch.tasks.user_function import load_function
 from lossearch.tasks.user_values import NoMetric, as_metric, metrics_in
 
@@ -48,11 +49,12 @@ class Request:
     """One evaluation.
 
     Attributes:
-        function: reference to the user's function.
+        function: reference to the user's function, or what it is called where it is given pickled.
         loss_factory: pickled callable without arguments that makes the loss.
         budget: passed on.
         seed: passed on; torch's global generator is seeded with it, too.
         metric: key of the metric, where the function yields mappings.
+        pickled: the function itself, where it has no reference.
     """
 
     function: str
@@ -60,6 +62,7 @@ class Request:
     budget: int
     seed: int
     metric: str
+    pickled: bytes | None = None
 
 
 def serve_on(descriptor: int) -> None:
@@ -80,6 +83,8 @@ def _serve(parent: Connection) -> None:
 
 def _run_child(parent: Connection, request: Request) -> None:
     """Fork, relay the child's messages, and report its end."""
+    if request.pickled is not None or is_pickled(request.function):
+        prepare_to_unpickle()  # once, so that no child has to
     reader_fd, writer_fd = os.pipe()
     with tempfile.TemporaryFile() as output:
         server = os.getpid()
@@ -158,7 +163,7 @@ def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
 
 
 def _evaluate(request: Request, parent: Connection) -> None:
-    function = load_function(request.function)
+    function = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)
     for value in metrics_in(function(loss, request.budget, request.seed), request.function):

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from engine.fakes import contents, finish
 
 from lossearch.engine.config import SearchConfig, load_config
 from lossearch.engine.loop import IslandLoop
 from lossearch.engine.parts import build_parts, island_method, island_setting
 from lossearch.engine.progress import Progress
-from lossearch.engine.search import SearchInterrupted, resume
+from lossearch.engine.search import SearchInterrupted, plan_search, resume, search
 from lossearch.engine.state import IslandState, newest_states
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
@@ -167,3 +168,27 @@ def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(ray_clust
     config = {"task": "digits_noise", "islands": 1, "generations": 1}
     with pytest.raises(UserError, match="a dataset on this node"):
         search_with(MistakenIsland, config, tmp_path / "run")
+
+
+def test_a_closure_is_searched_over_and_resumed_elsewhere(ray_cluster: None, tmp_path: Path) -> None:
+    def train(loss: torch.nn.Module, budget: int, seed: int) -> Iterator[float]:
+        predictions = torch.zeros(4, 3, requires_grad=True)
+        (gradient,) = torch.autograd.grad(loss(predictions, labels), predictions)
+        yield float(gradient.abs().mean()) * budget
+
+    labels = torch.tensor([0, 1, 2, 0])
+    evaluation = {"steps": 2, "seeds": 1, "time_limit_s": 60.0}
+    config = {"task": {"function": train, "metric": "accuracy"}, "generations": 1, "generation_size": 2}
+    search({**config, "islands": 1, "evaluation": evaluation}, tmp_path / "run", progress=False).close()
+    assert 'function = "function.pickle:train"' in (tmp_path / "run" / "config.toml").read_text()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    result = resume(tmp_path / "moved", generations=2, progress=False)
+    assert result.archive.counts().statuses == {"ok": 4}
+    result.close()
+
+    # Its configuration starts another search, which takes the function along.
+    again = plan_search(tmp_path / "moved" / "config.toml")
+    assert again.facts.name == "train"
+    (tmp_path / "moved" / "function.pickle").unlink()
+    with pytest.raises(UserError, match=r"file with the pickled training function; found: No such file.*restore it"):
+        resume(tmp_path / "moved", generations=3, progress=False)
