@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from lossearch import __version__
 from lossearch.cli import advise, data, listings, losses, search
 from lossearch.cli.output import note, print_error
+from lossearch.engine.ending import SearchLost
 from lossearch.errors import UserError
 
 USER_MISTAKE = 2
@@ -21,9 +22,11 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class Commands(TyperGroup):
-    """A group of commands that ends with exit code 2 for a user's mistake and 130 for Ctrl-C.
+    """A group of commands that ends with exit code 2 for a user's mistake.
 
-    A mistake is told in three parts without a traceback. Any other exception is a defect and keeps its traceback.
+    An interruption ends with 128 and the signal's number (Ctrl-C 130, SIGTERM 143, SIGHUP 129), and a search that lost
+    its cluster with 75. A mistake is told in three parts without a traceback. Any other exception is a defect and
+    keeps its traceback.
     """
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
@@ -33,7 +36,12 @@ class Commands(TyperGroup):
             code = super().main(*args, standalone_mode=False, **extra)
         except UserError as error:
             print_error(error)
+            for text in getattr(error, "__notes__", ()):  # how to go on
+                note(text)
             code = USER_MISTAKE
+        except SearchLost as error:
+            note(str(error))
+            code = error.exit_code
         except _UsageError as error:
             print_error(_as_user_error(error))
             code = USER_MISTAKE
@@ -44,7 +52,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             note(str(error) or "interrupted")  # a search says how to go on
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(getattr(error, "exit_code", INTERRUPTED)) from None
 
 
 def _as_user_error(error: Any) -> UserError:

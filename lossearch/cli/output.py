@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lossearch.engine.streams import if_anybody_reads
 from lossearch.errors import UserError
 
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
@@ -124,15 +125,17 @@ def console(file: TextIO) -> Console:
 
 def note(text: str) -> None:
     """Say something about the command itself, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    with if_anybody_reads(sys.stderr):
+        print(text, file=sys.stderr)
 
 
 def print_error(error: UserError) -> None:
     """A user's mistake in three parts, on standard error."""
     parts = {"required": error.required, "found": error.found, "what to do": error.hint}
     target = console(sys.stderr)
-    for heading, part in parts.items():
-        target.print(Text.assemble((f"{heading + ':':<12}", "bold red" if heading == "found" else "bold"), part))
+    with if_anybody_reads(sys.stderr):
+        for heading, part in parts.items():
+            target.print(Text.assemble((f"{heading + ':':<12}", "bold red" if heading == "found" else "bold"), part))
 
 
 def short(value: Value) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, short
+from lossearch.engine.streams import if_anybody_reads
 
 if TYPE_CHECKING:
     from lossearch.engine.result import SearchResult
@@ -71,13 +74,18 @@ def _print_result(result: SearchResult) -> None:
             "front": f"{len(front)} losses",
         }
         if (failure := result.failure()) is not None:
-            print_fields(fields.items())
+            _print_if_read(fields)
             raise failure
         best = result.at_rank(1)
         fields[archive.metric] = f"{short(best.metric)} on validation"
     fields["complexity"] = f"{best.complexity} operators"
     fields["formula"] = best.loss.to_text()
-    print_fields(fields.items())
+    _print_if_read(fields)
+
+
+def _print_if_read(fields: Mapping[str, str]) -> None:
+    with if_anybody_reads(sys.stdout):  # what was found is in the run directory as well
+        print_fields(fields.items())
 
 
 def report(directory: Directory) -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
-import shutil
-import tempfile
+import secrets
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from lossearch.engine.address import HINT
+from lossearch.engine.ray_text import logging_to, ray_text_to
+from lossearch.engine.session_folder import session_folder
 from lossearch.errors import UserError
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # islands exchange kilobytes; Ray's own default takes a third of the memory
-_LONGEST_FOLDER = 20
-_LOGGERS = ("ray", "ray.tune", "ray.data", "lossearch")
 
 # Read by Ray and Tune in this process, and by a local Ray that it starts.
 _SETTINGS = {
@@ -28,8 +29,11 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the older output obeys verbose=0
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of the user stay good
+    # When its head is gone, Ray ends this process after a minute, from C++. The driver notices sooner and says more.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the archive holds all results; per-trial logs would grow without bound
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own would wait for every island to finish its generation
+    "TUNE_STATE_REFRESH_PERIOD": "86400",  # asks the head for what is only printed, and waits for good if that is gone
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
@@ -38,67 +42,93 @@ _SETTINGS = {
 def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[str]:
     """Connect to Ray at `address`, to one that this process uses already, or to a new local one with `cpus` CPUs.
 
-    Only what was started here is ended at the end. A local Ray listens on the loopback device alone and leaves no
-    files behind. What Ray logs goes into the file `log`. Gives the namespace for the names of actors.
+    Only what was started here is ended at the end. A local Ray listens on the loopback device alone, answers nobody
+    without its token, and leaves no files behind. What Ray logs or prints goes into the file `log`. Gives the
+    namespace for the names of actors.
 
     Raises:
         UserError: there is no cluster at `address`.
     """
     namespace = f"lossearch-{uuid.uuid4().hex[:12]}"
-    with _environment(_SETTINGS), _logging_to(log):
+    with _environment(_SETTINGS), logging_to(log), ray_text_to(log) as text:
         if ray.is_initialized():
             if address is not None:
                 raise UserError(
                     "no address, as this process uses a Ray cluster already", address, "leave it out, or ray.shutdown()"
                 )
             yield ray.get_runtime_context().namespace
-        elif address is not None:
-            _connect(address, namespace)
+            return
+        with _cluster_at(address, namespace) if address is not None else _local_ray(cpus, namespace):
             try:
                 yield namespace
             finally:
-                ray.shutdown()
-        else:
-            with _local_ray(cpus, namespace):
-                yield namespace
+                with text.of_everybody():
+                    ray.shutdown()
 
 
-def _connect(address: str, namespace: str) -> None:
+@contextlib.contextmanager
+def _cluster_at(address: str, namespace: str) -> Iterator[None]:
     try:
         ray.init(address=address, **_options(namespace))
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError("a Ray cluster at that address", f"{address}: {error}", HINT) from error
+    yield
 
 
 @contextlib.contextmanager
 def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
-    # A short path, as it holds sockets, whose paths are limited to 107 characters.
-    usual = tempfile.gettempdir()
-    parent = Path(usual if len(usual) <= _LONGEST_FOLDER else "/tmp")
-    _remove_leftovers(parent)
-    folder = tempfile.mkdtemp(prefix=f"lossearch-{os.getpid()}-", dir=parent)
+    with session_folder() as folder, _token(folder / "token"):
+        try:
+            with _loopback_allowed():
+                ray.init(
+                    address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(folder),
+                    **_options(namespace),
+                )
+            yield
+        finally:
+            ray.shutdown()  # again, for a start that was broken off halfway
+
+
+@contextlib.contextmanager
+def _loopback_allowed() -> Iterator[None]:
+    """Let Ray start on 127.0.0.1.
+
+    A node's address decides where all its processes listen. Where clusters are possible, Ray takes the address of the
+    first network card in the place of 127.0.0.1, and listens on every card; where they are not, it does as asked.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        ray.init(
-            address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-            **_options(namespace),
-        )
         yield
     finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def _remove_leftovers(parent: Path) -> None:
-    """Delete the folders of this user's searches that were killed: their process no longer exists."""
-    for folder in parent.glob("lossearch-*-*"):
-        process = folder.name.split("-")[1]
-        if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc/self").exists():
-            shutil.rmtree(folder, ignore_errors=True)  # another user's folder stays, as it cannot be deleted
+@contextlib.contextmanager
+def _token(path: Path) -> Iterator[None]:
+    """Have Ray ask for a token that only this user can read; other users of the machine reach its loopback device too.
+
+    Ray reads the variables once and remembers them, so it is told when they change.
+    """
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(32))
+    try:
+        with _environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}):
+            _reread_settings()
+            yield
+    finally:
+        _reread_settings()
+
+
+def _reread_settings() -> None:
+    compiled = importlib.import_module("ray._raylet")
+    compiled.Config.initialize("")
+    compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _options(namespace: str) -> dict[str, Any]:
@@ -123,31 +153,3 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-class _LogFile(logging.FileHandler):
-    """A log that a full disk may cut short: what fills the disk is told once, and not by the log."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        return None
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            super().close()
-
-
-@contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Send what Ray and lossearch log into a file, and nowhere else, for the length of a block."""
-    handler = _LogFile(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [handler], False
-    try:
-        yield
-    finally:
-        for logger, handlers, propagate in before:
-            logger.handlers, logger.propagate = handlers, propagate
-        handler.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol, Self, TextIO
+from typing import Protocol, Self, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,7 +16,9 @@ from rich.text import Text
 
 from lossearch.engine.config import SearchConfig
 from lossearch.engine.progress import Progress
+from lossearch.engine.streams import LastingStream
 
+_LOG = logging.getLogger(__name__)
 _LINE_SECONDS = 15.0  # between plain lines
 _LONGEST_FORMULA = 100
 _TABLE_ROWS = 2  # of a table's heading, and the one in which the cursor waits
@@ -27,7 +30,11 @@ class Display(Protocol):
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def update(self, progress: Progress, /) -> None:
-        """Show how the search stands now; called about twice a second."""
+        """Show how the search stands now; called about once a second."""
+        ...
+
+    def note(self, text: str, /) -> None:
+        """Say something once, such as that an island was lost."""
         ...
 
 
@@ -74,13 +81,17 @@ class PlainDisplay:
             self._shown_at = time.monotonic()
             self._print(progress)
 
+    def note(self, text: str, /) -> None:
+        """Print it."""
+        print(text, file=self._stream, flush=True)
+
     def _print(self, progress: Progress) -> None:
         best = "-" if progress.best is None else f"{progress.best.metric:.4f}"
         left = seconds_left(self._config, progress)
         print(
-            f"{_clock(progress.seconds)}  {progress.candidates} candidates ({progress.rate:.1f}/s),"
+            f"{clock(progress.seconds)}  {progress.candidates} candidates ({progress.rate:.1f}/s),"
             f" {progress.trained} trained, best {self._metric} {best}, front {len(progress.front)},"
-            f" left {'?' if left is None else _clock(left)}; rejected by {_rejections(progress, ', ')}",
+            f" left {'?' if left is None else clock(left)}; rejected by {_rejections(progress, ', ')}",
             file=self._stream,
             flush=True,
         )
@@ -97,7 +108,9 @@ class LiveDisplay:
 
     def __init__(self, config: SearchConfig, metric: str, console: Console) -> None:
         self._config, self._metric, self._console = config, metric, console
-        self._live = Live(Text("starting …"), console=console, refresh_per_second=2, transient=False)
+        self._live = Live(
+            Text("starting …"), console=console, refresh_per_second=2, redirect_stdout=False, redirect_stderr=False
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -110,11 +123,15 @@ class LiveDisplay:
         """Redraw the panel."""
         self._live.update(self.panel(progress))
 
+    def note(self, text: str, /) -> None:
+        """Print it above the panel, where it stays."""
+        self._console.print(Text(text))
+
     def panel(self, progress: Progress) -> RenderableType:
         """Head, best loss, rejections, and as much of the front as fits below them: its best end."""
         left = seconds_left(self._config, progress)
         head = Text(
-            f"{_clock(progress.seconds)} elapsed, {'?' if left is None else _clock(left)} left   "
+            f"{clock(progress.seconds)} elapsed, {'?' if left is None else clock(left)} left   "
             f"{progress.candidates} candidates, {progress.rate:.1f}/s   {progress.trained} trained"
             f" ({progress.failed} trainings failed)"
         )
@@ -142,7 +159,7 @@ def make_display(config: SearchConfig, metric: str, stream: TextIO | None = None
 
     Colours and styles are left out where the variable NO_COLOR is set.
     """
-    target = sys.stderr if stream is None else stream
+    target = cast(TextIO, LastingStream(sys.stderr if stream is None else stream))
     console = Console(file=target, no_color="NO_COLOR" in os.environ, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveDisplay(config, metric, console)
@@ -158,6 +175,10 @@ class CallbackDisplay:
     def update(self, progress: Progress, /) -> None:
         """Call the function."""
         self._callback(progress)
+
+    def note(self, text: str, /) -> None:
+        """Write it into the log: the function is for progress alone."""
+        _LOG.warning("%s", text)
 
     def __enter__(self) -> Self:
         return self
@@ -179,7 +200,8 @@ def _rejections(progress: Progress, separator: str) -> str:
     return separator.join(f"{name} {count}" for name, count in sorted(progress.rejected.items())) or "-"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, and hours where there are any."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,18 +14,19 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import RayError, RayTaskError
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.experiment import Trial
-from ray.tune.stopper import Stopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.display import Display
+from lossearch.engine.ending import Ending, SearchLost
 from lossearch.engine.island import Assignment, Island
 from lossearch.engine.parts import TaskFacts
 from lossearch.engine.progress import Progress
-from lossearch.engine.scribe import unwrapped
+from lossearch.engine.pulse import Pulse, ray_endpoints
+from lossearch.engine.watch import ANSWER_SECONDS, IslandNotes, Watch
 from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory, storage_errors, write_atomically
@@ -35,10 +34,7 @@ from lossearch.evaluate.run_directory import RunDirectory, storage_errors, write
 ISLANDS = "islands.json"
 """The file of a run directory that says where the islands' time went."""
 
-_LOG = logging.getLogger(__name__)
 _LOCK_PATIENCE = 60.0
-_POLL_SECONDS = 1.0
-_ANSWER_SECONDS = 30.0
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill
 
 
@@ -65,21 +61,28 @@ class Job:
     trainable: type[Island] = Island
 
 
-def drive(job: Job, namespace: str, display: Display) -> None:
+def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
     """Run the islands until each has reached a limit; `namespace` holds the names of actors.
 
     Raises:
         UserError: something that the user must mend ended the search, such as a full disk.
-        RuntimeError: an island broke more often than it may be started again.
+        SearchLost: Ray failed, or islands broke more often than they may be started again.
+        KeyboardInterrupt: see `ending`.
     """
     with _writer(job) as (writer, name), display:
-        watch = _Watch(writer, display)
+        watch = Watch(writer, display, Pulse(ray_endpoints()), ending)
         try:
-            tuner = _tuner(job, namespace, name, watch)
+            tuner = _tuner(job, namespace, name, watch, display)
             with storage_errors(job.run.checkpoints):
                 results = tuner.fit()
+        except RayError as error:
+            if watch.failure is not None or isinstance(error, RayTaskError):
+                raise watch.failure or error from error
+            raise SearchLost(job.run.path, f"Ray failed ({_first_line(error)}; see {job.run.log})") from error
         finally:
             watch.end()
+        if ending.asked():  # and Tune caught what was raised
+            raise KeyboardInterrupt
         if watch.failure is not None:
             raise watch.failure
         if results.errors:
@@ -88,12 +91,17 @@ def drive(job: Job, namespace: str, display: Display) -> None:
             write_atomically(job.run.path / ISLANDS, _account(watch.last))
 
 
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]:.200}"
+
+
 def _breakdown(job: Job, errors: Sequence[Exception]) -> Exception:
     """What to tell when islands broke; a disk that is full when states are saved shows in Tune's own errors."""
     if any(os.strerror(errno.ENOSPC) in str(error) for error in errors):
         hint = "free some space, then `lossearch resume`: nothing is lost"
         return UserError("free disk space for the islands' states", f"none for {job.run.checkpoints}", hint)
-    return RuntimeError(f"{len(errors)} of {job.islands} islands broke; see {job.run.log}")
+    what = f"{len(errors)} of {job.islands} islands broke more often than they may be started again"
+    return SearchLost(job.run.path, f"{what} ({_first_line(errors[0])}; see {job.run.log})")
 
 
 def _account(progress: Progress) -> str:
@@ -115,12 +123,12 @@ def _writer(job: Job) -> Iterator[tuple[Any, str]]:
     ).remote(str(job.run.path.resolve()), job.islands, job.facts.name)
     try:
         yield actor, name
-        ray.get(actor.close.remote(), timeout=_ANSWER_SECONDS)
+        ray.get(actor.close.remote(), timeout=ANSWER_SECONDS)
     finally:
         ray.kill(actor)
 
 
-def _tuner(job: Job, namespace: str, writer: str, watch: _Watch) -> tune.Tuner:
+def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display) -> tune.Tuner:
     assignment = Assignment(
         config=job.config.to_json(),
         islands=job.islands,
@@ -139,6 +147,7 @@ def _tuner(job: Job, namespace: str, writer: str, watch: _Watch) -> tune.Tuner:
             storage_path=str(job.run.checkpoints.resolve()),
             verbose=0,
             stop=watch,
+            callbacks=[IslandNotes(display.note, watch.ending.lose, job.config.max_restarts)],
             failure_config=FailureConfig(max_failures=job.config.max_restarts),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=_KEPT_CHECKPOINTS, checkpoint_frequency=1, checkpoint_at_end=True
@@ -158,56 +167,3 @@ def _python_path(config: SearchConfig) -> tuple[str, ...]:
         place = Path(config.task.function.rpartition(":")[0])
         folders = [*([str(place.resolve().parent)] if place.suffix == ".py" else []), *folders]
     return tuple(folders)
-
-
-class _Watch(Stopper):
-    """Polls the writer in a thread: shows progress, and stops all islands once the search has failed.
-
-    Tune asks `stop_all` in every turn of its own loop; the answer costs nothing.
-
-    Attributes:
-        failure: what ended the search.
-        last: the progress seen last.
-    """
-
-    def __init__(self, writer: Any, display: Display) -> None:
-        self.failure: Exception | None = None
-        self.last: Progress | None = None
-        self._writer, self._display = writer, display
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="progress", daemon=True)
-        self._thread.start()
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether the search has failed."""
-        return self.failure is not None
-
-    def end(self) -> None:
-        """Stop polling, after a last look."""
-        self._ended.set()
-        self._thread.join()
-
-    def _poll(self) -> None:
-        last = False
-        while not last:
-            last = self._ended.wait(_POLL_SECONDS)
-            try:
-                self._look()
-            except (GetTimeoutError, RayActorError) as error:
-                _LOG.info("the writer does not answer: %s", error)  # busy, or being started again
-            except Exception as error:  # recorded: it ends the search, and the driver raises it
-                self.failure = self.failure or error
-
-    def _look(self) -> None:
-        references = [self._writer.progress.remote(), self._writer.failure.remote()]
-        progress, failure = unwrapped(lambda: ray.get(references, timeout=_ANSWER_SECONDS))
-        self.last = progress
-        self.failure = self.failure or failure
-        self._display.update(progress)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune keeps stoppers in its own record of an experiment, which lossearch never restores from.
-        return {}

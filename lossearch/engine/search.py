@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lossearch.engine.address import check_address
 from lossearch.engine.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
 from lossearch.engine.display import CallbackDisplay, Display, make_display
+from lossearch.engine.ending import Ending, SearchInterrupted, SearchLost, how_to_go_on
 from lossearch.engine.parts import island_limits
 from lossearch.engine.plan import Plan, make_plan
 from lossearch.engine.progress import Progress
@@ -33,14 +35,6 @@ PICKLED = f"function{SUFFIX}"
 
 ConfigSource = str | Path | Mapping[str, Any] | SearchConfig
 ProgressOption = bool | Callable[[Progress], None]
-
-
-class SearchInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a search. All results so far are archived; the message says how to go on."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"interrupted; all results so far are kept. Go on with: lossearch resume {path}")
-        self.path = path
 
 
 def search(
@@ -71,7 +65,8 @@ def search(
 
     Raises:
         UserError: a mistake in the configuration, a missing dataset, a full disk …
-        SearchInterrupted: Ctrl-C.
+        SearchInterrupted: Ctrl-C, SIGTERM or SIGHUP.
+        SearchLost: the Ray cluster is gone, or islands broke too often.
     """
     check_not_importing()
     check_address(address)
@@ -108,7 +103,8 @@ def resume(
 
     Raises:
         UserError: no run directory, a damaged archive, or a search that runs in it now.
-        SearchInterrupted: Ctrl-C.
+        SearchInterrupted: Ctrl-C, SIGTERM or SIGHUP.
+        SearchLost: the Ray cluster is gone, or islands broke too often.
     """
     check_not_importing()
     check_address(address)
@@ -164,7 +160,7 @@ def _islands(config: SearchConfig) -> int:
     return config.islands
 
 
-@contextmanager
+@contextlib.contextmanager
 def _read(config: ConfigSource) -> Iterator[tuple[SearchConfig, str, str]]:
     """The configuration, its text, and a name for its run.
 
@@ -272,14 +268,31 @@ def _run(
         name = _next_session(run.checkpoints, saved)
         states = {island: one.text for island, one in saved.items()}
         job = Job(run, config, plan.facts, plan.islands, states, name)
-        try:
-            with ray_session(address, plan.islands, run.log) as namespace:
-                drive(job, namespace, _display(progress, config, plan))
-        except KeyboardInterrupt:
-            raise SearchInterrupted(run.path) from None
+        with _early_ends_told(run.path) as ending, ray_session(address, plan.islands, run.log) as namespace:
+            ending.take_signals()
+            drive(job, namespace, _display(progress, config, plan), ending)
     with run.open_archive(read_only=True) as archive:
         run.write_hall_of_fame(archive.hall_of_fame())
     return SearchResult(run.path)
+
+
+@contextlib.contextmanager
+def _early_ends_told(path: Path) -> Iterator[Ending]:
+    """Let every end of a search that comes too early say that nothing is lost, and how to go on."""
+    with Ending(path) as ending:
+        try:
+            yield ending
+        except KeyboardInterrupt:
+            if ending.lost is not None and ending.received is None:
+                raise SearchLost(path, ending.lost) from None
+            raise SearchInterrupted(path, ending.received or signal.SIGINT) from None
+        except SystemExit:  # Ray's own answer to SIGTERM, while it starts
+            raise SearchInterrupted(path, signal.SIGTERM) from None
+        except SearchLost:
+            raise
+        except Exception as error:
+            error.add_note(how_to_go_on(path))
+            raise
 
 
 def _has_ended(config: SearchConfig, plan: Plan, saved: SavedState) -> bool:

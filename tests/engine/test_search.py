@@ -1,5 +1,7 @@
 """Searches on Ray, through the command line and the API."""
 
+import contextlib
+import ipaddress
 import os
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,14 +90,99 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         assert ray.is_initialized()
 
 
+def processes_below(root: int) -> set[int]:
+    """A process and all that descend from it."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended just now
+            number, _, rest = path.read_text().partition(" (")
+            parents[int(number)] = int(rest.rpartition(") ")[2].split()[1])
+    found = {root}
+    while new := {child for child, parent in parents.items() if parent in found} - found:
+        found |= new
+    return found
+
+
+def listening_addresses(processes: set[int]) -> dict[int, set[Any]]:
+    """Where each of the processes listens, by the addresses of its TCP sockets."""
+    sockets = {}
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, _, state, *rest = line.split()
+            if state == "0A":
+                digits = local.partition(":")[0]  # in words of this machine's byte order
+                words = [bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8)]
+                address = ipaddress.ip_address(b"".join(words))
+                sockets[f"socket:[{rest[5]}]"] = getattr(address, "ipv4_mapped", None) or address
+    found: dict[int, set[Any]] = {}
+    for process in processes:
+        for path in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                if (name := os.readlink(path)) in sockets:
+                    found.setdefault(process, set()).add(sockets[name])
+    return found
+
+
+def test_a_local_ray_listens_on_the_loopback_device_alone(ray_cluster: None) -> None:
+    import ray
+
+    @ray.remote
+    class Worker:
+        def process(self) -> int:
+            return os.getpid()
+
+    worker: Any = Worker.remote()  # type: ignore[attr-defined]
+    process = ray.get(worker.process.remote())
+    found = listening_addresses(processes_below(os.getpid()))
+    ray.kill(worker)
+    assert process in found
+    assert os.getpid() in found
+    assert len(found) >= 4  # the head and the node besides
+    assert all(address.is_loopback for addresses in found.values() for address in addresses), found
+
+
+def test_a_local_ray_answers_nobody_without_its_token(ray_cluster: None, tmp_path: Path) -> None:
+    import ray
+
+    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+    code = """
+import sys
+from ray._raylet import GcsClient
+from ray.exceptions import AuthenticationError
+try:
+    GcsClient(address=sys.argv[1]).get_all_node_info(timeout=10)
+except AuthenticationError:
+    print("refused")
+else:
+    print("let in")
+"""
+    address = ray.get_runtime_context().gcs_address
+    known = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code, address],
+            env={**known, "HOME": str(tmp_path), **own},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for own in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)})
+    ]
+    assert answers == ["refused", "let in"]
+
+
 def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: None, tmp_path: Path) -> None:
     config, run, moved = tmp_path / "config.toml", tmp_path / "run", tmp_path / "elsewhere" / "moved"
     config.write_text(CONFIG)
 
     killed = start("search", str(config), "--out", str(run))
+    assert killed.stderr is not None
+    killed.stderr.close()  # nobody reads how the search stands: no reason to end it
     wait_until_trained(killed, run / "archive.sqlite", 8)
     os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    killed.wait()
 
     moved.parent.mkdir()
     run.rename(moved)

@@ -1,0 +1,135 @@
+"""How a search ends before its time: by a signal, or because what it ran on is gone."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from lossearch.engine.streams import if_anybody_reads
+
+LOST = 75
+"""Exit code of a command whose cluster, islands or writer are gone; sysexits.h calls it a temporary failure."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE = 20.0  # seconds that cleaning up may take before another signal ends it too
+_LAST_RESORT = 30.0  # seconds after which Ray itself, left alone, would soon end this process without a word
+
+
+def how_to_go_on(path: Path) -> str:
+    """What is left of a search that ended early, and the command that continues it."""
+    return f"All results so far are kept. Go on with: lossearch resume {shlex.quote(str(path))}"
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """A signal ended a search: Ctrl-C, SIGTERM or SIGHUP. All results so far are archived.
+
+    Attributes:
+        path: the run directory, which `resume` continues.
+        exit_code: 128 and the signal's number, as a shell has it.
+    """
+
+    def __init__(self, path: Path, number: int = signal.SIGINT) -> None:
+        what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        super().__init__(f"{what}. {how_to_go_on(path)}")
+        self.path = path
+        self.exit_code = 128 + int(number)
+
+
+class SearchLost(RuntimeError):
+    """What a search ran on is gone: its cluster, its islands or its writer. All results so far are archived.
+
+    Attributes:
+        path: the run directory, which `resume` continues.
+        exit_code: `LOST`.
+    """
+
+    exit_code = LOST
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{what}. {how_to_go_on(path)}")
+        self.path = path
+
+
+class Ending:
+    """Brings a search that runs in the main thread to its end, for the length of a `with` block.
+
+    SIGINT, SIGTERM and SIGHUP raise a KeyboardInterrupt there, and `lose` does so from another thread. A signal that
+    the process ignores (as under nohup), or handles in its own way, is left alone; outside the main thread all are.
+    Signals that follow the first are ignored for 20 seconds, in which the search cleans up.
+
+    Args:
+        path: the run directory.
+
+    Attributes:
+        received: the first signal, or None.
+        lost: what the search ran on and is gone, in words, or None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.received: int | None = None
+        self.lost: str | None = None
+        self._raised_at: float | None = None
+        self._before: dict[int, Any] = {}
+        self._last_resort: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in _SIGNALS if _is_free(number)}
+            self.take_signals()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def take_signals(self) -> None:
+        """Take the signals again: Ray, while it starts, sets handlers of its own."""
+        for number in self._before:
+            signal.signal(number, self._handle)
+
+    def asked(self) -> bool:
+        """Whether the search is to end."""
+        return self.received is not None or self.lost is not None
+
+    def lose(self, what: str) -> None:
+        """End the search, as `what` is gone."""
+        if self.asked() or signal.SIGINT not in self._before:
+            self.lost = self.lost or what
+            return
+        self.lost = what
+        self._last_resort = threading.Timer(_LAST_RESORT, self._leave)
+        self._last_resort.daemon = True
+        self._last_resort.start()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._raised_at is not None and now - self._raised_at < _PATIENCE:
+            return
+        if self.received is None and self.lost is None:
+            self.received = number
+        self._raised_at = now
+        raise KeyboardInterrupt
+
+    def _leave(self) -> None:
+        """End this process, where Ray's C++ waits for a cluster that is gone and no exception gets through."""
+        with if_anybody_reads(sys.stderr):
+            print(SearchLost(self.path, self.lost or "Ray"), file=sys.stderr)
+        os._exit(LOST)
+
+
+def _is_free(number: int) -> bool:
+    """Whether nobody but Python, the system or Ray handles a signal."""
+    handler = signal.getsignal(number)
+    of_ray = str(getattr(handler, "__module__", "")).partition(".")[0] == "ray"
+    return handler in (signal.SIG_DFL, signal.default_int_handler) or of_ray
