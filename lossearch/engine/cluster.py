@@ -86,7 +86,7 @@ def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
                     include_dashboard=False,
                     object_store_memory=_OBJECT_STORE_BYTES,
                     _node_ip_address="127.0.0.1",
-                    _temp_dir=str(folder),
+                    _temp_dir=str(folder / "r"),  # which Ray opens to everybody; the folder around it does not
                     **_options(namespace),
                 )
             yield

@@ -103,6 +103,13 @@ def processes_below(root: int) -> set[int]:
     return found
 
 
+def name_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def listening_addresses(processes: set[int]) -> dict[int, set[Any]]:
     """Where each of the processes listens, by the addresses of its TCP sockets."""
     sockets = {}
@@ -178,8 +185,9 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: 
     config.write_text(CONFIG)
 
     killed = start("search", str(config), "--out", str(run))
-    assert killed.stderr is not None
-    killed.stderr.close()  # nobody reads how the search stands: no reason to end it
+    for stream in (killed.stdout, killed.stderr):
+        assert stream is not None
+        stream.close()  # nobody reads how the search stands: no reason to end it
     wait_until_trained(killed, run / "archive.sqlite", 8)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
@@ -209,6 +217,27 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: 
     sessions = sorted(path.name for path in (moved / "checkpoints").iterdir())
     assert sessions[-1] == "session-0002"
     assert len(sessions) <= 2  # older ones are deleted once they are of no use
+
+
+def test_a_search_that_loses_its_ray_says_how_to_go_on(ray_cluster: None, tmp_path: Path) -> None:
+    config, run = tmp_path / "config.toml", tmp_path / "run"
+    config.write_text(CONFIG)
+    process = start("search", str(config), "--out", str(run))
+    wait_until_trained(process, run / "archive.sqlite", 1)
+    (head,) = (number for number in processes_below(process.pid) if name_of(number) == "gcs_server")
+    os.kill(head, signal.SIGKILL)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors
+    assert out == ""
+    assert errors.splitlines()[-1].startswith("the head of the Ray cluster at 127.0.0.1:")
+    assert errors.endswith(f"All results so far are kept. Go on with: lossearch resume {run}\n")
+    assert "Traceback" not in errors
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SearchInterrupted) as ended:
+        resume(run, progress=lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+    assert ended.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_cluster: None, tmp_path: Path) -> None:
@@ -245,6 +274,9 @@ def test_a_process_that_a_hanging_training_ended_is_replaced(ray_cluster: None, 
     hung = (tmp_path / "hung.txt").read_text().split()
     assert len(hung) == 1
     assert len({*(tmp_path / "processes.txt").read_text().split()}) == 2
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "island 0 was lost; it waits for a CPU, to go on in generation 0 (restart 1 of at most 10)" in log
+    assert "island 0 goes on after" in log
     assert [row.metric is None for row in result.archive.ranked(10)] == [False] * 4
     assert result.archive.counts().disagreements == 0
     result.close()
