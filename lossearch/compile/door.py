@@ -11,6 +11,15 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
+from lossearch.compile.targets import (
+    BINARY,
+    CLASS,
+    FOREGROUND,
+    SEVERAL_CLASSES,
+    class_by_class,
+    needs_classes,
+    takes_signs,
+)
 from lossearch.errors import UserError
 from lossearch.ir.axes import RESOLUTIONS, Axes, without
 from lossearch.ir.expr import postorder
@@ -29,10 +38,14 @@ class Geometry:
     """What a sound set of inputs looks like.
 
     Attributes:
-        labels: Whether the target is integer labels.
+        labels: Whether the target is labels, which the loss takes as such.
+        foreground: Whether the target is labels 1 and 0 of a single class, or its probabilities without an axis for it.
+        integers: Whether the target is integers or booleans, whatever they mean.
+        channel: Whether the target has an axis of classes.
         shape: Lengths of the spatial axes.
         sizes: Length of every other axis by name.
-        classes: How many classes integer labels may name, or zero.
+        classes: How many classes integers in the target may name, or zero.
+        lowest: The lowest integer that the target may have: -1 where a loss takes signs, else 0.
         dtype: The dtype to compute in.
         device: Where the inputs are: "cpu", "cuda" …
         empty: Whether there is nothing to compute: an axis has length zero.
@@ -41,9 +54,13 @@ class Geometry:
     """
 
     labels: bool
+    foreground: bool
+    integers: bool
+    channel: bool
     shape: tuple[int, ...]
     sizes: Mapping[str, int]
     classes: int
+    lowest: int
     dtype: torch.dtype
     device: str
     empty: bool
@@ -57,9 +74,12 @@ class Door:
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
         self._signature = graph.signature
         self._inputs = graph.signature.forward_inputs
-        self._sizes = dict(sizes)
+        self.sizes = dict(sizes)
         self._least = _least_sizes(graph)
         self._extent = least_extent(graph)
+        self._apart = class_by_class(graph)
+        self._signs = takes_signs(graph)
+        self._needs_classes = needs_classes(graph)
         self._sound: dict[tuple[Any, ...], Geometry] = {}
 
     def __call__(self, inputs: Sequence[Tensor]) -> Geometry:
@@ -80,6 +100,10 @@ class Door:
             self._sound[key] = found
         return found
 
+    def forget(self) -> None:
+        """Forget what was seen, after an option of the module was changed."""
+        self._sound.clear()
+
     def __getstate__(self) -> dict[str, Any]:
         # What was seen may hold compiled functions, which cannot be copied or pickled.
         return {**self.__dict__, "_sound": {}}
@@ -88,18 +112,25 @@ class Door:
         if len(inputs) != len(self._inputs):
             names = ", ".join(declared.name for declared in self._inputs)
             raise UserError(f"{len(self._inputs)} inputs ({names})", f"{len(inputs)}", "correct the call")
-        sizes: dict[str, int] = dict(self._sizes)
+        sizes: dict[str, int] = dict(self.sizes)
         shape: tuple[int, ...] | None = None
-        labels = False
+        target = _Reading()
         for declared, x in zip(self._inputs, inputs, strict=True):
             if not isinstance(x, Tensor):
                 raise UserError(f"{declared.name} as a tensor", type(x).__name__, "convert it with torch.as_tensor")
             if x.device != inputs[0].device:
                 hint = f"{declared.name} on {x.device}"
                 raise UserError(f"all inputs on {inputs[0].device}", hint, "move it with .to(device)")
-            as_labels = _check_dtype(declared, x)
-            labels |= as_labels
-            shape = _check_shape(declared, x, as_labels, sizes, shape, bool(self._sizes))
+            axes = declared.axes
+            if declared.labels:
+                target = self._read(declared, x, sizes, shape)
+                axes = declared.axes if target.channel else without(declared.axes, (declared.labels,))
+            else:
+                _check_dtype(declared, x)
+            shape = _check_shape(declared, x, axes, target.labels, sizes, shape, bool(self.sizes))
+        if self._needs_classes and sizes.get(CLASS) == 1:
+            hint = f"for one foreground class use {BINARY}" if self._signature.family == "dense" else "give two or more"
+            raise UserError(SEVERAL_CLASSES, "class of length 1", hint)
         if self._signature.family == "box" and sizes["coord"] != CORNERS:
             raise UserError(f"coord of length {CORNERS}", str(sizes["coord"]), "give boxes as x1, y1, x2, y2")
         for axis, least in self._least.items():
@@ -115,7 +146,50 @@ class Door:
             dtype = torch.promote_types(dtype, other)
         empty = 0 in (*sizes.values(), *(shape or ()))
         classes = next((sizes[i.labels] for i in self._inputs if i.labels), 0)
-        return Geometry(labels, shape or (), sizes, classes, dtype, inputs[0].device.type, empty)
+        if target.foreground or (target.integers and target.channel):
+            classes = FOREGROUND
+        lowest = -1 if self._signs and not target.labels else 0
+        device = inputs[0].device.type
+        return Geometry(
+            target.labels,
+            target.foreground,
+            target.integers,
+            target.channel,
+            shape or (),
+            sizes,
+            classes,
+            lowest,
+            dtype,
+            device,
+            empty,
+        )
+
+    def _read(self, declared: Input, x: Tensor, sizes: Mapping[str, int], shape: tuple[int, ...] | None) -> _Reading:
+        """What the kind of number, and whether there is an axis of classes, say about a target."""
+        assert declared.labels is not None
+        classes = sizes.get(declared.labels, 0)
+        integers = not x.is_floating_point()
+        if integers and (x.is_complex() or (x.dtype == torch.bool and not self._apart and classes != FOREGROUND)):
+            required = f"{declared.name} of a floating dtype or integer labels"
+            raise UserError(required, str(x.dtype), "convert it with .float() or .long()")
+        if not self._apart:
+            return _Reading(labels=integers, integers=integers, channel=not integers)
+        dimensions = len(without(declared.axes, ("space",))) + len(shape or ())
+        if classes == 1:
+            channel = x.dim() == dimensions
+            return _Reading(foreground=integers or not channel, integers=integers, channel=channel)
+        channel = not integers or x.dim() == dimensions
+        return _Reading(labels=not channel, integers=integers, channel=channel)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a target is read; see `Geometry`."""
+
+    labels: bool = False
+    foreground: bool = False
+    integers: bool = False
+    channel: bool = True
 
 
 def _least_sizes(graph: Graph) -> dict[str, int]:
@@ -139,25 +213,25 @@ def least_extent(graph: Graph) -> int:
     return least
 
 
-def _check_dtype(declared: Input, x: Tensor) -> bool:
-    """Whether `x` holds integer labels in place of a distribution."""
+def _check_dtype(declared: Input, x: Tensor) -> None:
+    """Refuse another kind of number than an input that is no target with classes asks for."""
     if declared.kind == "index":
         if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
             raise UserError(f"{declared.name} of an integer dtype", str(x.dtype), "convert it with .long()")
-        return False
-    if x.is_floating_point():
-        return False
-    if declared.labels and x.dtype != torch.bool and not x.is_complex():
-        return True
-    required = "a floating dtype" + (" or integer labels" if declared.labels else "")
-    raise UserError(f"{declared.name} of {required}", str(x.dtype), "convert it with .float() or .long()")
+    elif not x.is_floating_point():
+        raise UserError(f"{declared.name} of a floating dtype", str(x.dtype), "convert it with .float()")
 
 
 def _check_shape(
-    declared: Input, x: Tensor, labels: bool, sizes: dict[str, int], shape: tuple[int, ...] | None, given: bool
+    declared: Input,
+    x: Tensor,
+    axes: Axes,
+    labels: bool,
+    sizes: dict[str, int],
+    shape: tuple[int, ...] | None,
+    given: bool,
 ) -> tuple[int, ...] | None:
     """Compare lengths with those of earlier inputs, and return the spatial shape, known from now on."""
-    axes = without(declared.axes, (declared.labels or "",)) if labels else declared.axes
     leading = without(axes, ("space",))
     spatial = tuple(x.shape[len(leading) :])
     free = spatial if shape is None else shape
@@ -184,22 +258,45 @@ def _spell(axes: Axes, sizes: Mapping[str, int], shape: tuple[int, ...] | None) 
     return ", ".join(spelled)
 
 
-def ignores(labels: Tensor, classes: int, ignore_index: int | None) -> bool:
-    """Whether some labels may be ignored; raises `UserError` for labels that are no class.
+def ignores(target: Tensor, geometry: Geometry, ignore_index: int | None) -> bool:
+    """Whether some integers of a target may be ignored; raises `UserError` for those that name no class.
 
-    Only labels on the CPU are looked at: elsewhere that would wait for the device, so there every label may be
-    ignored, and one out of range is met by the device's own check. So it is inside functorch transforms.
+    They are compared as int64, in which every one has its own value. Only those on the CPU are looked at: elsewhere
+    that would wait for the device, so there every label may be ignored, and one out of range is met by the device's
+    own check. So it is inside functorch transforms.
     """
-    if not labels.is_cpu or is_functorch_wrapped_tensor(labels):
+    if geometry.channel and not geometry.foreground:  # 0 and 1 of each class: an element has no label to ignore
+        ignore_index = None
+    if not target.is_cpu or is_functorch_wrapped_tensor(target):
         return ignore_index is not None
-    lowest, highest = labels.aminmax()
-    if lowest.item() >= 0 and highest.item() < classes:
-        return ignore_index is not None and 0 <= ignore_index < classes
-    wrong = (labels < 0) | (labels >= classes)
+    labels = target if target.dtype == torch.int64 else target.long()
+    least, classes = geometry.lowest, geometry.classes
+    lowest, highest = (end.item() for end in labels.aminmax())
+    if not (lowest >= least and highest < classes):
+        _check_labels(target, labels, geometry, ignore_index)
+        return True
+    if lowest < 0 and ignore_index not in (-1, 0) and bool((labels == 0).any()):
+        raise UserError("target of 0 and 1, or of -1 and 1", "-1, 0 and 1", "correct the labels or `ignore_index`")
+    return ignore_index is not None and least <= ignore_index < classes
+
+
+def present(labels: Tensor, lowest: int, dtype: torch.dtype) -> Tensor:
+    """1 where labels are 1 and 0 where they are 0 or -1; others are refused as an index out of range is."""
+    table = torch.arange(lowest, FOREGROUND, dtype=dtype, device=labels.device).clamp_min(0.0)
+    return table.gather(0, (labels - lowest).reshape(-1)).reshape(labels.shape)
+
+
+def _check_labels(target: Tensor, labels: Tensor, geometry: Geometry, ignore_index: int | None) -> None:
+    """Refuse labels that are neither a class nor ignored."""
+    wrong = (labels < geometry.lowest) | (labels >= geometry.classes)
     if ignore_index is not None:
         wrong &= labels != ignore_index
-    if bool(wrong.any()):
-        found = ", ".join(map(str, labels[wrong].unique()[:5].tolist()))
-        allowed = "" if ignore_index is None else f" or ignore_index {ignore_index}"
-        raise UserError(f"target labels in [0, {classes - 1}]{allowed}", found, "correct the labels or `ignore_index`")
-    return True
+    if not bool(wrong.any()):
+        return
+    found = labels[wrong].unique()[:5].tolist()
+    allowed = "" if ignore_index is None else f" or ignore_index {ignore_index}"
+    hint = "correct the labels or `ignore_index`"
+    if ignore_index is not None and not target.dtype.is_signed and ignore_index % 2 ** (8 * target.itemsize) in found:
+        hint = f"{target.dtype} cannot hold {ignore_index}: give signed labels, or another `ignore_index`"
+    required = f"target labels in [{geometry.lowest}, {geometry.classes - 1}]{allowed}"
+    raise UserError(required, ", ".join(map(str, found)), hint)

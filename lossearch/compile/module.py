@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.compile.backend import Backend, Function, check_backend, compile_source
-from lossearch.compile.door import Door, Geometry, ignores
+from lossearch.compile.door import Door, Geometry, ignores, present
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import Reduction, check_reduction
 from lossearch.compile.values import check_finite, check_values, check_weights
@@ -118,17 +119,13 @@ class LossModule(nn.Module):
     ) -> None:
         super().__init__()
         self.validate = validate
-        self.backend: Backend = check_backend(backend)
-        self.reduction: Reduction = check_reduction(reduction)
+        self._plans: dict[tuple[bool, bool, Axes, bool], _Plan] = {}
         self.name = name
         self.graph = graph.frozen()
         self._target = label_input(graph)
-        if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
-            raise UserError("`ignore_index` as an integer or None", repr(ignore_index), "give the label to leave out")
-        self.ignore_index = ignore_index
-        if self._target is None and ignore_index not in (None, IGNORE_INDEX):
-            hint = f"signature {graph.signature.name} has no integer labels"
-            raise UserError("no `ignore_index`", str(ignore_index), hint)
+        self.backend: Backend = check_backend(backend)
+        self.reduction: Reduction = check_reduction(reduction)
+        self.ignore_index = self._checked_ignore_index(ignore_index)
         self._given: list[str] = []
         sizes = self._take_buffers(buffers)
         self._door = Door(self.graph, sizes)
@@ -139,7 +136,36 @@ class LossModule(nn.Module):
         self._names = [declared.name for declared in forward_inputs]
         self._label_at = next((rank for rank, i in enumerate(forward_inputs) if i.labels), -1)
         self._spatial = frozenset(i.name for i in forward_inputs if "space" in i.axes)
-        self._plans: dict[tuple[bool, bool, Axes, bool], _Plan] = {}
+        written = [parameter.name for parameter in graph.parameters if not parameter.learnable]
+        self._fixed = frozenset({"graph", *written, *(b.name for b in graph.signature.buffers)} - {*self._given})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; an option is checked and takes effect with the next call, what cannot change is refused."""
+        if "_fixed" in self.__dict__:
+            value = self._changed(name, value)
+        super().__setattr__(name, value)
+
+    def _changed(self, name: str, value: Any) -> Any:
+        """A value that an attribute may be set to, once the module is made."""
+        if name in self._fixed:
+            hint = "its value is written into the code: build another module"
+            raise UserError(f"{name} as it was when the module was made", "a new value", hint)
+        if name in self._given and not isinstance(value, nn.Parameter):
+            _check_buffer(self.graph.signature[name], value, dict(self._door.sizes))
+        checks = {"backend": check_backend, "reduction": check_reduction, "ignore_index": self._checked_ignore_index}
+        if name in checks:
+            value = checks[name](value)
+            self._plans.clear()
+            self._door.forget()
+        return value
+
+    def _checked_ignore_index(self, value: Any) -> int | None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise UserError("`ignore_index` as an integer or None", repr(value), "give the label to leave out")
+        if self._target is None and value not in (None, IGNORE_INDEX):
+            hint = f"signature {self.graph.signature.name} has no integer labels"
+            raise UserError("no `ignore_index`", str(value), hint)
+        return value
 
     def _take_buffers(self, buffers: Mapping[str, Tensor]) -> dict[str, int]:
         """Register what the signature takes at construction; returns the axis lengths that follow."""
@@ -181,8 +207,8 @@ class LossModule(nn.Module):
         self._check_values(inputs, sample_weight, self._door(inputs))
 
     def _check_values(self, inputs: Sequence[Tensor], sample_weight: Tensor | None, geometry: Geometry) -> None:
-        if geometry.labels and not geometry.empty:
-            ignores(inputs[self._label_at].cpu(), geometry.classes, self.ignore_index)
+        if geometry.integers and not geometry.empty:
+            ignores(inputs[self._label_at].cpu(), geometry, self.ignore_index)
         check_values(self.graph, inputs)
         if sample_weight is not None:
             self._take_sample_weight(sample_weight, geometry, {})
@@ -199,12 +225,12 @@ class LossModule(nn.Module):
         if self.validate:
             self._check_values(inputs, sample_weight, geometry)
         if geometry.empty:
-            return self._nothing(inputs, geometry)
+            return self._nothing(inputs, sample_weight, geometry)
         autocast = torch.is_autocast_enabled(geometry.device)
         direct = None if autocast or sample_weight is not None else geometry.direct
         if direct is not None and geometry.strict and (found := self._unless_refused(direct, inputs)) is not None:
             return found
-        masked = geometry.labels and ignores(inputs[self._label_at], geometry.classes, self.ignore_index)
+        masked = geometry.integers and ignores(inputs[self._label_at], geometry, self.ignore_index)
         if direct is not None and not masked:
             return direct(*inputs)
         if masked:
@@ -228,13 +254,8 @@ class LossModule(nn.Module):
     ) -> Tensor:
         values = dict(zip(self._names, inputs, strict=True))
         values.update((n, x.to(geometry.dtype) if x.is_floating_point() else x.long()) for n, x in values.items())
-        if geometry.labels:
-            labels = values[self._names[self._label_at]]
-            if masked:
-                kept = labels != self.ignore_index
-                values["mask"] = kept.to(geometry.dtype)
-                labels = labels * kept  # any class will do for what is ignored
-            values[self._names[self._label_at]] = labels
+        if geometry.integers or geometry.foreground:
+            self._prepare_target(values, geometry, masked)
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
         plan = self._plans.get(kind) or self._plan(*kind)
@@ -256,6 +277,23 @@ class LossModule(nn.Module):
         if plan.flat and self.reduction == "none" and self.graph.root.axes[-1:] == ("space",):
             return result.reshape(*result.shape[:-1], *geometry.shape)
         return result
+
+    def _prepare_target(self, values: dict[str, Tensor], geometry: Geometry, masked: bool) -> None:
+        """Note what is kept of a target of integers, and give a single class or indicators as probabilities."""
+        name = self._names[self._label_at]
+        target = values[name]
+        if geometry.channel and not geometry.foreground:  # zeros and ones of each class
+            values[name] = target.to(geometry.dtype)
+            return
+        if geometry.channel:
+            target = target.squeeze(1)
+        if masked:
+            kept = target != self.ignore_index
+            values["mask"] = kept.to(geometry.dtype)
+            target = target * kept  # any class will do for what is ignored
+        if geometry.foreground and geometry.integers:
+            target = present(target, geometry.lowest, geometry.dtype)
+        values[name] = target.unsqueeze(1) if geometry.foreground else target
 
     def _plan(self, labels: bool, masked: bool, axes: Axes, space: bool) -> _Plan:
         """Compile what one kind of call needs."""
@@ -321,9 +359,14 @@ class LossModule(nn.Module):
         values[SAMPLE_WEIGHT] = weight.to(geometry.dtype)
         return axes
 
-    def _nothing(self, inputs: Sequence[Tensor], geometry: Geometry) -> Tensor:
-        """The loss of an empty batch: zero, or no elements, with zero gradient."""
-        zero = sum(x.sum().to(geometry.dtype) for x in inputs if x.is_floating_point())
+    def _nothing(self, inputs: Sequence[Tensor], sample_weight: Tensor | None, geometry: Geometry) -> Tensor:
+        """The loss of an empty batch: zero, or no elements; inputs and parameters get a zero gradient from it."""
+        given = [*inputs, *self.parameters()]
+        if sample_weight is not None:
+            self._take_sample_weight(sample_weight, geometry, {})
+            given.append(sample_weight)
+        # The sum of none of their elements.
+        zero = sum(x.reshape(-1)[:0].sum().to(geometry.dtype) for x in given if x.is_floating_point())
         assert isinstance(zero, Tensor)
         if self.reduction != "none" or not self.graph.root.axes:
             return zero
@@ -332,8 +375,8 @@ class LossModule(nn.Module):
         return zero.expand([*leading, *spatial])
 
     def __getstate__(self) -> dict[str, Any]:
-        # Compiled functions cannot be copied or pickled; they are made again when needed.
-        return {**self.__dict__, "_plans": {}}
+        # Compiled functions cannot be copied or pickled; they are made again when needed, by each copy for its options.
+        return {**self.__dict__, "_plans": {}, "_door": copy(self._door)}
 
     def extra_repr(self) -> str:
         """Formula and options, for `print(module)`."""

@@ -7,13 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lossearch.compile.targets import class_by_class, takes_signs
 from lossearch.errors import UserError
-from lossearch.ir.expr import postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.signature import DOMAIN, Input
 
 SUM_TOLERANCE = 1e-2
 """How far probabilities may be from summing to one: half precision over a thousand classes stays within."""
+
+ROUNDINGS = 64
+"""How many roundings of its dtype, float32 at best, a value may lie beyond an end of its range: a cosine of long
+vectors, or a distance computed from a difference, has such errors. Half precision has few: its products are longer."""
+
+HALF_ROUNDINGS = 8
 
 _CORNERS = (("x1", 0, "x2", 2), ("y1", 1, "y2", 3))
 
@@ -22,15 +28,20 @@ def check_values(graph: Graph, inputs: Sequence[Tensor]) -> None:
     """Raise `UserError` for values that the signature of a graph rules out; shapes and dtypes are sound.
 
     These are nan and infinities anywhere, values outside an input's range, probabilities that do not sum to one over
-    the classes (unless the loss sets every class against the rest), and boxes with x2 < x1 or y2 < y1. The range of an
-    input in all of ℝ is no requirement: ±1e4 is how far value and gradient are known to stay finite in float32.
+    the classes (unless the loss judges each class by itself), and boxes with x2 < x1 or y2 < y1; by more than rounding
+    explains. The range of an input in all of ℝ is no requirement: ±1e4 is how far value and gradient are known to stay
+    finite in float32.
     """
     for declared, x in zip(graph.signature.forward_inputs, inputs, strict=True):
         if not x.is_floating_point() or not x.numel():
             continue
         check_finite(declared.name, x)
-        _check_range(declared, x)
-        if declared.labels and _takes_distributions(graph, declared):
+        signs = bool(declared.labels) and takes_signs(graph) and bool((x < 0).any())
+        if signs:
+            _check_signs(declared, x)
+        else:
+            _check_range(declared, x)
+        if declared.labels and not class_by_class(graph):
             _check_sums(declared, x)
         if declared.axes[-1:] == ("coord",):
             _check_corners(declared, x)
@@ -47,29 +58,37 @@ def check_finite(name: str, x: Tensor) -> None:
 def check_weights(name: str, weight: Tensor) -> None:
     """Raise `UserError` for weights that are not finite or negative."""
     check_finite(name, weight)
-    negative = weight < 0
+    negative = weight < -_tolerance(weight)
     if bool(negative.any()):
         raise UserError(f"{name} ≥ 0", _found(weight, negative), "correct the weights")
 
 
 def _check_range(declared: Input, x: Tensor) -> None:
     lower, upper = declared.domain
+    tolerance = _tolerance(x, *(abs(end) for end in (lower, upper) if 0.0 < abs(end) < DOMAIN.upper))
     least, most = lower > DOMAIN.lower, upper < DOMAIN.upper
     wrong = torch.zeros_like(x, dtype=torch.bool)
     if least:
-        wrong |= x < lower
+        wrong |= x < lower - tolerance
     if most:
-        wrong |= x > upper
+        wrong |= x > upper + tolerance
     if (least or most) and bool(wrong.any()):
         required = f"in {declared.domain}" if least and most else f"≥ {lower:g}" if least else f"≤ {upper:g}"
         raise UserError(f"{declared.name} {required}", _found(x, wrong), f"give {declared.doc}")
 
 
-def _takes_distributions(graph: Graph, declared: Input) -> bool:
-    """Whether a loss needs probabilities that sum to one: one that sets every class against the rest does not."""
-    if declared.labels not in graph.root.axes:
-        return True
-    return any(node.op in ("softmax", "log_softmax", "logsumexp") for node in postorder(graph.expanded().roots))
+def _check_signs(declared: Input, x: Tensor) -> None:
+    wrong = (x.abs() - 1.0).abs() > _tolerance(x, 1.0)
+    if bool(wrong.any()):
+        hint = "give shares of 0 to 1, or a sign everywhere"
+        raise UserError(f"{declared.name} in [0, 1], or -1 and 1 alone", _found(x, wrong), hint)
+
+
+def _tolerance(x: Tensor, *ends: float) -> float:
+    """How far rounding may take a value beyond an end of its range: relative to the ends, or else to the values."""
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    unit = HALF_ROUNDINGS * torch.finfo(x.dtype).eps if half else ROUNDINGS * torch.finfo(torch.float32).eps
+    return unit * (max(ends) if ends else x.detach().abs().max().item() if x.numel() else 0.0)
 
 
 def _check_sums(declared: Input, x: Tensor) -> None:
@@ -83,10 +102,11 @@ def _check_sums(declared: Input, x: Tensor) -> None:
 
 def _check_corners(declared: Input, x: Tensor) -> None:
     for first, low, second, high in _CORNERS:
-        wrong = x[..., high] < x[..., low]
+        size = torch.maximum(x[..., high].abs(), x[..., low].abs())
+        wrong = x[..., high] < x[..., low] - _tolerance(x, 1.0) * size
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0, 0])
-            found = f"{first} = {x[row, low].item():g}, {second} = {x[row, high].item():g} at [{row}]"
+            found = f"{first} = {_spelled(x[row, low])}, {second} = {_spelled(x[row, high])} at [{row}]"
             hint = "sort the corners, or build boxes from a centre and positive sides"
             raise UserError(f"{declared.name} with {first} ≤ {second}", f"{found}{_others(wrong)}", hint)
 
@@ -94,7 +114,14 @@ def _check_corners(declared: Input, x: Tensor) -> None:
 def _found(x: Tensor, wrong: Tensor) -> str:
     """The first wrong value, its index, and how many others there are."""
     index = wrong.nonzero()[0].tolist()
-    return f"{x[tuple(index)].item():g} at {index}{_others(wrong)}"
+    return f"{_spelled(x[tuple(index)])} at {index}{_others(wrong)}"
+
+
+def _spelled(value: Tensor) -> str:
+    """A number with as many digits as tell it from its neighbours in its dtype."""
+    number = value.item()
+    texts = (f"{number:.{digits}g}" for digits in range(6, 18))
+    return next((text for text in texts if value.new_tensor(float(text)).item() == number), str(number))
 
 
 def _others(wrong: Tensor) -> str:

@@ -9,6 +9,7 @@ from lossearch.compile.fusion import add_at_labels, fuse_errors, fuse_nll, fuse_
 from lossearch.compile.reduction import Reduction, reduced
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.spaceless import without_space
+from lossearch.compile.targets import signed, takes_signs
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr, map_nodes
@@ -49,6 +50,10 @@ def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
     lowered = lower(graph, labels=variant.labels, masked=variant.masked)
     root = lowered.root
     weights = [] if lowered.weight is None else [lowered.weight]
+    if not variant.labels and takes_signs(graph):
+        target = label_input(graph)
+        assert target is not None
+        root, *weights = (one.substitute({target.node: signed(target.node)}) for one in lowered.roots)
     if variant.masked:
         target = label_input(graph)
         assert target is not None

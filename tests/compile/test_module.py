@@ -381,3 +381,73 @@ def test_a_primed_axis_is_as_long_as_its_axis() -> None:
     assert module(torch.ones(3, 3)).item() == 1.0
     with pytest.raises(UserError, match=r"distance\[batch, batch'\]; found: shape \[3, 4\]"):
         module(torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("backend", ["eager", "torchscript"])
+def test_options_set_after_a_call_take_effect(backend: str) -> None:
+    logits, labels = data()
+    module = build(WEIGHTED, weight=WEIGHT)
+    shallow = copy.copy(module)
+    for name, value in (("reduction", "none"), ("ignore_index", 0), ("backend", backend), ("reduction", "sum")):
+        module(logits, labels)
+        setattr(module, name, value)
+        options = {key: getattr(module, key) for key in ("reduction", "ignore_index", "backend")}
+        torch.testing.assert_close(module(logits, labels), build(WEIGHTED, weight=WEIGHT, **options)(logits, labels))
+    torch.testing.assert_close(shallow(logits, labels), build(WEIGHTED, weight=WEIGHT)(logits, labels))
+    module.class_weight = 2.0 * WEIGHT
+    torch.testing.assert_close(
+        module(logits, labels),
+        build(WEIGHTED, weight=2.0 * WEIGHT, reduction="sum", ignore_index=0)(logits, labels),
+    )
+
+
+def test_what_cannot_change_after_construction_is_refused() -> None:
+    """A refused value leaves the module as it was."""
+    logits, labels = data()
+    module: Any = build(zoo.get("focal").graph)
+    before = module(logits, labels)
+    for name, value, match in (
+        ("reduction", "avg", "reduction none, mean or sum; found: 'avg'"),
+        ("backend", "onnx", "a backend among"),
+        ("ignore_index", 1.5, "`ignore_index` as an integer or None; found: 1.5"),
+        ("gamma", 3.0, "gamma as it was when the module was made"),
+        ("class_weight", WEIGHT, "class_weight as it was"),
+        ("graph", CROSS_ENTROPY, "graph as it was"),
+    ):
+        with pytest.raises(UserError, match=match):
+            setattr(module, name, value)
+        torch.testing.assert_close(module(logits, labels), before)
+    weighted: Any = build(WEIGHTED, weight=WEIGHT)
+    for value, match in (
+        (WEIGHT[:4], "class_weight.*of length 5"),
+        (None, "as a tensor"),
+        (-WEIGHT, "class_weight in"),
+    ):
+        with pytest.raises(UserError, match=match):
+            weighted.class_weight = value
+
+
+def test_an_empty_batch_gives_every_parameter_and_input_a_zero_gradient() -> None:
+    """Data-parallel training waits for the gradient of every parameter, whether a shard is empty or not."""
+    empty, labels = torch.randn(0, 5, 4, requires_grad=True), torch.zeros(0, 4, dtype=torch.int64)
+    centres = build(zoo.get("center").graph, buffers={"centers": torch.ones(3, 6)})
+    cases: list[tuple[nn.Module, tuple[Tensor, ...]]] = [
+        (build(LEARNABLE), (empty, labels)),
+        (centres, (torch.randn(0, 6, requires_grad=True), labels[:, 0])),
+        (build(zoo.get("gaussian_nll").graph), tuple(torch.rand(0, 3, requires_grad=True) for _ in range(3))),
+        (
+            build(zoo.get("mahalanobis").graph, buffers={"precision": torch.eye(0)}),
+            (torch.ones(4, 0).requires_grad_(),) * 2,
+        ),
+    ]
+    for module, given in cases:
+        value = module(*given)
+        assert value.item() == 0.0
+        leaves = [*module.parameters(), *(x for x in given if x.requires_grad)]
+        for leaf, gradient in zip(leaves, torch.autograd.grad(value, leaves), strict=True):
+            assert torch.equal(gradient, torch.zeros_like(leaf))
+    weight = torch.rand(0, requires_grad=True)
+    (gradient,) = torch.autograd.grad(build(LEARNABLE)(empty, labels, sample_weight=weight), weight)
+    assert gradient.shape == (0,)
+    with pytest.raises(UserError, match="sample_weight"):
+        build(LEARNABLE)(empty, labels, sample_weight=torch.rand(2))

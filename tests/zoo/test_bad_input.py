@@ -15,6 +15,7 @@ import lossearch
 from lossearch import zoo
 from lossearch.compile import LossModule, torchscript
 from lossearch.compile.export.standalone import class_name, standalone
+from lossearch.compile.targets import class_by_class
 from lossearch.errors import UserError
 from lossearch.ir.lowering import label_input
 from lossearch.report.sweeps import sweeps_of
@@ -48,9 +49,11 @@ def with_entry(x: Tensor, value: float, at: int = 0) -> Tensor:
     return changed
 
 
-def wrong_kinds(x: Tensor) -> Iterator[Any]:
-    """An input as what it must not be."""
-    yield from (None, x.tolist(), x > 0, x.to(torch.complex64))
+def wrong_kinds(x: Tensor, mask: bool) -> Iterator[Any]:
+    """An input as what it must not be; one that may be a mask is sound as booleans."""
+    yield from (None, x.tolist(), x.to(torch.complex64))
+    if not mask:
+        yield x > 0
     yield x.long() if x.is_floating_point() else x.float()
 
 
@@ -67,9 +70,10 @@ def test_a_wrong_kind_or_shape_is_named(name: str) -> None:
     _, inputs = sound(name)
     declared = zoo.get(name).signature.forward_inputs
     module = module_of(name)
+    by_class = class_by_class(zoo.get(name).graph)
     for place, one in enumerate(declared):
         required = {"dtype": "of an? (floating|integer)|as a tensor"}
-        for kind in wrong_kinds(inputs[place]):
+        for kind in wrong_kinds(inputs[place], by_class and bool(one.labels)):
             if one.labels and isinstance(kind, Tensor) and kind.is_floating_point():
                 required["dtype"] = r"\["  # a floating target has the class axis
             with pytest.raises(UserError, match=f"required: {one.name}.*({required['dtype']})"):
@@ -307,3 +311,24 @@ def test_a_standalone_module_refuses_images_smaller_than_its_windows(name: str, 
 def test_labels_that_are_one_hot_integers_are_explained() -> None:
     with pytest.raises(UserError, match="give a one-hot target as floating numbers"):
         zoo.get("cross_entropy").to_module()(LOGITS, F.one_hot(LABELS, 3))
+
+
+def test_rounding_beyond_an_end_of_a_range_is_sound() -> None:
+    """Cosines of normalised embeddings exceed 1, and differences of equal numbers fall below 0, by rounding."""
+    arcface, labels = module_of("arcface"), torch.zeros(4, dtype=torch.int64)
+    above = [torch.full((4, 10), 1.0).nextafter(torch.tensor(2.0)) + 2.4e-7, torch.full((4, 10), 1.000001).double()]
+    for cosine in (*above, torch.full((4, 10), 1.0078125).bfloat16(), torch.full((4, 10), -1.001).half()):
+        arcface.check(cosine, labels)
+        assert arcface(cosine, labels).isfinite()
+    place = (torch.tensor(2), torch.tensor(3))
+    for cosine, found in ((1.0002, "1.0002"), (1.00001001, "1.00001")):
+        with pytest.raises(UserError, match=rf"cosine in \[-1, 1\]; found: {found}\d* at \[2, 3\]"):
+            arcface.check(torch.zeros(4, 10).index_put(place, torch.tensor(cosine)), labels)
+    prediction, variance = torch.randn(5), torch.tensor([-1e-7, 0.5, 1.0, 0.0, 2.0])
+    module_of("gaussian_nll").check(prediction, prediction, variance)
+    with pytest.raises(UserError, match=r"variance ≥ 0; found: -1e-07 at \[0\]"):
+        module_of("gaussian_nll").check(prediction, prediction, variance.clamp(max=1e-7))
+    boxes = torch.tensor([[5000.0, 0.0, 4999.9995, 1.0]])
+    module_of("giou").check(boxes, boxes)
+    with pytest.raises(UserError, match=r"x1 ≤ x2; found: x1 = 5000, x2 = 4999.5 at \[0\]"):
+        module_of("giou").check(boxes, torch.tensor([[5000.0, 0.0, 4999.5, 1.0]]))

@@ -127,8 +127,8 @@ class _Writer:
                 *self._ending(probabilities),
             ]
             body += [f"if {name}.is_floating_point():", *(f"    {line}" for line in soft)]
-            body += [f"kept = {name} != self.ignore_index"]
-            body += [f"{name} = torch.where(kept, {name}, 0).long()  # any class will do for what is left out"]
+            body += [f"{name} = {name}.long()", f"kept = {name} != self.ignore_index"]
+            body += [f"{name} = torch.where(kept, {name}, 0)  # any class will do for what is left out"]
             body += [f"mask = kept.to({first}.dtype)", *self._flattened(self.plan.target, labels=True)]
             body += self._ending(labels)
         lines += [f"    {line}" for line in body]
