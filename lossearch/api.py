@@ -104,8 +104,8 @@ def _from_zoo(text: str) -> Loss:
 
 
 def _argument(name: str, value: object) -> Any:
-    if isinstance(value, tuple):
-        raise UserError(f"a number or a word for {name}", repr(value), "give one value")
+    if isinstance(value, tuple) and not all(isinstance(item, (int, float)) for item in value):
+        raise UserError(f"a number, a word, or several numbers for {name}", repr(value), "correct the argument")
     return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
 
 

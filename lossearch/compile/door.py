@@ -76,6 +76,7 @@ class Door:
         self._inputs = graph.signature.forward_inputs
         self.sizes = dict(sizes)
         self._least = _least_sizes(graph)
+        self._given = _numbers_given(graph)
         self._extent = least_extent(graph)
         self._apart = class_by_class(graph)
         self._signs = takes_signs(graph)
@@ -137,6 +138,10 @@ class Door:
             length = math.prod(shape or ()) if axis == "space" else sizes[axis.rstrip("'")]
             if length < least:
                 raise UserError(f"{axis} of length ≥ {least}", str(length), "correct the inputs' shape")
+        for axis, length in self._given.items():
+            if sizes[axis] != length:
+                required = f"{axis} of length {length}, one for each of the numbers given"
+                raise UserError(required, str(sizes[axis]), "give as many numbers as there are entries")
         if self._extent and min(shape or (0,)) < self._extent:
             found = f"space [{', '.join(map(str, shape or ()))}]"
             raise UserError(f"every spatial axis of length ≥ {self._extent}", found, "give larger images")
@@ -201,6 +206,12 @@ def _least_sizes(graph: Graph) -> dict[str, int]:
             if any(axis in declared.axes for declared in graph.signature.inputs):
                 least[axis] = max(least.get(axis, 0), node.attr("index") + 1)
     return least
+
+
+def _numbers_given(graph: Graph) -> dict[str, int]:
+    """Axes along which a loss has numbers of its own are as long as these are many."""
+    given = [node for node in postorder(graph.expanded().roots) if node.op == "along"]
+    return {node.axes[0]: len(node.attr("values")) for node in given}
 
 
 def least_extent(graph: Graph) -> int:

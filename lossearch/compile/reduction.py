@@ -7,27 +7,31 @@ from typing import Literal, get_args
 
 from lossearch.errors import UserError
 from lossearch.ir import functions as fn
-from lossearch.ir.axes import without
+from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
 from lossearch.ir.interval import EPSILON
 
-Reduction = Literal["none", "mean", "sum"]
+Reduction = Literal["none", "mean", "sum", "batchmean"]
 
 
 def check_reduction(reduction: str) -> Reduction:
-    """Return `reduction` if it is one of none, mean, sum."""
+    """Return `reduction` if it is one of none, mean, sum, batchmean."""
     for known in get_args(Reduction):
         if reduction == known:
             return known
-    raise UserError("reduction none, mean or sum", repr(reduction), "correct `reduction`")
+    raise UserError("reduction none, mean, sum or batchmean", repr(reduction), "correct `reduction`")
 
 
 def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction) -> Expr:
     """`root` reduced over all of its axes, each element entering with the product of `weights`.
 
-    mean = Σ weight·root / Σ weight, and 0 where no weight is left; sum = Σ weight·root; none = weight·root. Weights
-    have axes among the root's.
+    mean = Σ weight·root / Σ weight, and 0 where no weight is left; sum = Σ weight·root; none = weight·root. batchmean
+    is the sum divided by the length of the batch, whatever is ignored, as PyTorch's `kl_div` has it. Weights have axes
+    among the root's.
     """
+    check_batchmean(reduction, root.axes)
+    if reduction == "batchmean":
+        return reduced(root, weights, "sum") / fn.size(_of_batch(root), "batch")
     if not weights:
         return root if reduction == "none" or not root.axes else over_all(reduction, root)
     weight = weights[0]
@@ -42,6 +46,19 @@ def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction) -> Expr:
     inner = fn.mean(root, missing) if missing else root
     kept = fn.clamp(over_all("sum", weight), lower=EPSILON)
     return over_all("sum", weight * inner) / kept
+
+
+def check_batchmean(reduction: str, axes: Axes) -> None:
+    """Refuse a mean over the batch of a loss that has reduced the batch itself."""
+    if reduction == "batchmean" and "batch" not in axes:
+        found = f"one with axes [{', '.join(axes)}]"
+        raise UserError("a loss with a value for each element of the batch, for batchmean", found, "use mean or sum")
+
+
+def _of_batch(root: Expr) -> Expr:
+    """An input that has the batch, or else the loss itself."""
+    inputs = [leaf for leaf in root.leaves if leaf.op == "input" and "batch" in leaf.axes]
+    return min(inputs, key=lambda leaf: leaf.attr("name"), default=root)
 
 
 def over_all(reduction: str, node: Expr) -> Expr:

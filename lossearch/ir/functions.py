@@ -6,11 +6,14 @@ some shadow built-ins: `from lossearch.ir import functions as fn`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lossearch.ir.expr import Expr, Operand, as_expr, constant
 
 __all__ = [
     "abs",
     "acos",
+    "along",
     "asin",
     "atan",
     "clamp",
@@ -291,6 +294,11 @@ def contract(x: Operand, y: Operand, over: Over) -> Expr:
 def select(x: Operand, over: Over, index: int) -> Expr:
     """Entry `index` of an axis of fixed meaning."""
     return Expr.make("select", (as_expr(x),), over=_axes(over), index=index)
+
+
+def along(x: Operand, over: Over, values: Sequence[float]) -> Expr:
+    """Given numbers, one for each entry along one axis of x."""
+    return Expr.make("along", (as_expr(x),), over=_axes(over), values=tuple(map(float, values)))
 
 
 def size(x: Operand, over: Over) -> Expr:

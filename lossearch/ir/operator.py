@@ -19,7 +19,7 @@ from lossearch.ir.types import IllTyped, Type
 if TYPE_CHECKING:
     from lossearch.ir.expr import Expr
 
-Attribute = str | int | float | bool | tuple[str, ...]
+Attribute = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 Attributes = tuple[tuple[str, Attribute], ...]
 TypeRule = Callable[["Operator", Sequence["Expr"], dict[str, Attribute]], Type]
 SlopeRule = Callable[..., tuple[float, ...]]

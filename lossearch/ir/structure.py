@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,34 @@ register(
         slopes=lambda a, **_: (1.0,),
         latex="{{{0}}}_{{{index}}}",
         attributes=(("over", ...), ("index", ...)),
+    )
+)
+
+
+def _along(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    axis = one_axis("along", arguments[0], attributes["over"])
+    values = attributes["values"]
+    if not values or not all(math.isfinite(value) for value in values):
+        raise IllTyped("finite numbers, one for each entry", str(values), "give at least one")
+    return Type((axis,), Interval(min(values), max(values)))
+
+
+def _emit_along(sources: Sequence[str], node: Expr) -> str:
+    values = ", ".join(map(repr, node.attr("values")))
+    return f"torch.tensor([{values}], dtype={sources[0]}.dtype, device={sources[0]}.device)"
+
+
+register(
+    Operator(
+        "along",
+        1,
+        _along,
+        _emit_along,
+        "Given numbers, one for each entry along an axis of the argument.",
+        slopes=lambda a, **_: (0.0,),
+        latex="({values})_{{\\mathrm{{{over}}}}}",
+        attributes=(("over", ...), ("values", ...)),
+        cost=0.0,
     )
 )
 

@@ -99,7 +99,8 @@ def _bracket(node: Expr, binding: int, texts: Mapping[Expr, tuple[str, int, int]
 
 def _format_attribute(value: Attribute) -> str:
     if isinstance(value, tuple):
-        return value[0] if len(value) == 1 else f"({', '.join(value)})"
+        parts = [part if isinstance(part, str) else repr(part) for part in value]
+        return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
     if isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) else repr(value)
@@ -212,12 +213,18 @@ def attributes_of(name: str, given: dict[str, object], error: Fail) -> dict[str,
 
 
 AXIS_LISTS = ("over", "into")
+NUMBERS = "values"
 WHOLE_NUMBERS = ("index", "size")
 WORDS = ("source", "target", "axis", "along")
 
 
 def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
     """One attribute in its declared kind: axis lists, whole numbers, words, otherwise the default's own kind."""
+    if key == NUMBERS:
+        numbers = value if isinstance(value, (tuple, list)) else (value,)
+        if numbers and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
+            return tuple(float(n) for n in numbers)
+        raise error(f"{value!r} where {key} takes numbers")
     if key in AXIS_LISTS or isinstance(default, tuple):
         names = (value,) if isinstance(value, str) else value
         if isinstance(names, (tuple, list)) and all(isinstance(item, str) for item in names):

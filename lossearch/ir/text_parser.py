@@ -157,7 +157,7 @@ class Parser:
 
     def _attribute(self) -> object:
         if self.accept("("):
-            return self._sequence(")", self.name)
+            return self._sequence(")", self._entry)
         if self.kind == "name":
             return self.take()
         start = self.at
@@ -165,8 +165,11 @@ class Parser:
         text = "".join(token for _, token, _ in self.tokens[start : self.at])
         return int(text) if re.fullmatch(r"-?\d+", text) else value
 
-    def _sequence(self, close: str, item: Callable[[], str]) -> tuple[str, ...]:
-        items: list[str] = []
+    def _entry(self) -> str | float:
+        return self.name() if self.kind == "name" else self.number()
+
+    def _sequence(self, close: str, item: Callable[[], str | float]) -> tuple[str | float, ...]:
+        items: list[str | float] = []
         while not self.accept(close):
             if items:
                 self.expect(",")

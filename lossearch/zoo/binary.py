@@ -13,15 +13,21 @@ from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.interval import UNIT
 from lossearch.ir.parameter import NON_NEGATIVE, REAL, Parameter
-from lossearch.zoo.registry import choose, hand_designed
+from lossearch.zoo.registry import ONE, Numbers, choose, each, hand_designed, within
 
 SIGNATURE = "dense"
 
 
 @hand_designed(signature=SIGNATURE, source="Good 1952")
-def binary_cross_entropy(logits: Expr, target: Expr) -> Expr:
-    """Binary cross-entropy of each class, as `torch.nn.functional.binary_cross_entropy_with_logits`."""
-    return pr.binary_cross_entropy(logits, target)
+def binary_cross_entropy(logits: Expr, target: Expr, *, pos_weight: Numbers = ONE) -> Expr:
+    """Binary cross-entropy of each class, as `torch.nn.functional.binary_cross_entropy_with_logits`.
+
+    `pos_weight` is what a present class costs more than an absent one: a number, or one for each class.
+    """
+    if within("pos_weight", pos_weight, 0.0) == 1.0:
+        return pr.binary_cross_entropy(logits, target)
+    present = each(pos_weight, logits, "class") * (target * fn.softplus(-logits))
+    return present + (1 - target) * fn.softplus(logits)
 
 
 @hand_designed(
@@ -35,7 +41,8 @@ def binary_cross_entropy(logits: Expr, target: Expr) -> Expr:
 def binary_focal(logits: Expr, target: Expr, gamma: Expr, alpha: Expr, *, balanced: bool = True) -> Expr:
     """Focal loss of each class, -α·t(1 - p)^γ log p - (1 - α)(1 - t)p^γ log(1 - p) with p = σ(x).
 
-    `balanced=False` leaves α and 1 - α out; binary cross-entropy at γ = 0.
+    As `torchvision.ops.sigmoid_focal_loss`, whose mean too is over all elements and classes; RetinaNet divides the sum
+    by the number of positives instead. `balanced=False` leaves α and 1 - α out; binary cross-entropy at γ = 0.
     """
     present = target * pr.binary_focal_term(logits, gamma)
     absent = (1 - target) * pr.binary_focal_term(-logits, gamma)

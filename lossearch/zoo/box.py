@@ -17,7 +17,10 @@ def giou(boxes: Expr, target: Expr) -> Expr:
 
 @hand_designed(signature="box", source="Carion et al. 2020")
 def box_l1(boxes: Expr, target: Expr) -> Expr:
-    """Absolute error Σ |b - b'| over the four corner coordinates of each box."""
+    """Absolute error Σ |b - b'| over the four corner coordinates of each box.
+
+    DETR takes it of centres and sides, as a share of the image; the corners weigh a shift twice.
+    """
     return fn.sum(fn.abs(boxes - target), "coord")
 
 

@@ -11,15 +11,20 @@ from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.interval import UNIT
 from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
-from lossearch.zoo.registry import hand_designed
+from lossearch.zoo.registry import ONE, Numbers, each, hand_designed, within
 
 SIGNATURE = "dense"
 
 
 @hand_designed(signature=SIGNATURE, source="Good 1952")
-def cross_entropy(logits: Expr, target: Expr) -> Expr:
-    """Cross-entropy, -Σ_c t_c log p_c, as `torch.nn.functional.cross_entropy`."""
-    return pr.cross_entropy(logits, target)
+def cross_entropy(logits: Expr, target: Expr, *, label_smoothing: float = 0.0) -> Expr:
+    """Cross-entropy, -Σ_c t_c log p_c, as `torch.nn.functional.cross_entropy`.
+
+    `label_smoothing=s` takes (1 - s)·t + s/C for t; `label_smoothing_cross_entropy` has s as a parameter to tune.
+    """
+    if within("label_smoothing", label_smoothing, 0.0, 1.0) == 0.0:
+        return pr.cross_entropy(logits, target)
+    return pr.label_smoothed_cross_entropy(logits, target, fn.constant(label_smoothing))
 
 
 @hand_designed(signature=SIGNATURE, source="King and Zeng 2001")
@@ -36,7 +41,9 @@ def weighted_cross_entropy(logits: Expr, target: Expr, class_weight: Expr) -> tu
 def kl_divergence(logits: Expr, target: Expr) -> Expr:
     """Kullback-Leibler divergence Σ_c t_c (log t_c - log p_c), as `torch.nn.functional.kl_div`, summed over classes.
 
-    Cross-entropy less the target's entropy: the same gradient, and zero where the prediction is right.
+    Cross-entropy less the target's entropy: the same gradient, and zero where the prediction is right. It takes logits
+    where PyTorch's takes log-probabilities (log-softmax changes them no more, so these can be given too), and its mean
+    is over elements: PyTorch's "batchmean" where there is no space. PyTorch's own "mean" also divides by the classes.
     """
     return pr.cross_entropy(logits, target) + fn.sum(target * fn.log(target), "class")
 
@@ -56,9 +63,16 @@ def label_smoothing_cross_entropy(logits: Expr, target: Expr, smoothing: Expr) -
     source="Lin et al. 2017",
     parameters=[Parameter("gamma", 2.0, 0.0, 10.0, tunable=True, defined=NON_NEGATIVE)],
 )
-def focal(logits: Expr, target: Expr, gamma: Expr) -> Expr:
-    """Focal loss over softmax, -Σ_c t_c (1 - p_c)^γ log p_c; cross-entropy at γ = 0."""
+def focal(logits: Expr, target: Expr, gamma: Expr, *, alpha: Numbers = ONE) -> Expr:
+    """Focal loss over softmax, -Σ_c α_c t_c (1 - p_c)^γ log p_c; cross-entropy at γ = 0.
+
+    `alpha` is a factor, or one for each class. The mean divides by the number of elements, where that of class weights
+    given as `weight` divides by their sum. `binary_focal` has a sigmoid for each class and weighs presence against
+    absence.
+    """
     modulated = pr.modulating_factor(fn.softmax(logits, "class"), gamma) * -fn.log_softmax(logits, "class")
+    if within("alpha", alpha, 0.0) != 1.0:
+        modulated = each(alpha, logits, "class") * modulated
     return fn.contract(target, modulated, "class")
 
 
@@ -108,7 +122,11 @@ def generalized_cross_entropy(logits: Expr, target: Expr, q: Expr) -> Expr:
     ],
 )
 def symmetric_cross_entropy(logits: Expr, target: Expr, alpha: Expr, beta: Expr, log_zero: Expr) -> Expr:
-    """Symmetric cross-entropy α·CE + β·RCE with RCE = -Σ_c p_c max(log t_c, A); `log_zero` A stands for log 0."""
+    """Symmetric cross-entropy α·CE + β·RCE with RCE = -Σ_c p_c max(log t_c, A); `log_zero` A stands for log 0.
+
+    A = -4 is the paper's; the authors' code holds the target at 1e-4 or more, which is A = -9.21. α and β are the
+    paper's for CIFAR-10; its other tasks have larger ones.
+    """
     reverse = pr.reverse_cross_entropy(logits, target, log_zero)
     return alpha * pr.cross_entropy(logits, target) + beta * reverse
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from lossearch import primitives as pr
+from lossearch.errors import UserError
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
-from lossearch.zoo.registry import choose, hand_designed
+from lossearch.zoo.registry import choose, hand_designed, within
 
 MARGIN = Parameter("margin", 1.0, 0.0, 100.0, tunable=True, defined=NON_NEGATIVE)
 TEMPERATURE = Parameter("temperature", 0.1, 0.01, 10.0, tunable=True, log=True, defined=(1e-3, math.inf))
@@ -28,14 +30,45 @@ def contrastive(first: Expr, second: Expr, target: Expr, margin: Expr) -> Expr:
 
 
 @hand_designed(signature="triplet", source="Schroff et al. 2015", parameters=[MARGIN])
-def triplet(anchor: Expr, positive: Expr, negative: Expr, margin: Expr, *, squared: bool = False) -> Expr:
-    """Triplet loss max(d(a, p) - d(a, n) + m, 0), as `torch.nn.functional.triplet_margin_loss` with eps 0.
+def triplet(
+    anchor: Expr,
+    positive: Expr,
+    negative: Expr,
+    margin: Expr,
+    *,
+    squared: bool = False,
+    p: float = 2.0,
+    swap: bool = False,
+    eps: float = 0.0,
+) -> Expr:
+    """Triplet loss max(d(a, p) - d(a, n) + m, 0), as `torch.nn.functional.triplet_margin_loss`.
 
     d is the Euclidean distance, as is usual; `squared=True` takes its square, as FaceNet does with m = 0.2 on unit
-    vectors.
+    vectors. `p` is the order of the norm, 1 or more; `eps` is added to each difference, 1e-6 in PyTorch and here 0.
+    `swap=True` takes the nearer of anchor and positive to the negative (Balntas et al. 2016).
     """
-    distance = choose("squared", squared, {False: pr.euclidean_distance, True: pr.squared_distance})
-    return pr.hinge(distance(anchor, negative) - distance(anchor, positive), margin)
+    distance = _distance(squared, p, eps)
+    apart = distance(anchor, negative)
+    nearer = choose("swap", swap, {False: False, True: True})
+    apart = fn.minimum(apart, distance(positive, negative)) if nearer else apart
+    return pr.hinge(apart - distance(anchor, positive), margin)
+
+
+def _distance(squared: bool, order: float, eps: float) -> Callable[[Expr, Expr], Expr]:
+    """The distance of two embeddings: a norm of their difference, or the square of the Euclidean one."""
+    shift = fn.constant(eps)
+    plain = choose("squared", squared, {False: pr.euclidean_distance, True: pr.squared_distance})
+    if order == 2.0:
+        return plain if eps == 0.0 else lambda a, b: plain(a, b - shift)
+    if squared:
+        raise UserError("p = 2 with squared=True", f"{order:g}", "leave one of them out")
+    within("p", order, 1.0)
+
+    def distance(a: Expr, b: Expr) -> Expr:
+        size = fn.abs(a - b + shift)
+        return fn.sum(size, "feature") if order == 1.0 else fn.sum(size**order, "feature") ** (1.0 / order)
+
+    return distance
 
 
 def _positives_and_negatives(pairwise: Expr, target: Expr) -> tuple[Expr, Expr]:

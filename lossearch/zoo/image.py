@@ -61,7 +61,8 @@ def ms_ssim(image: Expr, target: Expr, data_range: Expr) -> Expr:
 
     Five scales, each of half the size of the one before; CS is SSIM without luminance, and negative means count as
     zero. Windows are 11 wide with standard deviation 1.5. Of odd sizes the last row or column stands for its missing
-    neighbour, as in the authors' code. Every side must be at least 161 long.
+    neighbour, as in the authors' code. Each scale is averaged over channels before the product; piq and pytorch-msssim
+    take the product for each channel and average that. Every side must be at least 161 long.
     """
     similarity: Expr | None = None
     last = len(SCALE_WEIGHTS) - 1

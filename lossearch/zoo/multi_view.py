@@ -65,8 +65,9 @@ def barlow_twins(first: Expr, second: Expr, redundancy: Expr) -> Expr:
 def attention_target(attention: Expr, target: Expr, *, distance: str = "squared") -> Expr:
     """Attention transfer ‖a/‖a‖ - t/‖t‖‖² between attention maps and target maps.
 
-    `distance="norm"` takes its root, as the paper writes; the square is the authors' code. `distance="kl"` is
-    KL(softmax t ‖ softmax a), for maps of logits.
+    It sums over the map, where the authors' code takes the mean of the squares over space and batch: divide by the
+    number of positions for theirs. `distance="norm"` takes the root of the sum, as the paper writes. `distance="kl"`
+    is KL(softmax t ‖ softmax a), for maps of logits.
     """
     ways = {
         "squared": pr.map_direction_distance,

@@ -40,7 +40,9 @@ def dice(
 ) -> Expr | tuple[Expr, Expr]:
     """Soft Dice loss 1 - (2Σpt + s)/(Σp² + Σt² + s) of each class.
 
-    `per` is "batch" or "image". `squared=False` has Σp + Σt in the denominator (Sudre et al. 2017).
+    `per` is "batch" or "image". `squared=False` has Σp + Σt in the denominator (Sudre et al. 2017). The defaults sum
+    over the whole batch, with squares, and classes that no element has count with loss 0 if none is predicted:
+    `monai.losses.DiceLoss` sums over each image without squares, and smooths by 1e-5 too.
     """
     over = choose("per", per, AXES_PER)
     coefficient = choose("squared", squared, {True: pr.squared_dice_coefficient, False: pr.dice_coefficient})
@@ -127,6 +129,7 @@ def cross_entropy_dice(
 ) -> Expr:
     """Mean cross-entropy plus mean soft Dice loss, each times its weight: one number.
 
+    It is not the sum of the zoo's `cross_entropy` and `dice`: the Dice loss has no squares here unless `squared=True`.
     `per`, `squared` and `background` are as in `dice` and concern the Dice loss alone.
     """
     over = choose("per", per, AXES_PER)

@@ -11,13 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lossearch.errors import UserError
+from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.signature import SIGNATURES, Signature, get_signature
 from lossearch.loss import Loss
 
-Option = str | bool | int
+Numbers = float | tuple[float, ...]
+Option = str | bool | Numbers
 Trace = Callable[..., Expr | tuple[Expr, Expr]]
+
+
+class Each(float):
+    """The default of an option that is a number, or one number for each entry of an axis in a list or tensor."""
+
+
+ONE = Each(1.0)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,12 @@ def _number(name: str, value: float | Option) -> float:
 
 
 def _option(name: str, value: Any, default: Option) -> Any:
-    """A choice as it is: its loss knows the choices; a number of the default's kind."""
+    """A choice as it is: its loss knows the choices; a number of the default's kind, or several where it has `Each`."""
+    if isinstance(default, Each):
+        several = value.tolist() if hasattr(value, "tolist") else value
+        if isinstance(several, (list, tuple)):
+            return tuple(_number(name, one) for one in several) or _number(name, several)
+        return _number(name, several)
     if isinstance(default, (bool, str)):
         return value
     kind, required = (int, "an integer") if isinstance(default, int) else ((int, float), "a number")
@@ -144,6 +158,20 @@ def _options(trace: Trace) -> tuple[tuple[str, Option], ...]:
         if keyword.default is keyword.empty:
             raise UserError(f"a default for option {keyword.name} of {trace.__name__}", "none", "give one")
     return tuple((keyword.name, keyword.default) for keyword in keywords)
+
+
+def each(numbers: Numbers, like: Expr, axis: str) -> Expr:
+    """A number, or numbers along an axis of `like`, as an expression."""
+    return fn.along(like, axis, numbers) if isinstance(numbers, tuple) else fn.constant(numbers)
+
+
+def within(option: str, numbers: Numbers, lower: float, upper: float = math.inf) -> Numbers:
+    """Numbers that an option takes; raises `UserError` for one outside [lower, upper]."""
+    for number in numbers if isinstance(numbers, tuple) else (numbers,):
+        if not lower <= number <= upper:
+            required = f"{option} ≥ {lower:g}" if math.isinf(upper) else f"{option} in [{lower:g}, {upper:g}]"
+            raise UserError(required, f"{number:g}", f"correct {option}")
+    return numbers
 
 
 def choose(option: str, value: Any, choices: dict[Any, Any]) -> Any:

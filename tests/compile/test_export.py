@@ -280,7 +280,7 @@ def test_text_from_elsewhere_stays_inside_the_docstring() -> None:
 def test_the_exported_module_refuses_an_unknown_reduction(tmp_path: Path) -> None:
     namespace: dict[str, type[torch.nn.Module]] = {}
     exec(standalone(zoo.get("focal")), namespace)
-    with pytest.raises(ValueError, match="reduction must be none, mean or sum, not 'avg'"):
+    with pytest.raises(ValueError, match="reduction must be none, mean, sum or batchmean, not 'avg'"):
         namespace["FocalLoss"]("avg")
     probabilities = prediction_and_targets(DENSE)[0]
     with pytest.raises(ValueError, match="class weights need integer labels"):

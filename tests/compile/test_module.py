@@ -330,7 +330,7 @@ def test_wrong_inputs_are_named() -> None:
 
 def test_wrong_options_are_named() -> None:
     logits, labels = data()
-    refused("reduction none, mean or sum; found: 'avg'", reduction="avg")
+    refused("reduction none, mean, sum or batchmean; found: 'avg'", reduction="avg")
     refused("class weights `weight`", graph=WEIGHTED)
     refused(r"class_weight\[class\]; found: shape \[1, 1\]", weight=[[1.0]])
     refused("class_weight in", weight=[1.0, -1.0])

@@ -102,6 +102,11 @@ class Plan:
         return Form(source, root.axes, axes, len(inside) < len(weights), labels)
 
     @property
+    def reductions(self) -> tuple[str, ...]:
+        """What the module's constructor takes: a mean over the batch only where the loss still has it."""
+        return ("none", "mean", "sum", *(["batchmean"] if "batch" in self.graph.root.axes else []))
+
+    @property
     def flat(self) -> bool:
         """Whether spatial axes become one: the function needs it, or a weight that lacks them."""
         return any(form.source.flat or "space" in without(form.root, form.weight or form.root) for form in self.forms)

@@ -16,7 +16,7 @@ from lossearch.compile.export.describe import docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
 from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe
-from lossearch.compile.reduction import check_reduction
+from lossearch.compile.reduction import check_batchmean, check_reduction
 from lossearch.compile.source import Source, definition
 from lossearch.compile.variant import CLASS_WEIGHT, label_axes
 from lossearch.ir.axes import align
@@ -34,6 +34,7 @@ def class_name(name: str) -> str:
 def standalone(loss: Exportable, reduction: str = "mean", ignore_index: int | None = IGNORE_INDEX) -> str:
     """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor."""
     plan = Plan(loss.graph.frozen())
+    check_batchmean(reduction, plan.graph.root.axes)
     return _Writer(loss, plan, check_reduction(reduction), IGNORE_INDEX if ignore_index is None else ignore_index).text
 
 
@@ -87,8 +88,11 @@ class _Writer:
         if self.plan.target is not None:
             arguments.append(f"ignore_index: int = {self.ignore_index}")
         lines = [f"def __init__({', '.join(arguments)}) -> None:", "    super().__init__()"]
-        lines += ['    if reduction not in ("none", "mean", "sum"):']
-        lines += ['        raise ValueError(f"reduction must be none, mean or sum, not {reduction!r}")']
+        known = ", ".join(f'"{reduction}"' for reduction in self.plan.reductions)
+        *others, last = self.plan.reductions
+        spelled = f"{', '.join(others)} or {last}"
+        lines += [f"    if reduction not in ({known}):"]
+        lines += [f'        raise ValueError(f"reduction must be {spelled}, not {{reduction!r}}")']
         lines += ["    self.reduction = reduction"]
         lines += ["    self.ignore_index = ignore_index"] if self.plan.target is not None else []
         lines += [
@@ -206,6 +210,8 @@ class _Writer:
         lines += ['    if self.reduction == "none":', f"        return {restored}"]
         # An empty batch has loss zero, where a mean would be nan.
         lines += ['    if self.reduction == "sum" or loss.numel() == 0:', "        return loss.sum()"]
+        if "batchmean" in self.plan.reductions:
+            lines += ['    if self.reduction == "batchmean":', "        return loss.sum() / loss.shape[0]"]
         if self.plan.weighs:
             lines += ["    if weight is None:", "        return loss.mean()"]
             lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({EPSILON!r})"]
