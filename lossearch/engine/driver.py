@@ -26,6 +26,7 @@ from lossearch.engine.island import Assignment, Island
 from lossearch.engine.parts import TaskFacts
 from lossearch.engine.progress import Progress
 from lossearch.engine.pulse import Pulse, ray_endpoints
+from lossearch.engine.state import IslandState
 from lossearch.engine.watch import ANSWER_SECONDS, IslandNotes, Watch
 from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
@@ -137,6 +138,7 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
         states=job.states,
         python_path=_python_path(job.config),
     )
+    generations = {island: IslandState.loads(text).generation for island, text in job.states.items()}
     trainable = tune.with_parameters(job.trainable, assignment=assignment)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
@@ -147,7 +149,7 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
             storage_path=str(job.run.checkpoints.resolve()),
             verbose=0,
             stop=watch,
-            callbacks=[IslandNotes(display.note, watch.ending.lose, job.config.max_restarts)],
+            callbacks=[IslandNotes(display.note, watch.ending.lose, job.config.max_restarts, generations)],
             failure_config=FailureConfig(max_failures=job.config.max_restarts),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=_KEPT_CHECKPOINTS, checkpoint_frequency=1, checkpoint_at_end=True

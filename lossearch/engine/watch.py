@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.stopper import Stopper
@@ -117,10 +118,17 @@ class IslandNotes(tune.Callback):
         note: says a line.
         give_up: ends the search, with the reason.
         most_restarts: how often an island is started again.
+        generations: the generation in which each island begins, where that is not the first.
     """
 
-    def __init__(self, note: Callable[[str], None], give_up: Callable[[str], None], most_restarts: int) -> None:
-        self._note, self._give_up, self._most_restarts = note, give_up, most_restarts
+    def __init__(
+        self,
+        note: Callable[[str], None],
+        give_up: Callable[[str], None],
+        most_restarts: int,
+        generations: Mapping[int, int],
+    ) -> None:
+        self._note, self._give_up, self._most_restarts, self._first = note, give_up, most_restarts, generations
         self._lost_at: dict[int, float] = {}
         self._waiting_since: dict[int, float] = {}
         self._told: set[int] = set()
@@ -129,7 +137,9 @@ class IslandNotes(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         island = _number(trial)
         if (since := self._lost_at.pop(island, None)) is not None:
-            self._note(f"island {island} goes on after {clock(time.monotonic() - since)}, in generation {_next(trial)}")
+            self._note(
+                f"island {island} goes on after {clock(time.monotonic() - since)}, in generation {self._next(trial)}"
+            )
         elif island in self._told:
             self._note(f"island {island} has started")
         self._told.discard(island)
@@ -140,8 +150,8 @@ class IslandNotes(tune.Callback):
             self._lost_at[island] = time.monotonic()
             restart = f"restart {trial.num_failures} of at most {self._most_restarts}"
             self._note(
-                f"island {island}{_place(trial)} was lost; it waits for a CPU, to go on in generation {_next(trial)}"
-                f" ({restart}). Nothing that it finished is lost"
+                f"island {island}{_place(trial)} was lost; it waits for a CPU, to go on in generation"
+                f" {self._next(trial)} ({restart}). Nothing that it finished is lost"
             )
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -161,17 +171,17 @@ class IslandNotes(tune.Callback):
         elif waiting and now - self._ran_at >= _NO_ISLAND_SECONDS:
             self._give_up(f"no island could be started for {clock(_NO_ISLAND_SECONDS)} minutes")
 
+    def _next(self, trial: Trial) -> int:
+        """The generation in which an island goes on: the one after the last that it reported."""
+        reported = (trial.last_result or {}).get("generation")
+        return self._first.get(_number(trial), 0) if reported is None else int(reported) + 1
+
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as in `Watch`
 
 
 def _number(trial: Trial) -> int:
     return int(trial.config["island"])
-
-
-def _next(trial: Trial) -> int:
-    """The generation from which an island goes on: the one after the last that it reported."""
-    return int((trial.last_result or {}).get("generation", -1)) + 1
 
 
 def _place(trial: Trial) -> str:
@@ -181,8 +191,14 @@ def _place(trial: Trial) -> str:
 
 
 def _is_lost(trial: Trial) -> bool:
-    """Whether an island's process is gone, or it lost touch; a mistake of its own is told by the writer."""
-    error = trial.get_pickled_error()
+    """Whether an island's process is gone, or it lost touch; a mistake of its own is told by the writer.
+
+    Tune writes what ended an island into a file, before it tells of it.
+    """
+    file = trial.pickled_error_file
+    if file is None or not Path(file).is_file():
+        return False
+    error = cloudpickle.loads(Path(file).read_bytes())
     return isinstance(error.cause if isinstance(error, RayTaskError) else error, RayError)
 
 

@@ -136,29 +136,23 @@ def test_a_pulse_tells_what_fell_silent_and_what_is_lost() -> None:
             assert pulse.look() == (None, None)
 
 
-class FakeTrial(SimpleNamespace):
-    """An island as Tune knows it."""
-
-    def get_pickled_error(self) -> Exception | None:
-        return self.error
-
-
 @pytest.fixture
 def notes() -> list[str]:
     return []
 
 
-def island(error: Exception | None = None) -> Trial:
+def island(folder: Path, error: Exception | None = None) -> Trial:
+    """Island 3, as Tune knows it after an error."""
+    file = folder / "error.pkl"
+    file.write_bytes(pickle.dumps(error))
     result = {"generation": 4, "pid": 77, "hostname": "node-b"}
-    return cast(
-        Trial,
-        FakeTrial(config={"island": 3}, status=Trial.RUNNING, last_result=result, num_failures=1, error=error),
-    )
+    facts = {"config": {"island": 3}, "status": Trial.RUNNING, "last_result": result, "num_failures": 1}
+    return cast(Trial, SimpleNamespace(**facts, pickled_error_file=str(file)))
 
 
-def test_a_lost_island_is_named_and_its_return_too(notes: list[str]) -> None:
-    told = IslandNotes(notes.append, notes.append, 10)
-    trial = island(ActorDiedError())
+def test_a_lost_island_is_named_and_its_return_too(notes: list[str], tmp_path: Path) -> None:
+    told = IslandNotes(notes.append, notes.append, 10, {})
+    trial = island(tmp_path, ActorDiedError())
     told.on_trial_start(0, [trial], trial)
     assert notes == []
     told.on_trial_recover(1, [trial], trial)
@@ -170,21 +164,26 @@ def test_a_lost_island_is_named_and_its_return_too(notes: list[str]) -> None:
     )
     assert notes[1] == "island 3 goes on after 0:00, in generation 5"
     assert "was lost too often" in notes[2]
+    trial.last_result.clear()  # before its first report, in a search that was resumed
+    IslandNotes(notes.append, notes.append, 10, {3: 7}).on_trial_recover(4, [trial], trial)
+    assert notes[3].startswith("island 3 was lost; it waits for a CPU, to go on in generation 7")
     assert pickle.loads(pickle.dumps(told)).__dict__ == {}  # Tune keeps it in its records
 
 
-def test_a_mistake_of_an_island_is_not_called_a_loss(notes: list[str]) -> None:
-    told = IslandNotes(notes.append, notes.append, 10)
-    trial = island(RayTaskError("step", "a traceback", ValueError("x")))
+def test_a_mistake_of_an_island_is_not_called_a_loss(notes: list[str], tmp_path: Path) -> None:
+    told = IslandNotes(notes.append, notes.append, 10, {})
+    trial = island(tmp_path, RayTaskError("step", "a traceback", ValueError("x")))
     told.on_trial_recover(1, [trial], trial)
     told.on_trial_error(1, [trial], trial)
     assert notes == []
 
 
-def test_islands_that_never_start_end_the_search(notes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_islands_that_never_start_end_the_search(
+    notes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lost: list[str] = []
-    told = IslandNotes(notes.append, lost.append, 10)
-    trial = island()
+    told = IslandNotes(notes.append, lost.append, 10, {})
+    trial = island(tmp_path)
     trial.status = Trial.PENDING
     told.on_step_end(0, [trial])
     assert notes == lost == []

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -275,7 +276,8 @@ def test_a_process_that_a_hanging_training_ended_is_replaced(ray_cluster: None, 
     assert len(hung) == 1
     assert len({*(tmp_path / "processes.txt").read_text().split()}) == 2
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "island 0 was lost; it waits for a CPU, to go on in generation 0 (restart 1 of at most 10)" in log
+    waits = r"was lost; it waits for a CPU, to go on in generation 0 \(restart 1 of at most 10\)"
+    assert re.search(rf"island 0 \(process \d+ on .+\) {waits}", log)
     assert "island 0 goes on after" in log
     assert [row.metric is None for row in result.archive.ranked(10)] == [False] * 4
     assert result.archive.counts().disagreements == 0
