@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 
+from lossearch.compile.layout import Layout, layout_of
 from lossearch.compile.targets import (
     BINARY,
     CLASS,
@@ -24,10 +25,14 @@ from lossearch.errors import UserError
 from lossearch.ir.axes import RESOLUTIONS, Axes, without
 from lossearch.ir.expr import postorder
 from lossearch.ir.graph import Graph
+from lossearch.ir.interval import Interval
 from lossearch.ir.signature import Input
 
 REMEMBERED = 256
 """How many combinations of shapes and dtypes are remembered as sound."""
+
+SIGNS = Interval(-1.0, 1.0)
+"""Domain of a target that is 1 or -1."""
 
 CORNERS = 4
 """How many coordinates a box has."""
@@ -51,6 +56,7 @@ class Geometry:
         empty: Whether there is nothing to compute: an axis has length zero.
         direct: What can be called with the inputs as they are where nothing is ignored, once that is known.
         strict: Whether that refuses every label that is no class.
+        layout: How the inputs must be arranged first; then nothing else is known of them.
     """
 
     labels: bool
@@ -66,12 +72,14 @@ class Geometry:
     empty: bool
     direct: Callable[..., Tensor] | None = None
     strict: bool = False
+    layout: Layout | None = None
 
 
 class Door:
     """Checks inputs of a graph's signature; a combination of shapes and dtypes is checked once."""
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
+        self._graph = graph
         self._signature = graph.signature
         self._inputs = graph.signature.forward_inputs
         self.sizes = dict(sizes)
@@ -113,6 +121,9 @@ class Door:
         if len(inputs) != len(self._inputs):
             names = ", ".join(declared.name for declared in self._inputs)
             raise UserError(f"{len(self._inputs)} inputs ({names})", f"{len(inputs)}", "correct the call")
+        classes = self.sizes.get(CLASS, self._given.get(CLASS, 0))
+        if (layout := layout_of(self._graph, inputs, classes)) is not None:
+            return _to_be_arranged(layout)
         sizes: dict[str, int] = dict(self.sizes)
         shape: tuple[int, ...] | None = None
         target = _Reading()
@@ -187,6 +198,10 @@ class Door:
         return _Reading(labels=not channel, integers=integers, channel=channel)
 
 
+def _to_be_arranged(layout: Layout) -> Geometry:
+    return Geometry(False, False, False, False, (), {}, 0, 0, torch.float32, "cpu", False, layout=layout)
+
+
 @dataclass(frozen=True)
 class _Reading:
     """How a target is read; see `Geometry`."""
@@ -229,8 +244,18 @@ def _check_dtype(declared: Input, x: Tensor) -> None:
     if declared.kind == "index":
         if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
             raise UserError(f"{declared.name} of an integer dtype", str(x.dtype), "convert it with .long()")
-    elif not x.is_floating_point():
-        raise UserError(f"{declared.name} of a floating dtype", str(x.dtype), "convert it with .float()")
+    elif not (x.is_floating_point() or takes_integers(declared, x.dtype)):
+        hint = "give 1 and -1" if x.dtype == torch.bool and declared.role == "target" else "convert it with .float()"
+        raise UserError(f"{declared.name} of a floating dtype", str(x.dtype), hint)
+
+
+def takes_integers(declared: Input, dtype: torch.dtype) -> bool:
+    """Whether integers, or ones and zeros of a mask, stand for the numbers of an input: targets, and boxes."""
+    if dtype == torch.bool and declared.domain == SIGNS:  # where zero is not the other sign
+        return False
+    return not dtype.is_complex and (
+        declared.role == "target" or (declared.axes[-1] == "coord" and dtype != torch.bool)
+    )
 
 
 def _check_shape(

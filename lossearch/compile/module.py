@@ -13,6 +13,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.compile.backend import Backend, Function, check_backend, compile_source
 from lossearch.compile.door import Door, Geometry, ignores, present
+from lossearch.compile.layout import Layout, in_order
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import Reduction, check_reduction
 from lossearch.compile.values import check_finite, check_values, check_weights
@@ -74,7 +75,9 @@ class _Plan:
 class LossModule(nn.Module):
     """A loss with `forward(prediction, target)`: the signature's inputs in their order.
 
-    Spatial axes may be any number. Where the signature has a class axis, the target is either probabilities
+    Spatial axes may be any number; where each row of a batch has a loss of its own and there is no space, the batch may
+    be any number of axes or none, and class scores may lack it too. Integers and masks stand for the numbers of a
+    target, and integers for those of boxes. Where the signature has a class axis, the target is either probabilities
     `[batch, class, *space]` or integer labels `[batch, *space]`. Computation is in float32, or float64 where an
     input is: half-precision inputs are converted and autocast is switched off inside, so the result stays finite.
     Each kind of call is compiled when it first occurs.
@@ -135,6 +138,7 @@ class LossModule(nn.Module):
         forward_inputs = graph.signature.forward_inputs
         self._names = [declared.name for declared in forward_inputs]
         self._label_at = next((rank for rank, i in enumerate(forward_inputs) if i.labels), -1)
+        self._numbers = frozenset(i.name for i in forward_inputs if i.kind == "real" and not i.labels)
         self._spatial = frozenset(i.name for i in forward_inputs if "space" in i.axes)
         written = [parameter.name for parameter in graph.parameters if not parameter.learnable]
         self._fixed = frozenset({"graph", *written, *(b.name for b in graph.signature.buffers)} - {*self._given})
@@ -197,14 +201,21 @@ class LossModule(nn.Module):
             raise UserError("a parameter name that nn.Module leaves free", repr(parameter.name), "rename it")
         self.register_parameter(name, nn.Parameter(torch.tensor(parameter.default)))
 
-    def check(self, *inputs: Tensor, sample_weight: Tensor | None = None) -> None:
+    def check(self, *inputs: Tensor, sample_weight: Tensor | None = None, **named: Tensor) -> None:
         """Look at what `forward` would be given, values included, and compute nothing.
 
         Raises `UserError` for what `forward` refuses, and for nan or infinities, values outside an input's range,
         labels that are no class (on any device), probabilities that do not sum to one, boxes with x2 < x1 or y2 < y1,
         negative sample weights, and own tensors that are not finite any more.
         """
-        self._check_values(inputs, sample_weight, self._door(inputs))
+        if named:
+            inputs = in_order(self.graph.signature, inputs, named)
+        geometry = self._door(inputs)
+        if geometry.layout is not None:
+            return self.check(
+                *geometry.layout.inputs(inputs), sample_weight=geometry.layout.sample_weight(sample_weight)
+            )
+        return self._check_values(inputs, sample_weight, geometry)
 
     def _check_values(self, inputs: Sequence[Tensor], sample_weight: Tensor | None, geometry: Geometry) -> None:
         if geometry.integers and not geometry.empty:
@@ -216,12 +227,19 @@ class LossModule(nn.Module):
         for name, value in (*self.named_parameters(), *self.named_buffers()):
             check_finite(name, value.detach())
 
-    def forward(self, *inputs: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The loss. `sample_weight[batch]` or `[batch, *space]` ≥ 0 weighs elements in the final reduction."""
+    def forward(self, *inputs: Tensor, sample_weight: Tensor | None = None, **named: Tensor) -> Tensor:
+        """The loss. `sample_weight[batch]` or `[batch, *space]` ≥ 0 weighs elements in the final reduction.
+
+        Inputs may be given by name: the signature's, or PyTorch's `input`, `input1` and `input2`.
+        """
+        if named:
+            inputs = in_order(self.graph.signature, inputs, named)
         if torch.compiler.is_compiling():  # somebody's torch.compile leaves it whole: it is compiled by itself
             whole = torch.compiler.disable(self.forward)
             return whole(*inputs, sample_weight=sample_weight)  # pyright: ignore[reportCallIssue]
         geometry = self._door(inputs)
+        if geometry.layout is not None:
+            return self._arranged(geometry.layout, inputs, sample_weight)
         if self.validate:
             self._check_values(inputs, sample_weight, geometry)
         if geometry.empty:
@@ -240,6 +258,12 @@ class LossModule(nn.Module):
                 return self._evaluate(inputs, geometry, masked, sample_weight)
         return self._evaluate(inputs, geometry, masked, sample_weight)
 
+    def _arranged(self, layout: Layout, inputs: Sequence[Tensor], sample_weight: Tensor | None) -> Tensor:
+        """The loss of inputs that lack a batch or a class, or have several axes for the batch."""
+        value = self.forward(*layout.inputs(inputs), sample_weight=layout.sample_weight(sample_weight))
+        kept = "class" if layout.single else "batch"
+        return layout.loss(value) if self.reduction == "none" and kept in self.graph.root.axes else value
+
     def _unless_refused(self, direct: Function, inputs: Sequence[Tensor]) -> Tensor | None:
         """The loss, or None where its kernel refuses a label, or fails in another way: then labels are looked at."""
         if is_functorch_wrapped_tensor(inputs[self._label_at]):
@@ -253,7 +277,9 @@ class LossModule(nn.Module):
         self, inputs: Sequence[Tensor], geometry: Geometry, masked: bool, sample_weight: Tensor | None
     ) -> Tensor:
         values = dict(zip(self._names, inputs, strict=True))
-        values.update((n, x.to(geometry.dtype) if x.is_floating_point() else x.long()) for n, x in values.items())
+        for name, x in values.items():
+            number = x.is_floating_point() or name in self._numbers
+            values[name] = x.to(geometry.dtype) if number else x.long()
         if geometry.integers or geometry.foreground:
             self._prepare_target(values, geometry, masked)
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)

@@ -33,6 +33,8 @@ def check_values(graph: Graph, inputs: Sequence[Tensor]) -> None:
     finite in float32.
     """
     for declared, x in zip(graph.signature.forward_inputs, inputs, strict=True):
+        if declared.kind == "real" and not declared.labels:
+            x = x if x.is_floating_point() else x.double()  # integers and masks stand for numbers
         if not x.is_floating_point() or not x.numel():
             continue
         check_finite(declared.name, x)
