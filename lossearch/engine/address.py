@@ -9,7 +9,7 @@ import sys
 from lossearch.errors import UserError
 
 _SECONDS = 5.0
-_JOIN_SECONDS = 45.0  # an import of Ray and a handshake, on a machine that is busy
+_JOIN_SECONDS = 30.0  # an import of Ray and a handshake, on a machine that is busy
 HINT = "start one with `ray start --head`, or leave --address out to search on this machine alone"
 
 # Tells in one line of standard output why the cluster cannot be joined.

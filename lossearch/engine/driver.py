@@ -35,7 +35,8 @@ from lossearch.evaluate.run_directory import RunDirectory, storage_errors, write
 ISLANDS = "islands.json"
 """The file of a run directory that says where the islands' time went."""
 
-_LOCK_PATIENCE = 60.0
+_LOCK_SECONDS = 2.0  # after which the user is told
+_LOCK_PATIENCE = 90.0
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill
 
 
@@ -70,26 +71,34 @@ def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
         SearchLost: Ray failed, or islands broke more often than they may be started again.
         KeyboardInterrupt: see `ending`.
     """
-    with _writer(job) as (writer, name), display:
-        watch = Watch(writer, display, Pulse(ray_endpoints()), ending)
-        try:
-            tuner = _tuner(job, namespace, name, watch, display)
-            with storage_errors(job.run.checkpoints):
-                results = tuner.fit()
-        except RayError as error:
-            if watch.failure is not None or isinstance(error, RayTaskError):
-                raise watch.failure or error from error
-            raise SearchLost(job.run.path, f"Ray failed ({_first_line(error)}; see {job.run.log})") from error
-        finally:
-            watch.end()
-        if ending.asked():  # and Tune caught what was raised
-            raise KeyboardInterrupt
+    try:
+        with display, _writer(job, display) as (writer, name):
+            _run_islands(job, namespace, display, Watch(writer, display, Pulse(ray_endpoints()), ending), name)
+    except RayError as error:
+        if isinstance(error, RayTaskError):
+            raise  # a defect of this package, in another process
+        raise SearchLost(job.run.path, f"Ray failed ({_first_line(error)}; see {job.run.log})") from error
+
+
+def _run_islands(job: Job, namespace: str, display: Display, watch: Watch, writer: str) -> None:
+    try:
+        tuner = _tuner(job, namespace, writer, watch, display)
+        with storage_errors(job.run.checkpoints):
+            results = tuner.fit()
+    except RayError as error:
         if watch.failure is not None:
-            raise watch.failure
-        if results.errors:
-            raise _breakdown(job, results.errors) from results.errors[0]
-        if watch.last is not None:
-            write_atomically(job.run.path / ISLANDS, _account(watch.last))
+            raise watch.failure from error
+        raise
+    finally:
+        watch.end()
+    if watch.ending.asked():  # and Tune caught what was raised
+        raise KeyboardInterrupt
+    if watch.failure is not None:
+        raise watch.failure
+    if results.errors:
+        raise _breakdown(job, results.errors) from results.errors[0]
+    if watch.last is not None:
+        write_atomically(job.run.path / ISLANDS, _account(watch.last))
 
 
 def _first_line(error: Exception) -> str:
@@ -112,10 +121,9 @@ def _account(progress: Progress) -> str:
 
 
 @contextlib.contextmanager
-def _writer(job: Job) -> Iterator[tuple[Any, str]]:
+def _writer(job: Job, display: Display) -> Iterator[tuple[Any, str]]:
     """The archive's writer, as an actor on this machine, and its name."""
-    # The writer of a search that was killed just now may still be ending.
-    os.close(hold_writer_lock(job.run.path, _LOCK_PATIENCE))
+    _await_earlier_writer(job.run.path, display)
     name = f"writer-{uuid.uuid4().hex}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote(ArchiveWriter)
@@ -127,6 +135,15 @@ def _writer(job: Job) -> Iterator[tuple[Any, str]]:
         ray.get(actor.close.remote(), timeout=ANSWER_SECONDS)
     finally:
         ray.kill(actor)
+
+
+def _await_earlier_writer(run: Path, display: Display) -> None:
+    """Wait for the writer of a search that ended just now: it notices the end of its cluster within a minute or so."""
+    try:
+        os.close(hold_writer_lock(run, _LOCK_SECONDS))
+    except UserError:
+        display.note(f"the writer of the search before still runs; waiting up to {_LOCK_PATIENCE:.0f} s for it")
+        os.close(hold_writer_lock(run, _LOCK_PATIENCE))
 
 
 def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display) -> tune.Tuner:

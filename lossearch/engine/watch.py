@@ -163,7 +163,7 @@ class IslandNotes(tune.Callback):
         waiting = {_number(trial) for trial in trials if trial.status == Trial.PENDING}
         self._waiting_since = {island: self._waiting_since.get(island, now) for island in waiting}
         late = {island for island, since in self._waiting_since.items() if now - since >= _WAIT_TOLD_SECONDS}
-        if new := sorted(late - self._told):
+        if new := sorted(late - self._told - self._lost_at.keys()):
             self._note(f"not started yet, for want of a CPU or because the machine is busy: {_islands(new)}")
             self._told.update(new)
         if any(trial.status == Trial.RUNNING for trial in trials):

@@ -1,6 +1,7 @@
 """What search and resume refuse, and what a result tells, without Ray."""
 
 import io
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from engine.fakes import TASK, FakeScreen, finish, make_loop, new_run
 from rich.console import Console
 
+from lossearch.engine import address as address_module
 from lossearch.engine.config import validate
 from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display, seconds_left
 from lossearch.engine.progress import FrontPoint, Progress
@@ -64,6 +66,23 @@ def test_an_address_without_a_cluster_is_told_at_once(tmp_path: Path, address: s
     with pytest.raises(UserError, match="Ray cluster"):
         search(CONFIG, tmp_path / "run", address=address, workers=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_address_that_lets_nobody_join_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address_module, "_JOIN_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"{address}: no way in within 1 s"):
+            search(CONFIG, tmp_path / "run", address=address, workers=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_why_a_cluster_cannot_be_joined_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address_module, "_JOIN", "import sys; print('no node of it runs here'); sys.exit(1)")
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"{address}: no node of it runs here"):
+            search(CONFIG, tmp_path / "run", address=address, workers=1)
 
 
 def test_a_directory_with_files_is_left_alone(finished: Path) -> None:
