@@ -102,9 +102,11 @@ from pathlib import Path
 from lossearch.engine import ending
 ending._LAST_RESORT = 0.5
 with ending.Ending(Path("a run")) as ended:
-    threading.Thread(target=ended.lose, args=("the head is gone",)).start()
+    thread = threading.Timer(0.2, ended.lose, ("the head is gone",))
     while True:
         try:
+            if not thread.ident:
+                thread.start()
             threading.Event().wait()
         except KeyboardInterrupt:
             pass
