@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossearch import load
-from lossearch.compile import LossModule
+from lossearch.compile.export.standalone import class_name, standalone
+from lossearch.compile.torchscript import load_class
 from lossearch.errors import UserError
 
 from .harness import close, value_and_gradient
@@ -26,8 +27,13 @@ class Row:
     torch: Callable[..., Tensor]
     inputs: tuple[Tensor, ...]
 
-    def module(self, reduction: str) -> LossModule:
-        return load(self.loss).to_module(reduction=reduction)
+    def modules(self, reduction: str) -> list[nn.Module]:
+        """The module, and the one of an exported file, which leaves integers of one class to its reader."""
+        loss = load(self.loss)
+        own = loss.to_module(reduction=reduction)
+        if self.loss.startswith("binary") and not self.inputs[1].is_floating_point():
+            return [own]
+        return [own, load_class(standalone(loss, reduction), class_name(loss.name))()]
 
 
 def box_giou(boxes: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -103,14 +109,26 @@ def test_as_pytorch(row: Row) -> None:
         expected, (gradient,) = value_and_gradient(
             lambda *x, reduction=reduction: row.torch(*x, reduction=reduction), row.inputs
         )
-        module = row.module(reduction)
-        for _ in range(2):  # the second call finds what the first one has made
-            found, (own,) = value_and_gradient(module, row.inputs)
-            assert found.shape == expected.shape
-            close(found, expected)
-            close(own, gradient)
-        if reduction == "mean":
-            module.check(*row.inputs)
+        for module in row.modules(reduction):
+            for _ in range(2):  # the second call finds what the first one has made
+                found, (own,) = value_and_gradient(module, row.inputs)
+                assert found.shape == expected.shape
+                close(found, expected)
+                close(own, gradient)
+
+
+def test_check_takes_the_same_calls() -> None:
+    for row in CALLS.values():
+        load(row.loss).to_module().check(*row.inputs)
+
+
+def test_files_refuse_axes_in_front_that_do_not_agree() -> None:
+    giou = load_class(standalone(load("giou")), "GiouLoss")()
+    with pytest.raises(ValueError, match="target must begin with the axes"):
+        giou(BOXES, BOXES[0])
+    ranking = load_class(standalone(load("margin_ranking")), "MarginRankingLoss")()
+    with pytest.raises(ValueError, match="target must be 1 and -1, not a mask"):
+        ranking(drawn(3), drawn(3), MASK[:3])
 
 
 def test_inputs_by_name() -> None:

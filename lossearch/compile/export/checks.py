@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lossearch.compile.door import CORNERS, least_extent
+import torch
+
+from lossearch.compile.door import CORNERS, SIGNS, least_extent, takes_integers
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
 from lossearch.ir.axes import Axes, without
@@ -19,9 +21,35 @@ def check_input(name: str, x: Tensor, shape: list[int], floating: bool) -> None:
     if x.is_floating_point() != floating or x.dtype == torch.bool:
         kind = "a floating" if floating else "an integer"
         raise ValueError(f"{name} must be of {kind} dtype")
+    check_shape(name, x, shape)
+'''.strip()
+
+_SHAPE = '''
+def check_shape(name: str, x: Tensor, shape: list[int]) -> None:
+    """Refuse an input of a shape that does not agree with the inputs before it."""
     if list(x.shape) != list(shape):
         raise ValueError(f"{name} must have shape {list(shape)}, not {list(x.shape)}")
 '''.strip()
+
+_SIGNS = '''
+def check_signs(name: str, x: Tensor) -> None:
+    """Refuse a mask where 1 and -1 are wanted, since its zeros would be taken for numbers."""
+    if x.dtype == torch.bool:
+        raise ValueError(f"{name} must be 1 and -1, not a mask")
+'''.strip()
+
+
+def helpers(plan: Plan) -> list[str]:
+    """The functions that the checks call."""
+    text = "\n".join(checks(plan))
+    called = [helper for helper in (HELPER, _SIGNS) if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
+    return [_SHAPE, *called]
+
+
+def _takes_signs(declared: Input) -> bool:
+    return (
+        takes_integers(declared, torch.int64) and not takes_integers(declared, torch.bool) and declared.domain == SIGNS
+    )
 
 
 def checks(plan: Plan) -> list[str]:
@@ -38,6 +66,9 @@ def checks(plan: Plan) -> list[str]:
             ]
             axes = without(declared.axes, (declared.labels or "",))
             lines += [f"    {_check(plan, declared, axes, earlier, False)}"]
+        elif declared.kind == "real" and takes_integers(declared, torch.int64):
+            lines += [f'check_signs("{name}", {name})'] if _takes_signs(declared) else []
+            lines.append(f'check_shape("{name}", {name}, {_shape(plan, name, declared.axes, earlier)})')
         else:
             lines.append(_check(plan, declared, declared.axes, earlier, declared.kind == "real"))
         earlier.append(declared)

@@ -33,7 +33,7 @@ def _arguments(plan: Plan) -> Iterator[str]:
     for name in required:
         yield f"{'weight' if name == CLASS_WEIGHT else name}: {plain(plan.graph.signature[name].doc)}."
     weighed = " (over what is kept)" if plan.rescales else " (divided by the sum of weights)" if plan.weighs else ""
-    batch = ", batchmean (the sum by the length of the batch)" if "batchmean" in plan.reductions else ""
+    batch = ", batchmean (sum by batch)" if "batchmean" in plan.reductions else ""
     yield f"reduction: mean{weighed}, sum{batch}, or none."
     if len(plan.buffers) > len(required):
         yield f"weight: {'factor' if plan.rescales else 'weight'} of each class."

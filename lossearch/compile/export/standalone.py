@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lossearch import __version__
-from lossearch.compile.export.checks import HELPER, checks
+from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
+from lossearch.compile.export.checks import checks, helpers
 from lossearch.compile.export.describe import docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
+from lossearch.compile.layout import takes_rows
 from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import check_batchmean, check_reduction
@@ -50,9 +52,17 @@ class _Writer:
     @cached_property
     def text(self) -> str:
         """The whole file."""
-        helpers = dict.fromkeys(helper.strip() for form in self.plan.forms for helper in form.source.helpers)
+        called = dict.fromkeys(helper.strip() for form in self.plan.forms for helper in form.source.helpers)
         functions = [f"{self._function(form.source)}" for form in self.plan.forms]
-        parts = [HELPER, *helpers, *([_HELD] if self.plan.graph.parameters else []), *functions, self._class()]
+        arranging = [ROWS] if takes_rows(self.plan.graph) else []
+        parts = [
+            *helpers(self.plan),
+            *arranging,
+            *called,
+            *([_HELD] if self.plan.graph.parameters else []),
+            *functions,
+            self._class(),
+        ]
         body = "\n\n\n".join(parts).replace("List[", "list[")
         imports = ["import math\n"] if "math." in body else []
         imports += ["import torch"]
@@ -76,7 +86,7 @@ class _Writer:
         for name in declared:
             lines.append(f"    {name}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
         blank = [""]
-        return "\n".join([*lines, *blank, *self._init(), *blank, *self._forward(), *blank, *self._reduce()])
+        return "\n".join([*lines, *blank, *self._init(), *blank, *self._methods(), *blank, *self._reduce()])
 
     def _init(self) -> list[str]:
         buffers = [(name, "weight" if name == CLASS_WEIGHT else safe(name)) for name in self.plan.buffers]
@@ -106,7 +116,14 @@ class _Writer:
         ]
         return list(_indented(lines))
 
-    def _forward(self) -> list[str]:
+    def _methods(self) -> list[str]:
+        """`forward`, and what it calls once the inputs have the axes of the signature."""
+        arranged = forward(self.plan)
+        if not arranged:
+            return self._forward("forward")
+        return [*_indented(arranged), "", *self._forward(ARRANGED)]
+
+    def _forward(self, method: str) -> list[str]:
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
         first = inputs[0]
         arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
@@ -136,7 +153,7 @@ class _Writer:
             body += [f"mask = kept.to({first}.dtype)", *self._flattened(self.plan.target, labels=True)]
             body += self._ending(labels)
         lines += [f"    {line}" for line in body]
-        return list(_indented(definition("forward", arguments, "Tensor", lines, indent=4)))
+        return list(_indented(definition(method, arguments, "Tensor", lines, indent=4)))
 
     def _flattened(self, declared: Input, labels: bool = False) -> list[str]:
         """Lines that make the spatial axes of an input one."""
