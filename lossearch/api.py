@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from lossearch.evaluate.discovered import discovered_loss, identifier
 from lossearch.evaluate.run_directory import RunDirectory, storage_errors
 from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
+from lossearch.reading import read_text, usable_path, whole_in
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 
 LossLike = Loss | str | Path
 """A loss, or what `load` takes."""
-
-LARGEST_FILE = 16_000_000
-"""Bytes of a file that may hold a loss."""
 
 _FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
 _ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
@@ -80,15 +79,15 @@ def find(loss: LossLike) -> Resolved:
         return _from_run(text)
     if ":" in text:
         return Resolved(Loss.from_text(text))
-    if _ZOO_CALL.fullmatch(text) and not Path(text).exists():
+    if _ZOO_CALL.fullmatch(text) and not os.path.exists(text):  # false, too, for what no path can be
         return Resolved(_from_zoo(text))
     raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
 
 
 def _advice(path: Path) -> str:
-    if (path / "archive.sqlite").exists():
+    if os.path.exists(path / "archive.sqlite"):  # false, too, for what no path can be
         return f"for the best loss of this run give {path}@1"
-    if path.is_file():
+    if os.path.isfile(path):
         return "give the .json that `lossearch export` writes: other files cannot be read back"
     return "see: lossearch zoo"
 
@@ -110,14 +109,7 @@ def _argument(name: str, value: object) -> Any:
 
 
 def _from_file(path: Path) -> Loss:
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise UserError(f"a file of at most {LARGEST_FILE} bytes", f"{path.stat().st_size}: {path}", "correct it")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError("a loss in UTF-8", f"{error} ({path})", "give a file that lossearch wrote") from None
-    except OSError as error:
-        raise UserError("a file with a loss", f"{error.strerror}: {path}", "check the path") from None
+    text = read_text(path, "a file with a loss", "check the path, and give a file that lossearch wrote")
     try:
         if path.suffix == ".json":
             return Loss.from_json(text)
@@ -128,9 +120,9 @@ def _from_file(path: Path) -> Loss:
 
 def _from_run(text: str) -> Resolved:
     directory, _, wanted = text.rpartition("@")
-    if not wanted.isascii() or not wanted.isdigit() or int(wanted) < 1:
+    rank = whole_in(wanted)
+    if rank is None or rank < 1 or not wanted.isdigit():
         raise UserError("DIR@RANK with a rank from 1", repr(text), f"see: lossearch ls {directory}")
-    rank = int(wanted)
     run = RunDirectory.open(directory)
     with run.open_archive(read_only=True) as archive:
         rows = archive.ranked(rank)
@@ -251,8 +243,9 @@ def compare(
     chosen, entrants = _comparable(task), _losses(losses)
     others = baselines if isinstance(baselines, bool) else _losses(baselines)
     if out is not None:  # known before hours of training, not after
-        with storage_errors(Path(out)):
-            Path(out).mkdir(parents=True, exist_ok=True)
+        folder = usable_path(out, "a directory for the comparison")
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     return run(
         chosen,
         entrants,

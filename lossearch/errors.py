@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from lossearch.plain_text import shortened, visible
+
 
 class UserError(Exception):
     """A mistake in what the user gave: a config, an expression, a file, a path, a dataset.
 
     The message always says what was required, what was found and what to do about it. The command line prints it
-    without a traceback and exits with code 2.
+    without a traceback and exits with code 2. Each part may quote what was given: characters that would steer a
+    terminal are escaped, and a long part keeps its beginning and its end.
     """
 
     def __init__(self, required: str, found: str, hint: str) -> None:
+        required, found, hint = (shortened(visible(part)) for part in (required, found, hint))
         super().__init__(f"required: {required}; found: {found}; {hint}")
         self.required = required
         self.found = found

@@ -12,6 +12,8 @@ from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.signature import Signature
+from lossearch.plain_text import is_name
+from lossearch.reading import check_text
 
 if TYPE_CHECKING:
     from lossearch.compile.module import LossModule
@@ -32,8 +34,9 @@ class Loss:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not is_name(self.name):
             raise UserError("a loss name that is an identifier", repr(self.name), "use letters, digits and _")
+        check_text(self.source, "a source", "leave them out")
 
     @property
     def signature(self) -> Signature:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from lossearch.errors import UserError
+from lossearch.reading import parse_toml, read_text
 
 CONSTANT = "C"
 """The letter that stands for a constant in templates."""
@@ -93,10 +93,9 @@ def written_spaces() -> list[str]:
 
 def read_space(path: Path) -> SearchSpace:
     """The search space in a TOML file; raises `UserError` for anything malformed."""
+    text = read_text(path, "a search space", "correct the path")
     try:
-        return SearchSpace.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError("a TOML file", str(error), f"correct {path}") from None
+        return SearchSpace.model_validate(parse_toml(text, "a TOML file", f"correct {path}"))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -11,7 +11,9 @@ OUTSIDE = ("primitives", "search_spaces", "experiments")
 
 # Low to high. Names in one row are peers and do not import each other.
 LAYERS = (
+    ("plain_text",),
     ("errors",),
+    ("reading",),
     ("ir",),
     ("compile",),
     ("loss",),

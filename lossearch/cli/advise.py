@@ -8,6 +8,7 @@ import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, note, print_listing
 from lossearch.errors import UserError
+from lossearch.reading import numbers_in
 
 if TYPE_CHECKING:
     from lossearch.advice import Advice, Situation
@@ -71,10 +72,7 @@ def advise(
 def _shares(text: str | None) -> list[float] | None:
     if text is None:
         return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError("class frequencies such as 0.9,0.08,0.02", repr(text), "correct --class-frequencies") from None
+    return numbers_in(text, "class frequencies such as 0.9,0.08,0.02", "correct --class-frequencies")
 
 
 def _situation(task: str | None, given: dict[str, Any]) -> Situation:
@@ -93,7 +91,7 @@ def _situation(task: str | None, given: dict[str, Any]) -> Situation:
 
 def _try(task: str, found: list[Advice]) -> None:
     from lossearch import api
-    from lossearch.cli.output import print_table
+    from lossearch.cli.output import print_table, say
     from lossearch.cli.progress import comparison_progress
 
     names = [advice.loss for advice in found[:TRIED]]
@@ -103,4 +101,4 @@ def _try(task: str, found: list[Advice]) -> None:
             task, names, TRIED_SEEDS, trials=TRIED_TRIALS, baselines=["cross_entropy"], progress=progress
         )
     print_table(comparison.table())
-    print(comparison.verdict)
+    say(comparison.verdict)

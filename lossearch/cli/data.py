@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lossearch.cli.output import Format, FormatOption, Listing, note, print_listing
+from lossearch.cli.output import Format, FormatOption, Listing, note, print_listing, say
 from lossearch.errors import UserError
 
 app = typer.Typer(help="Datasets: list them, fetch them, say where they lie.", invoke_without_command=True)
@@ -62,7 +62,7 @@ def fetch(
         raise UserError("a package file", f"no file {archive}", "correct --archive")
     for name in names:
         note(f"fetching {name}")
-        print(fetch_dataset(name, archive))
+        say(fetch_dataset(name, archive))
 
 
 @app.command()
@@ -75,4 +75,4 @@ def path(
     from lossearch.tasks.data import data_folder
     from lossearch.tasks.data import path as dataset_path
 
-    print(data_folder() if name is None else dataset_path(name))
+    say(data_folder() if name is None else dataset_path(name))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.output import note, print_fields, print_table, short
+from lossearch.cli.output import note, print_fields, print_table, say, short
 from lossearch.errors import UserError
+from lossearch.reading import LARGEST_WHOLE, numbers_in
 
 if TYPE_CHECKING:
     from lossearch.api import Resolved
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lossearch.loss import Loss
     from lossearch.tasks import Task
 
+MOST_TRIALS, MOST_WORKERS = 1_000_000, 10_000
+
 LossArgument = Annotated[
     str, typer.Argument(metavar="LOSS", help='A zoo name ("focal(gamma=2)"), a file, a text form, or DIR@RANK.')
 ]
@@ -26,9 +29,12 @@ TaskOption = Annotated[
     str, typer.Option("--task", "-t", help="Name of a task, or a search configuration (.toml) whose task is meant.")
 ]
 TrialsOption = Annotated[
-    int | None, typer.Option("--trials", min=2, help="Settings tried in tuning, the same number for every loss.")
+    int | None,
+    typer.Option("--trials", min=2, max=MOST_TRIALS, help="Settings tried in tuning, the same number for every loss."),
 ]
-WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one per core by default.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, max=MOST_WORKERS, help="Processes; one per core by default.")
+]
 
 
 def show(
@@ -153,7 +159,7 @@ def compare(
             note("finished losses are kept: run the same command again to go on")
         raise
     print_table(comparison.table())
-    print(comparison.verdict)
+    say(comparison.verdict)
     if out is not None:
         note(f"wrote table.txt, comparison.csv, comparison.json and comparison.png to {out}")
 
@@ -229,7 +235,12 @@ def export(
     ] = None,
     ignore_index: Annotated[
         int | None,
-        typer.Option("--ignore-index", help="Label whose elements are left out; -100 by default (.py, .pt, .pt2)."),
+        typer.Option(
+            "--ignore-index",
+            min=-LARGEST_WHOLE,
+            max=LARGEST_WHOLE,
+            help="Label whose elements are left out; -100 by default (.py, .pt, .pt2).",
+        ),
     ] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=0, help="How many spatial axes there are (.pt2).")] = None,
     labels: Annotated[
@@ -248,11 +259,8 @@ def export(
         "rank": rank,
         "labels": labels,
     }
-    print(api.export(loss, output, **{name: value for name, value in given.items() if value is not None}))
+    say(api.export(loss, output, **{name: value for name, value in given.items() if value is not None}))
 
 
 def _numbers(text: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UserError("numbers with commas between them for --weight", repr(text), "such as 1,0.5,2") from None
+    return numbers_in(text, "numbers with commas between them for --weight", "such as 1,0.5,2")

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from lossearch.engine.streams import if_anybody_reads
 from lossearch.errors import UserError
+from lossearch.plain_text import csv_cell, unseen_in, visible
 
 Value = str | int | float | bool | None | Sequence["Value"] | Mapping[str, "Value"]
 
@@ -61,7 +62,10 @@ class Listing:
         """A list of objects; with a summary, an object that holds both."""
         rows = [{column: row[column] for column in self.columns} for row in self.rows]
         document = {**self.summary, self.name: rows} if self.summary else rows
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        if unseen_in(text) is not None:  # escaped as JSON has it
+            text = json.dumps(document, indent=2, allow_nan=False)
+        return text + "\n"
 
     def to_csv(self) -> str:
         """A header and one line a row."""
@@ -69,7 +73,7 @@ class Listing:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
         for row in self.rows:
-            writer.writerow([_exact(row[column]) for column in self.columns])
+            writer.writerow([_cell(row[column]) for column in self.columns])
         return text.getvalue()
 
     def to_table(self) -> Table:
@@ -80,7 +84,7 @@ class Listing:
             numeric = all(isinstance(row[column], (int, float, type(None))) for row in self.rows)
             table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left")
         for row in self.rows:
-            table.add_row(*(Text(short(row[column])) for column in shown))
+            table.add_row(*(Text(visible(short(row[column]))) for column in shown))
         return table
 
 
@@ -95,7 +99,8 @@ def print_listing(listing: Listing, format: Format) -> None:
     else:
         print(f"no {listing.name}")
     if format is Format.TABLE and listing.summary:
-        print("; ".join(f"{key.replace('_', ' ')}: {short(value)}" for key, value in listing.summary.items()))
+        line = "; ".join(f"{key.replace('_', ' ')}: {short(value)}" for key, value in listing.summary.items())
+        print(visible(line))
 
 
 def print_table(table: Table) -> None:
@@ -114,7 +119,12 @@ def print_table(table: Table) -> None:
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Write headings with their values, one a line."""
     for heading, value in fields:
-        print(f"{heading + ':':<15}{value}")
+        print(visible(f"{heading + ':':<15}{value}"))
+
+
+def say(text: object) -> None:
+    """Write a line to standard output."""
+    print(visible(str(text)))
 
 
 def console(file: TextIO) -> Console:
@@ -126,7 +136,7 @@ def console(file: TextIO) -> Console:
 def note(text: str) -> None:
     """Say something about the command itself, on standard error."""
     with if_anybody_reads(sys.stderr):
-        print(text, file=sys.stderr)
+        print(visible(text), file=sys.stderr)
 
 
 def print_error(error: UserError) -> None:
@@ -147,6 +157,12 @@ def short(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return _joined(value, short)
+
+
+def _cell(value: Value) -> str:
+    """A value in CSV. A number is one for spreadsheets too; a text is no formula."""
+    text = _exact(value)
+    return text if isinstance(value, (int, float)) else csv_cell(visible(text))
 
 
 def _exact(value: Value) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, short
+from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, say, short
 from lossearch.engine.streams import if_anybody_reads
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def search(
     from lossearch.engine import search as engine
 
     if dry_run:
-        print("\n".join(engine.plan_search(config, address=address, workers=workers, seed=seed).lines))
+        say("\n".join(engine.plan_search(config, address=address, workers=workers, seed=seed).lines))
         return
     _print_result(engine.search(config, out, address=address, workers=workers, seed=seed))
 
@@ -50,8 +50,9 @@ def resume(
     generations: Annotated[int | None, typer.Option("--generations", min=1, help="A new limit.")] = None,
     max_candidates: Annotated[int | None, typer.Option("--max-candidates", min=1, help="A new limit.")] = None,
     time_limit: Annotated[float | None, typer.Option("--time-limit", help="A new limit, in seconds.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Another number of islands.")] = None,
 ) -> None:
-    """Go on with a search that was interrupted, or search longer."""
+    """Go on with a search that was interrupted, or search longer; limits may be edited in DIR/config.toml, too."""
     from lossearch.engine import search as engine
 
     _print_result(
@@ -61,6 +62,7 @@ def resume(
             generations=generations,
             max_candidates=max_candidates,
             time_limit_s=time_limit,
+            workers=workers,
         )
     )
 
@@ -88,11 +90,17 @@ def _print_if_read(fields: Mapping[str, str]) -> None:
         print_fields(fields.items())
 
 
-def report(directory: Directory) -> None:
+def report(
+    directory: Directory,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; report.html in the run's directory by default."),
+    ] = None,
+) -> None:
     """Write a run's report, one HTML file that opens offline."""
     from lossearch.report import write_report
 
-    print(write_report(directory))
+    say(write_report(directory, output))
 
 
 def ls(

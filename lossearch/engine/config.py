@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,11 +22,17 @@ from lossearch.errors import UserError
 from lossearch.evaluate.archive import Retention
 from lossearch.evaluate.candidate import EvaluationConfig
 from lossearch.evaluate.screening import ScreeningConfig
+from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.tasks import TaskConfig, task_config
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.pickled_function import is_pickled
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.user_function import is_file_reference
+
+LARGEST_CONFIG = 1_000_000
+"""Bytes of a configuration."""
+
+MOST_ISLANDS = 10_000
 
 
 class _Config(BaseModel):
@@ -139,7 +144,7 @@ class SearchConfig(_Config):
     space: str = "dense"
     reference: str | None = None
     method: MethodConfig = MethodConfig()
-    islands: int | None = Field(default=None, ge=1)
+    islands: int | None = Field(default=None, ge=1, le=MOST_ISLANDS)
     generations: int | None = Field(default=None, ge=1)
     max_candidates: int | None = Field(default=None, ge=1)
     time_limit_s: float | None = Field(default=None, gt=0.0)
@@ -165,10 +170,7 @@ class SearchConfig(_Config):
     @classmethod
     def parse_json(cls, text: str, source: str) -> SearchConfig:
         """The configuration in a JSON text; raises `UserError` for anything malformed."""
-        try:
-            return validate(json.loads(text), source)
-        except json.JSONDecodeError as error:
-            raise UserError("a JSON document", str(error), f"restore {source} from a copy") from error
+        return validate(parse_json(text, "a JSON document", f"restore {source} from a copy"), source)
 
 
 def load_config(path: str | Path) -> tuple[SearchConfig, str]:
@@ -177,44 +179,51 @@ def load_config(path: str | Path) -> tuple[SearchConfig, str]:
     Raises:
         UserError: the file is missing, no TOML, or holds a field or value that does not fit.
     """
-    path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        hint = "give a .toml file, such as experiments/digits_noise.toml"
-        raise UserError("a search configuration", f"{error.strerror} ({path})", hint) from error
-    except UnicodeDecodeError as error:
-        raise UserError("a configuration in UTF-8", f"{error} ({path})", "save it as UTF-8") from error
-    return parse_config(text, str(path), path.parent), text
+    text = read_config(path)
+    return parse_config(text, str(path), Path(path).parent), text
+
+
+def read_config(path: str | Path) -> str:
+    """The text of a configuration; raises `UserError` if the file is missing, or holds no text."""
+    hint = "give a .toml file, such as experiments/digits_noise.toml"
+    return read_text(path, "a search configuration", hint, LARGEST_CONFIG)
 
 
 def parse_config(text: str, source: str, folder: Path) -> SearchConfig:
     """The configuration in a TOML text. Paths in it are relative to `folder`; raises `UserError` as `load_config`."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError("a TOML document", str(error), f"correct {source}") from error
-    return validate(_anchored(values, folder), source)
+    return anchored(parse_written(text, source), folder)
+
+
+def parse_written(text: str, source: str) -> SearchConfig:
+    """As `parse_config`, with paths as they are written."""
+    return validate(parse_toml(text, "a TOML document", f"correct {source}"), source)
 
 
 def validate(values: Mapping[str, Any], source: str = "the configuration") -> SearchConfig:
     """The configuration that plain values describe; raises `UserError` naming the field at fault."""
+    check_values(values, "a configuration", f"correct {source}")
     try:
         return SearchConfig.model_validate(values)
     except ValidationError as error:
         raise field_error(error, source, _fields) from error
 
 
-def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+def anchored(config: SearchConfig, folder: Path) -> SearchConfig:
     """Paths made absolute, so that they stay good in other working directories."""
-    space, task = values.get("space"), values.get("task")
-    if isinstance(space, str) and space.endswith(".toml"):
-        values = {**values, "space": str((folder / space).resolve())}
-    if isinstance(task, dict) and isinstance(task.get("function"), str):
-        place, colon, name = task["function"].rpartition(":")
-        if is_file_reference(task["function"]):
-            values = {**values, "task": {**task, "function": f"{(folder / place).resolve()}{colon}{name}"}}
-    return values
+    return with_paths(config, lambda field, path: str((folder / path).resolve()))
+
+
+def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> SearchConfig:
+    """The configuration with other paths: `change` gets each field that is one, by name, and the path."""
+    changes: dict[str, Any] = {}
+    if config.space.endswith(".toml"):
+        changes["space"] = change("space", config.space)
+    if isinstance(config.task, FunctionConfig):
+        place, colon, name = config.task.function.rpartition(":")
+        if is_file_reference(config.task.function):
+            function = f"{change('task.function', place)}{colon}{name}"
+            changes["task"] = config.task.model_copy(update={"function": function})
+    return config.model_copy(update=changes) if changes else config
 
 
 def _fields(path: tuple[str, ...]) -> Iterator[str]:

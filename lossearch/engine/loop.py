@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from lossearch.engine.messages import AUDITED_FILTERS, Batch, GenerationReport, Parcel, Scribe, Trained
+from lossearch.engine.messages import AUDITED_FILTERS, SEED, Batch, GenerationReport, Parcel, Scribe, Trained
 from lossearch.engine.rows import (
     candidate_row,
     failure,
@@ -144,7 +144,7 @@ class IslandLoop:
             cpu_seconds=state.cpu_seconds,
             done=self.done,
         )
-        self.scribe.report(state.island, report)
+        state.archived = self.scribe.report(state.island, report)
         return report
 
     def _look_at_clock(self) -> None:
@@ -186,7 +186,8 @@ class IslandLoop:
         if verdict.fingerprint:
             self.state.seen.add(verdict.fingerprint)
             # Every island is to learn the scores of the seeds itself.
-            if not verdict.filter.startswith("duplicate") and not proposal.operator.startswith("seed:"):
+            known = verdict.filter.startswith("duplicate") or proposal.operator.startswith(SEED)
+            if self.setting.migration_every and not known:
                 self._fingerprints.append(verdict.fingerprint)
 
     def _reject(self, proposal: Candidate, verdict: Verdict) -> None:
@@ -226,7 +227,7 @@ class IslandLoop:
         attempts = 0
         # Asking takes a round trip, and is of use only for what was trained before: after a restart, or, of the
         # seeds, by another island.
-        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith("seed:")):
+        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith(SEED)):
             claim = self.scribe.claim(self.state.island, row.key)
             if claim.found is not None:
                 return claim.found.under(row)

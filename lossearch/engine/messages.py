@@ -11,6 +11,10 @@ AUDITED_FILTERS = frozenset({"range", "probe", "float32", "rejection"})
 """Filters that judge whether a candidate can be any good; the others only recognise what is known or ill-typed."""
 
 
+SEED = "seed:"
+"""How the operator of a candidate begins that is a seed of the space."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Candidates and evaluations to archive, in the order in which an island made them.
@@ -114,8 +118,8 @@ class Scribe(Protocol):
         """Archive a batch. May return before it is archived; a failure shows in a later call."""
         ...
 
-    def report(self, island: int, report: GenerationReport) -> None:
-        """A generation has ended."""
+    def report(self, island: int, report: GenerationReport) -> int:
+        """A generation has ended; returns the mark of the archive, which holds all that was submitted, on disk."""
         ...
 
     def exchange(self, island: int, parcel: Parcel) -> Parcel:

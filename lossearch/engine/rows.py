@@ -22,6 +22,9 @@ from lossearch.tasks import Status
 LONGEST_REASON = 2000
 """Characters of a reason that the archive keeps; the end of a traceback says most."""
 
+MOST_POINTS = 200
+"""Points of a training's curve that the archive keeps."""
+
 
 def graph_to_json(graph: Graph) -> str:
     """The exchange form of a graph."""
@@ -97,7 +100,7 @@ def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int
             budget=budget,
             metric=metric,
             status=failed.value if metric is None else Status.OK.value,
-            curve=result.curve if seed == 0 else (),
+            curve=thinned(result.curve) if seed == 0 else (),
             seconds=result.seconds / len(metrics),
             step_scale=_finite(result.step_scale) or 0.0,
             learning_rate=_finite(result.learning_rate),
@@ -105,6 +108,14 @@ def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int
         )
         for seed, metric in enumerate(metrics)
     ]
+
+
+def thinned(curve: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """At most `MOST_POINTS` points of a curve, evenly spread, with the first and the last."""
+    if len(curve) <= MOST_POINTS:
+        return tuple(curve)
+    last, gaps = len(curve) - 1, MOST_POINTS - 1
+    return tuple(curve[place * last // gaps] for place in range(MOST_POINTS))
 
 
 def score(evaluations: Sequence[Evaluation], higher_is_better: bool) -> float | None:

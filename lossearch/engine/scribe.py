@@ -47,10 +47,11 @@ class RemoteScribe:
         self._settle(_MOST_IN_FLIGHT - 1)
         self._in_flight.append(self._actor.submit.remote(island, batch))
 
-    def report(self, island: int, report: GenerationReport) -> None:
+    def report(self, island: int, report: GenerationReport) -> int:
         """Send a report, once all batches of the generation are archived: the state saved next relies on them."""
         self._settle(0)
-        self._in_flight.append(self._actor.report.remote(island, report))
+        mark: int = self._ask(self._actor.report.remote(island, report))
+        return mark
 
     def exchange(self, island: int, parcel: Parcel) -> Parcel:
         """See `ArchiveWriter.exchange`."""

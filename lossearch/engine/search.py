@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lossearch.engine.address import check_address
-from lossearch.engine.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
+from lossearch.engine.begun import continued, located, write_beginning, write_continuation
+from lossearch.engine.config import SearchConfig, validate
 from lossearch.engine.display import CallbackDisplay, Display, make_display
 from lossearch.engine.ending import Ending, SearchInterrupted, SearchLost, how_to_go_on
+from lossearch.engine.given import ConfigSource, read_given
 from lossearch.engine.parts import island_limits
 from lossearch.engine.plan import Plan, make_plan
 from lossearch.engine.progress import Progress
 from lossearch.engine.result import SearchResult
-from lossearch.engine.state import IslandState, SavedState, newest_states
-from lossearch.engine.toml_form import to_toml
+from lossearch.engine.state import Continuation, IslandState, SavedState, newest_states
+from lossearch.engine.writer import WRITER_PATIENCE, hold_writer_lock
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory, storage_errors, write_atomically
-from lossearch.tasks.pickled_function import SUFFIX, is_pickled, name_of, pickled
-from lossearch.tasks.user_function import check_not_importing, reference_to
+from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.reading import usable_path
+from lossearch.tasks.user_function import check_not_importing
 
-RESOLVED = "resolved.json"
-"""The file of a run directory that holds the configuration with everything written out."""
+_LOG = logging.getLogger(__name__)
 
-PICKLED = f"function{SUFFIX}"
-"""The file of a run directory that holds a training function which is in no file of the user's."""
-
-ConfigSource = str | Path | Mapping[str, Any] | SearchConfig
 ProgressOption = bool | Callable[[Progress], None]
 
 
@@ -70,16 +67,20 @@ def search(
     """
     check_not_importing()
     check_address(address)
-    with _read(config) as (given, text, name):
-        resolved = resolve(given, workers, seed, address)
-        plan = make_plan(resolved, _islands(resolved))
-        path = Path(out) if out is not None else _free_path(Path("runs"), name)
-        run = RunDirectory.create(path, text)
-        resolved = _with_function_of(run, resolved)
+    given = read_given(config)
+    path = _free_path(Path("runs"), given.name) if out is None else usable_path(out, "a path for the run directory")
+    written = resolve(given.config, workers, seed, address)
+    with given.usable(written) as usable:
+        plan = make_plan(usable, _islands(written))
+
+    def begin(draft: RunDirectory) -> None:
+        draft.create_archive(plan.facts.metric, plan.facts.higher_is_better, written.keep_rejected).close()
+        given.write_function(draft.path)
+        write_beginning(draft, path, written, given.folder)
+
+    run = RunDirectory.create(path, given.text, begin)
     with run.lock():
-        run.create_archive(plan.facts.metric, plan.facts.higher_is_better, resolved.keep_rejected).close()
-        write_atomically(run.path / RESOLVED, resolved.to_json())
-        return _run(run, resolved, plan, address, progress)
+        return _run(run, located(written, run), plan, address, progress)
 
 
 def resume(
@@ -89,34 +90,43 @@ def resume(
     generations: int | None = None,
     max_candidates: int | None = None,
     time_limit_s: float | None = None,
+    workers: int | None = None,
     progress: ProgressOption = True,
 ) -> SearchResult:
     """Continue a search that was interrupted, killed, or has ended, wherever its directory is now.
 
-    Each island goes on from its last saved state and takes from the archive what it had trained since.
+    Each island goes on from its last saved state and takes from the archive what it had trained since. Limits and the
+    number of islands may have been edited in the directory's `config.toml`.
 
     Args:
         path: the run directory.
         address: as in `search`.
         generations, max_candidates, time_limit_s: new limits in place of the configuration's, to search longer.
+        workers: another number of islands; new ones begin anew, and those beyond it rest.
         progress: as in `search`.
 
     Raises:
-        UserError: no run directory, a damaged archive, or a search that runs in it now.
+        UserError: no run directory, a damaged archive, a search that runs in it now, a file that is not found, or a
+            field of `config.toml` was edited that decides the results.
         SearchInterrupted: Ctrl-C, SIGTERM or SIGHUP.
         SearchLost: the Ray cluster is gone, or islands broke too often.
     """
     check_not_importing()
     check_address(address)
     run = RunDirectory.open(path)
-    resolved = _with_limits(
-        _resolved(run), generations=generations, max_candidates=max_candidates, time_limit_s=time_limit_s
-    )
     with run.lock():
+        written = _with_limits(
+            continued(run),
+            generations=generations,
+            max_candidates=max_candidates,
+            time_limit_s=time_limit_s,
+            islands=workers,
+        )
+        resolved = located(written, run)
         with run.open_archive(read_only=True) as archive:
             archive.check()
         plan = make_plan(resolved, _islands(resolved))
-        write_atomically(run.path / RESOLVED, resolved.to_json())
+        write_continuation(run, written)
         return _run(run, resolved, plan, address, progress)
 
 
@@ -129,9 +139,10 @@ def plan_search(
         UserError: as `search` would, before it starts.
     """
     check_not_importing()
-    with _read(config) as (given, _, _):
-        resolved = resolve(given, workers, seed, address)
-        return make_plan(resolved, _islands(resolved))
+    given = read_given(config)
+    written = resolve(given.config, workers, seed, address)
+    with given.usable(written) as usable:
+        return make_plan(usable, _islands(written))
 
 
 def resolve(config: SearchConfig, workers: int | None, seed: int | None, address: str | None) -> SearchConfig:
@@ -160,94 +171,9 @@ def _islands(config: SearchConfig) -> int:
     return config.islands
 
 
-@contextlib.contextmanager
-def _read(config: ConfigSource) -> Iterator[tuple[SearchConfig, str, str]]:
-    """The configuration, its text, and a name for its run.
-
-    A function that has to be pickled lies in a temporary folder until the run has a directory; in the text its file is
-    beside the configuration, as it will be then.
-    """
-    if isinstance(config, (str, Path)):
-        loaded, text = load_config(config)
-        yield loaded, text, Path(config).stem
-    elif isinstance(config, SearchConfig):
-        yield config, to_toml(config.model_dump(mode="json", exclude_unset=True)), "search"
-    elif not isinstance(config, Mapping):
-        raise _no_configuration(config)
-    else:
-        values, function = _with_names(config)
-        text = to_toml(values)
-        parsed = parse_config(text, "the configuration", Path.cwd())
-        with tempfile.TemporaryDirectory(prefix="lossearch-") as folder:
-            if function is not None:
-                (Path(folder) / PICKLED).write_bytes(function)
-                parsed = _with_folder(parsed, Path(folder))
-            yield parsed, text, "search"
-
-
-def _with_folder(config: SearchConfig, folder: Path) -> SearchConfig:
-    """The configuration with its pickled function, if it has one, in this folder."""
-    if not isinstance(config.task, FunctionConfig):
-        return config
-    if not is_pickled(config.task.function):
-        return config
-    place, _, name = config.task.function.rpartition(":")
-    function = f"{folder.resolve() / Path(place).name}:{name}"
-    return config.model_copy(update={"task": config.task.model_copy(update={"function": function})})
-
-
-def _with_function_of(run: RunDirectory, config: SearchConfig) -> SearchConfig:
-    """The configuration of a new run, into which its pickled function, if it has one, is copied."""
-    changed = _with_folder(config, run.path)
-    if changed is not config:
-        assert isinstance(config.task, FunctionConfig)
-        assert isinstance(changed.task, FunctionConfig)
-        source, target = (Path(task.function.rpartition(":")[0]) for task in (config.task, changed.task))
-        if source != target:
-            with storage_errors(target):
-                shutil.copyfile(source, target)
-    return changed
-
-
-_EXAMPLE = '{"task": {"function": train, "metric": "accuracy"}, "generations": 10, "evaluation": {"steps": 20}}'
-
-
-def _no_configuration(found: object) -> UserError:
-    what = "the training function alone" if callable(found) else f"{found!r:.80}"
-    hint = (
-        f"to search over a function of yours: lossearch.search({_EXAMPLE})" if callable(found) else "give one of these"
-    )
-    return UserError("a TOML file, a mapping or a SearchConfig", what, hint)
-
-
-def _with_names(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes | None]:
-    """The configuration with the name of a training function in its place, under which other processes find it.
-
-    The function itself comes pickled where it has no such name.
-    """
-    task = config.get("task")
-    if callable(task):
-        raise UserError("a table as task", "the training function alone", f"write, for example, {_EXAMPLE}")
-    if isinstance(task, Mapping) and callable(task.get("function")):
-        function = task["function"]
-        reference = reference_to(function)
-        content = pickled(function) if reference is None else None
-        return {**config, "task": {**task, "function": reference or f"{PICKLED}:{name_of(function)}"}}, content
-    return config, None
-
-
 def _free_path(folder: Path, name: str) -> Path:
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(path for path in map(folder.joinpath, names) if not path.exists())
-
-
-def _resolved(run: RunDirectory) -> SearchConfig:
-    path = run.path / RESOLVED
-    if not path.is_file():
-        # Killed between the first files of the run: nothing was searched, and the seed is the configuration's.
-        raise UserError(f"the file {path}", "none", "the run was never begun: delete its directory and search anew")
-    config = SearchConfig.parse_json(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    return _with_folder(config, run.path)  # where the run is now
 
 
 def _with_limits(config: SearchConfig, **given: float | None) -> SearchConfig:
@@ -263,9 +189,17 @@ def _run(
     from lossearch.engine.cluster import ray_session
     from lossearch.engine.driver import Job, drive
 
-    saved = newest_states(run.checkpoints)
+    with run.open_archive(read_only=True) as archive:
+        found = newest_states(run.checkpoints, archive.mark())
+    if found.gone_back:
+        _LOG.warning("%s", _went_back(found))
+    for path in found.ahead:
+        path.unlink()  # the islands' way from here on is another one
+    saved = {island: one for island, one in found.states.items() if island < plan.islands}
     if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
-        name = _next_session(run.checkpoints, saved)
+        if plan.islands == 1 and len(found.states) > 1:
+            _leave_alone(run, saved)
+        name = _next_session(run.checkpoints, found.states)
         states = {island: one.text for island, one in saved.items()}
         job = Job(run, config, plan.facts, plan.islands, states, name)
         with _early_ends_told(run.path) as ending, ray_session(address, plan.islands, run.log) as namespace:
@@ -293,6 +227,27 @@ def _early_ends_told(path: Path) -> Iterator[Ending]:
         except Exception as error:
             error.add_note(how_to_go_on(path))
             raise
+
+
+def _leave_alone(run: RunDirectory, saved: Mapping[int, SavedState]) -> None:
+    """Prepare for an island that goes on without the others, of which it had migrants: it will not repeat itself."""
+    os.close(hold_writer_lock(run.path, WRITER_PATIENCE))
+    generation = IslandState.loads(saved[0].text).generation if 0 in saved else 0
+    with run.open_archive() as archive:
+        archive.supersede(0, generation)
+
+
+def _went_back(found: Continuation) -> str:
+    places = [
+        f"island {island} goes back to generation {IslandState.loads(found.states[island].text).generation}"
+        if island in found.states
+        else f"island {island} begins anew"
+        for island in found.gone_back
+    ]
+    return (
+        "the archive lacks results that it once held, as after a power cut or where archive.sqlite was copied"
+        f" without archive.sqlite-wal. They are searched again: {', '.join(places)}"
+    )
 
 
 def _has_ended(config: SearchConfig, plan: Plan, saved: SavedState) -> bool:

@@ -9,14 +9,23 @@ from collections import Counter
 from pathlib import Path
 
 from lossearch.engine.exchange import Exchange
-from lossearch.engine.messages import AUDITED_FILTERS, Batch, Claim, GenerationReport, Parcel, Trained, proposal_key
+from lossearch.engine.messages import (
+    AUDITED_FILTERS,
+    SEED,
+    Batch,
+    Claim,
+    GenerationReport,
+    Parcel,
+    Trained,
+    proposal_key,
+)
 from lossearch.engine.progress import Progress, Tracker
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive
 from lossearch.evaluate.archive_records import ACCEPTED
 from lossearch.evaluate.run_directory import RunDirectory
 
-_LOCK_PATIENCE = 60.0  # seconds in which the writer of a killed search must have ended
+WRITER_PATIENCE = 60.0  # seconds in which the writer of a killed search must have ended
 
 
 class ArchiveWriter:
@@ -31,7 +40,7 @@ class ArchiveWriter:
     """
 
     def __init__(self, run: str, islands: int, task: str) -> None:
-        self._lock = hold_writer_lock(Path(run), _LOCK_PATIENCE)
+        self._lock = hold_writer_lock(Path(run), WRITER_PATIENCE)
         self._archive = Archive.open(RunDirectory(run).archive)
         self._islands = islands
         self._task = task
@@ -81,15 +90,18 @@ class ArchiveWriter:
                 self._archive.add_evaluations(batch.evaluations)
         for candidate in (*batch.candidates, *batch.audited):
             if candidate.graph is not None:
-                self._trained[proposal_key(candidate)] = candidate.key
+                if self._islands > 1 and candidate.operator.startswith(SEED):  # nothing else is asked for by others
+                    self._trained[proposal_key(candidate)] = candidate.key
                 self._attempts.pop((island, proposal_key(candidate)), None)
         self._tracker.add(batch)
 
-    def report(self, island: int, report: GenerationReport) -> None:
-        """Archive what the filters did in a generation."""
+    def report(self, island: int, report: GenerationReport) -> int:
+        """Archive what the filters did in a generation, and put the archive on disk; returns its mark."""
         with self._recorded():
             self._archive.add_filter_counts(island, report.generation, report.filters)
+            mark = self._archive.secure()
         self._tracker.report(island, report)
+        return mark
 
     def exchange(self, island: int, parcel: Parcel) -> Parcel:
         """Swap parcels with the other islands."""

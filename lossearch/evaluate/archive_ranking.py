@@ -5,15 +5,32 @@ state.
 from __future__ import annotations
 
 import heapq
+import math
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from lossearch.evaluate.archive_lookups import SELECT_CANDIDATES, ArchiveLookups
-from lossearch.evaluate.archive_records import ACCEPTED, OK, Ranked, candidate_from_row
+from lossearch.evaluate.archive_records import (
+    ACCEPTED,
+    CANDIDATE_KINDS,
+    MAYBE_REAL,
+    MAYBE_TEXT,
+    MAYBE_WHOLE,
+    OK,
+    TEXT,
+    WHOLE,
+    Kinds,
+    Ranked,
+    candidate_from_row,
+    damaged,
+)
 from lossearch.evaluate.archive_schema import storage_errors
 from lossearch.evaluate.failures import Failure, summed
+from lossearch.reading import LARGEST_WHOLE
 
 _SCORE = "SELECT s.structure_id, s.budget, s.seeds, s.failed, s.merit, s.complexity FROM {scores} s"
+_SCORE_KINDS: Kinds = (WHOLE, WHOLE, WHOLE, WHOLE, MAYBE_REAL, MAYBE_WHOLE)
+_COURSE_KINDS: Kinds = (WHOLE, WHOLE, TEXT, WHOLE, MAYBE_REAL, TEXT)
 _USABLE = "s.task = ? AND s.accepted = 1 AND s.failed = 0"
 _FAILURES = f"""
 SELECT c.reason, count(DISTINCT c.structure_id) FROM score s JOIN candidate c ON c.structure_id = s.structure_id
@@ -59,7 +76,9 @@ class ArchiveReader(ArchiveLookups):
         """Names of the tasks on which an accepted candidate has a score."""
         names: list[str] = []
         sql = "SELECT min(task) FROM score WHERE accepted = 1 AND failed = 0 AND task > ?"
-        while (name := self._select(sql, (names[-1] if names else "",))[0][0]) is not None:
+        while (name := self._select(sql, (names[-1] if names else "",), (MAYBE_TEXT,))[0][0]) is not None:
+            if names and name <= names[-1]:
+                raise damaged(f"names of tasks out of order in {self.path}")
             names.append(name)
         return names
 
@@ -80,7 +99,8 @@ class ArchiveReader(ArchiveLookups):
             worst = "s.failed > 0 ORDER BY s.budget DESC, s.failed, s.complexity, s.structure_id"
             rows: list[tuple[Any, ...]] = []
             for part in (best, worst):
-                rows += self._select(f"{select} AND {part} LIMIT ?", (scope.task, min_seeds, n - len(rows)))
+                left = (scope.task, min_seeds, min(n, LARGEST_WHOLE) - len(rows))
+                rows += self._select(f"{select} AND {part} LIMIT ?", left, _SCORE_KINDS)
             return [self._ranked(row) for row in rows]
 
     def hall_of_fame(
@@ -109,7 +129,7 @@ class ArchiveReader(ArchiveLookups):
 
     def failures(self) -> list[Failure]:
         """Why accepted candidates failed in training, and how many for each reason, the most common first."""
-        return summed(self._select(_FAILURES))
+        return summed(self._select(_FAILURES, (), (TEXT, WHOLE)))
 
     def _best_per_complexity(self, task: str | None, budget: int | None, min_seeds: int) -> list[tuple[Any, ...]]:
         scope = self._scope(task, budget)
@@ -120,8 +140,13 @@ class ArchiveReader(ArchiveLookups):
         )
         best: list[tuple[Any, ...]] = []
         # One step in the index per complexity, however many candidates share it.
-        while row := self._select(sql, (scope.task, scope.best_budget, min_seeds, best[-1][5] if best else -1)):
+        reached = -1
+        while row := self._select(sql, (scope.task, scope.best_budget, min_seeds, reached), _SCORE_KINDS):
             best += row
+            *_, merit, complexity = row[0]
+            if merit is None or complexity <= reached:
+                raise damaged(f"scores out of order in {self.path}")
+            reached = complexity
         return best
 
     def _scope(self, task: str | None, budget: int | None) -> _Scope:
@@ -130,10 +155,10 @@ class ArchiveReader(ArchiveLookups):
             return self._joint_scope(tasks, budget)
         if not tasks:
             # Where all evaluations failed there is no usable score, yet ranked() still lists the candidates.
-            tasks = [name for (name,) in self._select("SELECT task FROM score LIMIT 1")] or [""]
+            tasks = [name for (name,) in self._select("SELECT task FROM score LIMIT 1", (), (TEXT,))] or [""]
         counted = _AT_ITS_LARGEST_BUDGET if budget is None else f"s.budget = {int(budget)}"
         sql = f"SELECT s.budget FROM score s WHERE {_USABLE} AND {counted} ORDER BY s.budget DESC LIMIT 1"
-        found = self._select(sql, (tasks[0],))
+        found = self._select(sql, (tasks[0],), (WHOLE,))
         return _Scope("score", tasks[0], counted, found[0][0] if found else None)
 
     def _joint_scope(self, tasks: list[str], budget: int | None) -> _Scope:
@@ -145,14 +170,16 @@ class ArchiveReader(ArchiveLookups):
             self._connection.execute("DROP TABLE IF EXISTS temp.joint")
             self._connection.execute(_JOIN_TASKS.format(cells=cells, tasks=len(tasks)), parameters)
             self._connection.execute("CREATE INDEX temp.joint_complexity ON joint (complexity, merit DESC)")
-        found = self._select("SELECT budget FROM joint LIMIT 1")
+        found = self._select("SELECT budget FROM joint LIMIT 1", (), (WHOLE,))
         return _Scope("joint", _ALL_TASKS, "1", found[0][0] if found else None)
 
     def _ranked(self, row: tuple[Any, ...]) -> Ranked:
         structure_id, budget, seeds, failed, merit, _ = row
         sql = f"{SELECT_CANDIDATES} WHERE c.structure_id = ? AND c.verdict = '{ACCEPTED}' ORDER BY c.id LIMIT 1"
-        candidate = candidate_from_row(self._select(sql, (structure_id,))[0])
-        return Ranked(candidate, None if failed else self._sign * merit, seeds, failed, budget)
+        found = self._select(sql, (structure_id,), CANDIDATE_KINDS)
+        if not found or (merit is None) != bool(failed) or abs(merit or 0.0) == math.inf:
+            raise damaged(f"a score of nothing that was trained in {self.path}")
+        return Ranked(candidate_from_row(found[0]), None if failed else self._sign * merit, seeds, failed, budget)
 
     def best_so_far(self, *, task: str | None = None, budget: int | None = None) -> list[tuple[int, float]]:
         """Each change of the best score, as (number of evaluations archived by then, best score).
@@ -169,7 +196,7 @@ class ArchiveReader(ArchiveLookups):
             "SELECT e.id, e.structure_id, e.task, e.budget, e.metric, e.status"
             " FROM evaluation e JOIN structure x ON x.id = e.structure_id"
         )
-        rows = self._pages(select, "e.id", "x.accepted = 1", ())
+        rows = self._pages(select, "e.id", "x.accepted = 1", (), _COURSE_KINDS)
         for _, together in groupby(rows, key=lambda row: row[1:4]):  # structure, task and budget
             evaluations = list(together)
             for _, *evaluation in evaluations:

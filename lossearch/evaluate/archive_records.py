@@ -17,6 +17,34 @@ Retention = Literal["key", "full", "none"]
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
+Kinds = tuple[tuple[type, ...], ...]
+"""For each column of a query the types that its values may have: a damaged file may hold any value in any column."""
+
+WHOLE = (int,)
+REAL = (float, int)
+TEXT = (str,)
+DIGEST = (bytes, str)
+MAYBE_WHOLE = (int, type(None))
+MAYBE_REAL = (float, int, type(None))
+MAYBE_TEXT = (str, type(None))
+MAYBE_DIGEST = (bytes, str, type(None))
+
+
+def damaged(found: str) -> UserError:
+    """The error for an archive whose content cannot be what was written."""
+    return UserError(
+        required="an undamaged archive",
+        found=found,
+        hint="it was truncated, edited or overwritten: restore it from a copy",
+    )
+
+
+def verify_kinds(row: tuple[Any, ...], kinds: Kinds, where: object) -> None:
+    """Raise UserError where a value is of no type that its column may have."""
+    for value, kind in zip(row, kinds, strict=True):
+        if not isinstance(value, kind):
+            raise damaged(f"a {type(value).__name__} where a {kind[0].__name__} belongs ({where})")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
@@ -152,16 +180,24 @@ def encode_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def decode_json(text: str, where: str) -> Any:
-    """The value of a JSON text. Raises UserError naming `where` it stands if it is none."""
+def decode_json(text: str, where: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    """The list or object in a JSON text. Raises UserError naming `where` it stands if it is none."""
     try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(
-            required=f"JSON in {where} of the archive",
-            found=f"{str(text)[:60]!r} ({error})",
-            hint="the archive was edited or damaged; restore it from a copy",
-        ) from error
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"{text[:60]!r} in {where} ({error})") from error
+    if not isinstance(found, kind):
+        raise damaged(f"{text[:60]!r} in {where}, which is no {kind.__name__}")
+    return found
+
+
+def _pairs(text: str, where: str) -> tuple[tuple[int, float], ...]:
+    """A curve."""
+    found = decode_json(text, where, list)
+    for pair in found:
+        if not isinstance(pair, list) or [type(value) for value in pair] not in ([int, float], [int, int]):
+            raise damaged(f"{pair!r:.60} in {where}")
+    return tuple((step, float(value)) for step, value in found)
 
 
 def finite_or_none(metric: float | None) -> float | None:
@@ -173,13 +209,18 @@ CANDIDATE_COLUMNS = (
     "c.id, c.island, c.generation, c.position, c.superseded, c.verdict, c.reason, c.operator, c.parents, "
     "c.numbers, x.key, x.fingerprint, x.text, x.graph, x.complexity"
 )
+CANDIDATE_KINDS: Kinds = (
+    *(WHOLE,) * 5, *(TEXT,) * 3, MAYBE_TEXT, MAYBE_TEXT, DIGEST, MAYBE_DIGEST, MAYBE_TEXT, MAYBE_TEXT, MAYBE_WHOLE
+)  # fmt: skip
 
 
 def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
     """A candidate from CANDIDATE_COLUMNS."""
     id, island, generation, position, superseded, verdict, reason, operator, parents, numbers, *structure = row
     key, fingerprint, text, graph, complexity = structure
-    where = f"candidate {id}"
+    where = f"candidate {id} of the archive"
+    if verdict == ACCEPTED and complexity is None:
+        raise damaged(f"{where} accepted, without a complexity")
     return Candidate(
         id=id,
         origin=Origin(island, generation, position),
@@ -187,8 +228,8 @@ def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
         verdict=verdict,
         reason=reason,
         operator=operator,
-        parents=tuple(decode_json(parents, where)) if parents else (),
-        numbers=decode_json(numbers, where) if numbers else {},
+        parents=tuple(map(str, decode_json(parents, where, list))) if parents else (),
+        numbers=decode_json(numbers, where, dict) if numbers else {},
         key=unpack_digest(key),
         fingerprint=None if fingerprint is None else unpack_digest(fingerprint),
         text=text,
@@ -201,6 +242,9 @@ EVALUATION_COLUMNS = (
     "e.id, x.key, e.task, e.seed, e.budget, e.metric, e.status, e.curve, e.seconds, e.step_scale, "
     "e.learning_rate, e.island, e.timestamp"
 )
+EVALUATION_KINDS: Kinds = (
+    WHOLE, DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_REAL, MAYBE_WHOLE, REAL
+)  # fmt: skip
 
 
 def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
@@ -220,7 +264,6 @@ def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
         island,
         timestamp,
     ) = row
-    pairs = decode_json(curve, f"the curve of evaluation {id}")
     return Evaluation(
         id=id,
         key=unpack_digest(key),
@@ -229,7 +272,7 @@ def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
         budget=budget,
         metric=metric,
         status=status,
-        curve=tuple((int(step), float(value)) for step, value in pairs),
+        curve=_pairs(curve, f"the curve of evaluation {id} of the archive"),
         seconds=seconds,
         step_scale=step_scale,
         learning_rate=learning_rate,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lossearch.errors import UserError
-from lossearch.evaluate.archive_records import Retention
+from lossearch.evaluate.archive_records import Retention, damaged
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x4C4F5353  # "LOSS", in the file header: tells an archive from any other SQLite file
@@ -200,6 +200,10 @@ _FAILURES: dict[int, tuple[str, str]] = {
 }
 
 
+_SIGNS_OF_DAMAGE = ("Could not decode to UTF-8", "no such table", "no such column", "unsupported file format")
+"""How errors without a class of their own begin that a damaged file brings about."""
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn each failure that the user can mend (full disk, damaged file, permissions, …) into a UserError."""
@@ -207,7 +211,11 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the class of the extended code
+        if code in (0, sqlite3.SQLITE_ERROR) and str(error).startswith(_SIGNS_OF_DAMAGE):
+            code = sqlite3.SQLITE_CORRUPT
         if code not in _FAILURES:
             raise
         required, hint = _FAILURES[code]
         raise UserError(required=required, found=f"{error} ({path})", hint=hint) from error
+    except UnicodeDecodeError as error:  # a message of SQLite's that quotes a damaged name
+        raise damaged(f"{error} ({path})") from error

@@ -18,6 +18,7 @@ from lossearch.evaluate.comparison_verdict import verdict
 from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.evaluate.tuning import Tuned
 from lossearch.evaluate.tuning_space import Edge
+from lossearch.reading import usable_path
 from lossearch.tasks import Metric
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def write_file(path: str | Path, content: str | bytes) -> None:
     Raises:
         UserError: the disk is full, or the place cannot be written.
     """
-    path = Path(path)
+    path = usable_path(path, "a place to write to")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

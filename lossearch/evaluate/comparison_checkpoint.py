@@ -14,6 +14,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.comparison import write_file
 from lossearch.evaluate.jobs import Trained
 from lossearch.evaluate.tuning import Trial
+from lossearch.reading import parse_json, read_text
 
 FORMAT = 1
 _TRIALS = TypeAdapter(tuple[Trial, ...])
@@ -49,18 +50,19 @@ class Checkpoints:
         path = self._path(name)
         if path is None or not path.is_file():
             return Finished()
+        hint = "delete the file to compute it anew"
+        document = parse_json(read_text(path, "a result of an earlier comparison", hint), f"a result in {path}", hint)
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
             found = {**document["settings"], "format": document["format"]}
             finished = Finished(
                 _TRIALS.validate_python(document["trials"]),
                 None if document["test"] is None else _TRAINED.validate_python(document["test"]),
             )
-        except (OSError, ValueError, ValidationError, KeyError, TypeError) as error:
+        except (ValueError, ValidationError, KeyError, TypeError) as error:
             raise UserError(
                 f"a result of an earlier comparison in {path}",
                 f"{type(error).__name__}: {str(error).splitlines()[0]}",
-                "delete the file to compute it anew",
+                hint,
             ) from error
         self._verify(path, found, {**self._settings, "loss": key, "format": FORMAT})
         return finished

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossearch.evaluate.comparison_verdict import Units, p_text
+from lossearch.plain_text import csv_cell, visible
 
 if TYPE_CHECKING:
     from lossearch.evaluate.comparison import Comparison, Row
@@ -121,7 +122,8 @@ def csv_text(comparison: Comparison) -> str:
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in comparison.rows:
-        writer.writerow(_record(row, comparison))
+        record = _record(row, comparison)
+        writer.writerow({key: csv_cell(visible(v)) if isinstance(v, str) else v for key, v in record.items()})
     return buffer.getvalue()
 
 

@@ -128,7 +128,7 @@ def _mixes_rows(node: Expr) -> bool:
     return False
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
     """The structure of lowered roots and its constants; equal structures are the same object.
 
@@ -154,6 +154,6 @@ def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ..
     return _structure(roots, tuple(f"c{rank}" for rank in range(len(values))), row_wise), tuple(values)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _structure(roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> Structure:
     return Structure(roots, names, row_wise)

@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Ranked, Retention
+from lossearch.plain_text import csv_cell, visible
+from lossearch.reading import read_text, usable_path
 
 _PACKAGES = ("lossearch", "torch", "ray", "numpy", "scipy", "scikit-learn")
 _HALL_OF_FAME_COLUMNS = ("complexity", "metric", "seeds", "budget", "text", "key")
@@ -41,14 +43,22 @@ class RunDirectory:
         self.log = self.path / "log.txt"
 
     @classmethod
-    def create(cls, path: str | Path, config_text: str) -> RunDirectory:
+    def create(
+        cls, path: str | Path, config_text: str, prepare: Callable[[RunDirectory], None] = lambda draft: None
+    ) -> RunDirectory:
         """A new run directory with its configuration; it appears complete or not at all.
 
-        Raises UserError if something is there already (an empty directory may be).
+        Args:
+            path: where.
+            config_text: the configuration as it was given.
+            prepare: writes more files into the directory before it appears.
+
+        Raises:
+            UserError: something is there already (an empty directory may be), or it cannot be written.
         """
-        run = cls(path)
+        run = cls(usable_path(path, "a path for the run directory"))
         _verify_free(run.path)
-        with storage_errors(run.path):
+        with _nothing_begun(), storage_errors(run.path):
             run.path.parent.mkdir(parents=True, exist_ok=True)
             draft = cls(tempfile.mkdtemp(prefix=f".{run.path.name}.", dir=run.path.parent))
             try:
@@ -56,6 +66,7 @@ class RunDirectory:
                 draft.checkpoints.mkdir()
                 draft.environment.write_text(json.dumps(describe_environment(), indent=2) + "\n", encoding="utf-8")
                 draft.config.write_text(config_text, encoding="utf-8", newline="")
+                prepare(draft)
                 os.rename(draft.path, run.path)
             except BaseException:
                 shutil.rmtree(draft.path, ignore_errors=True)
@@ -66,8 +77,8 @@ class RunDirectory:
     def open(cls, path: str | Path) -> RunDirectory:
         """An existing run directory. Raises UserError if `path` is none."""
         run = cls(path)
-        if not run.config.is_file():
-            found = f"no file {run.config}" if run.path.is_dir() else f"no directory {run.path}"
+        if not os.path.isfile(run.config):  # false, too, for what no path can be
+            found = f"no file {run.config}" if os.path.isdir(run.path) else f"no directory {run.path}"
             raise UserError(
                 required="the directory of a lossearch run",
                 found=found,
@@ -76,15 +87,8 @@ class RunDirectory:
         return run
 
     def config_text(self) -> str:
-        try:
-            with storage_errors(self.config):
-                return self.config.read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                required="a configuration in UTF-8",
-                found=f"{error} ({self.config})",
-                hint="restore config.toml from a copy",
-            ) from error
+        """The configuration as it stands in the directory now; raises UserError if it cannot be read."""
+        return read_text(self.config, "a configuration", "restore config.toml from a copy")
 
     def create_archive(self, metric: str, higher_is_better: bool, keep_rejected: Retention = "key") -> Archive:
         """The run's archive, new. Raises UserError if it exists."""
@@ -102,7 +106,8 @@ class RunDirectory:
         for row in rows:
             candidate = row.candidate
             metric = "" if row.metric is None else repr(row.metric)
-            writer.writerow((candidate.complexity, metric, row.seeds, row.budget, candidate.text, candidate.key))
+            text = csv_cell(visible(candidate.text or ""))
+            writer.writerow((candidate.complexity, metric, row.seeds, row.budget, text, candidate.key))
         write_atomically(self.hall_of_fame, table.getvalue())
 
     @contextmanager
@@ -145,6 +150,16 @@ def _verify_free(path: Path) -> None:
             found=f"{path} is no directory",
             hint="choose another directory",
         )
+
+
+@contextmanager
+def _nothing_begun() -> Iterator[None]:
+    """Say of what failed before there was a run that there is nothing to resume."""
+    try:
+        yield
+    except UserError as error:
+        mended = error.hint.partition(", then `lossearch resume`")[0]
+        raise UserError(error.required, error.found, f"{mended}; nothing was begun: then search again") from error
 
 
 def describe_environment() -> dict[str, Any]:

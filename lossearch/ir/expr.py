@@ -15,6 +15,7 @@ from weakref import KeyedRef
 from lossearch.errors import UserError
 from lossearch.ir.operator import Attribute, Attributes, lookup
 from lossearch.ir.types import IllTyped, Type
+from lossearch.reading import finite
 
 Operand = Union["Expr", float, int]
 
@@ -199,7 +200,10 @@ def as_expr(value: Operand) -> Expr:
 def constant(value: float) -> Expr:
     """A number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UserError("a number or an expression", repr(value), "trace with expressions and plain numbers only")
+        raise UserError("a number or an expression", f"{value!r:.80}", "trace with expressions and plain numbers only")
+    # What no float holds is refused as an infinite constant is.
+    if isinstance(value, int) and finite(value) is None:
+        value = math.inf if value > 0 else -math.inf
     return Expr.make("constant", value=float(value))
 
 
@@ -211,10 +215,13 @@ def _finite(op: str, type: Type) -> Type:
     return type
 
 
-def _forget(dead: KeyedRef[tuple[Any, ...], Expr]) -> None:
+def _forget(
+    dead: KeyedRef[tuple[Any, ...], Expr],
+    interned: dict[tuple[Any, ...], KeyedRef[tuple[Any, ...], Expr]] = Expr._interned,  # there when the module is not
+) -> None:
     """Take a node that nothing uses any more out of the table, unless an equal one has taken its place."""
-    if Expr._interned.get(dead.key) is dead:
-        del Expr._interned[dead.key]
+    if interned.get(dead.key) is dead:
+        del interned[dead.key]
 
 
 def _has_key(node: Expr) -> bool:

@@ -20,11 +20,12 @@ from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.operator import OPERATORS, Attribute
 from lossearch.ir.parameter import Range
 from lossearch.ir.signature import get_signature
-from lossearch.ir.text_form import attributes_of
+from lossearch.ir.text_form import MOST_NODES, attributes_of, check_size
+from lossearch.reading import finite, parse_json
 
 SCHEMA = "lossearch/1"
 LARGEST_DOCUMENT = 16_000_000
-MOST_NODES = 100_000
+_HINT = "correct the document or export it anew"
 
 
 def encode(roots: Sequence[Expr]) -> dict[str, Any]:
@@ -101,9 +102,10 @@ def _leaf_attributes(op: str, attrs: dict[str, Any], where: str) -> dict[str, At
 
 
 def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    number = finite(value)
+    if number is None:
         raise _error(f"a finite number in {where}", repr(value)[:40])
-    return float(value)
+    return number
 
 
 def _check_reference(reference: object, limit: int, where: str) -> None:
@@ -112,7 +114,7 @@ def _check_reference(reference: object, limit: int, where: str) -> None:
 
 
 def _error(required: str, found: str) -> UserError:
-    return UserError(required, found, "correct the document or export it anew")
+    return UserError(required, found, _HINT)
 
 
 def graph_to_dict(graph: Graph) -> dict[str, Any]:
@@ -143,6 +145,7 @@ def graph_from_dict(document: Mapping[str, Any]) -> Graph:
     if len(roots) > 2:
         raise _error("a root and at most one weight", f"{len(roots)} roots")
     graph = Graph(get_signature(document["signature"]), roots[0], parameters, roots[1] if len(roots) > 1 else None)
+    check_size(graph)
     if graph.expanded().key != document["expanded_key"]:
         raise UserError(
             "primitives as they were when the document was written",
@@ -186,10 +189,7 @@ def loads(text: str) -> dict[str, Any]:
     """A document from text, with its schema checked."""
     if len(text) > LARGEST_DOCUMENT:
         raise _error(f"a document of at most {LARGEST_DOCUMENT} characters", str(len(text)))
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise _error("a JSON document", str(error)[:120]) from None
+    document = parse_json(text, "a JSON document", _HINT)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
         raise _error(f"a document with schema {SCHEMA!r}", repr(found)[:80])

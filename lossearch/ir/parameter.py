@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr
 from lossearch.ir.interval import EPSILON
+from lossearch.plain_text import is_name
+from lossearch.reading import finite
 
 Range = tuple[float, float]
 
@@ -41,12 +43,14 @@ class Parameter:
     defined: Range | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("default", "lower", "upper"):  # 1 and 1.0 must make one node
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if not self.name.isidentifier():
+        if not is_name(self.name):
             raise UserError("a parameter name that is an identifier", repr(self.name), "rename the parameter")
-        if not all(map(math.isfinite, (self.default, self.lower, self.upper))):
-            raise UserError(f"finite default and bounds of {self.name}", repr(self), "give finite numbers")
+        for name in ("default", "lower", "upper"):  # 1 and 1.0 must make one node
+            number = finite(getattr(self, name))
+            if number is None:
+                found = f"{name} {getattr(self, name)!r:.80}"
+                raise UserError(f"finite default and bounds of {self.name}", found, "give finite numbers")
+            object.__setattr__(self, name, number)
         if self.log and self.lower <= 0.0:
             raise UserError(f"a lower bound > 0 for the log scale of {self.name}", f"{self.lower:g}", "raise it")
         if not self.lower <= self.default <= self.upper:
@@ -54,7 +58,7 @@ class Parameter:
                 f"{self.name} in [{self.lower:g}, {self.upper:g}]", f"{self.default:g}", "choose a value in the range"
             )
         if self.search is not None:
-            low, high = map(float, self.search)
+            low, high = (math.nan if (end := finite(given)) is None else end for given in self.search)
             object.__setattr__(self, "search", (low, high))
             if not self.lower <= low < high <= self.upper:
                 bounds = f"a range to search of {self.name} within [{self.lower:g}, {self.upper:g}]"
@@ -93,8 +97,9 @@ class Parameter:
         Raises `UserError` for a value for which the loss is not defined.
         """
         low, high = (self.lower, self.upper) if self.defined is None else self.defined
-        value = float(value)
-        if not (low <= value <= high and math.isfinite(value)):
-            raise UserError(self.domain, f"{value:g}", "choose a value for which the loss is defined")
-        lower, upper = min(self.lower, value), max(self.upper, value)
-        return replace(self, default=value, lower=lower, upper=upper, log=self.log and lower > 0.0)
+        number = finite(value)
+        if number is None or not low <= number <= high:
+            found = f"{value!r:.80}" if number is None else f"{number:g}"
+            raise UserError(self.domain, found, "choose a value for which the loss is defined")
+        lower, upper = min(self.lower, number), max(self.upper, number)
+        return replace(self, default=number, lower=lower, upper=upper, log=self.log and lower > 0.0)

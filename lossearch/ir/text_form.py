@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from lossearch.errors import UserError
 from lossearch.ir.axes import check_axis, check_direction
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.graph import Graph, Parameter
@@ -20,11 +21,18 @@ from lossearch.ir.operator import OPERATORS, Attribute
 from lossearch.ir.signature import get_signature
 from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
+from lossearch.reading import finite
 
 Fail = Callable[[str], Exception]
 """Makes the error that says what was found."""
 
 DEEPEST_INLINE = 12
+MOST_NODES = 12_000
+"""Nodes of a loss that is read; those of the zoo have less than a hundred."""
+
+MOST_EXPANDED = 24_000
+"""Nodes of a loss that is read, primitives expanded."""
+
 FLAGS = ("tunable", "learnable", "log")
 
 
@@ -126,7 +134,16 @@ def parse_graph(text: str) -> Graph:
         parser.expect("by")
         weight = build(parser.expression(), names, parser)
     parser.finish()
-    return Graph(signature, root, parameters, weight)
+    graph = Graph(signature, root, parameters, weight)
+    check_size(graph)
+    return graph
+
+
+def check_size(graph: Graph) -> None:
+    """Refuse a graph that nobody wrote and that would take minutes to export."""
+    for count, limit in ((len(graph.nodes), MOST_NODES), (len(graph.expanded().nodes), MOST_EXPANDED)):
+        if count > limit:
+            raise UserError(f"a loss of at most {limit} nodes", str(count), "write it shorter")
 
 
 def _parse_parameters(parser: Parser) -> list[Parameter]:
@@ -216,6 +233,7 @@ AXIS_LISTS = ("over", "into")
 NUMBERS = "values"
 WHOLE_NUMBERS = ("index", "size")
 WORDS = ("source", "target", "axis", "along")
+LARGEST_EXACT = 2**53
 
 
 def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
@@ -238,13 +256,14 @@ def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
         if value in (True, False, "True", "False"):
             return value in (True, "True")
         raise error(f"{value!r} where {key} takes True or False")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise error(f"{value!r} where {key} takes a number")
+    number = finite(value)
+    if number is None:
+        raise error(f"{value!r:.80} where {key} takes a number")
     if key in WHOLE_NUMBERS or (isinstance(default, int) and default is not ...):
-        if not float(value).is_integer():
-            raise error(f"{value!r} where {key} takes a whole number")
-        return int(value)
-    return float(value)
+        if not number.is_integer() or abs(number) > LARGEST_EXACT:
+            raise error(f"{value!r:.80} where {key} takes a whole number")
+        return int(number)
+    return number
 
 
 def parse_expression(text: str, names: Mapping[str, Expr]) -> Expr:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 from lossearch.errors import UserError
 from lossearch.ir.operator import OPERATORS
+from lossearch.plain_text import is_name
+from lossearch.reading import check_text, number_in, whole_in
 
-LARGEST_TEXT = 1_000_000
+LARGEST_TEXT = 400_000
 DEEPEST_NESTING = 60
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*'*)"
+    r"\s*(?:(?P<number>(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>[^\W\d]\w*'*)"
     r"|(?P<symbol>\*\*|:=|[-+*/(),;:=\[\]?]))"
 )
 _INFIX = {operator.symbol[0]: operator for operator in OPERATORS.values() if operator.symbol}
@@ -40,6 +42,7 @@ class Parser:
     def __init__(self, text: str, what: str = "an expression") -> None:
         if len(text) > LARGEST_TEXT:
             raise UserError(f"a text of at most {LARGEST_TEXT} characters", str(len(text)), "shorten it")
+        check_text(text, what, "correct it")
         self.text, self.what = text, what
         self.tokens: list[tuple[str, str, int]] = []
         self.at = self.depth = 0
@@ -52,6 +55,8 @@ class Parser:
             if match is None:
                 raise self.error(f"the character {self.text[position:].lstrip()[0]!r}", position)
             kind = match.lastgroup or ""
+            if kind == "name" and not is_name(match.group(kind).rstrip("'")):
+                raise self.error(f"{match.group(kind)!r}, which is no name as Python reads it", match.start(kind))
             self.tokens.append((kind, match.group(kind), match.start(kind)))
             position = match.end()
         self.tokens.append(("end", "the end of the text", end))
@@ -102,7 +107,15 @@ class Parser:
         sign = -1.0 if self.accept("-") else 1.0
         if self.kind != "number":
             raise self.error(f"{self.token!r} where a number belongs")
-        return sign * float(self.take())
+        return sign * self._number()
+
+    def _number(self) -> float:
+        """The number that the current token is, or fail."""
+        number = number_in(self.token)
+        if number is None:
+            raise self.error(f"{self.token:.40}, which is no number that a float can hold")
+        self.take()
+        return number
 
     def expression(self, binding: int = 0) -> Syntax:
         """An expression whose infix operators bind tighter than `binding`."""
@@ -128,14 +141,14 @@ class Parser:
         place = self.tokens[self.at][2]
         if self.accept("-"):
             if self.kind == "number" and self.tokens[self.at + 1][1] != "**":
-                return Syntax("number", number=-float(self.take()), place=place)
+                return Syntax("number", number=-self._number(), place=place)
             return Syntax("call", "neg", args=(self.expression(3),), place=place)
         if self.accept("("):
             inner = self.expression()
             self.expect(")")
             return inner
         if self.kind == "number":
-            return Syntax("number", number=float(self.take()), place=place)
+            return Syntax("number", number=self._number(), place=place)
         name = self.name()
         return self._call(name, place) if self.accept("(") else Syntax("name", name, place=place)
 
@@ -162,8 +175,8 @@ class Parser:
             return self.take()
         start = self.at
         value = self.number()
-        text = "".join(token for _, token, _ in self.tokens[start : self.at])
-        return int(text) if re.fullmatch(r"-?\d+", text) else value
+        whole = whole_in("".join(token for _, token, _ in self.tokens[start : self.at]))
+        return value if whole is None else whole
 
     def _entry(self) -> str | float:
         return self.name() if self.kind == "name" else self.number()

@@ -13,6 +13,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.loss import Loss
+from lossearch.reading import parse_json, read_text
 
 
 class _Part(BaseModel):
@@ -82,10 +83,9 @@ def read_comparison(run: Path) -> ComparisonFile | None:
     if not path.is_file():
         return None
     hint = f"run `lossearch compare` again with --out {path.parent}"
+    text = read_text(path, "a comparison that can be read", hint)
     try:
-        return ComparisonFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError("a comparison that can be read", f"{error.strerror} ({place})", hint) from error
+        return ComparisonFile.model_validate(parse_json(text, f"a comparison in {place}", hint))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "a document"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import storage_errors
+from lossearch.reading import usable_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 def figure_path(path: str | Path) -> Path:
     """A place for a figure; raises `UserError` for a suffix that is no format."""
-    path = Path(path)
+    path = usable_path(path, "a path for the figure")
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"a file name ending in {', '.join(SUFFIXES)}", repr(path.name), "choose one of these formats")
     return path

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from lossearch import __version__
 from lossearch.evaluate.comparison_verdict import Units, p_text
 from lossearch.evaluate.run_directory import RunDirectory, write_atomically
+from lossearch.reading import usable_path
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
 from lossearch.report.formula import Formula
@@ -40,14 +41,20 @@ class Stage:
     share: float
 
 
-def write_report(run: str | Path) -> Path:
-    """Write `report.html` into a run directory and return its path.
+def write_report(run: str | Path, output: str | Path | None = None) -> Path:
+    """Write a run's report and return its path.
 
-    What is missing (a comparison, accepted candidates, versions) is said in the report. Raises `UserError` if there is
-    no run, its archive is missing or damaged, or the file cannot be written.
+    What is missing (a comparison, accepted candidates, versions) is said in the report.
+
+    Args:
+        run: The run's directory, which need not be writable where `output` is given.
+        output: The file; None takes `report.html` in the run's directory.
+
+    Raises:
+        UserError: There is no run, its archive is missing or damaged, or the file cannot be written.
     """
     summary = summarize(Path(run))
-    path = RunDirectory.open(run).report
+    path = RunDirectory.open(run).report if output is None else usable_path(output, "a path for the report")
     write_atomically(path, render(summary))
     return path
 
@@ -142,6 +149,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2g} s"
     if seconds < 120.0:
         return f"{seconds:.0f} s"
+    if seconds > 1e9 * 3600.0:
+        return "forever"
     minutes = round(seconds / 60.0)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
@@ -154,7 +163,10 @@ def day(moment: str | float) -> str:
         except ValueError:
             return moment
         moment = parsed.timestamp()
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError, OSError):  # of a clock that was wrong, or of a damaged archive
+        return "an unknown day"
 
 
 def _json(value: Mapping[str, Any]) -> Markup:

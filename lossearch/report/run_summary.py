@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from lossearch.evaluate.discovered import discovered_loss
 from lossearch.evaluate.failures import Failure
 from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
+from lossearch.reading import parse_json, read_text
 from lossearch.report.comparison_file import ComparisonFile, read_comparison
 from lossearch.tasks import metrics
 
@@ -214,13 +214,14 @@ def _peculiarities(counts: Counts, ranked: list[Ranked]) -> Iterator[str]:
 
 
 def _environment(run: RunDirectory, notes: list[str]) -> Mapping[str, Any]:
-    try:
-        found = json.loads(run.environment.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not run.environment.exists():
         notes.append(f"There is no {run.environment.name}, so the versions that ran the search are not known.")
         return {}
-    except ValueError as error:  # malformed JSON or UTF-8
-        notes.append(f"{run.environment.name} cannot be read ({error}), so the versions are not known.")
+    required, hint = f"{run.environment.name} as the search wrote it", "restore it from a copy"
+    try:
+        found = parse_json(read_text(run.environment, required, hint), required, hint)
+    except UserError as error:
+        notes.append(f"{run.environment.name} cannot be read ({error.found}), so the versions are not known.")
         return {}
     return found if isinstance(found, dict) else {"environment": found}
 

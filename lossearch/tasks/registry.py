@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -58,6 +59,11 @@ class Dataset:
     def embedded(self) -> bool:
         """Whether the data comes with an installed dependency, so that nothing has to be fetched."""
         return self.source is None
+
+    @property
+    def largest_file(self) -> int:
+        """Bytes that no file of it exceeds: an idx file of all images, with headers, packed or not."""
+        return 4096 + max(self.train_samples, self.test_samples) * math.prod(self.image_shape)
 
 
 DIGITS = Dataset(

@@ -26,6 +26,7 @@ OnMetric = Callable[[int, float], bool]
 
 _START_LIMIT = 120.0  # seconds in which a fresh server must have imported torch
 _STOP_LIMIT = 10.0  # seconds in which a server must confirm that a child is dead
+_MOST_POINTS = 10_000  # of a training's curve that are kept; beyond, every second one is dropped
 _SERVE = "import sys; from lossearch.tasks.user_worker import serve_on; serve_on(int(sys.argv[1]))"
 _OUTPUT_MARK = "| "  # of what the training printed, in a message
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
@@ -145,11 +146,13 @@ class Evaluation:
                 self.status, self.message = Status.ERROR, content[0]
 
     def _on_value(self, value: float) -> None:
-        count = len(self.curve) + 1
+        count = self.curve[-1][0] + 1 if self.curve else 1
         if not math.isfinite(value):
             self._stop(Status.DIVERGED, f"metric number {count} is {value}")
             return
         self.curve.append((count, value))
+        if len(self.curve) > _MOST_POINTS:
+            del self.curve[1:-1:2]  # a function may yield for ever
         if self.on_metric is not None and not self.on_metric(count, value):
             self._stop(Status.OK, f"stopped after metric number {count}")
 

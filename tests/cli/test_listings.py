@@ -8,6 +8,7 @@ import pytest
 
 from lossearch import zoo
 from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.plain_text import csv_cell
 from lossearch.search_spaces import space_names
 from lossearch.tasks import tasks
 from lossearch.tasks.data import datasets
@@ -41,7 +42,7 @@ def test_a_listing_says_the_same_in_every_format(arguments: tuple[str, ...], los
             if isinstance(value, float):
                 assert float(plain[key]) == value
             elif isinstance(value, str):
-                assert plain[key] == value
+                assert plain[key] == csv_cell(value)
     lines = lossearch(*arguments).splitlines()
     assert len(lines) == len(rows) + 2
     assert [line.split()[0] for line in lines[2:]] == LISTINGS[arguments]

@@ -52,7 +52,7 @@ LOSSES = {
     "dense: logits * 2.0 / 0.0": ("[0, 0]", "bound it first"),
     "dense: logits * 2.0 ** 5000.0": ("[inf, inf]", "use smaller constants"),
     "dense: clamp(logits, lower=3.0, upper=1.0)": ("[3, 1]", "exchange the bounds"),
-    "dense: local_mean(logits, size=1e999)": ("inf where size takes a whole number", "correct it"),
+    "dense: local_mean(logits, size=1e999)": ("1e999, which is no number that a float can hold", "correct it"),
     "dens: logits": ("'dens'", "known: "),
     "dense:": ("the end of the text", "correct it"),
     "dense: __import__('os')": ("character", "correct it"),

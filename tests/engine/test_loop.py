@@ -2,6 +2,7 @@ import json
 import statistics
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from engine.fakes import FakeEvaluator, FakeScreen, contents, failing, finish, m
 
 from lossearch.engine.messages import AUDITED_FILTERS, proposal_key
 from lossearch.engine.result import Audit, SearchResult
+from lossearch.engine.rows import MOST_POINTS, thinned
 from lossearch.engine.setting import Limits
-from lossearch.engine.state import IslandState
+from lossearch.engine.state import IslandState, newest_states
 from lossearch.engine.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateResult
@@ -33,6 +35,70 @@ def uninterrupted(path: Path) -> tuple[list[object], list[object]]:
     finish(make_loop(run))
     with run.open_archive() as archive:
         return contents(archive)
+
+
+def test_a_long_curve_is_kept_by_some_of_its_points() -> None:
+    curve = tuple((step, step / 7) for step in range(1, 100_001))
+    kept = thinned(curve)
+    assert len(kept) == MOST_POINTS
+    assert (kept[0], kept[-1]) == (curve[0], curve[-1])
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(kept)]
+    assert max(gaps) - min(gaps) <= 1
+    assert set(kept) <= set(curve)
+    for length in (0, 1, 2, MOST_POINTS, MOST_POINTS + 1):
+        assert len(thinned(curve[:length])) == min(length, MOST_POINTS)
+
+
+def test_an_archive_without_its_log_holds_all_that_a_saved_state_knows(tmp_path: Path) -> None:
+    """What a power cut leaves: states on disk, and of the archive as little as its own file."""
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), 1, "fake")
+    loop, kept = make_loop(run, writer=writer), []
+    while not loop.done:
+        loop.generation()
+        kept.append((loop.save(), loop.save().dumps(), run.archive.read_bytes()))
+    writer.close()
+    whole = uninterrupted(tmp_path / "whole")
+    marks = [0]
+    for number, (_, saved, content) in enumerate(kept):
+        copy = new_run(tmp_path / f"copy-{number}")
+        copy.archive.write_bytes(content)
+        with copy.open_archive(read_only=True) as archive:
+            marks.append(archive.mark())
+        assert IslandState.loads(saved).archived == marks[-1] > marks[-2]
+        finish(make_loop(copy, state=IslandState.loads(saved)))
+        with copy.open_archive() as archive:
+            assert contents(archive) == whole
+
+
+@pytest.mark.parametrize("islands", [1, 2])
+@pytest.mark.parametrize("back_to", [0, 1, 3])
+def test_an_island_goes_back_to_where_the_archive_is(tmp_path: Path, back_to: int, islands: int) -> None:
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), islands, "fake")
+    loop, states, archives = make_loop(run, writer=writer, islands=islands), [IslandState(0).dumps()], [b""]
+    archives[0] = run.archive.read_bytes()
+    while not loop.done:
+        loop.generation()
+        states.append(loop.save().dumps())
+        archives.append(run.archive.read_bytes())
+    writer.close()
+    for log in run.path.glob("archive.sqlite-*"):
+        log.unlink()
+    run.archive.write_bytes(archives[back_to])
+    for number, saved in enumerate(states):
+        place = run.checkpoints / "session-0000" / "island-0" / f"checkpoint_{number:06}"
+        place.mkdir(parents=True)
+        (place / "island.json").write_text(saved)
+
+    with run.open_archive(read_only=True) as archive:
+        found = newest_states(run.checkpoints, archive.mark())
+    assert found.gone_back == (0,)
+    state = IslandState.loads(found.states[0].text)
+    assert state.generation == back_to
+    finish(make_loop(run, state=state, islands=islands))
+    with run.open_archive() as archive:
+        assert contents(archive) == uninterrupted(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("killed_in", [1, 3, 8, 9, 20, 31])
@@ -237,4 +303,4 @@ def test_where_the_time_went_adds_up(tmp_path: Path) -> None:
     parts = report.training_seconds + report.screening_seconds + report.proposing_seconds
     assert 0 < parts <= report.wall_seconds
     assert 0 <= report.overhead <= 1
-    assert json.loads(loop.save().dumps())["version"] == 1
+    assert json.loads(loop.save().dumps())["version"] == 2

@@ -181,7 +181,9 @@ else:
     assert answers == ["refused", "let in"]
 
 
-def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: None, tmp_path: Path) -> None:
+def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
+    ray_cluster: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config, run, moved = tmp_path / "config.toml", tmp_path / "run", tmp_path / "elsewhere" / "moved"
     config.write_text(CONFIG)
 
@@ -195,6 +197,7 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: 
 
     moved.parent.mkdir()
     run.rename(moved)
+    before = (moved / "archive.sqlite").read_bytes()
 
     def interrupt(progress: Progress) -> None:
         if progress.trained >= 15:
@@ -204,7 +207,11 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: 
         resume(moved, progress=interrupt)
     with RunDirectory.open(moved).open_archive(read_only=True) as archive:
         assert 15 <= archive.counts().accepted < 28
+    # Power is lost: the states are on disk, of the archive only what was there when the first process was killed.
+    (moved / "archive.sqlite-wal").unlink(missing_ok=True)
+    (moved / "archive.sqlite").write_bytes(before)
     resume(moved, progress=False).close()
+    assert "the archive lacks results" in caplog.text
 
     with RunDirectory.open(moved).open_archive(read_only=True) as archive:
         archive.check()
@@ -212,7 +219,7 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(ray_cluster: 
         assert archive.counts().disagreements == 0
     assert found == without_ray(load_config(config)[0], tmp_path / "whole")
     assert (moved / "hall_of_fame.csv").read_text().count("\n") > 1
-    assert list(newest_states(moved / "checkpoints")) == [0]
+    assert list(newest_states(moved / "checkpoints").states) == [0]
 
     resume(moved).close()  # nothing is left to do, and nothing is started for it
     sessions = sorted(path.name for path in (moved / "checkpoints").iterdir())
@@ -250,7 +257,7 @@ def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_clus
     counts = result.archive.counts()
     assert counts.accepted == 32
     assert {candidate.origin.island for candidate in result.archive.candidates()} == {0, 1}
-    states = newest_states(tmp_path / "run" / "checkpoints")
+    states = newest_states(tmp_path / "run" / "checkpoints").states
     elites = [{row["key"] for row in PryingIsland.notes(tmp_path, island)} for island in states]
     assert elites[0] & elites[1]
     # Each island tried to look at the test split, and was refused.

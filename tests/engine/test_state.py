@@ -1,4 +1,6 @@
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossearch.engine.digests import DigestSet
-from lossearch.engine.state import IslandState, newest_states
+from lossearch.engine.state import Continuation, IslandState, newest_states
 from lossearch.errors import UserError
 
 
@@ -66,7 +68,31 @@ def test_the_newest_sound_state_counts(tmp_path: Path) -> None:
     save(tmp_path, 0, 2, state(0, 3), length=50)
     new = save(tmp_path, 1, 0, state(1, 4))
     save(tmp_path, 0, 9, state(1, 3))
-    found = newest_states(tmp_path)
+    found = newest_states(tmp_path).states
     assert {island: saved.path for island, saved in found.items()} == {0: old, 1: new}
     assert IslandState.loads(found[0].text).generation == 2
-    assert newest_states(tmp_path / "nowhere") == {}
+    assert newest_states(tmp_path / "nowhere") == Continuation({})
+
+
+def test_a_state_that_the_archive_has_fallen_behind_does_not_count(tmp_path: Path) -> None:
+    early = save(tmp_path, 0, 0, replace(state(0, 1), archived=10))
+    late = save(tmp_path, 0, 1, replace(state(0, 2), archived=20))
+    only = save(tmp_path, 0, 1, replace(state(1, 2), archived=21))
+    level = newest_states(tmp_path, 21)
+    assert {island: saved.path for island, saved in level.states.items()} == {0: late, 1: only}
+    assert (level.gone_back, level.ahead) == ((), ())
+    behind = newest_states(tmp_path, 20)
+    assert {island: saved.path for island, saved in behind.states.items()} == {0: late}
+    assert (behind.gone_back, behind.ahead) == ((1,), (only,))
+    far_behind = newest_states(tmp_path, 19)
+    assert {island: saved.path for island, saved in far_behind.states.items()} == {0: early}
+    assert (far_behind.gone_back, set(far_behind.ahead)) == ((0, 1), {late, only})
+
+
+def test_a_state_of_the_first_version_is_read() -> None:
+    text = state(0, 1).dumps()
+    content = json.loads(json.loads(text)["state"])
+    del content["archived"]
+    old = json.dumps(content)
+    digest = hashlib.sha256(old.encode()).hexdigest()
+    assert IslandState.loads(json.dumps({"version": 1, "sha256": digest, "state": old})).archived == 0

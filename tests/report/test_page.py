@@ -372,6 +372,16 @@ def test_a_missing_environment_is_said(tmp_path: Path, content: str | None) -> N
     assert "versions" in report(tmp_path / "run")[0].text
 
 
+def test_a_report_may_be_written_elsewhere(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with empty_run(run) as archive:
+        archive.add_candidate(candidate(zoo.get("focal").graph, Origin(0, 0, 0)))
+    before = sorted(path.name for path in run.iterdir())
+    assert write_report(run, tmp_path / "elsewhere.html") == tmp_path / "elsewhere.html"
+    assert "<html" in (tmp_path / "elsewhere.html").read_text()
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
 def test_a_missing_run_is_a_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lossearch run"):
         write_report(tmp_path / "none")

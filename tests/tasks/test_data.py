@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,29 @@ def test_damaged_data_is_refused(folder: Path, damage: str) -> None:
     }
     path.write_bytes(broken[damage])
     with pytest.raises(UserError, match=r"(?s)undamaged.*lossearch data fetch fashion_mnist"):
+        data.load("fashion_mnist")
+
+
+def test_no_more_is_unpacked_than_a_dataset_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(folder / "fashion_mnist")
+    path = folder / "fashion_mnist" / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes(20_000_000)))  # 19 kB
+    largest = registry.dataset("fashion_mnist").largest_file
+    read: list[int] = []
+    unpack = gzip.GzipFile.read
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda self, size=-1: read.append(size) or unpack(self, size))
+    with pytest.raises(UserError, match="when unpacked"):
+        data.load("fashion_mnist")
+    assert read == [largest + 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in the file system")
+def test_a_pipe_in_the_place_of_a_file_is_refused(folder: Path) -> None:
+    _write(folder / "fashion_mnist")
+    path = folder / "fashion_mnist" / "train-images-idx3-ubyte.gz"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="lossearch data fetch fashion_mnist"):
         data.load("fashion_mnist")
 
 

@@ -17,6 +17,7 @@ from lossearch.compile.export.traced import traced
 from lossearch.compile.module import IGNORE_INDEX, class_weights
 from lossearch.compile.variant import CLASS_WEIGHT, check_class_weight
 from lossearch.errors import UserError
+from lossearch.reading import usable_path
 
 Writer = Callable[..., None]
 
@@ -33,7 +34,7 @@ def export(loss: Exportable, path: str | os.PathLike[str], **options: Any) -> Pa
     others ask for, and images smaller than their windows, with `ValueError` (a failed guard in .pt2). The file appears
     whole or not at all. Raises `UserError` for an unknown suffix or option, or a path that cannot be written.
     """
-    target = Path(path)
+    target = usable_path(path, "a path to write the loss to")
     writer = WRITERS.get(target.suffix)
     if writer is None:
         raise UserError(f"a suffix among {' '.join(WRITERS)}", repr(target.name), "choose the kind of file by suffix")

@@ -6,6 +6,7 @@ The same text, imported, is what the TorchScript and torch.export files are made
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,23 +22,30 @@ from lossearch.compile.names import safe
 from lossearch.compile.reduction import check_batchmean, check_reduction
 from lossearch.compile.source import Source, definition
 from lossearch.compile.variant import CLASS_WEIGHT, label_axes
+from lossearch.errors import UserError
 from lossearch.ir.axes import align
 from lossearch.ir.graph import Parameter
 from lossearch.ir.interval import EPSILON
 from lossearch.ir.signature import Input
+from lossearch.reading import LARGEST_WHOLE
 
 
 def class_name(name: str) -> str:
     """`focal_tversky` becomes `FocalTverskyLoss`."""
     camel = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    return camel if camel.endswith("Loss") else f"{camel}Loss"
+    camel = unicodedata.normalize("NFKC", camel)  # as Python reads it
+    camel = camel if camel.endswith("Loss") else f"{camel}Loss"
+    return camel if camel.isidentifier() else f"Loss{camel}"
 
 
 def standalone(loss: Exportable, reduction: str = "mean", ignore_index: int | None = IGNORE_INDEX) -> str:
     """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor."""
     plan = Plan(loss.graph.frozen())
     check_batchmean(reduction, plan.graph.root.axes)
-    return _Writer(loss, plan, check_reduction(reduction), IGNORE_INDEX if ignore_index is None else ignore_index).text
+    label = IGNORE_INDEX if ignore_index is None else ignore_index
+    if isinstance(label, bool) or not isinstance(label, int) or abs(label) > LARGEST_WHOLE:
+        raise UserError("`ignore_index` as an integer of 64 bits", f"{label!r:.80}", "give the label to leave out")
+    return _Writer(loss, plan, check_reduction(reduction), label).text
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,263 @@
+"""How a search began, and what may have changed when it goes on. No Ray: the islands are left out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossearch.engine import search as engine
+from lossearch.engine.begun import continued, located
+from lossearch.engine.config import FunctionConfig, SearchConfig
+from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import RunDirectory
+
+CONFIG = """
+space = "narrow.toml"
+islands = 2
+generations = 2
+seed = 3
+
+[task]
+function = "train.py:train"
+metric = "accuracy"
+
+[evaluation]
+steps = 5
+time_limit_s = 60.0
+"""
+SPACE = """
+name = "narrow"
+signature = "dense"
+seeds = ["cross_entropy"]
+
+[sorts]
+E = ["batch", "space"]
+
+[terminals.E]
+"true_class_probability(logits, target)" = 1.0
+
+[templates.E]
+"log(E)" = 1.0
+"""
+TRAIN = "def train(loss, budget, seed):\n    yield 0.5\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a run that was begun and whose islands have not done anything."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in {"search.toml": CONFIG, "narrow.toml": SPACE, "train.py": TRAIN}.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(engine, "_run", lambda *arguments: None)
+    monkeypatch.chdir(tmp_path)
+    engine.search(folder / "search.toml", folder / "runs" / "first")
+    return folder
+
+
+def edit(run: Path, old: str, new: str) -> None:
+    text = (run / "config.toml").read_text()
+    assert old in text
+    (run / "config.toml").write_text(text.replace(old, new))
+
+
+def function_of(config: SearchConfig) -> str:
+    assert isinstance(config.task, FunctionConfig)
+    return config.task.function
+
+
+def goes_on(run: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> SearchConfig:
+    """With what configuration `resume` runs the islands."""
+    found: list[SearchConfig] = []
+    monkeypatch.setattr(engine, "_run", lambda run, config, *rest: found.append(config))
+    engine.resume(run, **options)
+    return found[0]
+
+
+def test_a_run_appears_with_all_that_resuming_needs_and_names_no_folder(project: Path) -> None:
+    run = project / "runs" / "first"
+    names = {path.name for path in run.iterdir()}
+    assert {"archive.sqlite", "begun.json", "config.toml", "env.json", "resolved.json"} <= names
+    for name in ("resolved.json", "begun.json"):
+        assert str(project.parent) not in (run / name).read_text()
+
+
+def test_a_disk_that_is_full_from_the_beginning_leaves_nothing_to_resume(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UserError("free disk space", "none", "free some space, then `lossearch resume`: nothing is lost")
+
+    monkeypatch.setattr(engine, "write_beginning", full)
+    with pytest.raises(UserError) as caught:
+        engine.search(project / "search.toml", project / "runs" / "second")
+    assert "resume" not in caught.value.hint
+    assert "search again" in caught.value.hint
+    assert [path.name for path in (project / "runs").iterdir()] == ["first"]
+
+
+def test_a_moved_project_goes_on(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = tmp_path / "elsewhere" / "renamed"
+    moved.parent.mkdir()
+    project.rename(moved)
+    config = goes_on(moved / "runs" / "first", monkeypatch)
+    assert function_of(config) == f"{moved / 'train.py'}:train"
+    assert config.space == str(moved / "narrow.toml")
+
+
+def test_a_copied_project_goes_on_with_its_own_files(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    assert function_of(goes_on(copy / "runs" / "first", monkeypatch)) == f"{copy / 'train.py'}:train"
+
+
+@pytest.mark.parametrize("where", ["beside", "working directory"])
+def test_a_run_that_was_moved_alone_finds_its_files(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run = tmp_path / "kept" / "deep" / "run"
+    run.parent.mkdir(parents=True)
+    (project / "runs" / "first").rename(run)
+    if where == "beside":
+        for name in ("train.py", "narrow.toml"):
+            shutil.copy(project / name, run / name)
+    else:
+        monkeypatch.chdir(project)
+    expected = run if where == "beside" else project
+    assert function_of(goes_on(run, monkeypatch)) == f"{expected / 'train.py'}:train"
+
+
+def test_what_was_looked_for_is_named(project: Path) -> None:
+    (project / "train.py").unlink()
+    with pytest.raises(UserError) as caught:
+        engine.resume(project / "runs" / "first")
+    assert str(project / "train.py") in caught.value.found
+    assert str(project / "runs" / "first" / "train.py") in caught.value.found
+    assert "task.function" in str(caught.value)
+
+
+def test_limits_islands_and_moved_files_may_be_edited(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = project / "runs" / "first"
+    (project / "src").mkdir()
+    (project / "train.py").rename(project / "src" / "train.py")
+    edit(run, "islands = 2\ngenerations = 2", "islands = 5\nmax_candidates = 400")
+    edit(run, "time_limit_s = 60.0", "time_limit_s = 90.0")
+    edit(run, "train.py", "src/train.py")
+    config = goes_on(run, monkeypatch)
+    assert (config.islands, config.generations, config.max_candidates) == (5, None, 400)
+    assert config.evaluation.time_limit_s == 90.0
+    assert function_of(config) == f"{project / 'src' / 'train.py'}:train"
+    # An edit counts once: what the command line says afterwards stays.
+    assert goes_on(run, monkeypatch, generations=7, workers=3).islands == 3
+    again = goes_on(run, monkeypatch)
+    assert (again.islands, again.generations, again.max_candidates) == (3, 7, 400)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("seed = 3", "seed = 4", "seed = 4 instead of 3"),
+        ("seed = 3", "", "seed = 0 instead of 3"),
+        ("steps = 5", "steps = 6", "evaluation.steps"),
+        ('metric = "accuracy"', 'metric = "iou"', "task.metric"),
+        ("train.py:train", "train.py:other", "task.function"),
+        ("train.py:train", "other.py:train", "task.function"),
+        ('"narrow.toml"', '"dense"', "space"),
+        ("seed = 3", "seed = 3\naudit = 0.5", "audit"),
+    ],
+)
+def test_what_decides_the_results_may_not_be_edited(project: Path, old: str, new: str, field: str) -> None:
+    run = project / "runs" / "first"
+    before = (run / "resolved.json").read_text()
+    edit(run, old, new)
+    with pytest.raises(UserError) as caught:
+        engine.resume(run)
+    assert field in caught.value.found
+    assert (run / "resolved.json").read_text() == before
+
+
+def test_the_command_line_of_the_beginning_is_no_edit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.search(project / "search.toml", project / "runs" / "second", workers=1, seed=9)
+    config = goes_on(project / "runs" / "second", monkeypatch)
+    assert (config.islands, config.seed) == (1, 9)
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def apply(path: Path) -> None:
+        values = json.loads(path.read_text())
+        change(values)
+        path.write_text(json.dumps(values))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("damage", "fragment"),
+    [
+        (changed(lambda values: values.update(torch="1.0")), "torch '1.0' instead of"),
+        (changed(lambda values: values.pop("python")), "python None instead of"),
+        (lambda path: path.write_text("[]"), "list"),
+        (lambda path: path.write_text("{"), "env.json"),
+    ],
+)
+def test_a_record_of_versions_may_not_be_edited(project: Path, damage: Callable[[Path], None], fragment: str) -> None:
+    run = project / "runs" / "first"
+    damage(run / "env.json")
+    with pytest.raises(UserError) as caught:
+        engine.resume(run)
+    assert fragment in str(caught.value)
+
+
+def test_other_versions_than_at_the_beginning_are_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = project / "runs" / "first"
+    change = changed(lambda values: values.update(torch="1.0"))
+    change(run / "env.json")
+    begun = json.loads((run / "begun.json").read_text())
+    begun["environment"]["torch"] = "1.0"
+    (run / "begun.json").write_text(json.dumps(begun))
+    continued(RunDirectory.open(run))
+    assert "torch 1.0, now" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"given": {}, "folder": "..", "environment": {}}', '{"given": 1}'])
+def test_a_damaged_record_is_told(project: Path, text: str) -> None:
+    run = project / "runs" / "first"
+    (run / "begun.json").write_text(text)
+    with pytest.raises(UserError, match=r"begun\.json"):
+        engine.resume(run)
+
+
+def test_a_run_of_an_earlier_version_goes_on(project: Path) -> None:
+    """It has absolute paths and no record of its beginning."""
+    run = RunDirectory.open(project / "runs" / "first")
+    absolute = located(continued(run), run)
+    (run.path / "begun.json").unlink()
+    (run.path / "resolved.json").write_text(absolute.to_json())
+    assert located(continued(run), run) == absolute
+
+
+def test_a_function_in_a_mapping_is_kept_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(project)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(TRAIN, str(project / "train.py"), "exec"), namespace)
+    engine.search(
+        {
+            "task": {"function": namespace["train"], "metric": "accuracy"},
+            "islands": 1,
+            "generations": 1,
+            "evaluation": {"steps": 1},
+        },
+        project / "runs" / "third",
+    )
+    moved = tmp_path / "moved"
+    project.rename(moved)
+    monkeypatch.chdir(tmp_path)
+    assert function_of(goes_on(moved / "runs" / "third", monkeypatch)) == f"{moved / 'train.py'}:train"
