@@ -52,7 +52,7 @@ def weighted(graph: Graph, root: Tensor, weight: Tensor | None) -> Tensor:
     return root * (weight / weight.mean())
 
 
-@lru_cache(maxsize=64)  # few: each keeps its graph alive, with all that is remembered on the nodes
+@lru_cache(maxsize=16)  # few: each keeps its graph alive, with all that is remembered on the nodes
 def program(roots: tuple[Expr, ...], tensors: frozenset[str] = frozenset()) -> Program:
     """The program for some roots; `tensors` names the parameters that will be tensors instead of numbers."""
     return Program(roots, tensors)

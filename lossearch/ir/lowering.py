@@ -23,7 +23,7 @@ DENSE_TABLE = SIMPLIFICATION + STABILITY + LINEAR
 LABEL_TABLE = DENSE_TABLE + LABELS
 
 
-@lru_cache(maxsize=128)  # few: each keeps its graph alive, with all that is remembered on the nodes
+@lru_cache(maxsize=16)  # few: each keeps its graph alive, with all that is remembered on the nodes
 def lower(graph: Graph, labels: bool = False, masked: bool = False) -> Graph:
     """The graph in elementary operators, simplified, stable and guarded.
 

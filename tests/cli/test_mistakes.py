@@ -41,7 +41,7 @@ LOSSES = {
     "foca": ("'foca'", "did you mean focal?"),
     "": ("''", "see: lossearch zoo"),
     "focal(gama=2)": ("gama", "correct the argument"),
-    "focal(gamma=-1)": ("-1", "choose a value in the range"),
+    "focal(gamma=-1)": ("-1", "choose a value for which the loss is defined"),
     "focal(2)": ("focal(2)", "write focal(name=value)"),
     "focal(gamma=(a, b))": ("('a', 'b')", "give one value"),
     "focal(gamma=": ("character 13", "correct it"),

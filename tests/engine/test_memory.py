@@ -2,40 +2,19 @@
 
 import gc
 from collections import Counter
+from pathlib import Path
 
-from engine.fakes import FakeEvaluator
+from engine.fakes import TASK, FakeEvaluator, make_loop, new_run
 
-from lossearch.engine.config import validate
+from lossearch.compile.interpret import program
 from lossearch.engine.digests import DigestSet
-from lossearch.engine.loop import IslandLoop
-from lossearch.engine.messages import Batch, Claim, GenerationReport, Parcel
-from lossearch.engine.parts import build_parts, island_method, island_setting
-from lossearch.engine.state import IslandState
+from lossearch.engine.setting import Limits
+from lossearch.engine.writer import ArchiveWriter
 from lossearch.evaluate.candidate import CandidateResult
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
-
-
-class Deaf:
-    """A writer that forgets everything."""
-
-    def begin(self, island: int, generation: int) -> frozenset[str]:
-        return frozenset()
-
-    def claim(self, island: int, proposal: str) -> Claim:
-        return Claim(0, None)
-
-    def starting(self, island: int, proposal: str) -> None: ...
-
-    def submit(self, island: int, batch: Batch) -> None: ...
-
-    def report(self, island: int, report: GenerationReport) -> int:
-        return report.candidates
-
-    def exchange(self, island: int, parcel: Parcel) -> Parcel:
-        return Parcel()
-
-    def fail(self, island: int, error: Exception) -> None: ...
+from lossearch.ir.lowering import lower
+from lossearch.ir.text_form import parse_graph
 
 
 class Forgetful(FakeEvaluator):
@@ -50,26 +29,34 @@ def kept() -> Counter[str]:
     return Counter(type(thing).__name__ for thing in gc.get_objects())
 
 
-def test_an_island_keeps_nothing_of_the_candidates_that_it_has_left_behind() -> None:
-    config = validate({"task": "digits_noise", "islands": 1, "max_candidates": 10**6, "evaluation": {"steps": 5}})
-    parts = build_parts(config)
-    setting = island_setting(config, parts, 0, 1, lambda training: None)
-    method = island_method(config, parts.space, 0, 1)
-    loop = IslandLoop(IslandState(0), method, parts.screen, Forgetful(), Deaf(), setting)
+def test_an_island_and_its_writer_keep_nothing_of_the_candidates_that_they_have_left_behind(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(run.path), 1, TASK)
+    limits = Limits(generations=None, candidates=400, seconds=None, generation_size=20)
+    before = kept()
+    loop = make_loop(run, writer=writer, evaluator=Forgetful(), limits=limits)
+    while not loop.done:
+        loop.generation()
+        loop.save().dumps()
+    after = kept()
+    # What lives on is the population and the best, 72 graphs of some dozen nodes; 400 would be many times as much.
+    assert after["Graph"] - before["Graph"] < 200
+    assert after["Expr"] - before["Expr"] < 4000
+    assert after["Individual"] - before["Individual"] <= 72
+    assert len(loop._fingerprints) == 0
+    assert len(writer._trained) == len(writer._attempts) == 0
+    writer.close()
 
-    def search(candidates: int) -> Counter[str]:
-        while loop.state.candidates < candidates:
-            loop.generation()
-            loop.save().dumps()
-        return kept()
 
-    early, late = search(150), search(300)
-    # The population's graphs differ in size; what was kept of each candidate would be dozens of objects.
-    assert late["Expr"] - early["Expr"] < 600
-    assert late["Tensor"] - early["Tensor"] < 300
-    assert late["Graph"] - early["Graph"] < 100
-    assert late["Program"] <= 64
-    assert len(Expr._interned) < late["Expr"] + 100
+def test_lowering_and_interpreting_keep_few_graphs_alive() -> None:
+    gc.collect()
+    before = len(Expr._interned)
+    for number in range(150):
+        graph = parse_graph(f"dense: tanh(cross_entropy(logits, target) * {1 + number / 1000}) + sqrt(square(logits))")
+        program(lower(graph).roots)
+    del graph
+    gc.collect()
+    assert len(Expr._interned) - before < 16 * 30
 
 
 def test_digests_take_eight_bytes() -> None:
