@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.compile.backend import Backend, Function, check_backend, compile_source
+from lossearch.compile.class_weights import CLASS_WEIGHT, attribute
 from lossearch.compile.door import Door, Geometry, ignores, present
 from lossearch.compile.layout import Layout, in_order
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import Reduction, check_reduction
 from lossearch.compile.values import check_finite, check_values, check_weights
-from lossearch.compile.variant import CLASS_WEIGHT, SAMPLE_WEIGHT, Variant, check_class_weight, source_of
+from lossearch.compile.variant import SAMPLE_WEIGHT, Variant, check_class_weight, source_of
 from lossearch.errors import UserError
 from lossearch.ir.axes import Axes
 from lossearch.ir.graph import Graph, Parameter
@@ -96,6 +97,8 @@ class LossModule(nn.Module):
             `weight`: required by losses that use it themselves; in others it multiplies each element by the weight
             of its label's class, or each class's value where the loss keeps the class axis. A loss with a value for
             each element and class is rescaled by it, as PyTorch's binary losses are: the mean divides by their number.
+            So it does for soft targets, where the weights enter the sum over classes. The module's attribute, and its
+            key in the state dict, is `weight`, as PyTorch's.
         name: Name for display.
         validate: Whether every call also looks at the values of its inputs, as `check` does: to find what is wrong
             with data or a model, since it takes a pass over all inputs and, on a GPU, waits for it.
@@ -141,7 +144,8 @@ class LossModule(nn.Module):
         self._numbers = frozenset(i.name for i in forward_inputs if i.kind == "real" and not i.labels)
         self._spatial = frozenset(i.name for i in forward_inputs if "space" in i.axes)
         written = [parameter.name for parameter in graph.parameters if not parameter.learnable]
-        self._fixed = frozenset({"graph", *written, *(b.name for b in graph.signature.buffers)} - {*self._given})
+        absent = (b.name for b in graph.signature.buffers if b.name not in self._given)
+        self._fixed = frozenset({"graph", *written, *map(attribute, absent)})
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; an option is checked and takes effect with the next call, what cannot change is refused."""
@@ -154,8 +158,9 @@ class LossModule(nn.Module):
         if name in self._fixed:
             hint = "its value is written into the code: build another module"
             raise UserError(f"{name} as it was when the module was made", "a new value", hint)
-        if name in self._given and not isinstance(value, nn.Parameter):
-            _check_buffer(self.graph.signature[name], value, dict(self._door.sizes))
+        buffer = next((given for given in self._given if attribute(given) == name), None)
+        if buffer is not None and not isinstance(value, nn.Parameter):
+            _check_buffer(self.graph.signature[buffer], value, dict(self._door.sizes))
         checks = {"backend": check_backend, "reduction": check_reduction, "ignore_index": self._checked_ignore_index}
         if name in checks:
             value = checks[name](value)
@@ -191,7 +196,7 @@ class LossModule(nn.Module):
             if buffer.learnable:
                 self.register_parameter(name, nn.Parameter(value.detach().clone()))
             else:
-                self.register_buffer(name, value)
+                self.register_buffer(attribute(name), value)
             self._given.append(name)
         return sizes
 
@@ -286,7 +291,7 @@ class LossModule(nn.Module):
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
         plan = self._plans.get(kind) or self._plan(*kind)
         for name in plan.buffers:
-            values[name] = getattr(self, name).to(geometry.dtype)
+            values[name] = getattr(self, attribute(name)).to(geometry.dtype)
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
         if not (masked or axes or self.graph.parameters or self.reduction == "none"):
@@ -343,11 +348,11 @@ class LossModule(nn.Module):
         at = {name: rank for rank, name in enumerate(self._names)}
         if plan.buffers or plan.shape:
             ends = [list(shape)] if plan.shape else []
-            steps = [(at.get(name, -1), name, name in flattened) for name in names[: len(names) - len(ends)]]
+            steps = [(at.get(n, -1), attribute(n), n in flattened) for n in names[: len(names) - len(ends)]]
 
             def call(*inputs: Tensor) -> Tensor:
                 # Buffers are looked up at each call, since they may have been moved or replaced.
-                given = [inputs[i] if i >= 0 else getattr(self, name).to(dtype) for i, name, _ in steps]
+                given = [inputs[i] if i >= 0 else getattr(self, held).to(dtype) for i, held, _ in steps]
                 given = [_flat(x, last) if flat else x for x, (_, _, flat) in zip(given, steps, strict=True)]
                 return function(*given, *ends)
 
@@ -399,6 +404,13 @@ class LossModule(nn.Module):
         leading = [geometry.sizes.get(axis.rstrip("'"), 0) for axis in self.graph.root.axes if axis != "space"]
         spatial = geometry.shape if "space" in self.graph.root.axes else ()
         return zero.expand([*leading, *spatial])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *details: Any) -> None:
+        """Class weights under the name that they had in states saved before they were called `weight`."""
+        former = state_dict.pop(f"{prefix}{CLASS_WEIGHT}", None)
+        if former is not None:
+            state_dict[f"{prefix}{attribute(CLASS_WEIGHT)}"] = former
+        super()._load_from_state_dict(state_dict, prefix, *details)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions cannot be copied or pickled; they are made again when needed, by each copy for its options.

@@ -22,16 +22,18 @@ def check_reduction(reduction: str) -> Reduction:
     raise UserError("reduction none, mean, sum or batchmean", repr(reduction), "correct `reduction`")
 
 
-def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction) -> Expr:
+def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction, share: Expr | None = None) -> Expr:
     """`root` reduced over all of its axes, each element entering with the product of `weights`.
 
     mean = Σ weight·root / Σ weight, and 0 where no weight is left; sum = Σ weight·root; none = weight·root. batchmean
     is the sum divided by the length of the batch, whatever is ignored, as PyTorch's `kl_div` has it. Weights have axes
-    among the root's.
+    among the root's. Where the loss is weighed already, by its `share`, a mean divides by Σ weight·share.
     """
     check_batchmean(reduction, root.axes)
     if reduction == "batchmean":
         return reduced(root, weights, "sum") / fn.size(_of_batch(root), "batch")
+    if share is not None and reduction == "mean":
+        return _shared_mean(root, weights, share)
     if not weights:
         return root if reduction == "none" or not root.axes else over_all(reduction, root)
     weight = weights[0]
@@ -46,6 +48,14 @@ def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction) -> Expr:
     inner = fn.mean(root, missing) if missing else root
     kept = fn.clamp(over_all("sum", weight), lower=EPSILON)
     return over_all("sum", weight * inner) / kept
+
+
+def _shared_mean(root: Expr, weights: Sequence[Expr], share: Expr) -> Expr:
+    """Σ weight·root / Σ weight·share, where the share has the root's axes."""
+    total = share
+    for weight in weights:
+        root, total = weight * root, weight * total
+    return over_all("sum", root) / fn.clamp(over_all("sum", total), lower=EPSILON)
 
 
 def check_batchmean(reduction: str, axes: Axes) -> None:

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lossearch.compile.class_weights import (
+    CLASS_WEIGHT,
+    divides_by_labels,
+    has_classes,
+    label_axes,
+    of_label,
+    one_vs_rest,
+    weight_node,
+    weighted_inside,
+)
 from lossearch.compile.fusion import add_at_labels, fuse_errors, fuse_nll, fuse_variations, share_orders
 from lossearch.compile.reduction import Reduction, reduced
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.spaceless import without_space
 from lossearch.compile.targets import signed, takes_signs
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes, without
+from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr, map_nodes
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import Interval
-from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, label_node, lower, share_softmax
+from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, lower, share_softmax
 from lossearch.ir.masking import check_places, mask_node, restricted
-from lossearch.ir.signature import Input
 
-CLASS_WEIGHT = "class_weight"
 SAMPLE_WEIGHT = "sample_weight"
 WEIGHTS = Interval(0.0, 1e4)
 
@@ -45,9 +53,25 @@ class Variant:
     strict: bool = False
 
 
-def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
+@dataclass(frozen=True)
+class Lowered:
+    """A loss in elementary operators.
+
+    Attributes:
+        root: The loss of each element.
+        weights: Their product weighs the elements in a reduction.
+        share: By what a mean divides beside the weights, or None.
+    """
+
+    root: Expr
+    weights: list[Expr]
+    share: Expr | None = None
+
+
+def lowered_for(graph: Graph, variant: Variant) -> Lowered:
     """The root of a graph in elementary operators, and the weights with which its elements enter a reduction."""
-    lowered = lower(graph, labels=variant.labels, masked=variant.masked)
+    inside = weighted_inside(graph, variant.labels) if variant.class_weight else None
+    lowered = lower(inside or graph, labels=variant.labels, masked=variant.masked)
     root = lowered.root
     weights = [] if lowered.weight is None else [lowered.weight]
     if not variant.labels and takes_signs(graph):
@@ -60,23 +84,26 @@ def lowered_for(graph: Graph, variant: Variant) -> tuple[Expr, list[Expr]]:
         mask = mask_node(label_axes(target))
         check_places(graph.expanded(), mask, reduced=True)
         weights.append(restricted(mask, root.axes))
-    if variant.class_weight and one_vs_rest(graph):
-        root = root * _class_weight(graph, variant.labels)
+    share: Expr | None = None
+    if inside is not None:
+        share = of_label(graph) if divides_by_labels(graph, variant.labels) else None
+    elif variant.class_weight and one_vs_rest(graph):
+        root = root * weight_node(graph)
     elif variant.class_weight:
-        weights.append(_class_weight(graph, variant.labels))
+        weights.append(weight_node(graph) if has_classes(graph) else of_label(graph))
     if variant.sample_weight:
         lower_end, upper = WEIGHTS
         leaf = Expr.make("input", name=SAMPLE_WEIGHT, axes=variant.sample_weight, lower=lower_end, upper=upper)
         weights.append(leaf)
-    return root, weights
+    return Lowered(root, weights, share)
 
 
 def source_of(graph: Graph, variant: Variant, reduction: Reduction, name: str = "loss") -> Source:
     """The function that a module calls: everything from inputs to the reduced loss. Parameters must be learnable."""
-    root, weights = lowered_for(graph, variant)
+    lowered = lowered_for(graph, variant)
     order = [declared.name for declared in graph.signature.inputs]
     learnable = {parameter.name for parameter in graph.parameters}
-    roots = tidied([reduced(root, weights, reduction)], variant.labels)
+    roots = tidied([reduced(lowered.root, lowered.weights, reduction, lowered.share)], variant.labels)
     if not variant.space:
         roots = without_space(roots) or roots
     roots = fuse_variations(share_orders(fuse_errors(roots)))
@@ -110,32 +137,3 @@ def check_class_weight(graph: Graph, given: bool) -> None:
             f"one with axes [{', '.join(graph.root.axes)}]",
             "use a loss that takes class weights itself, or leave `weight` out",
         )
-
-
-def _class_weight(graph: Graph, labels: bool) -> Expr:
-    """Class weights as a factor of each element: along the class axis, or that of the element's label."""
-    target = label_input(graph)
-    assert target is not None
-    assert target.labels is not None
-    weight = graph.signature[CLASS_WEIGHT].node
-    if target.labels in graph.root.axes:
-        return weight
-    if not labels:
-        raise UserError(
-            "integer labels where class weights multiply the loss",
-            "a target of probabilities",
-            "give labels, or use a loss that takes class weights itself",
-        )
-    return Expr.make("gather", (weight, label_node(target)), over=(target.labels,))
-
-
-def one_vs_rest(graph: Graph) -> bool:
-    """Whether there is a value for each element and class: such a loss is rescaled, as PyTorch's binary losses are."""
-    target = label_input(graph)
-    return target is not None and set(target.axes) <= set(graph.root.axes)
-
-
-def label_axes(target: Input) -> Axes:
-    """Axes of integer labels in place of a distribution."""
-    assert target.labels is not None
-    return without(target.axes, (target.labels,))

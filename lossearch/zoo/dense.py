@@ -20,7 +20,8 @@ SIGNATURE = "dense"
 def cross_entropy(logits: Expr, target: Expr, *, label_smoothing: float = 0.0) -> Expr:
     """Cross-entropy, -Σ_c t_c log p_c, as `torch.nn.functional.cross_entropy`.
 
-    `label_smoothing=s` takes (1 - s)·t + s/C for t; `label_smoothing_cross_entropy` has s as a parameter to tune.
+    `label_smoothing=s` takes (1 - s)·t + s/C for t; `label_smoothing_cross_entropy` has s as a parameter to tune. Class
+    weights `weight` are PyTorch's in either form, also for soft targets.
     """
     if within("label_smoothing", label_smoothing, 0.0, 1.0) == 0.0:
         return pr.cross_entropy(logits, target)
@@ -32,7 +33,7 @@ def weighted_cross_entropy(logits: Expr, target: Expr, class_weight: Expr) -> tu
     """Cross-entropy weighted by class, as `torch.nn.functional.cross_entropy(weight=class_weight)`.
 
     The mean divides by the sum of the elements' weights Σ_c w_c t_c. For integer labels so does PyTorch; for soft
-    targets PyTorch's mean divides by the number of elements instead.
+    targets PyTorch's mean divides by the number of elements instead, as does that of `cross_entropy` given a `weight`.
     """
     return pr.class_weighted_cross_entropy(logits, target, class_weight), fn.contract(target, class_weight, "class")
 
@@ -84,7 +85,8 @@ def focal(logits: Expr, target: Expr, gamma: Expr, *, alpha: Numbers = ONE) -> E
 def hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Multi-class hinge Σ_{c≠y} max(m - x_y + x_c, 0)/C, as `torch.nn.functional.multi_margin_loss`.
 
-    For a soft target the expected score Σ_c t_c x_c stands for x_y.
+    For a soft target the expected score Σ_c t_c x_c stands for x_y. The mean divides by the number of elements whatever
+    the class weights `weight` are, as PyTorch's does.
     """
     return pr.multiclass_hinge(logits, target, margin)
 

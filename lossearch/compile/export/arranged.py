@@ -52,7 +52,7 @@ def _of_one(plan: Plan) -> list[str]:
         if plan.scales:
             place, lines = (
                 "at",
-                ["weight = self.class_weight", "at = 0 if weight is not None and len(weight) > 1 else 1"],
+                ["weight = self.weight", "at = 0 if weight is not None and len(weight) > 1 else 1"],
             )
     lines += [f"{name} = {name}.unsqueeze({place})" for name in names]
     lines += [f"loss = self.{ARRANGED}({', '.join(names)})"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from lossearch.compile.class_weights import attribute
 from lossearch.compile.door import CORNERS, SIGNS, least_extent, takes_integers
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
@@ -100,7 +101,9 @@ def _shape(plan: Plan, name: str, axes: Axes, earlier: Sequence[Input]) -> str:
 def _length(plan: Plan, axis: str, earlier: Sequence[Input]) -> str | None:
     """Source of an axis's length as a shape of one entry."""
     given = [(safe(one.name), one.axes) for one in earlier]
-    given += [(f"self.{name}", plan.graph.signature[name].axes) for name in plan.buffers if plan.graph.uses(name)]
+    given += [
+        (f"self.{attribute(name)}", plan.graph.signature[name].axes) for name in plan.buffers if plan.graph.uses(name)
+    ]
     for source, axes in given:
         if axis in axes and axis != "space":
             place = axes.index(axis)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from lossearch.compile.class_weights import CLASS_WEIGHT
 from lossearch.compile.export.forms import Exportable, Plan
-from lossearch.compile.variant import CLASS_WEIGHT
 from lossearch.ir.signature import Input
 
 WIDTH = 100

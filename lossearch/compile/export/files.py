@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from lossearch.compile import torchscript
+from lossearch.compile.class_weights import CLASS_WEIGHT
 from lossearch.compile.export.forms import Exportable
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.compile.export.traced import traced
 from lossearch.compile.module import IGNORE_INDEX, class_weights
-from lossearch.compile.variant import CLASS_WEIGHT, check_class_weight
+from lossearch.compile.variant import check_class_weight
 from lossearch.errors import UserError
 from lossearch.reading import usable_path
 

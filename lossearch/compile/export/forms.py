@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
+from lossearch.compile.class_weights import (
+    CLASS_WEIGHT,
+    divides_by_labels,
+    label_axes,
+    one_vs_rest,
+    weighted_inside,
+)
 from lossearch.compile.source import Source, emit_roots
-from lossearch.compile.variant import CLASS_WEIGHT, Variant, label_axes, lowered_for, one_vs_rest, tidied
+from lossearch.compile.variant import Variant, lowered_for, tidied
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
@@ -57,6 +64,8 @@ class Form:
         weight: Axes of the weight that the function returns, or None.
         kept: Whether `forward` multiplies by the mask itself, since it has the axes of single elements.
         labels: Whether the target is integer labels.
+        weighted: The function with class weights in it, where they do not simply weigh the elements.
+        shared: Whether a mean of that divides by the weights of the labels.
     """
 
     source: Source
@@ -64,6 +73,18 @@ class Form:
     weight: Axes | None
     kept: bool
     labels: bool
+    weighted: Source | None = None
+    shared: bool = False
+
+    @property
+    def sources(self) -> list[Source]:
+        """Every function of the form."""
+        return [self.source] if self.weighted is None else [self.source, self.weighted]
+
+    @property
+    def flat(self) -> bool:
+        """Whether a function needs the spatial axes as one."""
+        return any(source.flat for source in self.sources)
 
 
 @dataclass(frozen=True)
@@ -88,18 +109,30 @@ class Plan:
         ]
 
     def _form(self, labels: bool, name: str, doc: str) -> Form:
-        root, weights = lowered_for(self.graph, Variant(labels=labels, masked=labels))
+        variant = Variant(labels=labels, masked=labels)
+        source, root, weight, kept = self._function(variant, name, doc)
+        form = Form(source, root, weight, kept, labels)
+        if not self.scales or weighted_inside(self.graph, labels) is None:
+            return form
+        within = replace(variant, class_weight=True)
+        doc = f"{doc[:-1]}, with class weights."
+        weighted, *_ = self._function(within, f"weighted_{name}", doc)
+        return replace(form, weighted=weighted, shared=divides_by_labels(self.graph, labels))
+
+    def _function(self, variant: Variant, name: str, doc: str) -> tuple[Source, Axes, Axes | None, bool]:
+        """Source, axes of the loss and of its weight, and whether the mask is left to `forward`."""
+        lowered = lowered_for(self.graph, variant)
         plain = None if self.target is None else mask_node(label_axes(self.target))
-        inside = [weight for weight in weights if weight is not plain]
+        inside = [weight for weight in lowered.weights if weight is not plain]
         product: Expr | None = None
         for weight in inside:
             product = weight if product is None else product * weight
-        roots = tidied([root] if product is None else [root, product], labels)
+        roots = tidied([lowered.root] if product is None else [lowered.root, product], variant.labels)
         order = [declared.name for declared in self.graph.signature.inputs]
         learnable = {parameter.name for parameter in self.graph.parameters}
         source = emit_roots(roots, order, learnable, name, doc)
         axes = None if product is None else product.axes
-        return Form(source, root.axes, axes, len(inside) < len(weights), labels)
+        return source, lowered.root.axes, axes, len(inside) < len(lowered.weights)
 
     @property
     def reductions(self) -> tuple[str, ...]:
@@ -109,7 +142,7 @@ class Plan:
     @property
     def flat(self) -> bool:
         """Whether spatial axes become one: the function needs it, or a weight that lacks them."""
-        return any(form.source.flat or "space" in without(form.root, form.weight or form.root) for form in self.forms)
+        return any(form.flat or "space" in without(form.root, form.weight or form.root) for form in self.forms)
 
     @property
     def restores(self) -> bool:
@@ -119,7 +152,9 @@ class Plan:
     @property
     def needs_shape(self) -> bool:
         """Whether the spatial shape must be remembered."""
-        arguments = [argument.variable for form in self.forms for argument in form.source.arguments]
+        arguments = [
+            argument.variable for form in self.forms for source in form.sources for argument in source.arguments
+        ]
         return self.restores or "shape" in arguments
 
     @property
@@ -134,6 +169,11 @@ class Plan:
     def rescales(self) -> bool:
         """Whether class weights are factors of the loss itself, by which a mean does not divide."""
         return self.scales and one_vs_rest(self.graph)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a mean may divide by weights that are in the loss already."""
+        return any(form.shared for form in self.forms)
 
     @property
     def weighs(self) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lossearch import __version__
+from lossearch.compile.class_weights import attribute, label_axes
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers
 from lossearch.compile.export.describe import docstring
@@ -21,7 +22,6 @@ from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import check_batchmean, check_reduction
 from lossearch.compile.source import Source, definition
-from lossearch.compile.variant import CLASS_WEIGHT, label_axes
 from lossearch.errors import UserError
 from lossearch.ir.axes import align
 from lossearch.ir.graph import Parameter
@@ -60,8 +60,10 @@ class _Writer:
     @cached_property
     def text(self) -> str:
         """The whole file."""
-        called = dict.fromkeys(helper.strip() for form in self.plan.forms for helper in form.source.helpers)
-        functions = [f"{self._function(form.source)}" for form in self.plan.forms]
+        called = dict.fromkeys(
+            helper.strip() for form in self.plan.forms for source in form.sources for helper in source.helpers
+        )
+        functions = [self._function(source) for form in self.plan.forms for source in form.sources]
         arranging = [ROWS] if takes_rows(self.plan.graph) else []
         parts = [
             *helpers(self.plan),
@@ -92,12 +94,12 @@ class _Writer:
         declared = [name for name in self.plan.buffers if not self.plan.graph.signature[name].learnable]
         lines += [""] if declared else []
         for name in declared:
-            lines.append(f"    {name}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
+            lines.append(f"    {attribute(name)}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
         blank = [""]
         return "\n".join([*lines, *blank, *self._init(), *blank, *self._methods(), *blank, *self._reduce()])
 
     def _init(self) -> list[str]:
-        buffers = [(name, "weight" if name == CLASS_WEIGHT else safe(name)) for name in self.plan.buffers]
+        buffers = [(name, safe(attribute(name))) for name in self.plan.buffers]
         required = [f"{argument}: Tensor" for name, argument in buffers if self.plan.graph.uses(name)]
         arguments = ["self", *required, f'reduction: str = "{self.reduction}"']
         arguments += [
@@ -116,7 +118,7 @@ class _Writer:
         lines += [
             f"    self.{safe(name)} = nn.Parameter({argument}.detach().clone())"
             if self.plan.graph.signature[name].learnable
-            else f'    self.register_buffer("{name}", {argument})'
+            else f'    self.register_buffer("{attribute(name)}", {argument})'
             for name, argument in buffers
         ]
         lines += [
@@ -185,17 +187,27 @@ class _Writer:
             assert self.plan.target is not None
             factors.append(align("mask", label_axes(self.plan.target), form.root))
         if self.plan.scales:
-            lines += ["class_weight = self.class_weight", "if class_weight is not None:"]
-            lines += [f"    {self._rescaled(form) if self.plan.rescales else self._scaled(form, factors)}"]
+            lines += ["class_weight = self.weight", "if class_weight is not None:"]
+            lines += [f"    {line}" for line in self._with_class_weights(form, factors)]
         return [*lines, self._returned(factors)]
+
+    def _with_class_weights(self, form: Form, factors: Sequence[str]) -> list[str]:
+        """Lines for where class weights are given."""
+        if form.weighted is None:
+            return [self._rescaled(form) if self.plan.rescales else self._scaled(form, factors)]
+        call = f"{form.weighted.name}({', '.join(self._passed(form.weighted))})"
+        assigned = "loss, weight" if form.weight is not None else "loss"
+        if not form.shared:
+            return [f"{assigned} = {call}", self._returned(factors)]
+        assert self.plan.target is not None
+        share = align(f"{_CLASS_WEIGHT}[{safe(self.plan.target.name)}]", label_axes(self.plan.target), form.root)
+        return [f"{assigned} = {call}", self._returned(factors, share)]
 
     def _scaled(self, form: Form, factors: Sequence[str]) -> str:
         """What is returned where class weights multiply the loss."""
         assert self.plan.target is not None
         if self.plan.target.labels in form.root:
             return self._returned([*factors, align(_CLASS_WEIGHT, (self.plan.target.labels,), form.root)])
-        if not form.labels:
-            return 'raise ValueError("class weights need integer labels: the target is probabilities")'
         chosen = f"{_CLASS_WEIGHT}[{safe(self.plan.target.name)}]"
         return self._returned([*factors, align(chosen, label_axes(self.plan.target), form.root)])
 
@@ -207,11 +219,12 @@ class _Writer:
         # Whatever the number of spatial axes.
         return f"loss = (loss.movedim({at}, -1) * {_CLASS_WEIGHT}).movedim(-1, {at})"
 
-    def _returned(self, factors: Sequence[str]) -> str:
+    def _returned(self, factors: Sequence[str], share: str = "") -> str:
         arguments = ["loss", *([" * ".join(factors)] if factors else [])]
         if self.plan.restores:
             arguments = ["loss", " * ".join(factors) or "None"] if self.plan.weighs else ["loss"]
             arguments.append("shape")
+        arguments += [f"share={share}"] if share else []
         return f"return self.reduce({', '.join(arguments)})"
 
     def _passed(self, source: Source) -> Iterator[str]:
@@ -222,12 +235,17 @@ class _Writer:
                 yield _bounded(parameters[argument.name])
             else:
                 first = safe(self.plan.graph.signature.forward_inputs[0].name)
-                yield f"self.{argument.name}.to({first}.dtype)" if argument.name in buffers else argument.variable
+                yield (
+                    f"self.{attribute(argument.name)}.to({first}.dtype)"
+                    if argument.name in buffers
+                    else argument.variable
+                )
 
     def _reduce(self) -> list[str]:
         optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")
         arguments = ["self", "loss: Tensor", *([optional] if self.plan.weighs else [])]
         arguments += ["shape: list[int]"] if self.plan.restores else []
+        arguments += ["share: Tensor | None = None"] if self.plan.shares else []
         lines = [f"def reduce({', '.join(arguments)}) -> Tensor:"]
         if self.plan.weighs:
             lines += ["    if weight is not None:", "        loss = weight * loss"]
@@ -237,6 +255,8 @@ class _Writer:
         lines += ['    if self.reduction == "sum" or loss.numel() == 0:', "        return loss.sum()"]
         if "batchmean" in self.plan.reductions:
             lines += ['    if self.reduction == "batchmean":', "        return loss.sum() / loss.shape[0]"]
+        if self.plan.shares:
+            lines += ["    if share is not None:", "        weight = share if weight is None else weight * share"]
         if self.plan.weighs:
             lines += ["    if weight is None:", "        return loss.mean()"]
             lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({EPSILON!r})"]
