@@ -22,6 +22,7 @@ from lossearch.evaluate.step_size import SAMPLES, prediction_gradients, undecide
 from lossearch.evaluate.training import Outcome, Run, Status, train, untrained_predictions
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
+from lossearch.ir.places import Place, replace_at
 from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.signatures import DENSE
 from lossearch.ir.types import IllTyped
@@ -230,19 +231,19 @@ def _result(
 
 
 def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:
-    """The graph, and well-typed, in-range others with constants multiplied by e^(spread·N(0, 1))."""
-    found = [node for node, _ in candidates(graph.roots)]
+    """The graph, and well-typed, in-range others with constants, each place by itself, times e^(spread·N(0, 1))."""
+    found = candidates(graph.roots)
     if not found:
         return [graph]
     rng = random.Random(f"{graph.key}:{seed}")
     variants = [graph]
     for _ in range(count - 1):
-        changes: dict[Expr, Expr] = {}
-        for node in found:
-            value = node.attr("value") * math.exp(spread * rng.gauss(0.0, 1.0))
-            changes[node] = constant(float(f"{min(max(value, -1e3), 1e3):.3g}"))
+        changes: dict[Place, Expr] = {}
+        for place in found:
+            value = place.value * math.exp(spread * rng.gauss(0.0, 1.0))
+            changes[place] = constant(float(f"{min(max(value, -1e3), 1e3):.3g}"))
         try:
-            variant = graph.with_roots([root.substitute(changes) for root in graph.roots])
+            variant = graph.with_roots(replace_at(graph.roots, changes))
         except IllTyped:
             continue
         if graph_out_of_range(variant) is None:

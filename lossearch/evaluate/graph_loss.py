@@ -7,20 +7,20 @@ Either way a run more costs no Python and no kernel launch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from lossearch.compile.constants import candidates, constant_range, sign_range
+from lossearch.compile.constants import constant_range, parametrised, sign_range
 from lossearch.compile.interpret import program
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import lower
-from lossearch.ir.types import IllTyped
+from lossearch.ir.places import Place
 
 
 class GraphLoss:
@@ -130,7 +130,7 @@ def _mixes_rows(node: Expr) -> bool:
 
 @lru_cache(maxsize=64)
 def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
-    """The structure of lowered roots and its constants; equal structures are the same object.
+    """The structure of lowered roots and its constants, each place by itself; equal structures are the same object.
 
     A constant enters as any of its sign; where that is ill-typed as one of its size too, which fewer losses share; and
     stays in the structure where its exact value matters to the type.
@@ -139,19 +139,14 @@ def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ..
     per_element = ("batch", "space")
     row_wise = roots[0].axes == per_element and not any(map(_mixes_rows, postorder(roots)))
     axes = per_element if row_wise else ()
-    values: list[float] = []
-    for node, value in list(candidates(roots)):
-        for low, high in (sign_range(value), constant_range(value)):
-            row = Expr.make("parameter", name=f"c{len(values)}", axes=axes, lower=low, upper=high)
-            try:
-                replaced = tuple(root.substitute({node: row}) for root in roots)
-            except IllTyped:
-                continue
-            if [root.axes for root in replaced] == [root.axes for root in roots]:
-                roots = replaced
-                values.append(value)
-                break
-    return _structure(roots, tuple(f"c{rank}" for rank in range(len(values))), row_wise), tuple(values)
+
+    def parameters(place: Place, rank: int) -> Iterator[Expr]:
+        for low, high in (sign_range(place.value), constant_range(place.value)):
+            yield Expr.make("parameter", name=f"c{rank}", axes=axes, lower=low, upper=high)
+
+    replaced, found = parametrised(roots, parameters)
+    names = tuple(node.attr("name") for node in found.values())
+    return _structure(tuple(replaced), names, row_wise), tuple(place.value for place in found)
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from lossearch.evolve.grammar import Grammar
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import expand_call
 from lossearch.ir.operator import OPERATORS
+from lossearch.ir.places import Place, places, replace_at
 from lossearch.ir.types import IllTyped
 from lossearch.search_spaces.space import Sort
 
@@ -30,9 +31,14 @@ def _choose(root: Expr, grammar: Grammar, rng: random.Random) -> tuple[Expr | No
     return node, None if node is None else grammar.sort_of(node)
 
 
-def _replace(root: Expr, old: Expr, new: Expr) -> Expr | None:
+def _replace(root: Expr, old: Expr, new: Expr, rng: random.Random) -> Expr | None:
+    """The expression with `new` for `old`: a constant at one of its places, anything else wherever it is used."""
     try:
-        changed = root.substitute({old: new})
+        if old.is_constant:
+            standing = [place for place in places([root]) if place.constant is old]
+            (changed,) = replace_at([root], {rng.choice(standing): new})
+        else:
+            changed = root.substitute({old: new})
     except IllTyped:
         return None
     same = changed.axes == root.axes and changed.type.kind == root.type.kind
@@ -44,7 +50,7 @@ def replace_subtree(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | 
     old, sort = _choose(root, grammar, rng)
     if old is None or sort is None:
         return None
-    return _replace(root, old, grammar.expression(sort, rng.randint(0, 2), rng))
+    return _replace(root, old, grammar.expression(sort, rng.randint(0, 2), rng), rng)
 
 
 def wrap(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
@@ -53,7 +59,7 @@ def wrap(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     if old is None or sort is None:
         return None
     new = grammar.apply_template(sort, 1, rng, inside=old)
-    return None if new is None else _replace(root, old, new)
+    return None if new is None else _replace(root, old, new, rng)
 
 
 def hoist(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
@@ -62,7 +68,7 @@ def hoist(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     if old is None:
         return None
     candidates = [argument for argument in old.args if argument.axes == old.axes]
-    return _replace(root, old, rng.choice(candidates)) if candidates else None
+    return _replace(root, old, rng.choice(candidates), rng) if candidates else None
 
 
 def exchange_operator(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
@@ -74,7 +80,11 @@ def exchange_operator(root: Expr, grammar: Grammar, rng: random.Random) -> Expr 
     others = [
         name
         for name, operator in OPERATORS.items()
-        if operator.elementwise and operator.arity == len(old.args) and not operator.attributes and name != old.op
+        if operator.elementwise
+        and operator.arity == len(old.args)
+        and not operator.attributes
+        and name != old.op
+        and name not in grammar.excluded
     ]
     if not others:
         return None
@@ -82,7 +92,7 @@ def exchange_operator(root: Expr, grammar: Grammar, rng: random.Random) -> Expr 
         new = Expr.make(rng.choice(others), old.args)
     except IllTyped:
         return None
-    return _replace(root, old, new)
+    return _replace(root, old, new, rng)
 
 
 def exchange_arguments(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
@@ -92,25 +102,25 @@ def exchange_arguments(root: Expr, grammar: Grammar, rng: random.Random) -> Expr
         return None
     old = rng.choice(nodes)
     try:
-        return _replace(root, old, old.with_args(old.args[::-1]))
+        return _replace(root, old, old.with_args(old.args[::-1]), rng)
     except IllTyped:
         return None
 
 
 def perturb_constants(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
-    """Every constant times e^(σ·N), σ drawn once; one of them now and then drawn anew."""
-    nodes = [node for node in root.postorder() if node.is_constant]
-    if not nodes:
+    """Every constant, or one of them, times e^(σ·N), σ drawn once; each place of a constant by itself."""
+    standing = places([root])
+    if not standing:
         return None
     limits, width = grammar.space.constants, rng.choice((0.05, 0.2, 0.7))
-    chosen = nodes if rng.random() < 0.5 else [rng.choice(nodes)]
-    changes: dict[Expr, Expr] = {}
-    for node in chosen:
-        value = node.attr("value")
+    chosen = standing if rng.random() < 0.5 else [rng.choice(standing)]
+    changes: dict[Place, Expr] = {}
+    for place in chosen:
+        value = place.value
         size = min(max(abs(value) * math.exp(width * rng.gauss(0.0, 1.0)), limits.lower), limits.upper)
-        changes[node] = constant(float(f"{math.copysign(size, value):.4g}"))
+        changes[place] = constant(float(f"{math.copysign(size, value):.4g}"))
     try:
-        changed = root.substitute(changes)
+        (changed,) = replace_at([root], changes)
     except IllTyped:
         return None
     return changed if changed is not root else None
@@ -119,7 +129,7 @@ def perturb_constants(root: Expr, grammar: Grammar, rng: random.Random) -> Expr 
 def open_primitive(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
     """The body of a primitive in place of its call, so that its inside can evolve."""
     nodes = [node for node in root.postorder() if OPERATORS[node.op].expand is not None]
-    return _replace(root, old := rng.choice(nodes), expand_call(old)) if nodes else None
+    return _replace(root, old := rng.choice(nodes), expand_call(old), rng) if nodes else None
 
 
 def add_term(root: Expr, grammar: Grammar, rng: random.Random) -> Expr | None:
@@ -166,7 +176,7 @@ def crossover(first: Expr, second: Expr, grammar: Grammar, rng: random.Random) -
         if old is None:
             return None
         candidates = [node for node in _inner(second, grammar) if node.axes == old.axes and node is not old]
-        changed = _replace(first, old, rng.choice(candidates)) if candidates else None
+        changed = _replace(first, old, rng.choice(candidates), rng) if candidates else None
         if changed is not None:
             return changed
     return None

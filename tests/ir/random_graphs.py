@@ -12,7 +12,10 @@ from lossearch.ir.lowering import lower
 from lossearch.ir.range_check import out_of_range
 from lossearch.ir.signature import SIGNATURES, Signature
 
-NAMES = sorted(name for name, op in OPERATORS.items() if op.arity and not op.internal)
+OF_ONE_LENGTH = ("along",)
+"""Operators that fit axes of one length only, which types do not tell."""
+
+NAMES = sorted(name for name, op in OPERATORS.items() if op.arity and not op.internal and name not in OF_ONE_LENGTH)
 
 SEVERAL_AXES = ("sum", "mean", "max", "min", "norm", "contract")
 """Operators that work over several axes at once."""
