@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from lossearch.errors import UserError
 from lossearch.reading import parse_toml, read_text
+
+if TYPE_CHECKING:
+    from lossearch.ir.graph import Graph
 
 CONSTANT = "C"
 """The letter that stands for a constant in templates."""
@@ -47,7 +50,11 @@ class SearchSpace(BaseModel):
         signature: of the losses that are built; `lossearch spaces` lists them.
         max_nodes: distinct operators of a loss, at most, once its primitives are expanded.
         max_initial_size: templates in a random expression, at most.
-        seeds: hand-designed losses that a search begins with.
+        seeds: losses that a search begins with: hand-designed ones, with arguments if need be ("focal(gamma=2)"), text
+            forms ("dense: …"), or .json and .txt files, whose paths are relative to the space's.
+        exclude: primitives and operators that occur in no formula; inside of primitives operators may.
+        exclude_losses: hand-designed losses that are not found, not even times a constant.
+        complexity: what operators count in a loss's complexity, 1 each by default; `max_nodes` counts each once.
         constants: which constants occur.
         sorts: axes of the expressions that each letter stands for.
         terminals: of each sort, expressions without a placeholder, with their weights.
@@ -61,6 +68,9 @@ class SearchSpace(BaseModel):
     max_nodes: int = Field(default=60, ge=2)
     max_initial_size: int = Field(default=6, ge=1)
     seeds: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    exclude_losses: tuple[str, ...] = ()
+    complexity: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
     constants: Constants = Constants()
     sorts: dict[Sort, tuple[str, ...]] = Field(
         default={"E": ("batch", "space"), "K": ("batch", "class", "space")}, min_length=1
@@ -72,6 +82,10 @@ class SearchSpace(BaseModel):
     def root(self) -> Sort:
         """The sort of losses."""
         return next(iter(self.sorts))
+
+    def complexity_of(self, graph: Graph) -> int:
+        """Sum over the distinct operators of the expanded graph of what each counts."""
+        return graph.complexity_with(self.complexity) if self.complexity else graph.complexity
 
     @model_validator(mode="after")
     def _of_declared_sorts(self) -> Self:

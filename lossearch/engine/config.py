@@ -23,6 +23,7 @@ from lossearch.evaluate.archive import Retention
 from lossearch.evaluate.candidate import EvaluationConfig
 from lossearch.evaluate.screening import ScreeningConfig
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
+from lossearch.search_spaces.seeds import is_file
 from lossearch.tasks import TaskConfig, task_config
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.pickled_function import is_pickled
@@ -87,6 +88,20 @@ class MigrationConfig(_Config):
     count: int = Field(default=2, ge=1)
 
 
+class ExcludeConfig(_Config):
+    """What a search does without.
+
+    Attributes:
+        losses: hand-designed losses that are neither seeds nor found; `lossearch zoo` lists them.
+        primitives: that occur in no formula; `lossearch primitives` lists them.
+        operators: that occur in no formula, such as `exp`, `pow` or `where`; inside of primitives they may.
+    """
+
+    losses: tuple[str, ...] = ()
+    primitives: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
+
+
 def _kind_of_task(value: object) -> str:
     """Which of the forms of a task a value has; brackets tell the tags from field names in error messages."""
     if isinstance(value, str):
@@ -122,8 +137,13 @@ class SearchConfig(_Config):
         task: a bundled task's name, a table of overrides (`base = "digits"` …), or a user's function.
         space: a search space's name, a TOML file, or a signature, which gives the space that its hand-designed losses
             span.
-        reference: hand-designed loss at whose step size candidates are trained; without it cross-entropy in
-            the dense family, else the space's first seed.
+        reference: loss at whose step size candidates are trained, a hand-designed one or a text form; without it
+            cross-entropy in the dense family, else the space's first seed.
+        seeds: losses to begin with before those of the space: hand-designed ones with arguments ("focal(gamma=2)"),
+            text forms ("dense: …"), or .json and .txt files, whose paths are relative to the configuration file.
+        exclude: hand-designed losses, primitives and operators to do without.
+        complexity: what operators count in a loss's complexity, such as `where = 3`; 1 each by default. Primitives
+            count as what they are made of.
         method: how candidates are proposed.
         islands: populations searched at once, each in a process of its own; without it one per CPU.
         generations: of each island, at most.
@@ -143,6 +163,9 @@ class SearchConfig(_Config):
     task: Task
     space: str = "dense"
     reference: str | None = None
+    seeds: tuple[str, ...] = ()
+    exclude: ExcludeConfig = ExcludeConfig()
+    complexity: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
     method: MethodConfig = MethodConfig()
     islands: int | None = Field(default=None, ge=1, le=MOST_ISLANDS)
     generations: int | None = Field(default=None, ge=1)
@@ -216,6 +239,9 @@ def anchored(config: SearchConfig, folder: Path) -> SearchConfig:
 def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> SearchConfig:
     """The configuration with other paths: `change` gets each field that is one, by name, and the path."""
     changes: dict[str, Any] = {}
+    if any(map(is_file, config.seeds)):
+        placed = (change(f"seeds[{n}]", seed) if is_file(seed) else seed for n, seed in enumerate(config.seeds))
+        changes["seeds"] = tuple(placed)
     if config.space.endswith(".toml"):
         changes["space"] = change("space", config.space)
     if isinstance(config.task, FunctionConfig):

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lossearch.engine.config import SearchConfig, anchored, parse_written, read_config, with_paths
+from lossearch.engine.config import FunctionConfig, SearchConfig, anchored, parse_written, read_config, with_paths
 from lossearch.engine.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.reading import check_values
-from lossearch.tasks.pickled_function import SUFFIX, name_of, pickled
+from lossearch.tasks.pickled_function import SUFFIX, name_of, pickled, read_pickled
 from lossearch.tasks.user_function import reference_to
 
 PICKLED = f"function{SUFFIX}"
@@ -59,11 +59,19 @@ class Given:
             (folder / PICKLED).write_bytes(self.function)
 
 
+def _pickled_beside(config: SearchConfig, folder: Path) -> bytes | None:
+    """The pickled function of another run, whose configuration this is: a run of its own needs a copy."""
+    task = config.task
+    beside = isinstance(task, FunctionConfig) and task.function.rpartition(":")[0] == PICKLED
+    return read_pickled(folder / PICKLED) if beside else None
+
+
 def read_given(config: ConfigSource) -> Given:
     """What a search is given; raises `UserError` for what is no configuration."""
     if isinstance(config, (str, Path)):
         text = read_config(config)
-        return Given(parse_written(text, str(config)), text, Path(config).stem, Path(config).parent)
+        written, folder = parse_written(text, str(config)), Path(config).parent
+        return Given(written, text, Path(config).stem, folder, _pickled_beside(written, folder))
     if isinstance(config, SearchConfig):
         text = to_toml(config.model_dump(mode="json", exclude_unset=True))
         return Given(config, text, "search", Path.cwd())

@@ -219,7 +219,7 @@ class IslandLoop:
         self.method.tell(
             dataclasses.replace(proposal, graph=graph),
             score(evaluations, self.setting.higher_is_better),
-            graph.complexity,
+            self.method.complexity(graph),
         )
 
     def _train(self, row: archive.Candidate, graph: Graph) -> Trained:
@@ -239,7 +239,8 @@ class IslandLoop:
             self.scribe.starting(self.state.island, row.key)
             result = self._evaluate(graph)
         self.state.training_seconds += time.perf_counter() - start
-        return trained_row(row, graph, result, self.setting.task, self.setting.budget)
+        setting = self.setting
+        return trained_row(row, graph, result, setting.task, setting.budget, self.method.complexity)
 
     def _evaluate(self, graph: Graph) -> CandidateResult:
         self.setting.guard(True)

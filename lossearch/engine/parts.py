@@ -16,9 +16,11 @@ from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.signature import get_signature
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
 from lossearch.tasks import Task, UserTask
 from lossearch.tasks.user_function import check_function
-from lossearch.zoo import get, names
+from lossearch.zoo import names
+from lossearch.zoo.named import graph_of
 
 _HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
 
@@ -123,11 +125,17 @@ def build_parts(config: SearchConfig) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
     load_entry_points()
     task = make_task(config)
-    space = space_for(task, load_space(config.space))
-    reference = get(reference_name(config, space)).graph
+    space = space_for(task, space_of(config))
+    reference = graph_of(reference_name(config, space))
     screen = Screen(task, space, reference, config.screening)
     evaluator = CandidateEvaluator(task, reference, config.evaluation)
     return Parts(task_facts(config, task), space, screen, evaluator, hang_limit(config, task))
+
+
+def space_of(config: SearchConfig) -> SearchSpace:
+    """The space as the configuration changes it; raises `UserError` for names and seeds that do not fit."""
+    space = with_complexity(load_space(config.space), config.complexity)
+    return with_seeds(without(space, **config.exclude.model_dump()), config.seeds)
 
 
 def space_for(task: Task | UserTask, space: SearchSpace) -> SearchSpace:
@@ -135,7 +143,7 @@ def space_for(task: Task | UserTask, space: SearchSpace) -> SearchSpace:
     if isinstance(task, Task):
         return space
     given = [declared.name for declared in get_signature(space.signature).buffers]
-    kept = tuple(name for name in space.seeds if not any(map(get(name).graph.uses, given)))
+    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, given)))
     return space.model_copy(update={"seeds": kept})
 
 

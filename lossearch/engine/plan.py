@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
-from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method, reference_name
+from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
 from lossearch.evaluate.training import FUNCTION_CLASSES
 from lossearch.ir.signatures import DENSE
-from lossearch.search_spaces import load_space
+from lossearch.search_spaces.seeds import label
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
         f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(config, parts)},"
         f" at most {parts.space.max_nodes} operators",
+        *_changes(config),
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
@@ -55,8 +56,19 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
     return Plan(parts.facts, lines, islands)
 
 
+def _changes(config: SearchConfig) -> list[str]:
+    """What the configuration changes in the space."""
+    exclude = config.exclude
+    left_out = [*exclude.losses, *exclude.primitives, *exclude.operators]
+    counts = ", ".join(f"{name} {count}" for name, count in config.complexity.items())
+    return [
+        *([f"without     {', '.join(left_out)}"] if left_out else []),
+        *([f"complexity  counts {counts}, other operators 1"] if counts else []),
+    ]
+
+
 def _left_out(config: SearchConfig, parts: Parts) -> str:
-    names = [name for name in load_space(config.space).seeds if name not in parts.space.seeds]
+    names = [label(seed) for seed in space_of(config).seeds if seed not in parts.space.seeds]
     return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
 
 

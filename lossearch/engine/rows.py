@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from lossearch.engine.messages import Trained, tuned_from
@@ -53,7 +54,7 @@ def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bo
 
 
 def _forms(graph: Graph) -> dict[str, Any]:
-    return {"text": format_graph(graph), "graph": graph_to_json(graph), "complexity": graph.complexity}
+    return {"text": format_graph(graph), "graph": graph_to_json(graph)}
 
 
 def rejection_by_error(graph: Graph, error: Exception) -> Verdict:
@@ -71,10 +72,18 @@ def _trace(error: Exception) -> str:
     return "".join(traceback.format_exception(error))[-LONGEST_REASON:]
 
 
-def trained_row(row: Candidate, graph: Graph, result: CandidateResult, task: str, budget: int) -> Trained:
+def trained_row(
+    row: Candidate,
+    graph: Graph,
+    result: CandidateResult,
+    task: str,
+    budget: int,
+    complexity: Callable[[Graph], int] = attrgetter("complexity"),
+) -> Trained:
     """The training of a candidate: the row of the loss that was scored, with an evaluation per seed.
 
-    Where training tuned the constants, that row is of the tuned loss, and its reason names the proposal.
+    Where training tuned the constants, that row is of the tuned loss, and its reason names the proposal. `complexity`
+    measures that loss.
     """
     ok = result.status is Status.OK and result.score is not None and math.isfinite(result.score)
     changed = ok and result.graph.key != graph.key
@@ -83,6 +92,7 @@ def trained_row(row: Candidate, graph: Graph, result: CandidateResult, task: str
         reason = result.message[-LONGEST_REASON:] or "the score is not finite"
     if changed:
         row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
+        row = dataclasses.replace(row, complexity=complexity(result.graph))
     row = dataclasses.replace(row, reason=reason)
     return Trained(row, tuple(_evaluations(row, result, task, budget)))
 

@@ -19,6 +19,7 @@ from lossearch.ir.simplification import CANONICAL
 from lossearch.search_spaces import SearchSpace
 from lossearch.tasks import Task, UserTask
 from lossearch.zoo import get, names
+from lossearch.zoo.named import graph_of
 
 FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "float32", "rejection")
 """Every filter, cheapest first."""
@@ -51,7 +52,7 @@ class Verdict:
         reason: in words.
         key: structural SHA-256 of the canonical graph.
         fingerprint: of its behaviour, once that was computed.
-        complexity: distinct operators of the expanded graph.
+        complexity: distinct operators of the expanded graph, each counted as the space says.
         graph: the canonical graph; its sign is flipped where the candidate punished the true class.
         numbers: what the filters measured.
     """
@@ -119,10 +120,14 @@ class Screen:
             self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
             self.probes = Probes(reference.signature, logits.shape[1])
         known = {name: canonical(get(name).graph) for name in names(signature=space.signature)}
-        self._known_keys = {graph.key for graph in known.values()}
+        seeds = {name: canonical(graph_of(name)) for name in space.seeds}
+        # What is excluded is not found either: neither as it is, nor times a constant.
+        allowed = {name: graph for name, graph in known.items() if name not in space.exclude_losses}
+        self._known_keys = {graph.key for graph in (*seeds.values(), *allowed.values())}
         self._known: dict[str, str] = {}
-        for name in (*space.seeds, *known):  # of losses that are alike, one that the search begins with gives its name
-            self._known.setdefault(self.probes.measure(known[name]).fingerprint, name)
+        # Of losses that are alike, one that the search begins with gives its name.
+        for name, graph in (*seeds.items(), *known.items()):
+            self._known.setdefault(self.probes.measure(graph).fingerprint, name)
         self._counts = {name: FilterCount() for name in FILTERS}
 
     def counts(self) -> dict[str, FilterCount]:
@@ -180,14 +185,21 @@ class _Run:
         )
 
     def type(self) -> None:
-        """Simplify; both prediction and target must remain, within the size limit."""
+        """Simplify; both prediction and target must remain, within the size limit, and nothing that is excluded."""
         self.graph = canonical(self.graph)
         for declared in self.graph.signature.forward_inputs:
             if not self.graph.uses(declared.name):
                 raise _Rejected(f"does not depend on {declared.name}")
-        self.complexity = self.graph.complexity
-        if self.complexity > self.screen.space.max_nodes:
-            raise _Rejected(f"{self.complexity} operators, more than {self.screen.space.max_nodes}")
+        self._check_excluded()
+        self.complexity = self.screen.space.complexity_of(self.graph)
+        if self.graph.complexity > self.screen.space.max_nodes:
+            raise _Rejected(f"{self.graph.complexity} operators, more than {self.screen.space.max_nodes}")
+
+    def _check_excluded(self) -> None:
+        if self.screen.space.exclude:
+            used = {node.op for node in self.graph.nodes}.intersection(self.screen.space.exclude)
+            if used:
+                raise _Rejected(f"uses what is excluded: {', '.join(sorted(used))}")
 
     def range(self) -> None:
         """Value and gradient must be proven finite over the declared domain."""
@@ -207,6 +219,7 @@ class _Run:
             raise _Rejected(measured.reason)
         if measured.inverted:
             self.graph = canonical(self.graph.with_roots([-self.graph.root, *self.graph.roots[1:]]))
+            self._check_excluded()
         self.measured = measured
         self.numbers["gradient_rms"] = measured.gradient_rms
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -57,6 +57,7 @@ class Grammar:
         self.space = space
         self.signature = get_signature(space.signature)
         self.names = self.signature.nodes()
+        self.excluded = frozenset(space.exclude)
         self.axes: dict[Sort, Axes] = {sort: ordered(axes) for sort, axes in space.sorts.items()}
         self._sorts = {axes: sort for sort, axes in self.axes.items()}
         self.terminals: dict[Sort, list[Expr]] = {}
@@ -64,13 +65,16 @@ class Grammar:
         self._draw_terminal: dict[Sort, Weighted] = {}
         self._draw_template: dict[Sort, Weighted] = {}
         for sort in self.axes:
-            terminals, templates = space.terminals.get(sort, {}), space.templates.get(sort, {})
+            terminals = self._allowed(space.terminals.get(sort, {}))
+            templates = self._allowed(space.templates.get(sort, {}))
             if not terminals or not templates:
-                raise UserError(f"terminals and templates of sort {sort}", "none", f"add them to space {space.name}")
-            self.terminals[sort] = [self._terminal(text, sort) for text in terminals]
-            self.templates[sort] = [self._template(text) for text in templates]
-            self._draw_terminal[sort] = Weighted(list(terminals.values()))
-            self._draw_template[sort] = Weighted(list(templates.values()))
+                found = f"none without {', '.join(space.exclude)}" if space.exclude else "none"
+                hint = f"{'exclude less, or ' if space.exclude else ''}add them to space {space.name}"
+                raise UserError(f"terminals and templates of sort {sort}", found, hint)
+            self.terminals[sort] = [self._terminal(template, sort) for template, _ in terminals]
+            self.templates[sort] = [template for template, _ in templates]
+            self._draw_terminal[sort] = Weighted([weight for _, weight in terminals])
+            self._draw_template[sort] = Weighted([weight for _, weight in templates])
         self._check_templates(random.Random(0))
 
     def _check_templates(self, rng: random.Random) -> None:
@@ -104,8 +108,17 @@ class Grammar:
                 return found
         return None
 
-    def _terminal(self, text: str, sort: Sort) -> Expr:
-        node = self._template(text).fill(())
+    def _allowed(self, texts: Mapping[str, float]) -> list[tuple[Template, float]]:
+        """The templates in which nothing excluded occurs, with their weights."""
+        parsed = [(self._template(text), weight) for text, weight in texts.items()]
+        return [(template, weight) for template, weight in parsed if not self.excluded & _operators(template.syntax)]
+
+    def allows(self, roots: Iterable[Expr]) -> bool:
+        """Whether nothing excluded occurs, which primitives that stay closed do not show."""
+        return not self.excluded or not any(node.op in self.excluded for root in roots for node in root.postorder())
+
+    def _terminal(self, template: Template, sort: Sort) -> Expr:
+        node, text = template.fill(()), template.parser.text
         if node.axes != self.axes[sort]:
             raise IllTyped(f"a terminal of sort {sort} with axes {self.axes[sort]}", f"{text}: {node.axes}", "move it")
         return node
@@ -175,3 +188,9 @@ def _numbered(syntax: Syntax, letters: Collection[str], holes: list[str]) -> Syn
         holes.append(syntax.name)
         return replace(syntax, name=f"_{len(holes) - 1}")
     return replace(syntax, args=tuple(_numbered(argument, letters, holes) for argument in syntax.args))
+
+
+def _operators(syntax: Syntax) -> set[str]:
+    """What a template calls."""
+    own = {syntax.name} if syntax.kind == "call" else set[str]()
+    return own.union(*map(_operators, syntax.args))

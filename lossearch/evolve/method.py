@@ -19,8 +19,9 @@ from lossearch.evolve.variation import crossover, mutate
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.json_form import graph_from_dict, graph_to_dict
+from lossearch.search_spaces.seeds import label
 from lossearch.search_spaces.space import SearchSpace
-from lossearch.zoo import get
+from lossearch.zoo.named import graph_of
 
 KEPT = 32
 """How many of the best a method remembers for migration."""
@@ -68,7 +69,7 @@ class Method(ABC):
         """The next proposal: the space's seeds first."""
         if self._seeds:
             name = self._seeds.popleft()
-            return Candidate(get(name).graph.frozen(), f"seed:{name}")
+            return Candidate(graph_of(name), f"seed:{label(name)}")
         return self.propose()
 
     @abstractmethod
@@ -82,7 +83,7 @@ class Method(ABC):
 
     def inject(self, graph: Graph, score: float) -> None:
         """Take in a migrant."""
-        self.remember(Individual(graph, score, graph.complexity))
+        self.remember(Individual(graph, score, self.complexity(graph)))
 
     def remember(self, individual: Individual) -> None:
         """Keep the best few, for migration."""
@@ -96,6 +97,10 @@ class Method(ABC):
         """The best graphs so far with their scores."""
         return [(individual.graph, individual.score) for individual in self.best[:count]]
 
+    def complexity(self, graph: Graph) -> int:
+        """How complex a loss is in this space."""
+        return self.grammar.space.complexity_of(graph)
+
     def random_graph(self) -> Graph:
         """A random expression in which both prediction and target occur."""
         space = self.grammar.space
@@ -108,10 +113,12 @@ class Method(ABC):
         raise UserError("expressions with both prediction and target", found, "add a terminal that has both")
 
     def to_graph(self, root: Expr, weight: Expr | None = None) -> Graph | None:
-        """The graph of an expression, unless prediction or target is missing from it.
+        """The graph of an expression, unless prediction or target is missing from it or something excluded is in it.
 
         The weight of the mean over a parent's elements is inherited, as far as the child has these elements.
         """
+        if not self.grammar.allows([root]):
+            return None
         kept = weight is not None and set(weight.axes) <= set(root.axes)
         graph = Graph(self.grammar.signature, root, weight=weight if kept else None)
         needed = [i.name for i in self.grammar.signature.inputs if i.role != "buffer"]
@@ -208,7 +215,7 @@ class RegularizedEvolution(Method):
     def inject(self, graph: Graph, score: float) -> None:
         """A migrant joins as the youngest."""
         super().inject(graph, score)
-        self.population.append(Individual(graph, score, graph.complexity))
+        self.population.append(Individual(graph, score, self.complexity(graph)))
 
     def state(self) -> dict[str, Any]:
         """As `Method.state`, with the population in order of age."""

@@ -98,6 +98,10 @@ class Graph:
         """Distinct operators after expansion: what a reader of the formula has to take in."""
         return sum(1 for node in self.expanded().nodes if node.args)
 
+    def complexity_with(self, weights: Mapping[str, int]) -> int:
+        """As `complexity`, each operator counted as the weights say, 1 where they say nothing."""
+        return sum(weights.get(node.op, 1) for node in self.expanded().nodes if node.args)
+
     @cached_property
     def key(self) -> str:
         """Structural SHA-256 over signature, roots, and parameter defaults; the same in every process."""

@@ -16,7 +16,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lossearch.engine.config import FunctionConfig, SearchConfig
+from lossearch.engine.config import ExcludeConfig, FunctionConfig, SearchConfig
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import storage_errors
 from lossearch.evolve.method import EvolutionSettings
@@ -43,6 +43,8 @@ class _Table:
 
 _NESTED = {
     "task": "a name, or a table; see [task](#task-a-bundled-task)",
+    "exclude": "a table; see [exclude](#exclude)",
+    "complexity": "a table: an operator, and an integer ≥ 0, ≤ 1000",
     "method": "a table; see [method](#method)",
     "migration": "a table; see [migration](#migration)",
     "screening": "a table; see [screening](#screening)",
@@ -64,6 +66,11 @@ _SEARCH = (
     _Table("", '`name = "cnn"`: a small convolutional network.', CNNConfig),
     _Table("", '`name = "vit"`: a tiny vision transformer.', ViTConfig),
     _Table(
+        "[exclude]",
+        'For example `exclude = { losses = ["focal"], operators = ["exp", "where"] }`.',
+        ExcludeConfig,
+    ),
+    _Table(
         "[method]",
         '`name = "random"` draws every candidate anew and has no settings. `name = "regularized_evolution"`, the\n'
         "default, has these:",
@@ -81,6 +88,7 @@ _SPACE = (
         SearchSpace,
         {
             "constants": "a table; see [constants](#constants)",
+            "complexity": "a table: an operator, and an integer ≥ 0, ≤ 1000",
             "sorts": "a table: a letter, and the axes of the expressions that it stands for",
             "terminals": "a table for each sort: an expression in text form, and its weight",
             "templates": "a table for each sort: an expression with sorts and C as placeholders, and its weight",
@@ -186,7 +194,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {', '.join(axes)}" for key, axes in value.items())
+        return "; ".join(f"{key}: {', '.join(axes)}" for key, axes in value.items()) or "empty"
     if isinstance(value, tuple):
         return f"`[{', '.join(map(repr, value))}]`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"

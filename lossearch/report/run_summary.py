@@ -10,7 +10,7 @@ from typing import Any
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Counts, FilterCount, Ranked
 from lossearch.evaluate.comparison_verdict import Units
-from lossearch.evaluate.discovered import discovered_loss
+from lossearch.evaluate.discovered import discovered_loss, identifier
 from lossearch.evaluate.failures import Failure
 from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
@@ -236,5 +236,5 @@ def _comparison(run: RunDirectory, notes: list[str]) -> ComparisonFile | None:
 
 def candidate_loss(run: str, one: Scored) -> Loss:
     """The loss of a scored candidate; raises `UserError` if its graph is missing or malformed."""
-    name = "discovered" if one.seed is None else f"{one.seed}_as_found"
+    name = "discovered" if one.seed is None else f"{identifier(one.seed)}_as_found"
     return replace(discovered_loss(run, one.ranked, one.rank), name=name)

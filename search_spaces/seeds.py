@@ -1,0 +1,56 @@
+"""Seeds: losses that a search begins with, by the zoo's names, in text form or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lossearch.errors import UserError
+from lossearch.ir.text_form import format_graph
+from lossearch.loss import Loss
+from lossearch.reading import read_text
+from lossearch.zoo.named import graph_of, is_text_form
+
+FILES = (".json", ".txt")
+
+
+def is_file(seed: str) -> bool:
+    """Whether a seed is named by a file."""
+    return Path(seed).suffix in FILES
+
+
+def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) -> tuple[str, ...]:
+    """The seeds as the zoo's names and text forms, files read, each loss once.
+
+    Args:
+        given: zoo names with arguments (`focal(gamma=2)`), text forms (`dense: …`), or `.json` and `.txt` files.
+        signature: that the losses must have.
+        folder: that paths are relative to.
+        source: where the seeds are declared, for messages.
+
+    Raises:
+        UserError: a seed is none of these, cannot be read, or has another signature.
+    """
+    found: dict[str, str] = {}
+    for rank, seed in enumerate(given):
+        try:
+            text = _text_of_file(folder / seed) if is_file(seed) else seed
+            graph = graph_of(text)
+        except UserError as error:
+            raise type(error)(error.required, error.found, f"{error.hint} (seeds[{rank}] of {source})") from None
+        if graph.signature.name != signature:
+            told = f"seeds[{rank}] = {seed[:80]!r} of signature {graph.signature.name}"
+            raise UserError(f"seeds of signature {signature}", told, f"correct {source}, or choose another space")
+        found.setdefault(graph.key, text)
+    return tuple(found.values())
+
+
+def label(seed: str) -> str:
+    """What a seed is called in tables: a hand-designed loss by its name and arguments, others `text`."""
+    return "text" if is_text_form(seed) else seed.strip()
+
+
+def _text_of_file(path: Path) -> str:
+    text = read_text(path, "a file with a loss", "check the path")
+    loss = Loss.from_json(text) if path.suffix == ".json" else Loss.from_text(text.strip())
+    return format_graph(loss.graph.frozen())
