@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lossearch.advice.situation import Situation
+from lossearch.errors import UserError
 from lossearch.tasks import Task
 
+MOST_CLASSES = 100_000
 NEIGHBOURS = 10
 MOST_SAMPLES = 4000
 FAR = 3.0
@@ -26,6 +32,41 @@ def measured(task: Task) -> Situation:
         metric=task.config.metric,
         architecture=task.config.model.name,
         spatial=False,
+    )
+
+
+def measured_labels(labels: npt.NDArray[Any], family: str = "dense", ignore_index: int | None = None) -> Situation:
+    """The facts of a user's own labels.
+
+    Args:
+        labels: Of the dense family `[sample]` classes or `[sample, height, width]` masks; else any numbers to predict.
+        family: Task family.
+        ignore_index: Label whose elements count nothing.
+
+    Raises:
+        UserError: There are no classes among them, or too many.
+    """
+    if not np.isfinite(labels).all():
+        raise UserError("labels without nan and infinity", "some", "leave out what has no label")
+    if family != "dense":
+        share = outlier_share(torch.from_numpy(np.ascontiguousarray(labels, np.float64)))
+        return Situation(family=family, outlier_share=round(share, 4))
+    kept = labels if ignore_index is None else labels[labels != ignore_index]
+    whole = kept.astype(np.int64)
+    if (whole != kept).any() or not whole.size:
+        raise UserError("labels that are whole numbers", "others, or none", "for targets to regress: family regression")
+    least, most = int(whole.min()), int(whole.max())
+    if least < 0 or most >= MOST_CLASSES:
+        hint = "name what stands for no label: --ignore-index N (ignore_index=N)"
+        raise UserError(f"classes from 0 to {MOST_CLASSES - 1}", f"labels from {least} to {most}", hint)
+    counts = np.bincount(whole.ravel())
+    spatial = labels.ndim > 1 and labels.shape[-1] > 1
+    return Situation(
+        family=family,
+        classes=len(counts),
+        class_frequencies=tuple((counts / counts.sum()).tolist()),
+        foreground_share=round(float((whole != 0).mean()), 4) if spatial else None,
+        spatial=spatial,
     )
 
 

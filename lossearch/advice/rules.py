@@ -81,7 +81,7 @@ def advise(situation: Situation, most: int | None = None) -> list[Advice]:
 
     Raises `UserError` for a family that has no losses or no rules.
     """
-    zoo.names(situation.family)  # refuses an unknown family
+    zoo.names(situation.family)  # raises for an unknown family
     found: dict[str, list[Rule]] = defaultdict(list)
     for rule in rules():
         if rule.applies(situation):

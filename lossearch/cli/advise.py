@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from lossearch.errors import UserError
 from lossearch.reading import numbers_in
 
 if TYPE_CHECKING:
-    from lossearch.advice import Advice, Situation
+    from lossearch.advice import Advice
 
 TRIED = 4
 TRIED_SEEDS = 3
@@ -22,7 +23,22 @@ def advise(
     task: Annotated[
         str | None, typer.Option("--task", "-t", help="A bundled task: its training split is measured.")
     ] = None,
-    family: Annotated[str | None, typer.Option("--family", help="Task family, in place of a task.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="Task family, in place of a task: segmentation, detection, regression …"),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            "--masks",
+            metavar="PATH",
+            help="Your labels or masks, measured: .npy, .npz, or a folder of masks.",
+        ),
+    ] = None,
+    ignore_index: Annotated[
+        int | None, typer.Option("--ignore-index", help="Label in --labels that stands for none, such as 255.")
+    ] = None,
     class_frequencies: Annotated[
         str | None, typer.Option("--class-frequencies", help="Share of each class: 0.9,0.08,0.02.")
     ] = None,
@@ -39,8 +55,11 @@ def advise(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List hand-designed losses worth starting from, with reasons; options add to or replace what is measured."""
+    from lossearch import api
     from lossearch.advice import advise as advice_for
 
+    if ignore_index is not None and labels is None:
+        raise UserError("--labels with --ignore-index", "none", "name a file or folder of labels")
     facts: dict[str, Any] = {
         "family": family,
         "class_frequencies": _shares(class_frequencies),
@@ -53,7 +72,11 @@ def advise(
     }
     if try_ and task is None:
         raise UserError("--task with --try", "a description", "name a bundled task to try the losses on")
-    situation = _situation(task, {name: fact for name, fact in facts.items() if fact is not None})
+    given = {name: fact for name, fact in facts.items() if fact is not None}
+    if task is None and labels is None and not given:
+        hint = "name a task, your labels, or describe them: --family segmentation --labels masks/ --metric dice"
+        raise UserError("--task, --labels or facts", "neither", hint)
+    situation = api.situation(task, labels, ignore_index, given)
     found = advice_for(situation)
     rows = [
         {
@@ -73,20 +96,6 @@ def _shares(text: str | None) -> list[float] | None:
     if text is None:
         return None
     return numbers_in(text, "class frequencies such as 0.9,0.08,0.02", "correct --class-frequencies")
-
-
-def _situation(task: str | None, given: dict[str, Any]) -> Situation:
-    from lossearch.advice import Situation, measured
-    from lossearch.api import task_of
-    from lossearch.tasks import Task
-
-    if task is None:
-        if not given:
-            raise UserError(
-                "--task or facts", "neither", "name a task, or describe one: --family dense --label-noise 0.4"
-            )
-        return Situation.of(given)
-    return Situation.of({**measured(Task(task_of(task))).model_dump(), **given})
 
 
 def _try(task: str, found: list[Advice]) -> None:

@@ -14,8 +14,10 @@ from lossearch.errors import UserError
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.signature import SIGNATURES, Signature, get_signature
+from lossearch.ir.signature import Signature, get_signature
+from lossearch.listing import html_formula, html_table
 from lossearch.loss import Loss
+from lossearch.zoo.families import family_names, family_of
 
 Numbers = float | tuple[float, ...]
 Option = str | bool | Numbers
@@ -60,6 +62,18 @@ class Entry:
     def summary(self) -> str:
         """What the loss computes, in one line."""
         return self.doc.splitlines()[0]
+
+    def _repr_html_(self) -> str:
+        values = {parameter.name: f"{parameter.default:g}" for parameter in self.parameters} | dict(self.options)
+        row = {
+            "name": self.name,
+            "family": self.signature.family,
+            "inputs": ", ".join(declared.name for declared in self.signature.inputs),
+            "arguments": ", ".join(f"{name}={value}" for name, value in values.items()),
+            "source": self.source,
+            "summary": self.summary,
+        }
+        return html_table(tuple(row), [row]) + html_formula(self.build().latex())
 
     def build(self, **arguments: float | Option) -> Loss:
         """The loss with the given parameter values and options; raises `UserError` for what it does not take."""
@@ -189,14 +203,15 @@ def names(family: str | None = None, *, signature: str | None = None) -> list[st
 
 
 def entries(family: str | None = None, *, signature: str | None = None) -> list[Entry]:
-    """Declarations of the hand-designed losses: of one task family, of one signature, or all; families together."""
-    families = list(dict.fromkeys(known.family for known in SIGNATURES.values()))
-    if family is not None and family not in families:
-        raise UserError("a task family", repr(family), f"known: {', '.join(families)}")
+    """Declarations of the hand-designed losses: of one task family, of one signature, or all; families together.
+
+    A family goes by its common names, too, such as `segmentation`; raises `UserError` for an unknown one.
+    """
+    chosen = family_names() if family is None else [family_of(family)]
     wanted = None if signature is None else get_signature(signature)
     return [
         entry
-        for name in (families if family is None else [family])
+        for name in chosen
         for entry in ENTRIES.values()
         if entry.signature.family == name and wanted in (None, entry.signature)
     ]

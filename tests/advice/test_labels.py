@@ -1,0 +1,182 @@
+"""Advice on a user's own labels and masks, and what it refuses to know."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lossearch
+from lossearch import zoo
+from lossearch.advice import Situation, rules
+from lossearch.advice.words import ARCHITECTURES, METRICS, architecture_named, metric_named
+from lossearch.api import situation
+from lossearch.errors import UserError
+from lossearch.zoo.families import COMMON_NAMES, family_names
+
+LABELS = np.repeat([0, 1, 2], [90, 8, 2])
+MASKS = np.zeros((4, 10, 10), np.uint8)
+MASKS[:, 0, :2] = 1
+MASKS[0, 9, :] = 255
+
+
+def told(labels: Any, **facts: Any) -> Situation:
+    return situation(None, labels, facts.pop("ignore_index", None), facts)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "npy", "npz", "npz of several"])
+def test_labels_are_measured_in_every_form(kind: str, tmp_path: Path) -> None:
+    path: Any = tmp_path / f"labels.{kind[:3]}"
+    if kind == "npy":
+        np.save(path, LABELS.astype(np.int16))
+    elif kind.startswith("npz"):
+        if "several" in kind:
+            np.savez_compressed(path, y=LABELS, images=np.zeros(3))
+        else:
+            np.savez_compressed(path, y=LABELS)
+    else:
+        path = LABELS if kind == "array" else torch.from_numpy(LABELS)
+    found = told(path)
+    assert found.class_frequencies == pytest.approx((0.9, 0.08, 0.02))
+    assert (found.classes, found.spatial, found.foreground_share) == (3, False, None)
+    assert found.imbalance == pytest.approx(45.0)
+    assert "focal" in {advice.loss for advice in lossearch.advise(labels=path)}
+
+
+@pytest.mark.parametrize("kind", ["array", "folder", "black and white"])
+def test_masks_are_measured_without_what_is_ignored(kind: str, tmp_path: Path) -> None:
+    labels: Any = MASKS
+    ignored: int | None = 255
+    if kind != "array":
+        labels = tmp_path / "masks"
+        labels.mkdir()
+        masks = np.where(MASKS == 1, 255, 0).astype(np.uint8) if kind == "black and white" else MASKS
+        ignored = None if kind == "black and white" else 255
+        for rank, mask in enumerate(masks):
+            Image.fromarray(mask).save(labels / f"{rank}.png")
+        (labels / "notes.txt").write_text("of another kind")
+    found = told(labels, ignore_index=ignored, family="segmentation", metric="dice")
+    assert found.foreground_share == pytest.approx(8 / (400 if ignored is None else 390), abs=1e-4)
+    assert (found.classes, found.spatial) == (2, True)
+    advised = [
+        advice.loss
+        for advice in lossearch.advise(labels=labels, ignore_index=ignored, metric="DSC", family="segmentation")
+    ]
+    assert advised[0] == "dice"
+
+
+def test_targets_of_a_regression_are_measured_by_their_outliers() -> None:
+    values = np.concatenate([np.random.default_rng(0).normal(size=900), np.full(100, 40.0)])
+    found = told(values, family="regression")
+    assert found.outlier_share == pytest.approx(0.1, abs=0.01)
+    assert found.classes is None
+    assert "huber" in {advice.loss for advice in lossearch.advise(labels=values, family="forecasting")}
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (pytest.fail, ("unpickled",))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.npy", pickle.dumps(Bomb()), "a file of labels"),
+        ("a.npy", b"", "a file of labels"),
+        ("a.npz", b"PK", "a file of labels"),
+        ("a.csv", b"1,2", r"labels as \.npy, \.npz, or a folder of masks"),
+        ("missing.npy", None, "No such file"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        told(tmp_path / name)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "a.npz", y=np.array([Bomb()], dtype=object))
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(UserError, match=r"a file of labels.*(allow_pickle|Python objects)"):
+            told(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("labels", "facts", "message"),
+    [
+        ([0.5, 1.0], {}, "whole numbers.*family regression"),
+        ([0, -1], {}, r"labels from -1 to 0; name what stands for no label: --ignore-index"),
+        ([0, 255, 10**6], {}, "classes from 0 to 99999"),
+        ([0.0, float("nan")], {"family": "regression"}, "without nan"),
+        (np.zeros(0, int), {}, "whole numbers; found: others, or none"),
+        ([0, 1], {"classes": 3}, "one frequency for each of 3 classes; found: 2"),
+    ],
+)
+def test_labels_that_are_none_are_refused(labels: Any, facts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        told(labels, **facts)
+
+
+def test_colour_masks_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"a folder of masks.*files of type \.jpg.*JPEG"):
+        told(tmp_path)
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"one number a pixel; found: an image of mode RGB"):
+        told(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match="a mask that can be read"):
+        told(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"metric": "jaccrd"}, r"a metric that the advice knows, or none; found: 'jaccrd'; did you mean jaccard"),
+        ({"metric": "beauty"}, "found: 'beauty'; known: accuracy"),
+        ({"architecture": "perceptrn"}, "an architecture"),
+        ({"family": "segmentaton"}, r"a task family; found: 'segmentaton'; did you mean segmentation"),
+        ({"class_frequencies": (0.9, 0.3)}, r"sum to 1; found: 0\.9, 0\.3: 1\.2"),
+        ({"class_frequencies": (0.5, 0.2)}, r"sum to 1; found: 0\.5, 0\.2: 0\.7"),
+        ({"class_frequencies": (90, 10)}, "class_frequencies.0"),
+        ({"classes": 3, "class_frequencies": (0.5, 0.5)}, "one frequency for each of 3 classes"),
+    ],
+)
+def test_what_is_not_known_is_refused(facts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        lossearch.advise(**facts)
+
+
+def test_rounded_frequencies_are_taken() -> None:
+    assert lossearch.advise(class_frequencies=(0.33, 0.33, 0.33))
+    assert lossearch.advise(class_frequencies=(0.985, 0.01, 0.005))
+
+
+def test_names_that_people_use() -> None:
+    words = {word for rule in rules() for name in ("metric",) for word in rule.among.get(name, ())}
+    assert {metric_named(word) for word in words} == words
+    built = {word for rule in rules() for word in rule.among.get("architecture", ())}
+    assert {architecture_named(word) for word in built} == built
+    assert metric_named("mIoU") == "mean_iou"
+    assert metric_named("Dice-Score") == "dice"
+    assert architecture_named("ResNet-50") == "cnn"
+    assert set(METRICS.values()) <= METRICS.keys()
+    assert set(ARCHITECTURES.values()) <= ARCHITECTURES.keys()
+    assert set(COMMON_NAMES.values()) <= set(family_names())
+    for name, family in COMMON_NAMES.items():
+        assert zoo.names(name) == zoo.names(family)
+    assert Situation.of({"family": "segmentation"}).spatial is True
+    assert Situation.of({"family": "classification"}).spatial is False
+
+
+def test_a_task_is_measured_and_facts_replace_what_is_measured() -> None:
+    known = situation("digits_noise", None, None, {"metric": "balanced accuracy", "label_noise": 0.0})
+    assert (known.metric, known.label_noise, known.architecture) == ("balanced_accuracy", 0.0, "mlp")
+    assert len(lossearch.advise("digits_noise", most=2)) == 2
