@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossearch import zoo
-    from lossearch.api import combine, compare, export, layered, load, search
+    from lossearch.api import advise, combine, compare, export, layered, load, search
 
-__all__ = ["combine", "compare", "export", "layered", "load", "search", "zoo"]
+__all__ = ["advise", "combine", "compare", "export", "layered", "load", "search", "zoo"]
 
 
 def __getattr__(name: str) -> Any:

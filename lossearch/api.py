@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Ranked
 from lossearch.evaluate.discovered import discovered_loss, identifier
 from lossearch.evaluate.run_directory import RunDirectory, storage_errors
-from lossearch.ir.text_parser import Parser
 from lossearch.loss import Loss
 from lossearch.reading import read_text, usable_path, whole_in
+from lossearch.zoo.named import hand_designed_loss
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import nn
 
+    from lossearch.advice import Advice, Situation
     from lossearch.compile.combined import CombinedLoss
     from lossearch.compile.layered import LayeredLoss
     from lossearch.engine.result import SearchResult
@@ -80,7 +82,7 @@ def find(loss: LossLike) -> Resolved:
     if ":" in text:
         return Resolved(Loss.from_text(text))
     if _ZOO_CALL.fullmatch(text) and not os.path.exists(text):  # false, too, for what no path can be
-        return Resolved(_from_zoo(text))
+        return Resolved(hand_designed_loss(text))
     raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
 
 
@@ -90,22 +92,6 @@ def _advice(path: Path) -> str:
     if os.path.isfile(path):
         return "give the .json that `lossearch export` writes: other files cannot be read back"
     return "see: lossearch zoo"
-
-
-def _from_zoo(text: str) -> Loss:
-    """A hand-designed loss, with arguments in brackets."""
-    parser = Parser(text, "a hand-designed loss with arguments")
-    syntax = parser.expression()
-    parser.finish()
-    if syntax.args:
-        raise UserError("arguments by name", text, f"write {syntax.name}(name=value)")
-    return zoo.get(syntax.name, **{name: _argument(name, value) for name, value in syntax.attrs})
-
-
-def _argument(name: str, value: object) -> Any:
-    if isinstance(value, tuple) and not all(isinstance(item, (int, float)) for item in value):
-        raise UserError(f"a number, a word, or several numbers for {name}", repr(value), "correct the argument")
-    return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
 
 
 def _from_file(path: Path) -> Loss:
@@ -175,6 +161,57 @@ def task_of(name: str | Path) -> str | TaskConfig:
     if isinstance(task, FunctionConfig):
         raise _without_test_split(task.function)
     return task
+
+
+def advise(
+    task: str | Path | Task | None = None,
+    *,
+    labels: str | Path | npt.ArrayLike | None = None,
+    ignore_index: int | None = None,
+    most: int | None = None,
+    **facts: Any,
+) -> list[Advice]:
+    """Hand-designed losses worth starting from, the most advisable first, each with its reasons.
+
+    Args:
+        task: A bundled task, its name, or a search configuration (.toml) that names one; its training split is
+            measured.
+        labels: Your own labels or masks, which are measured: an array or tensor, `[sample]` classes or
+            `[sample, height, width]` masks, a `.npy` or `.npz` file, or a folder of mask images.
+        ignore_index: Label that stands for none.
+        most: Losses at most.
+        facts: What is known besides, in place of what is measured: `family` ("segmentation", "regression" …), `metric`,
+            `architecture`, `class_frequencies`, `label_noise` …; see `lossearch.advice.Situation`.
+
+    Raises:
+        UserError: A fact, metric, family or architecture is unknown or out of range, or labels cannot be read.
+    """
+    from lossearch.advice import advise as advice_for
+
+    return advice_for(situation(task, labels, ignore_index, facts), most)
+
+
+def situation(
+    task: str | Path | Task | None,
+    labels: str | Path | npt.ArrayLike | None,
+    ignore_index: int | None,
+    facts: Mapping[str, Any],
+) -> Situation:
+    """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
+    from lossearch.advice import Situation, measured, measured_labels, read_labels
+    from lossearch.tasks import Task
+
+    known: dict[str, Any] = {}
+    if task is not None:
+        subject = task if isinstance(task, Task) else Task(task_of(task))
+        known.update(measured(subject).model_dump(exclude_none=True))
+    given = Situation.of(facts)
+    if labels is not None:
+        import numpy as np
+
+        array = read_labels(labels) if isinstance(labels, (str, Path)) else np.asarray(labels)
+        known.update(measured_labels(array, given.family, ignore_index).model_dump(exclude_none=True))
+    return Situation.of({**known, **given.model_dump(exclude_unset=True)})
 
 
 def _without_test_split(function: object) -> UserError:
@@ -291,14 +328,17 @@ def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, 
 
 
 def combine(
-    components: Mapping[str, LossLike | nn.Module | None], method: str = "weighted_sum", **options: Any
+    components: Mapping[str, LossLike | nn.Module | None] | Sequence[LossLike | nn.Module],
+    method: str = "weighted_sum",
+    **options: Any,
 ) -> CombinedLoss:
     """Several losses as one module that reports each of them; see `CombinedLoss`.
 
     Args:
-        components: By name what `load` takes, a module of your own, or None where the loss will be given computed.
+        components: By name what `load` takes, a module of your own, or None where the loss will be given computed. In a
+            list they are named after the losses, and inputs may be given in a list, too.
         method: How the total is made:
-            `weighted_sum`: Σ w_i L_i. Option `weights` by name, 1 by default.
+            `weighted_sum`: Σ w_i L_i. Option `weights`, 1 by default: by name or in order, as every option of numbers.
             `uncertainty_weighting`: Σ f_i L_i e^(-s_i) + s_i/2 with learned s (Kendall et al. 2018). Options
             `log_variance` by name, the initial s, 0 by default, and `kinds` by name: `regression` for f = ½, the
             default, or `classification` for f = 1.
@@ -313,8 +353,22 @@ def combine(
     """
     from lossearch.combining import combination
 
-    modules = {name: None if loss is None else _module(loss, {}) for name, loss in components.items()}
+    named = components if isinstance(components, Mapping) else _named(components)
+    modules = {name: None if loss is None else _module(loss, {}) for name, loss in named.items()}
     return combination(modules, method, **options)
+
+
+def _named(components: object) -> dict[str, LossLike | nn.Module]:
+    """Components in a list by name: a loss's own, a module's class; a number tells equal names apart."""
+    if not isinstance(components, (list, tuple)):
+        raise UserError("losses to combine, by name or in a list", f"{components!r:.80}", 'such as {"a": "focal"}')
+    found: dict[str, LossLike | nn.Module] = {}
+    for component in components:
+        loss = load(component) if isinstance(component, (Loss, str, Path)) else component
+        base = loss.name if isinstance(loss, Loss) else identifier(type(loss).__name__)
+        names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
+        found[next(name for name in names if name not in found)] = loss
+    return found
 
 
 def _module(loss: LossLike | nn.Module, options: Mapping[str, Any]) -> nn.Module:
@@ -323,4 +377,8 @@ def _module(loss: LossLike | nn.Module, options: Mapping[str, Any]) -> nn.Module
         return load(loss).to_module(**options)
     if options:
         raise UserError("no options beside a module of your own", ", ".join(options), "set them on the module")
+    from torch import nn
+
+    if not isinstance(loss, nn.Module):
+        raise UserError("a loss or a module", f"{loss!r:.80}", 'such as "focal(gamma=2)" or nn.L1Loss()')
     return loss

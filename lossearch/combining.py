@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from lossearch import zoo
 from lossearch.compile.balancing import DynamicWeightAverage, GradNorm
-from lossearch.compile.combined import CombinedLoss, GraphCombination, numbers_by_name
+from lossearch.compile.combined import CombinedLoss, GraphCombination, Numbers, by_name, numbers_by_name
 from lossearch.errors import UserError
 
 Components = Mapping[str, nn.Module | None]
@@ -18,7 +18,7 @@ FACTORS = {"regression": 0.5, "classification": 1.0}
 """What a likelihood puts before L/σ²: a Gaussian's squared error one half, a softmax's cross-entropy one."""
 
 
-def weighted_sum(components: Components, weights: Mapping[str, float] | None = None) -> CombinedLoss:
+def weighted_sum(components: Components, weights: Numbers | None = None) -> CombinedLoss:
     """Σ w_i L_i with fixed weights, 1 where none is given."""
     buffers = {"weights": numbers_by_name(components, weights, 1.0, "weights")}
     return GraphCombination(components, zoo.get("weighted_sum").to_module(reduction="sum", buffers=buffers))
@@ -26,14 +26,15 @@ def weighted_sum(components: Components, weights: Mapping[str, float] | None = N
 
 def uncertainty_weighting(
     components: Components,
-    log_variance: Mapping[str, float] | None = None,
-    kinds: Mapping[str, str] | None = None,
+    log_variance: Numbers | None = None,
+    kinds: Mapping[str, str] | Sequence[str] | None = None,
 ) -> CombinedLoss:
     """Σ f_i L_i e^(-s_i) + s_i/2 with learned log-variances s (Kendall et al. 2018)."""
-    for kind in (kinds or {}).values():
+    named = by_name(components, kinds, "kinds")
+    for kind in named.values():
         if kind not in FACTORS:
             raise UserError(f"a kind among {', '.join(FACTORS)}", repr(kind), "correct `kinds`")
-    factors = {name: FACTORS[kind] for name, kind in (kinds or {}).items()}
+    factors = {name: FACTORS[kind] for name, kind in named.items()}
     buffers = {
         "log_variance": numbers_by_name(components, log_variance, 0.0, "log_variance"),
         "factor": numbers_by_name(components, factors, FACTORS["regression"], "kinds"),

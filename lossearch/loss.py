@@ -102,6 +102,9 @@ class Loss:
         """The formula in LaTeX."""
         return latex_form.format_graph(self.graph)
 
+    def _repr_latex_(self) -> str:
+        return f"$$\\displaystyle {self.latex()}$$"  # what Jupyter shows
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_json, (self.to_json(),)
 

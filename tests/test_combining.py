@@ -212,3 +212,64 @@ def _updated(near: float, shared: list[Tensor]) -> None:
     combined = _of("gradnorm")
     combined(losses(near, 1.0))
     combined.update(shared)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], (1.0, 2.0), torch.tensor([1.0, 2.0]), {"L1Loss": 2}], ids=type)
+def test_components_may_be_listed(weights: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, image, target = (torch.randn(4, 5, generator=generator) for _ in range(3))
+    labels = torch.tensor([0, 1, 2, 3])
+    combined = lossearch.combine(["focal(gamma=2)", nn.L1Loss()], weights=weights)
+    total = combined([(logits, labels), (image, target)])
+    expected = lossearch.zoo.get("focal", gamma=2).to_module()(logits, labels) + 2.0 * F.l1_loss(image, target)
+    torch.testing.assert_close(total, expected)
+    torch.testing.assert_close(combined({"L1Loss": (image, target), "focal": (logits, labels)}), expected)
+    torch.testing.assert_close(combined([torch.tensor(0.5), torch.tensor(0.25)]), torch.tensor(1.0))
+    assert list(combined.components) == ["focal", "L1Loss"]
+
+
+def test_listed_components_of_one_name_are_numbered() -> None:
+    combined = lossearch.combine(["focal(gamma=1)", "focal", nn.L1Loss(), nn.L1Loss()], "uncertainty_weighting")
+    assert combined.names == ("focal", "focal_2", "L1Loss", "L1Loss_2")
+    kinds = ["classification", "regression"]
+    listed = lossearch.combine(["focal", "mse"], "uncertainty_weighting", kinds=kinds, log_variance=[0.1, 0.2])
+    options = {"kinds": {"focal": kinds[0], "mse": kinds[1]}, "log_variance": {"focal": 0.1, "mse": 0.2}}
+    named = lossearch.combine({"focal": "focal", "mse": "mse"}, "uncertainty_weighting", **options)
+    given = [torch.tensor(0.3), torch.tensor(0.7)]
+    torch.testing.assert_close(listed(given), named(given))
+
+
+def test_gradnorm_takes_one_shared_tensor() -> None:
+    weight = torch.tensor([1.0, 2.0], requires_grad=True)
+    found = []
+    for shared in (weight, [weight]):
+        combined = lossearch.combine({"a": None, "b": None}, "gradnorm", learning_rate=0.1)
+        assert isinstance(combined, GradNorm)
+        combined([(weight**2).sum(), (3.0 * weight).sum()])
+        combined.update(shared)
+        found.append(combined.weights.detach().clone())
+    assert torch.equal(*found)
+    assert not torch.equal(found[0], torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("components", "options", "given", "told"),
+    [
+        ("focal", {}, None, "by name or in a list; found: 'focal'"),
+        ([3], {}, None, "a loss or a module; found: 3"),
+        ({"a": 3}, {}, None, "a loss or a module; found: 3"),
+        ([], {}, None, "one component at least"),
+        (["focal", "mse"], {"weights": [1]}, None, "weights of focal, mse; found: 1 of them"),
+        (["focal", "mse"], {"weights": 2}, None, "weights of focal, mse; found: 2"),
+        (["focal", "mse"], {"weights": ["a", "b"]}, None, "numbers as weights"),
+        (["focal", "mse"], {}, [torch.tensor(1.0)], "inputs for focal, mse; found: 1 of them"),
+        (["focal", "mse"], {}, torch.tensor(1.0), "inputs for focal, mse; found: a Tensor"),
+    ],
+)
+def test_what_cannot_be_combined_is_told(components: Any, options: dict[str, Any], given: Any, told: str) -> None:
+    def use() -> Any:
+        combined = lossearch.combine(components, **options)
+        return combined(given)
+
+    with pytest.raises(UserError, match=told):
+        use()

@@ -13,7 +13,7 @@ OUTSIDE = ("primitives", "search_spaces", "experiments")
 LAYERS = (
     ("plain_text",),
     ("errors",),
-    ("reading",),
+    ("listing", "reading"),
     ("ir",),
     ("compile",),
     ("loss",),

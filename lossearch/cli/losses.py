@@ -43,6 +43,9 @@ def show(
         Path | None,
         typer.Option("--plot", help="Draw value and gradient beside a reference into this file (.png, .svg, .pdf)."),
     ] = None,
+    classes: Annotated[
+        int, typer.Option("--classes", min=2, max=1000, help="Classes of the drawn predictions, where there are any.")
+    ] = 10,
     graph: Annotated[
         Path | None, typer.Option("--graph", help="Draw the loss's graph into this file (.png, .svg, .pdf).")
     ] = None,
@@ -55,7 +58,7 @@ def show(
     if plot is not None:
         from lossearch.report.curves import plot_loss
 
-        plot_loss([found.loss], plot)
+        plot_loss([found.loss], plot, classes)
         note(f"wrote {plot}")
     if graph is not None:
         from lossearch.report.graph_drawing import draw_graph
@@ -130,8 +133,9 @@ def compare(
         Path | None,
         typer.Option(
             "--out",
-            help="Directory for table, CSV, JSON and figure; keeps finished losses. By default DIR/comparison, which a"
-            " report shows, where a LOSS is DIR@RANK and there is no comparison yet.",
+            help="Directory for table, CSV, JSON and figure; keeps finished losses, which a later comparison with the"
+            " same settings shows along. By default DIR/comparison, which a report shows, where a LOSS is DIR@RANK and"
+            " there is no comparison yet.",
         ),
     ] = None,
     workers: WorkersOption = None,

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lossearch.cli.table_layout import fitted, records
 from lossearch.engine.streams import if_anybody_reads
 from lossearch.errors import UserError
 from lossearch.plain_text import csv_cell, unseen_in, visible
@@ -104,12 +105,11 @@ def print_listing(listing: Listing, format: Format) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Write a table to standard output: folded to a terminal's width, one line a row elsewhere."""
+    """Write a table to standard output: broken between words to fit a terminal, one line a row elsewhere."""
     target = console(sys.stdout)
-    for column in table.columns:
-        column.overflow = "fold"
     if target.is_terminal:
-        target.print(table)
+        made = fitted(table, target)
+        target.print(Text("\n".join(records(table, target.width))) if made is None else made)
         return
     with target.capture() as captured:
         target.print(table)

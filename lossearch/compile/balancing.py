@@ -47,13 +47,14 @@ class GradNorm(CombinedLoss):
         weights = self.weights.detach().clone().to(losses.dtype)
         return (weights * losses).sum(), weights
 
-    def update(self, shared: Iterable[Tensor]) -> None:
+    def update(self, shared: Tensor | Iterable[Tensor]) -> None:
         """One step of the weights, from the gradients of the last call's losses at shared parameters.
 
         The first update notes the losses to which training rates are relative.
 
         Args:
-            shared: Parameters that every component depends on, by the paper those of the last shared layer.
+            shared: Parameters that every component depends on, one or several; by the paper those of the last shared
+                layer.
 
         Raises:
             UserError: Before any `forward`, or where a loss does not depend on the shared parameters, is not
@@ -71,7 +72,7 @@ class GradNorm(CombinedLoss):
                     "positive first losses", str(values.tolist()), "GradNorm compares losses by their ratio"
                 )
             self.initial.copy_(values)
-        norms = self._gradient_norms(losses, list(shared))
+        norms = self._gradient_norms(losses, [shared] if isinstance(shared, Tensor) else list(shared))
         rates = (values / self.initial).clamp_min(0.0)
         with torch.no_grad():
             self.weights.copy_(self._stepped(norms, rates / rates.mean().clamp_min(SMALLEST_WEIGHT)))

@@ -6,6 +6,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +36,8 @@ class CombinedLoss(nn.Module, ABC):
     """A total of several component losses.
 
     `forward` takes a mapping from each component's name to the inputs of its module (a tuple or list of tensors), or to
-    its loss where that is computed already (a tensor of one number), and returns the total. After a call `components`
+    its loss where that is computed already (a tensor of one number), or these in a list in the order of the components,
+    and returns the total. After a call `components`
     maps each name to its value and weight, so that an imbalance can be seen.
 
     Args:
@@ -57,8 +60,10 @@ class CombinedLoss(nn.Module, ABC):
         self.modules_by_name = nn.ModuleDict({n: module for n, module in components.items() if module is not None})
         self.components: dict[str, Component] = {}
 
-    def forward(self, inputs: Mapping[str, Given]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Given] | Sequence[Given]) -> Tensor:
         """The total of the components."""
+        if not isinstance(inputs, Mapping):
+            inputs = self._by_name(inputs)
         if inputs.keys() != set(self.names):
             hint = "give each component its inputs, or its loss"
             raise UserError(f"inputs for {', '.join(self.names)}", ", ".join(inputs) or "none", hint)
@@ -67,6 +72,14 @@ class CombinedLoss(nn.Module, ABC):
         found = zip(self.names, losses.detach().unbind(), weights.detach().unbind(), strict=True)
         self.components = {name: Component(value, weight) for name, value, weight in found}
         return total
+
+    def _by_name(self, inputs: object) -> dict[str, Given]:
+        """What is given in the order of the components."""
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != len(self.names):
+            found = f"{len(inputs)} of them" if isinstance(inputs, (list, tuple)) else f"a {type(inputs).__name__}"
+            hint = "give each component its inputs, or its loss, by name or in this order"
+            raise UserError(f"inputs for {', '.join(self.names)}", found, hint)
+        return dict(zip(self.names, inputs, strict=True))
 
     @abstractmethod
     def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,12 +120,32 @@ class GraphCombination(CombinedLoss):
         return self.combination(losses), weights
 
 
-def numbers_by_name(names: Iterable[str], values: Mapping[str, float] | None, default: float, what: str) -> Tensor:
-    """Numbers given by component name as `[component]`, the default where there is none."""
-    names, given = list(names), dict(values or {})
+Numbers = Mapping[str, float] | Sequence[float] | Tensor
+"""Numbers of components: by name, or all of them in order."""
+
+
+def by_name(names: Iterable[str], values: object, what: str) -> dict[str, Any]:
+    """Values of components, given by name or in their order, by name; raises `UserError` for another number of them."""
+    names = list(names)
+    if values is None or isinstance(values, Mapping):
+        return dict(values or {})
+    listed = values.tolist() if isinstance(values, Tensor) else values
+    if not isinstance(listed, (list, tuple)) or len(listed) != len(names):
+        found = f"{len(listed)} of them" if isinstance(listed, (list, tuple)) else f"{values!r:.80}"
+        raise UserError(f"{what} of {', '.join(names)}", found, "give one for each, by name or in this order")
+    return dict(zip(names, listed, strict=True))
+
+
+def numbers_by_name(names: Iterable[str], values: Numbers | None, default: float, what: str) -> Tensor:
+    """Numbers given by component name, or in order, as `[component]`, the default where there is none."""
+    names = list(names)
+    given = by_name(names, values, what)
     if unknown := sorted(given.keys() - set(names)):
         raise UserError(f"{what} of {', '.join(names)}", ", ".join(unknown), "correct the name")
-    found = torch.tensor([float(given.get(name, default)) for name in names])
+    numbers = [given.get(name, default) for name in names]
+    if not all(isinstance(number, Real) or (isinstance(number, Tensor) and not number.dim()) for number in numbers):
+        raise UserError(f"numbers as {what}", f"{given!r:.80}", "correct them")
+    found = torch.tensor([float(number) for number in numbers])
     if not bool(found.isfinite().all()):
         raise UserError(f"finite {what}", str(given), "correct the numbers")
     return found

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossearch.engine.config import SearchConfig
+from lossearch.engine.messages import GenerationReport
 from lossearch.engine.progress import Progress
 from lossearch.engine.streams import LastingStream
 
@@ -40,17 +41,29 @@ class Display(Protocol):
 
 def seconds_left(config: SearchConfig, progress: Progress) -> float | None:
     """How long the search goes on, by its limits and its pace so far; None while nothing can be said."""
-    reports = list(progress.islands.values())
-    wall = max((report.wall_seconds for report in reports), default=0.0)
+    # A report is as old as the generation that is under way: what passed since is spent, too.
+    walls = {
+        island: report.wall_seconds + progress.ages.get(island, 0.0) for island, report in progress.islands.items()
+    }
     left: list[float] = []
     if config.time_limit_s is not None:
-        left.append(config.time_limit_s - max(wall, progress.seconds))
-    if config.generations is not None and wall > 0.0:
-        slowest = min(report.generation + 1 for report in reports)
-        left.append(wall / slowest * (config.generations - slowest))
+        left.append(config.time_limit_s - max(progress.seconds, *walls.values(), 0.0))
+    if config.generations is not None and any(report.wall_seconds > 0.0 for report in progress.islands.values()):
+        left.append(
+            max(
+                _generations_left(config.generations, report, progress.ages.get(island, 0.0))
+                for island, report in progress.islands.items()
+            )
+        )
     if config.max_candidates is not None and progress.rate > 0.0:
         left.append((config.max_candidates - progress.candidates) / progress.rate)
     return max(0.0, min(left)) if left else None
+
+
+def _generations_left(generations: int, report: GenerationReport, age: float) -> float:
+    """Seconds that an island's other generations take at its pace, less those since its last report."""
+    done = report.generation + 1
+    return report.wall_seconds / done * (generations - done) - age if done < generations else 0.0
 
 
 class PlainDisplay:

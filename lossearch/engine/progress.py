@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lossearch.engine.messages import Batch, GenerationReport
 from lossearch.evaluate.archive import ArchiveReader
@@ -37,6 +37,7 @@ class Progress:
         front: Pareto front over metric and complexity, in order of complexity.
         islands: the last report of each island.
         seconds: since this session began.
+        ages: seconds since each island's last report.
     """
 
     candidates: int
@@ -48,6 +49,7 @@ class Progress:
     front: tuple[FrontPoint, ...]
     islands: Mapping[int, GenerationReport]
     seconds: float
+    ages: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def overhead(self) -> float | None:
@@ -70,6 +72,7 @@ class Tracker:
         self._task = task
         self._arrivals: deque[tuple[float, int]] = deque()
         self._islands: dict[int, GenerationReport] = {}
+        self._reported: dict[int, float] = {}
         self._start = time.monotonic()
 
     def add(self, batch: Batch) -> None:
@@ -79,6 +82,7 @@ class Tracker:
     def report(self, island: int, report: GenerationReport) -> None:
         """Note the end of a generation."""
         self._islands[island] = report
+        self._reported[island] = time.monotonic()
 
     def snapshot(self) -> Progress:
         """How the search stands now."""
@@ -103,4 +107,5 @@ class Tracker:
             front=front,
             islands=dict(self._islands),
             seconds=now - self._start,
+            ages={island: now - at for island, at in self._reported.items()},
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lossearch.engine.messages import AUDITED_FILTERS
 from lossearch.engine.rows import score
@@ -15,7 +17,11 @@ from lossearch.evaluate.archive import Archive, Ranked
 from lossearch.evaluate.discovered import discovered_loss
 from lossearch.evaluate.failures import headline
 from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.listing import data_frame, escaped, html_formula, html_table
 from lossearch.loss import Loss
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _EXAMPLES = 100  # candidates among which one that failed for the most common reason is looked for
 _SHOWN = 100  # characters of a formula in a message
@@ -40,6 +46,27 @@ class Found:
     seeds: int
     budget: int
     key: str
+
+
+class Front(list[Found]):
+    """Losses of a Pareto front; `metric` is what they were judged by."""
+
+    def __init__(self, metric: str, found: Iterable[Found]) -> None:
+        super().__init__(found)
+        self.metric = metric
+
+    def to_pandas(self) -> DataFrame:
+        """One line per loss; raises `UserError` where pandas is not installed."""
+        return data_frame(*self._rows())
+
+    def _rows(self) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+        columns = ("complexity", self.metric, "seeds", "budget", "formula", "key")
+        values = ((f.complexity, f.metric, f.seeds, f.budget, f.loss.to_text(), f.key) for f in self)
+        return columns, [dict(zip(columns, row, strict=True)) for row in values]
+
+    def _repr_html_(self) -> str:
+        columns, rows = self._rows()
+        return html_table(columns[:-1], rows)
 
 
 @dataclass(frozen=True)
@@ -78,9 +105,45 @@ class SearchResult:
         return self.at_rank(1).loss
 
     @property
-    def front_(self) -> list[Found]:
+    def front_(self) -> Front:
         """Pareto front over metric and complexity, in order of complexity."""
-        return [found for row in self.archive.pareto_front() if (found := self._found(row, 0)) is not None]
+        found = [self._found(row, 0) for row in self.archive.pareto_front()]
+        return Front(self.archive.metric, [one for one in found if one is not None])
+
+    def to_pandas(self, limit: int | None = None) -> DataFrame:
+        """The ranked losses, best first, one line each.
+
+        Args:
+            limit: Lines at most.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        ranked = self.archive.ranked(sys.maxsize if limit is None else limit)
+        rows = [
+            {
+                "rank": rank,
+                self.archive.metric: row.metric,
+                "seeds": row.seeds,
+                "failed": row.failed,
+                "budget": row.budget,
+                "complexity": row.candidate.complexity,
+                "made_by": row.candidate.operator,
+                "formula": row.candidate.text,
+                "key": row.candidate.key,
+            }
+            for rank, row in enumerate(ranked, start=1)
+        ]
+        columns = ("rank", self.archive.metric, "seeds", "failed", "budget", "complexity", "made_by", "formula", "key")
+        return data_frame(columns, rows)
+
+    def _repr_html_(self) -> str:
+        counts = self.archive.counts()
+        caption = f"{self.path}: {counts.candidates} candidates, of which {counts.accepted} were trained"
+        failure = self.failure()
+        if failure is not None:
+            return f"<p>{escaped(caption)}</p><p>{escaped(str(failure))}</p>"
+        return f"<p>{escaped(caption)}</p>{self.front_._repr_html_()}{html_formula(self.best_.latex())}"
 
     def at_rank(self, rank: int) -> Found:
         """The loss at a rank, from 1; raises `UserError` if there are fewer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -90,7 +91,8 @@ def compare(
             signature starts from, False for none. Those that take class weights get the inverse class frequencies of
             the training labels.
         out: directory that keeps the result of every finished loss and, in the end, table, CSV, JSON and figure;
-            a comparison that was interrupted goes on from there.
+            a comparison that was interrupted goes on from there, and losses that an earlier one with the same settings
+            finished there are compared along.
         workers: processes; None takes one per core.
         progress: called when a loss has been tuned or tested.
         budget: of the tuning, in detail; overrides `trials`.
@@ -112,7 +114,9 @@ def compare(
     conditions = Conditions(task.config, task.config.steps if steps is None else steps, backend, device)
     settings = _settings(budget, chosen, conditions)
     workers = default_workers() if workers is None else workers
-    session = _Session(task, entries, budget, chosen, conditions, Checkpoints(out, settings), progress)
+    checkpoints = Checkpoints(out, settings)
+    entries = _with_kept(entries, checkpoints.kept())
+    session = _Session(task, entries, budget, chosen, conditions, checkpoints, progress)
     with open_executor(workers) if executor is None else nullcontext(executor) as pool:
         tuned = session.tune(pool, workers)
         tested = session.test(tuned, pool, workers)
@@ -139,7 +143,7 @@ class _Session:
         self.finished: dict[str, Finished] = {}
         for entry in self.entries:
             self.finished[entry.name] = self.checkpoints.read(entry.name, entry.loss.key)
-        self.keys = {entry.name: entry.loss.key for entry in self.entries}
+        self.losses = {entry.name: entry.loss for entry in self.entries}
 
     def tune(self, executor: Executor, workers: int) -> dict[str, Tuned]:
         """Every loss at its best settings."""
@@ -151,7 +155,7 @@ class _Session:
             else:
                 pending[entry.name] = partial(tuning, entry.loss, self.budget, self.conditions)
         for name, result in drive(pending, executor, workers):
-            self.checkpoints.write(name, self.keys[name], result.trials, None)
+            self.checkpoints.write(name, self.losses[name], result.trials, None)
             tuned[name] = result
             self._report("tune", name, len(tuned), result.validation)
         return tuned
@@ -162,7 +166,7 @@ class _Session:
         names = [entry.name for entry in self.entries if tuned[entry.name].validation is not None]
         if all(name in tested for name in names):
             return tested
-        losses = {entry.name: entry.loss for entry in self.entries}
+        losses = self.losses
         with self.task.open_test(by="compare") as split:
             pending: dict[str, Callable[[], Stages[Trained]]] = {
                 name: partial(_testing, losses[name], tuned[name], self.seeds, self.conditions, split)
@@ -170,7 +174,7 @@ class _Session:
                 if name not in tested
             }
             for name, result in drive(pending, executor, workers):
-                self.checkpoints.write(name, self.keys[name], tuned[name].trials, result)
+                self.checkpoints.write(name, losses[name], tuned[name].trials, result)
                 tested[name] = result
                 values = [value for value in result.metrics if value is not None]
                 mean = sum(values) / len(values) if len(values) == len(result.metrics) else None
@@ -219,6 +223,21 @@ def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str
     if not entries:
         raise UserError("at least one loss to compare", "none", "name a loss, or compare with the baselines")
     return list(entries.values())
+
+
+def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Entry]:
+    """The losses under names that no other kept loss has, and those that an earlier comparison finished beside them."""
+    found: dict[str, _Entry] = {}
+    for entry in entries:
+        base = entry.loss.name
+        names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
+        free = (name for name in names if name not in found and (name not in kept or kept[name].key == entry.loss.key))
+        known = (name for name, loss in kept.items() if loss.key == entry.loss.key and loss.name == base)
+        name = next(known, None)
+        name = next(free) if name is None or name in found else name
+        found[name] = _Entry(name, entry.source, entry.loss)
+    others = [_Entry(name, _source(loss), loss) for name, loss in kept.items() if name not in found]
+    return [*found.values(), *others]
 
 
 def _source(loss: Loss) -> Source:

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lossearch.errors import UserError
 from lossearch.evaluate.comparison_figure import draw
-from lossearch.evaluate.comparison_table import csv_text, make_table, table_text
+from lossearch.evaluate.comparison_table import COLUMNS, SHOWN, csv_text, make_table, table_rows, table_text
 from lossearch.evaluate.comparison_verdict import verdict
 from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.evaluate.tuning import Tuned
 from lossearch.evaluate.tuning_space import Edge
+from lossearch.listing import data_frame, html_table
 from lossearch.reading import usable_path
 from lossearch.tasks import Metric
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.table import Table
 
 Source = Literal["hand-designed", "discovered"]
@@ -133,6 +135,14 @@ class Comparison:
     def to_text(self) -> str:
         """Table and verdict as plain text."""
         return table_text(self)
+
+    def to_pandas(self) -> DataFrame:
+        """One line per loss, as in the CSV file; raises `UserError` where pandas is not installed."""
+        return data_frame(COLUMNS, table_rows(self))
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.task}: test {self.metric.name}, {len(self.seeds)} paired seeds. {self.verdict}"
+        return html_table(SHOWN, table_rows(self), caption)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""

@@ -14,6 +14,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.comparison import write_file
 from lossearch.evaluate.jobs import Trained
 from lossearch.evaluate.tuning import Trial
+from lossearch.loss import Loss
 from lossearch.reading import parse_json, read_text
 
 FORMAT = 1
@@ -67,7 +68,21 @@ class Checkpoints:
         self._verify(path, found, {**self._settings, "loss": key, "format": FORMAT})
         return finished
 
-    def write(self, name: str, key: str, trials: Sequence[Trial], test: Trained | None) -> None:
+    def kept(self) -> dict[str, Loss]:
+        """Losses that were tested with these settings, by the names that they go by here; others are left out."""
+        found: dict[str, Loss] = {}
+        for path in sorted(self._folder.glob("*.json")) if self._folder is not None and self._folder.is_dir() else ():
+            try:
+                document = parse_json(read_text(path, "a result", "delete it"), "a result", "delete it")
+                loss = Loss.from_json(json.dumps(document["graph"]))
+                finished = self.read(path.stem, loss.key)
+            except (UserError, KeyError, TypeError):
+                continue  # of other settings, or from before losses were kept with their results
+            if finished.test is not None:
+                found[path.stem] = loss
+        return found
+
+    def write(self, name: str, loss: Loss, trials: Sequence[Trial], test: Trained | None) -> None:
         """Keep what is finished of a loss.
 
         Raises:
@@ -78,7 +93,8 @@ class Checkpoints:
             return
         document = {
             "format": FORMAT,
-            "settings": {**self._settings, "loss": key},
+            "settings": {**self._settings, "loss": loss.key},
+            "graph": json.loads(loss.to_json()),
             "trials": _TRIALS.dump_python(tuple(trials), mode="json"),
             "test": None if test is None else _TRAINED.dump_python(test, mode="json"),
         }

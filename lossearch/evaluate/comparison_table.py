@@ -127,6 +127,26 @@ def csv_text(comparison: Comparison) -> str:
     return buffer.getvalue()
 
 
+SHOWN = (
+    "loss",
+    "source",
+    "test_mean",
+    "test_low",
+    "test_high",
+    "difference",
+    "p_holm",
+    "better",
+    "parameters",
+    "formula",
+)
+"""What a notebook shows of `COLUMNS`."""
+
+
+def table_rows(comparison: Comparison) -> list[dict[str, object]]:
+    """One mapping per loss with the values of `COLUMNS`."""
+    return [_record(row, comparison) for row in comparison.rows]
+
+
 def _record(row: Row, comparison: Comparison) -> dict[str, object]:
     test, difference = row.interval, row.difference
     gap = None if difference is None else difference.interval

@@ -31,6 +31,7 @@ _LETTER, _PADDING = 0.12, 0.3  # widths in units of a row's height, which is 0.8
 _NARROWEST = 3  # letters
 _INCHES = 0.8
 _LARGEST = 100.0  # inches on a side: above, files take gigabytes to draw
+_MARGIN = 0.3
 _EDGE = "#5b6470"
 
 
@@ -58,8 +59,7 @@ def _figure(roots: Mapping[str, Expr], values: Mapping[str, float]) -> Any:
     lines |= {root: [*lines[root], f"  {name}"] for name, root in roots.items()}  # bold
     widths = {node: _PADDING + _LETTER * max(_NARROWEST, *map(len, texts)) for node, texts in lines.items()}
     placed = layout(roots.values(), widths)
-    left = min(x - widths[node] / 2 for node, (x, _) in placed.nodes.items()) - 0.3
-    right = max(x + widths[node] / 2 for node, (x, _) in placed.nodes.items()) + 0.3
+    left, right = _extent(placed, widths)
     low, top = -0.6, max(y for _, y in placed.nodes.values()) + 0.9
     size = ((right - left) * _INCHES, (top - low) * _INCHES)
     scale = min(1.0, _LARGEST / max(size))
@@ -74,6 +74,13 @@ def _figure(roots: Mapping[str, Expr], values: Mapping[str, float]) -> Any:
         x, y = placed.nodes[root]
         axes.text(x, y + 0.42, name, ha="center", va="bottom", fontsize=10 * scale, fontweight="bold", zorder=4)
     return figure
+
+
+def _extent(placed: Layout, widths: Mapping[Expr, float]) -> tuple[float, float]:
+    """Where the drawing begins and ends from left to right: its nodes, and the edges that go around them."""
+    ends = [x + side * widths[node] / 2 for node, (x, _) in placed.nodes.items() for side in (-1, 1)]
+    passed = [x for places in placed.edges.values() for x, _ in places]
+    return min(*ends, *passed) - _MARGIN, max(*ends, *passed) + _MARGIN
 
 
 def _kind(node: Expr) -> str:

@@ -12,6 +12,8 @@ from rich.console import Console
 from lossearch.engine import address as address_module
 from lossearch.engine.config import validate
 from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display, seconds_left
+from lossearch.engine.given import read_given
+from lossearch.engine.messages import GenerationReport
 from lossearch.engine.progress import FrontPoint, Progress
 from lossearch.engine.result import SearchResult
 from lossearch.engine.search import plan_search, resume, search
@@ -181,3 +183,30 @@ def test_a_panel_before_the_first_candidate() -> None:
     progress = Progress(0, 0, 0, {}, 0.0, None, (), {}, 1.0)
     console.print(LiveDisplay(validate(CONFIG), "accuracy", console).panel(progress))
     assert screen.getvalue().splitlines()[1:3] == ["best accuracy  -", "rejected by  -"]
+
+
+def test_the_time_left_falls_between_generations() -> None:
+    report = GenerationReport(1, (), 10, 8, 3.0, 1.0, 0.1, 20.0, 20.0, False)
+    progress = Progress(10, 8, 0, {}, 1.0, None, (), {0: report, 1: replace(report, wall_seconds=16.0)}, 23.0)
+    config = validate({**CONFIG, "generations": 4})
+    later = replace(progress, ages={0: 3.0, 1: 7.0})
+    assert seconds_left(config, progress) == pytest.approx(20.0)  # of the slower island, 10 s a generation
+    assert seconds_left(config, later) == pytest.approx(17.0)
+    assert seconds_left(config, replace(progress, ages={0: 50.0, 1: 60.0})) == 0.0
+    limited = validate({**{k: v for k, v in CONFIG.items() if k != "generations"}, "time_limit_s": 60.0})
+    assert seconds_left(limited, progress) == pytest.approx(37.0)
+    assert seconds_left(limited, replace(later, seconds=26.0)) == pytest.approx(34.0)
+    assert seconds_left(limited, replace(later, ages={0: 9.0})) == pytest.approx(31.0)  # earlier sessions count
+
+
+def test_a_pickled_function_of_another_run_is_taken_along(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        'generations = 1\n[task]\nfunction = "function.pickle:train"\n[evaluation]\nsteps = 1\n'
+    )
+    with pytest.raises(UserError, match=r"file with the pickled training function; found: No such file"):
+        read_given(tmp_path / "config.toml")
+    (tmp_path / "function.pickle").write_bytes(b"{}\nof another run")
+    given = read_given(tmp_path / "config.toml")
+    (tmp_path / "new").mkdir()
+    given.write_function(tmp_path / "new")
+    assert (tmp_path / "new" / "function.pickle").read_bytes() == b"{}\nof another run"

@@ -211,8 +211,28 @@ def test_results_of_other_settings_are_not_mixed(
 def test_another_loss_of_the_same_name_is_not_mistaken(task: Task, tmp_path: Path) -> None:
     compare_here(task, [FOUND], baselines=False, out=tmp_path)
     other = Loss.from_text("dense: 3.0 * cross_entropy(logits, target)", "found", "a search")
-    with pytest.raises(UserError, match=r"found.json: loss"):
-        compare_here(task, [other], baselines=False, out=tmp_path)
+    for _ in range(2):  # the second time, it is known by the name that it got
+        comparison = compare_here(task, [other], baselines=False, out=tmp_path)
+        formulas = {row.loss: row.formula for row in comparison.rows}
+        assert formulas.keys() == {"found", "found_2"}
+        assert formulas["found_2"] == other.to_text() != formulas["found"]
+    with pytest.raises(UserError, match=r"found.json: seeds"):
+        compare_here(task, [FOUND], baselines=False, out=tmp_path, seeds=5)
+
+
+def test_one_more_loss_is_compared_with_all_that_are_finished(task: Task, tmp_path: Path, runs: Runs) -> None:
+    first = compare_here(task, [FOUND], baselines=["brier"], out=tmp_path)
+    runs.calls.clear()
+    more = compare_here(task, ["poly1"], baselines=False, out=tmp_path)
+    assert {row.loss for row in more.rows} == {"found", "brier", "poly1"}
+    assert {row.loss: row.source for row in more.rows}["found"] == "discovered"
+    assert sum(len(seeds) for seeds in runs.seeds("validation")) == BUDGET.runs  # poly1 alone was trained
+    for row in first.rows:
+        again = next(one for one in more.rows if one.loss == row.loss)
+        assert again.values == row.values
+    (tmp_path / "losses" / "brier.json").write_text("[]")  # damaged, and not asked for
+    assert {row.loss for row in compare_here(task, ["poly1"], baselines=False, out=tmp_path).rows} == {"found", "poly1"}
+    assert len(compare_here(task, ["hinge"], baselines=False, out=tmp_path / "other").rows) == 1
 
 
 @pytest.mark.parametrize(

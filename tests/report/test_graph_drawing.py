@@ -10,7 +10,7 @@ import pytest
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.ir import functions as fn
-from lossearch.report.graph_drawing import draw_graph
+from lossearch.report.graph_drawing import _figure, draw_graph
 
 
 def texts(path: Path) -> set[str]:
@@ -55,3 +55,15 @@ def test_a_deep_graph_is_drawn(tmp_path: Path) -> None:
 def test_mistakes_are_told(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         draw_graph(zoo.get("focal"), tmp_path / name)
+
+
+def test_no_edge_is_cut_at_the_border() -> None:
+    for name in zoo.names():
+        loss = zoo.get(name)
+        figure = _figure({name: loss.root}, {})
+        (axes,) = figure.axes
+        (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
+        for patch in axes.patches:
+            box = patch.get_extents().transformed(axes.transData.inverted())
+            assert left < box.x0 < box.x1 < right, name
+            assert low < box.y0 < box.y1 < top, name
