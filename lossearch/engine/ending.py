@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -77,6 +79,7 @@ class Ending:
         self.received: int | None = None
         self.lost: str | None = None
         self._raised_at: float | None = None
+        self._deferred = False
         self._before: dict[int, Any] = {}
         self._last_resort: threading.Timer | None = None
 
@@ -93,9 +96,26 @@ class Ending:
             signal.signal(number, handler)
 
     def take_signals(self) -> None:
-        """Take the signals again: Ray, while it starts, sets handlers of its own."""
+        """Take the signals again: Ray, while it starts, sets handlers of its own.
+
+        Raises:
+            KeyboardInterrupt: the search is to end, and code that catches everything has caught that.
+        """
         for number in self._before:
             signal.signal(number, self._handle)
+        if self.asked():
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let signals wait until the end of a block that an exception would leave half done, such as an import."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        if self.asked():
+            raise KeyboardInterrupt
 
     def asked(self) -> bool:
         """Whether the search is to end."""
@@ -118,8 +138,9 @@ class Ending:
             return
         if self.received is None and self.lost is None:
             self.received = number
-        self._raised_at = now
-        raise KeyboardInterrupt
+        if not self._deferred:
+            self._raised_at = now
+            raise KeyboardInterrupt
 
     def _leave(self) -> None:
         """End this process, where Ray's C++ waits for a cluster that is gone and no exception gets through."""

@@ -185,34 +185,36 @@ def _run(
     run: RunDirectory, config: SearchConfig, plan: Plan, address: str | None, progress: ProgressOption
 ) -> SearchResult:
     """One session: from the islands' last states until each has reached a limit. The run is locked."""
-    # Ray takes a second to import, which only those who search should wait for.
-    from lossearch.engine.cluster import ray_session
-    from lossearch.engine.driver import Job, drive
+    with _ends_told(run.path) as ending:
+        with ending.deferred():
+            # Ray takes a second to import, which only those who search should wait for.
+            from lossearch.engine.cluster import ray_session
+            from lossearch.engine.driver import Job, drive
 
-    with run.open_archive(read_only=True) as archive:
-        found = newest_states(run.checkpoints, archive.mark())
-    if found.gone_back:
-        _LOG.warning("%s", _went_back(found))
-    for path in found.ahead:
-        path.unlink()  # the islands' way from here on is another one
-    saved = {island: one for island, one in found.states.items() if island < plan.islands}
-    if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
-        if plan.islands == 1 and len(found.states) > 1:
-            _leave_alone(run, saved)
-        name = _next_session(run.checkpoints, found.states)
-        states = {island: one.text for island, one in saved.items()}
-        job = Job(run, config, plan.facts, plan.islands, states, name)
-        with _early_ends_told(run.path) as ending, ray_session(address, plan.islands, run.log) as namespace:
-            ending.take_signals()
-            drive(job, namespace, _display(progress, config, plan), ending)
-    with run.open_archive(read_only=True) as archive:
-        run.write_hall_of_fame(archive.hall_of_fame())
-    return SearchResult(run.path)
+        with run.open_archive(read_only=True) as archive:
+            found = newest_states(run.checkpoints, archive.mark())
+        if found.gone_back:
+            _LOG.warning("%s", _went_back(found))
+        for path in found.ahead:
+            path.unlink()  # the islands' way from here on is another one
+        saved = {island: one for island, one in found.states.items() if island < plan.islands}
+        if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
+            if plan.islands == 1 and len(found.states) > 1:
+                _leave_alone(run, saved)
+            name = _next_session(run.checkpoints, found.states)
+            states = {island: one.text for island, one in saved.items()}
+            job = Job(run, config, plan.facts, plan.islands, states, name)
+            with _notes_added(run.path), ray_session(address, plan.islands, run.log) as namespace:
+                ending.take_signals()
+                drive(job, namespace, _display(progress, config, plan), ending)
+        with run.open_archive(read_only=True) as archive:
+            run.write_hall_of_fame(archive.hall_of_fame())
+        return SearchResult(run.path)
 
 
 @contextlib.contextmanager
-def _early_ends_told(path: Path) -> Iterator[Ending]:
-    """Let every end of a search that comes too early say that nothing is lost, and how to go on."""
+def _ends_told(path: Path) -> Iterator[Ending]:
+    """Let signals, and the end of what a search runs on, come out as the exceptions that say how to go on."""
     with Ending(path) as ending:
         try:
             yield ending
@@ -222,11 +224,18 @@ def _early_ends_told(path: Path) -> Iterator[Ending]:
             raise SearchInterrupted(path, ending.received or signal.SIGINT) from None
         except SystemExit:  # Ray's own answer to SIGTERM, while it starts
             raise SearchInterrupted(path, signal.SIGTERM) from None
-        except SearchLost:
-            raise
-        except Exception as error:
-            error.add_note(how_to_go_on(path))
-            raise
+
+
+@contextlib.contextmanager
+def _notes_added(path: Path) -> Iterator[None]:
+    """Add to every exception that ends a session how to go on, unless it says so."""
+    try:
+        yield
+    except SearchLost:
+        raise
+    except Exception as error:
+        error.add_note(how_to_go_on(path))
+        raise
 
 
 def _leave_alone(run: RunDirectory, saved: Mapping[int, SavedState]) -> None:

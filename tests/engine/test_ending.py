@@ -66,6 +66,18 @@ def test_signals_wait_for_the_cleaning_up_that_the_first_began(monkeypatch: pyte
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_signal_during_an_import_waits_for_its_end() -> None:
+    finished = False
+    with Ending(RUN) as ended:
+        with pytest.raises(KeyboardInterrupt), ended.deferred():  # noqa: PT012
+            signal.raise_signal(signal.SIGTERM)
+            finished = True
+        with pytest.raises(KeyboardInterrupt):
+            ended.take_signals()  # where something caught it
+    assert finished
+    assert ended.received == signal.SIGTERM
+
+
 def test_what_a_process_ignores_or_handles_itself_is_left_to_it() -> None:
     received: list[int] = []
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
