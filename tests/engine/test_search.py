@@ -22,7 +22,7 @@ from lossearch.engine.parts import build_parts, island_method, island_setting
 from lossearch.engine.progress import Progress
 from lossearch.engine.search import SearchInterrupted, plan_search, resume, search
 from lossearch.engine.state import IslandState, newest_states
-from lossearch.engine.writer import ArchiveWriter
+from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive
 from lossearch.evaluate.run_directory import RunDirectory
@@ -208,7 +208,9 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
     with RunDirectory.open(moved).open_archive(read_only=True) as archive:
         assert 15 <= archive.counts().accepted < 28
     # Power is lost: the states are on disk, of the archive only what was there when the first process was killed.
-    (moved / "archive.sqlite-wal").unlink(missing_ok=True)
+    os.close(hold_writer_lock(moved, 60.0))  # once the writer has ended
+    for log in moved.glob("archive.sqlite-*"):
+        log.unlink()
     (moved / "archive.sqlite").write_bytes(before)
     resume(moved, progress=False).close()
     assert "the archive lacks results" in caplog.text
