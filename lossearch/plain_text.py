@@ -47,11 +47,6 @@ def shortened(text: str, limit: int = LONGEST_QUOTE) -> str:
     return f"{text[: limit - end - 3]} … {text[-end:]}"
 
 
-def on_one_line(text: str) -> str:
-    """Text for a comment or a heading: line ends become spaces, and nothing steers a terminal."""
-    return visible(" ".join(text.split()))
-
-
 def csv_cell(text: str) -> str:
     """Text that a spreadsheet shows instead of computing: what it would take for a formula gets an apostrophe."""
     return f"'{text}" if text.startswith(_FORMULA) else text

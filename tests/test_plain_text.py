@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lossearch.cli.output import Listing, print_fields
 from lossearch.errors import UserError
-from lossearch.plain_text import csv_cell, is_name, on_one_line, shortened, unseen_in, visible
+from lossearch.plain_text import csv_cell, is_name, shortened, unseen_in, visible
 from lossearch.reading import finite, number_in, parse_json, parse_toml, whole_in
 
 
@@ -20,7 +20,6 @@ def test_what_is_visible_steers_no_terminal_and_can_be_written(text: str) -> Non
     assert "\r" not in shown.replace("\r\n", "")
     shown.encode()
     assert visible(shown) == shown
-    assert "\n" not in on_one_line(text)
 
 
 @pytest.mark.parametrize("text", ["plain", "äöü", "日本語", "two\nlines", "a\tb", "🙂", "∑ x²"])

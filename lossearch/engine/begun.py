@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +45,24 @@ class Begun:
     """How a search began.
 
     Attributes:
-        given: its configuration as it is written, without what the command line changed.
+        given: text of `config.toml`. Versions may differ in their defaults: the edited text is compared with this one
+            as today's version reads both.
         folder: of the configuration, relative to the run directory.
         environment: content of `env.json`.
     """
 
-    given: SearchConfig
+    given: str
     folder: str
     environment: Mapping[str, Any]
 
     def to_json(self) -> str:
         """The record; `_read` reads it back."""
-        given = self.given.model_dump(mode="json")
-        return (
-            json.dumps({"given": given, "folder": self.folder, "environment": dict(self.environment)}, indent=2) + "\n"
-        )
+        return json.dumps(asdict(self), indent=2) + "\n"
 
 
 def write_beginning(draft: RunDirectory, run: Path, resolved: SearchConfig, folder: Path) -> None:
     """Write how a search begins into the directory that will be moved to `run`; `folder` is the configuration's."""
-    given = parse_written(draft.config_text(), str(draft.config))
-    begun = Begun(given, os.path.relpath(folder.resolve(), run.resolve()), _environment(draft))
+    begun = Begun(draft.config_text(), os.path.relpath(folder.resolve(), run.resolve()), _environment(draft))
     write_atomically(draft.path / BEGUN, begun.to_json())
     write_atomically(draft.path / RESOLVED, resolved.to_json())
 
@@ -73,8 +70,7 @@ def write_beginning(draft: RunDirectory, run: Path, resolved: SearchConfig, fold
 def write_continuation(run: RunDirectory, resolved: SearchConfig) -> None:
     """Write with what configuration a search goes on."""
     if (begun := _read(run)) is not None:
-        given = parse_written(run.config_text(), str(run.config))
-        write_atomically(run.path / BEGUN, replace(begun, given=given).to_json())
+        write_atomically(run.path / BEGUN, replace(begun, given=run.config_text()).to_json())
     write_atomically(run.path / RESOLVED, resolved.to_json())
 
 
@@ -91,9 +87,9 @@ def continued(run: RunDirectory) -> SearchConfig:
     resolved, begun = SearchConfig.parse_json(text, str(path)), _read(run)
     if begun is None:  # of an earlier version, which kept absolute paths and did not look for edits
         return resolved
+    given, edited = parse_written(begun.given, str(run.path / BEGUN)), parse_written(run.config_text(), str(run.config))
     _check_environment(run, begun)
-    edited = parse_written(run.config_text(), str(run.config))
-    return _with_edits(resolved, begun.given, edited, run)
+    return _with_edits(resolved, given, edited, run)
 
 
 def _read(run: RunDirectory) -> Begun | None:
@@ -101,11 +97,11 @@ def _read(run: RunDirectory) -> Begun | None:
     if not path.is_file():
         return None
     document = parse_json(read_text(path, "how the search began", _RESTORE), f"{path} as it was written", _RESTORE)
-    fields = {"given": dict, "folder": str, "environment": dict}
+    fields = {"given": str, "folder": str, "environment": dict}
     for name, kind in fields.items():
         if not isinstance(document, dict) or not isinstance(document.get(name), kind):
             raise UserError(f"{path} as it was written", f"no {name}", _RESTORE)
-    return Begun(validate(document["given"], str(path)), document["folder"], document["environment"])
+    return Begun(document["given"], document["folder"], document["environment"])
 
 
 # Edits

@@ -224,7 +224,9 @@ def test_other_versions_than_at_the_beginning_are_told(project: Path, caplog: py
     assert "torch 1.0, now" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"given": {}, "folder": "..", "environment": {}}', '{"given": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"given": "x =", "folder": "..", "environment": {}}', '{"given": 1}']
+)
 def test_a_damaged_record_is_told(project: Path, text: str) -> None:
     run = project / "runs" / "first"
     (run / "begun.json").write_text(text)
