@@ -213,6 +213,10 @@ def storage_errors(path: Path) -> Iterator[None]:
             errno.ENOTDIR: "choose a path all of whose parents are directories",
             errno.ENOTEMPTY: "another process created it just now: choose another directory",
             errno.ENAMETOOLONG: "choose a shorter name",
+            errno.EISDIR: "it is a directory: choose the name of a file in it",
+            errno.ELOOP: "its symbolic links lead in a circle: choose another place",
+            errno.EFBIG: "raise the limit on the size of files, then `lossearch resume`",
+            errno.EIO: "check the disk, then `lossearch resume`",
         }
         if error.errno not in hints:
             raise

@@ -379,6 +379,9 @@ def test_a_report_may_be_written_elsewhere(tmp_path: Path) -> None:
     assert write_report(run, tmp_path / "elsewhere.html") == tmp_path / "elsewhere.html"
     assert "<html" in (tmp_path / "elsewhere.html").read_text()
     assert not (run / "report.html").exists()
+    for place in (tmp_path, tmp_path / "none" / "report.html"):
+        with pytest.raises(UserError, match="can be written"):
+            write_report(run, place)
 
 
 def test_a_missing_run_is_a_users_mistake(tmp_path: Path) -> None:
