@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -36,6 +37,8 @@ def read_labels(path: str | Path) -> Array:
     place = Path(path)
     if place.is_dir():
         return _from_folder(place)
+    if os.path.exists(place) and not os.path.isfile(place):
+        raise UserError("a file of labels", f"no regular file: {place}", _HINT)  # a pipe may never end
     try:
         if place.suffix == ".npz":
             return _from_archive(place)

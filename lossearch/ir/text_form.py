@@ -239,10 +239,11 @@ LARGEST_EXACT = 2**53
 def coerce(key: str, value: object, default: object, error: Fail) -> Attribute:
     """One attribute in its declared kind: axis lists, whole numbers, words, otherwise the default's own kind."""
     if key == NUMBERS:
-        numbers = value if isinstance(value, (tuple, list)) else (value,)
-        if numbers and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
-            return tuple(float(n) for n in numbers)
-        raise error(f"{value!r} where {key} takes numbers")
+        given = value if isinstance(value, (tuple, list)) else (value,)
+        numbers = tuple(number for one in given if (number := finite(one)) is not None)
+        if numbers and len(numbers) == len(given):
+            return numbers
+        raise error(f"{value!r:.80} where {key} takes numbers")
     if key in AXIS_LISTS or isinstance(default, tuple):
         names = (value,) if isinstance(value, str) else value
         if isinstance(names, (tuple, list)) and all(isinstance(item, str) for item in names):

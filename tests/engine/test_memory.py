@@ -51,10 +51,13 @@ def test_an_island_and_its_writer_keep_nothing_of_the_candidates_that_they_have_
 def test_lowering_and_interpreting_keep_few_graphs_alive() -> None:
     gc.collect()
     before = len(Expr._interned)
+
+    def interpret(factor: float) -> None:
+        text = f"dense: tanh(cross_entropy(logits, target) * {factor}) + sqrt(square(logits))"
+        program(lower(parse_graph(text)).roots)
+
     for number in range(150):
-        graph = parse_graph(f"dense: tanh(cross_entropy(logits, target) * {1 + number / 1000}) + sqrt(square(logits))")
-        program(lower(graph).roots)
-    del graph
+        interpret(1 + number / 1000)
     gc.collect()
     assert len(Expr._interned) - before < 16 * 30
 
