@@ -127,8 +127,14 @@ def read_text(path: str | Path, what: str, hint: str, limit: int = LARGEST_FILE)
         raise UserError(f"{what} in UTF-8", f"{error} ({path})", hint) from error
 
 
-def parse_json(text: str, what: str, hint: str) -> Any:
+def parse_json(text: str, what: str, hint: str, *, infinite: bool = False) -> Any:
     """The value of a JSON text.
+
+    Args:
+        text: the text.
+        what: it should be, for the message.
+        hint: what to do where it is not.
+        infinite: whether NaN and infinities may occur, as Python writes them: in files of measured values.
 
     Raises:
         UserError: it is no JSON, is nested too deeply, has a name twice in one object, a number that no float or 64
@@ -140,7 +146,7 @@ def parse_json(text: str, what: str, hint: str) -> Any:
             object_pairs_hook=_object,
             parse_int=_json_whole,
             parse_float=_json_float,
-            parse_constant=_json_float,
+            parse_constant=float if infinite else _json_float,
         )
     except json.JSONDecodeError as error:
         raise UserError(what, str(error), hint) from error

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import math
 import sys
 
 import pytest
@@ -121,6 +122,13 @@ def test_toml_that_is_refused(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_toml(text, "a document", "correct it")
     assert len(str(caught.value)) < 400
+
+
+def test_measured_values_may_be_infinite_where_that_is_asked_for() -> None:
+    assert parse_json("[Infinity, -Infinity]", "", "", infinite=True) == [math.inf, -math.inf]
+    assert math.isnan(parse_json("NaN", "", "", infinite=True))
+    with pytest.raises(UserError):
+        parse_json("1e999", "", "", infinite=True)
 
 
 def test_json_and_toml_are_read() -> None:

@@ -52,7 +52,8 @@ class Checkpoints:
         if path is None or not path.is_file():
             return Finished()
         hint = "delete the file to compute it anew"
-        document = parse_json(read_text(path, "a result of an earlier comparison", hint), f"a result in {path}", hint)
+        text = read_text(path, "a result of an earlier comparison", hint)
+        document = parse_json(text, f"a result in {path}", hint, infinite=True)
         try:
             found = {**document["settings"], "format": document["format"]}
             finished = Finished(

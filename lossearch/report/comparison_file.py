@@ -85,7 +85,7 @@ def read_comparison(run: Path) -> ComparisonFile | None:
     hint = f"run `lossearch compare` again with --out {path.parent}"
     text = read_text(path, "a comparison that can be read", hint)
     try:
-        return ComparisonFile.model_validate(parse_json(text, f"a comparison in {place}", hint))
+        return ComparisonFile.model_validate(parse_json(text, f"a comparison in {place}", hint, infinite=True))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "a document"
