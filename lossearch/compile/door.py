@@ -84,7 +84,7 @@ class Door:
         self._inputs = graph.signature.forward_inputs
         self.sizes = dict(sizes)
         self._least = _least_sizes(graph)
-        self._given = _numbers_given(graph)
+        self._given = numbers_given(graph)
         self._extent = least_extent(graph)
         self._apart = class_by_class(graph)
         self._signs = takes_signs(graph)
@@ -223,7 +223,7 @@ def _least_sizes(graph: Graph) -> dict[str, int]:
     return least
 
 
-def _numbers_given(graph: Graph) -> dict[str, int]:
+def numbers_given(graph: Graph) -> dict[str, int]:
     """Axes along which a loss has numbers of its own are as long as these are many."""
     given = [node for node in postorder(graph.expanded().roots) if node.op == "along"]
     return {node.axes[0]: len(node.attr("values")) for node in given}

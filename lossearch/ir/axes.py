@@ -13,14 +13,14 @@ from lossearch.errors import UserError
 Axes = tuple[str, ...]
 
 BASE_AXES: Axes = (
-    *("batch", "view", "time", "token", "class", "feature", "channel", "coord"),
+    *("batch", "view", "time", "token", "class", "feature", "channel", "coord", "quantile"),
     *("element", "rank", "half", "quarter", "eighth", "sixteenth", "space", "component"),
 )
 """Every base axis, in the order of memory layout: batch first, class before space as PyTorch has it.
 
 `element` is batch and space in one, for orderings over all elements; `rank` is what it or `space` becomes once ordered,
 when it is no longer known which of them a mask leaves out. `half` to `sixteenth` are `space` at lower resolutions;
-`component` counts the losses that are combined into one.
+`quantile` counts the quantiles that are predicted; `component` counts the losses that are combined into one.
 """
 
 RESOLUTIONS: Axes = ("space", "half", "quarter", "eighth", "sixteenth")

@@ -94,17 +94,21 @@ SIGNATURES: dict[str, Signature] = {}
 """Every signature by name."""
 
 
-def register_signature(signature: Signature) -> Signature:
-    """Add a signature; a name can be taken only once."""
-    if signature.name in SIGNATURES:
+VARIANTS: dict[str, Signature] = {}
+"""Signatures that an option of a hand-designed loss asks for; no search starts from them."""
+
+
+def register_signature(signature: Signature, *, variant: bool = False) -> Signature:
+    """Add a signature, or a variant of one; a name can be taken only once."""
+    if signature.name in SIGNATURES or signature.name in VARIANTS:
         raise UserError("a new signature name", repr(signature.name), "choose another name")
-    SIGNATURES[signature.name] = signature
+    (VARIANTS if variant else SIGNATURES)[signature.name] = signature
     return signature
 
 
 def get_signature(name: str) -> Signature:
     """The signature of this name."""
     try:
-        return SIGNATURES[name]
+        return VARIANTS[name] if name in VARIANTS else SIGNATURES[name]
     except KeyError:
         raise UserError("a signature", repr(name), f"known: {', '.join(sorted(SIGNATURES))}") from None

@@ -28,6 +28,25 @@ DENSE = register_signature(
     )
 )
 
+LOG_TARGET = register_signature(
+    Signature(
+        "dense_log_target",
+        (
+            DENSE["logits"],
+            Input(
+                "target",
+                ("batch", "class", "space"),
+                Interval(DOMAIN.lower, 0.0),
+                "target",
+                doc="logarithms of class probabilities [batch, class, *space]",
+            ),
+        ),
+        "classification and segmentation against log-probabilities",
+        family="dense",
+    ),
+    variant=True,
+)
+
 BOUNDARY = register_signature(
     Signature(
         "boundary_map",
@@ -86,6 +105,19 @@ REGRESSION = register_signature(
         ),
         "numbers of any shape: tables, time series, maps",
     )
+)
+
+REGRESSION_QUANTILES = register_signature(
+    Signature(
+        "regression_quantiles",
+        (
+            Input("prediction", ("batch", "quantile", "space"), DOMAIN, doc="predicted quantiles of each number"),
+            REGRESSION["target"],
+        ),
+        "numbers with several predicted quantiles each",
+        family="regression",
+    ),
+    variant=True,
 )
 
 REGRESSION_VARIANCE = register_signature(

@@ -11,7 +11,7 @@ from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.interval import UNIT
 from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
-from lossearch.zoo.registry import ONE, Numbers, each, hand_designed, within
+from lossearch.zoo.registry import ONE, Numbers, choose, each, hand_designed, within
 
 SIGNATURE = "dense"
 
@@ -38,14 +38,21 @@ def weighted_cross_entropy(logits: Expr, target: Expr, class_weight: Expr) -> tu
     return pr.class_weighted_cross_entropy(logits, target, class_weight), fn.contract(target, class_weight, "class")
 
 
-@hand_designed(signature=SIGNATURE, source="Kullback and Leibler 1951")
-def kl_divergence(logits: Expr, target: Expr) -> Expr:
+@hand_designed(
+    signature=SIGNATURE,
+    source="Kullback and Leibler 1951",
+    variants={("log_target", True): "dense_log_target"},
+)
+def kl_divergence(logits: Expr, target: Expr, *, log_target: bool = False) -> Expr:
     """Kullback-Leibler divergence Σ_c t_c (log t_c - log p_c), as `torch.nn.functional.kl_div`, summed over classes.
 
     Cross-entropy less the target's entropy: the same gradient, and zero where the prediction is right. It takes logits
     where PyTorch's takes log-probabilities (log-softmax changes them no more, so these can be given too), and its mean
     is over elements: PyTorch's "batchmean" where there is no space. PyTorch's own "mean" also divides by the classes.
+    `log_target=True` takes logarithms of the target's probabilities.
     """
+    if choose("log_target", log_target, {False: False, True: True}):
+        return fn.sum(fn.exp(target) * (target - fn.log_softmax(logits, "class")), "class")
     return pr.cross_entropy(logits, target) + fn.sum(target * fn.log(target), "class")
 
 

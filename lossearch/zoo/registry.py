@@ -42,6 +42,8 @@ class Entry:
         parameters: Numbers with defaults and bounds.
         options: Choices that change the graph, with their defaults.
         trace: From inputs, parameters and options to the root, or to root and element weight.
+        variants: By option and value: the signature in place of this one. By parameter and axis: that in which several
+            values of the parameter, one for each entry along the axis, take its place.
         limits: By parameter and value: what traces the loss where its formula has no value but a limit.
     """
 
@@ -52,6 +54,7 @@ class Entry:
     options: tuple[tuple[str, Option], ...]
     trace: Trace
     limits: Mapping[tuple[str, float], Trace] = field(default_factory=dict)
+    variants: Mapping[tuple[str, Option], str] = field(default_factory=dict)
 
     @property
     def doc(self) -> str:
@@ -84,7 +87,16 @@ class Entry:
             takes = ", ".join([*parameters, *options]) or "no arguments"
             raise UserError(f"arguments of {self.name}: {takes}", ", ".join(unknown), "correct the argument")
         options.update((n, _option(n, value, options[n])) for n, value in arguments.items() if n in options)
-        nodes = self.signature.nodes() | {name: parameter.node for name, parameter in parameters.items()}
+        nodes = {name: parameter.node for name, parameter in parameters.items()}
+        signature = self.signature
+        for (name, key), other in self.variants.items():
+            if options.get(name) == key:
+                signature = get_signature(other)
+            elif name in parameters and (several := _several(values.get(name))) is not None:
+                signature = get_signature(other)
+                nodes[name] = _along(parameters[name], several, signature, str(key))
+                del values[name]
+        nodes = signature.nodes() | nodes
         trace = self.trace
         for name in [name for name, value in values.items() if (name, value) in self.limits]:
             trace = self.limits[name, values.pop(name)]
@@ -94,7 +106,7 @@ class Entry:
         if idle := sorted(values.keys() - {parameter.name for parameter in kept}):
             chosen = ", ".join(f"{name}={value!r}" for name, value in options.items())
             raise UserError(f"arguments of {self.name} that have an effect with {chosen}", ", ".join(idle), "drop them")
-        graph = Graph(self.signature, root, kept, weight)
+        graph = Graph(signature, root, kept, weight)
         return Loss(self.name, graph.bind({name: _number(name, value) for name, value in values.items()}), self.source)
 
 
@@ -102,6 +114,21 @@ def _occurring(parameters: Sequence[Parameter], roots: Sequence[Expr]) -> tuple[
     """The parameters that an expression has: an option may leave some out."""
     leaves = frozenset().union(*(root.leaves for root in roots))
     return tuple(parameter for parameter in parameters if parameter.node in leaves)
+
+
+def _several(value: Any) -> tuple[Any, ...] | None:
+    """The entries of a list, tuple or tensor; None for a single number."""
+    given = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(given) if isinstance(given, (list, tuple)) else None
+
+
+def _along(parameter: Parameter, values: Sequence[Any], signature: Signature, axis: str) -> Expr:
+    """Several values of a parameter along an axis, each one for which the loss is defined."""
+    checked = [parameter.at(_number(parameter.name, value)).default for value in values]
+    if not checked:
+        raise UserError(f"at least one {parameter.name}", "none", "give a number, or several")
+    like = next(declared.node for declared in signature.forward_inputs if axis in declared.axes)
+    return fn.along(like, axis, checked)
 
 
 def _number(name: str, value: float | Option) -> float:
@@ -135,12 +162,14 @@ def hand_designed(
     source: str,
     parameters: Sequence[Parameter] = (),
     limits: Mapping[tuple[str, float], Trace] | None = None,
+    variants: Mapping[tuple[str, Option], str] | None = None,
 ) -> Callable[[Trace], Trace]:
     """Register a function over nodes as a hand-designed loss under its own name.
 
     Its positional parameters are found by name among the signature's inputs and `parameters`; its keyword-only
     parameters are options. It returns the root, or root and element weight. `limits` names values of parameters at
-    which another function traces the loss, since the formula itself has no value there. Raises `UserError` for a name
+    which another function traces the loss, since the formula itself has no value there. `variants` names the signature
+    that a value of an option asks for, or several values of a parameter along an axis. Raises `UserError` for a name
     that is taken, an unknown argument, or a missing docstring.
     """
 
@@ -150,7 +179,16 @@ def hand_designed(
             raise UserError("a new loss name", repr(name), "the zoo has this loss already")
         if not inspect.getdoc(trace):
             raise UserError("a docstring on a hand-designed loss", name, "say what it computes and who proposed it")
-        entry = Entry(name, get_signature(signature), source, tuple(parameters), _options(trace), trace, limits or {})
+        entry = Entry(
+            name,
+            get_signature(signature),
+            source,
+            tuple(parameters),
+            _options(trace),
+            trace,
+            limits or {},
+            variants or {},
+        )
         known = {*entry.signature.nodes(), *(parameter.name for parameter in parameters)}
         for operand in operand_names(trace):
             if operand not in known:

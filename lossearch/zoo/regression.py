@@ -59,9 +59,14 @@ def log_cosh(prediction: Expr, target: Expr) -> Expr:
     signature=SIGNATURE,
     source="Koenker and Bassett 1978",
     parameters=[Parameter("quantile", 0.5, 0.001, 0.999, defined=UNIT)],
+    variants={("quantile", "quantile"): "regression_quantiles"},
 )
 def pinball(prediction: Expr, target: Expr, quantile: Expr) -> Expr:
-    """Quantile loss max(q·(y - ŷ), (q - 1)·(y - ŷ)): least at the q-th quantile of y."""
+    """Quantile loss max(q·(y - ŷ), (q - 1)·(y - ŷ)): least at the q-th quantile of y.
+
+    Several quantiles, `quantile=(0.1, 0.5, 0.9)`, are those of `prediction[batch, quantile, *space]`, each against the
+    same `target[batch, *space]`; the mean is over them too.
+    """
     return pr.pinball_penalty(target - prediction, quantile)
 
 

