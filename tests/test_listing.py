@@ -74,6 +74,8 @@ def test_a_result_is_shown_as_a_table_and_as_a_data_frame(tmp_path: Path) -> Non
     front = result.front_
     assert front.to_pandas()["complexity"].tolist() == [found.complexity for found in front]
     assert Cells(front._repr_html_()).cells.count(front[0].loss.to_text()) == 1
+    assert result.at_rank(1).key not in result.at_rank(1)._repr_html_()
+    assert "displaystyle" in result.at_rank(1)._repr_html_()
     result.close()
 
 

@@ -47,6 +47,9 @@ class Found:
     budget: int
     key: str
 
+    def _repr_html_(self) -> str:
+        return Front("metric", [self])._repr_html_() + html_formula(self.loss.latex())
+
 
 class Front(list[Found]):
     """Losses of a Pareto front; `metric` is what they were judged by."""
