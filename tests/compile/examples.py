@@ -43,9 +43,10 @@ INTERNAL = {
     "in_order": Expr.make("in_order", (fn.max(P, "class"), _places("space")), over=("space",)),
     "variation": Expr.make("variation", (P,), along="width", power=2) * P,
     "error": Expr.make("error", (P, LOG_P), reduction="mean", delta=1.0) * P,
+    "along": fn.along(P, "class", (0.5, 1.0, -1.5, 2.0, 0.1)) * P,
     "equal": fn.where(fn.equal(LABELS, LABELS), P, LOG_P),
 }
-"""Operators that only lowering makes, most of them over integer labels, and what needs such."""
+"""Operators that only lowering makes, most of them over integer labels, what needs such, or numbers for each entry."""
 
 
 @cache
