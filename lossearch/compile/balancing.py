@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch_config
 
-from lossearch.compile.combined import CombinedLoss
+from lossearch.compile.combined import CombinedLoss, slopes
 from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
 
@@ -21,6 +22,9 @@ class GradNorm(CombinedLoss):
 
     Call `update(shared)` after `forward` and before `backward` of the total, in every training step. The weights are
     an `nn.Parameter` without gradient: `update` alone moves them, and they sum to the number of components.
+
+    `update` goes back through the model once a component. So that this works where the model is compiled, making a
+    GradNorm sets `torch._functorch.config.donated_buffer` to False: make it before the first call of a compiled model.
 
     Args:
         components: As for `CombinedLoss`.
@@ -40,12 +44,17 @@ class GradNorm(CombinedLoss):
         self.weights = nn.Parameter(torch.ones(len(self.names)))
         self.register_buffer("initial", torch.full((len(self.names),), torch.nan))
         self._losses: Tensor | None = None
+        _keep_what_backward_needs()
 
-    def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+    def total(self, losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum; no gradient flows to the weights."""
         self._losses = losses if losses.requires_grad else None
-        weights = self.weights.detach().clone().to(losses.dtype)
-        return (weights * losses).sum(), weights
+        weights = self.weights.detach().clone()
+        return (weights.to(losses.dtype) * losses).sum(), {"weights": weights}
+
+    def weights_of(self, losses: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """Those of the sum."""
+        return state["weights"]
 
     def update(self, shared: Tensor | Iterable[Tensor]) -> None:
         """One step of the weights, from the gradients of the last call's losses at shared parameters.
@@ -82,6 +91,10 @@ class GradNorm(CombinedLoss):
         # The last losses hold a graph, which cannot be copied or pickled.
         return {**self.__dict__, "_losses": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        _keep_what_backward_needs()
+
     def _gradient_norms(self, losses: Tensor, shared: list[Tensor]) -> Tensor:
         """‖∇ L_i‖ over the shared parameters, unweighted."""
         norms = []
@@ -96,11 +109,18 @@ class GradNorm(CombinedLoss):
 
     def _stepped(self, norms: Tensor, rates: Tensor) -> Tensor:
         """Weights after a step down the objective."""
-        with torch.enable_grad():
-            leaf = self.weights.detach().clone().requires_grad_()
-            (slope,) = torch.autograd.grad(self.objective(leaf, norms, rates), leaf)
+        slope = slopes(lambda weights: self.objective(weights, norms, rates), self.weights)
         moved = (self.weights - self.learning_rate * slope).clamp_min(SMALLEST_WEIGHT)
         return moved * (len(self.names) / moved.sum())
+
+
+def _keep_what_backward_needs() -> None:
+    """Let backward passes that torch.compile makes from now on run more than once.
+
+    They otherwise reuse the memory of what the forward pass kept for them, and refuse `retain_graph=True`.
+    """
+    if hasattr(functorch_config, "donated_buffer"):
+        functorch_config.donated_buffer = False
 
 
 class DynamicWeightAverage(CombinedLoss):
@@ -125,26 +145,26 @@ class DynamicWeightAverage(CombinedLoss):
         self.register_buffer("seen", torch.zeros(len(self.names)))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
-    def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+    def total(self, losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum; in training mode the losses enter the epoch's mean."""
         if self.training:
             self.seen += losses.detach().to(self.seen.dtype)
             self.count += 1
-        return self.combination(losses, *self._course()), self.weights.to(losses.dtype)
+        course = self._course()
+        return self.combination(losses, *course.unbind()), {"course": course}
 
-    def _course(self) -> tuple[Tensor, Tensor]:
+    def weights_of(self, losses: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """λ[component], which follows from the epochs before."""
+        return slopes(lambda leaf: self.combination(leaf, *state["course"].clone()), torch.zeros_like(self.seen))
+
+    def _course(self) -> Tensor:
         """Mean losses of the last epoch and the one before, equal ones until there are two."""
-        known = bool(self.history.isfinite().all())
-        last, before = self.history if known else torch.ones_like(self.history)
-        return last, before
+        return torch.where(self.history.isfinite().all(), self.history, 1.0)
 
     @property
     def weights(self) -> Tensor:
         """λ[component]: what the total changes by with each loss."""
-        with torch.inference_mode(False), torch.enable_grad():
-            leaf = torch.zeros_like(self.seen, requires_grad=True)
-            (weights,) = torch.autograd.grad(self.combination(leaf, *self._course()), leaf)
-        return weights
+        return self.weights_of(self.seen, {"course": self._course()})
 
     def update(self) -> None:
         """End an epoch.

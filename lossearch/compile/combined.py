@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -37,8 +37,8 @@ class CombinedLoss(nn.Module, ABC):
 
     `forward` takes a mapping from each component's name to the inputs of its module (a tuple or list of tensors), or to
     its loss where that is computed already (a tensor of one number), or these in a list in the order of the components,
-    and returns the total. After a call `components`
-    maps each name to its value and weight, so that an imbalance can be seen.
+    and returns the total. After a call `components` maps each name to its value and weight in that call, so that an
+    imbalance can be seen.
 
     Args:
         components: The module of each component by name; None where losses will be given computed.
@@ -58,7 +58,7 @@ class CombinedLoss(nn.Module, ABC):
             raise UserError("one component at least", "none", "give the losses to combine by name")
         self.names = tuple(components)
         self.modules_by_name = nn.ModuleDict({n: module for n, module in components.items() if module is not None})
-        self.components: dict[str, Component] = {}
+        self._last: dict[str, Tensor] = {}
 
     def forward(self, inputs: Mapping[str, Given] | Sequence[Given]) -> Tensor:
         """The total of the components."""
@@ -68,9 +68,8 @@ class CombinedLoss(nn.Module, ABC):
             hint = "give each component its inputs, or its loss"
             raise UserError(f"inputs for {', '.join(self.names)}", ", ".join(inputs) or "none", hint)
         losses = torch.stack([self._component(name, inputs[name]) for name in self.names])
-        total, weights = self.total(losses)
-        found = zip(self.names, losses.detach().unbind(), weights.detach().unbind(), strict=True)
-        self.components = {name: Component(value, weight) for name, value, weight in found}
+        total, state = self.total(losses)
+        self._last = {"losses": losses.detach(), **state}
         return total
 
     def _by_name(self, inputs: object) -> dict[str, Given]:
@@ -81,9 +80,23 @@ class CombinedLoss(nn.Module, ABC):
             raise UserError(f"inputs for {', '.join(self.names)}", found, hint)
         return dict(zip(self.names, inputs, strict=True))
 
+    @property
+    def components(self) -> dict[str, Component]:
+        """Each component's value and weight in the last call; nothing before the first."""
+        if not self._last:
+            return {}
+        losses, state = self._last["losses"], {n: x for n, x in self._last.items() if n != "losses"}
+        weights = self.weights_of(losses, state).to(losses.dtype)
+        found = zip(self.names, losses.unbind(), weights.unbind(), strict=True)
+        return {name: Component(value, weight) for name, value, weight in found}
+
     @abstractmethod
-    def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """Total and weights of `losses[component]`."""
+    def total(self, losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total of `losses[component]`, and copies of what the weights depended on in this call."""
+
+    @abstractmethod
+    def weights_of(self, losses: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """Weights[component] in the call that had these losses and this state."""
 
     def _component(self, name: str, given: Given) -> Tensor:
         if isinstance(given, Tensor):
@@ -112,12 +125,28 @@ class GraphCombination(CombinedLoss):
         super().__init__(components)
         self.combination = combination
 
-    def total(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """The graph's value, and its derivative by each loss."""
-        with torch.inference_mode(False), torch.enable_grad():
-            leaf = losses.detach().clone().requires_grad_()
-            (weights,) = torch.autograd.grad(self.combination(leaf), leaf)
-        return self.combination(losses), weights
+    def total(self, losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The graph's value; its weights depend on its parameters."""
+        state = {name: value.detach().clone() for name, value in self.combination.named_parameters()}
+        return self.combination(losses), state
+
+    def weights_of(self, losses: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """The total's derivative by each loss."""
+
+        def total(leaf: Tensor) -> Tensor:
+            # A call in inference mode leaves tensors that autograd takes only as copies.
+            own = {name: value.clone() for name, value in state.items()}
+            return torch.func.functional_call(self.combination, own, (leaf,))
+
+        return slopes(total, losses)
+
+
+def slopes(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """The derivative of a number by each element of its argument, whatever modes the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = at.detach().clone().requires_grad_()
+        (found,) = torch.autograd.grad(function(leaf), leaf)
+    return found
 
 
 Numbers = Mapping[str, float] | Sequence[float] | Tensor

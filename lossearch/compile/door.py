@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
-from lossearch.compile.layout import Layout, layout_of
+from lossearch.compile.layout import Layout, layout_of, takes_rows
 from lossearch.compile.targets import (
     BINARY,
     CLASS,
@@ -22,7 +23,7 @@ from lossearch.compile.targets import (
     takes_signs,
 )
 from lossearch.errors import UserError
-from lossearch.ir.axes import RESOLUTIONS, Axes, without
+from lossearch.ir.axes import RESOLUTIONS, Axes
 from lossearch.ir.expr import postorder
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import Interval
@@ -54,6 +55,7 @@ class Geometry:
         dtype: The dtype to compute in.
         device: Where the inputs are: "cpu", "cuda" …
         empty: Whether there is nothing to compute: an axis has length zero.
+        autocast: Whether that kind of device has autocast.
         direct: What can be called with the inputs as they are where nothing is ignored, once that is known.
         strict: Whether that refuses every label that is no class.
         layout: How the inputs must be arranged first; then nothing else is known of them.
@@ -70,6 +72,7 @@ class Geometry:
     dtype: torch.dtype
     device: str
     empty: bool
+    autocast: bool
     direct: Callable[..., Tensor] | None = None
     strict: bool = False
     layout: Layout | None = None
@@ -79,7 +82,6 @@ class Door:
     """Checks inputs of a graph's signature; a combination of shapes and dtypes is checked once."""
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:
-        self._graph = graph
         self._signature = graph.signature
         self._inputs = graph.signature.forward_inputs
         self.sizes = dict(sizes)
@@ -87,6 +89,7 @@ class Door:
         self._given = numbers_given(graph)
         self._extent = least_extent(graph)
         self._apart = class_by_class(graph)
+        self._rows = takes_rows(graph)
         self._signs = takes_signs(graph)
         self._needs_classes = needs_classes(graph)
         self._sound: dict[tuple[Any, ...], Geometry] = {}
@@ -103,7 +106,7 @@ class Door:
             key = ()
         found = self._sound.get(key)
         if found is None:
-            found = self._check(inputs)
+            found = self.check(inputs)
             if len(self._sound) >= REMEMBERED:
                 self._sound.clear()
             self._sound[key] = found
@@ -117,12 +120,13 @@ class Door:
         # What was seen may hold compiled functions, which cannot be copied or pickled.
         return {**self.__dict__, "_sound": {}}
 
-    def _check(self, inputs: Sequence[Any]) -> Geometry:
+    def check(self, inputs: Sequence[Any]) -> Geometry:
+        """As a call, without remembering: lengths may be symbols of whoever traces it."""
         if len(inputs) != len(self._inputs):
             names = ", ".join(declared.name for declared in self._inputs)
             raise UserError(f"{len(self._inputs)} inputs ({names})", f"{len(inputs)}", "correct the call")
         classes = self.sizes.get(CLASS, self._given.get(CLASS, 0))
-        if (layout := layout_of(self._graph, inputs, classes)) is not None:
+        if (layout := layout_of(self._inputs, inputs, classes, self._rows, self._apart)) is not None:
             return _to_be_arranged(layout)
         sizes: dict[str, int] = dict(self.sizes)
         shape: tuple[int, ...] | None = None
@@ -178,6 +182,7 @@ class Door:
             dtype,
             device,
             empty,
+            torch.amp.is_autocast_available(device),
         )
 
     def _read(self, declared: Input, x: Tensor, sizes: Mapping[str, int], shape: tuple[int, ...] | None) -> _Reading:
@@ -199,7 +204,7 @@ class Door:
 
 
 def _to_be_arranged(layout: Layout) -> Geometry:
-    return Geometry(False, False, False, False, (), {}, 0, 0, torch.float32, "cpu", False, layout=layout)
+    return Geometry(False, False, False, False, (), {}, 0, 0, torch.float32, "cpu", False, False, layout=layout)
 
 
 @dataclass(frozen=True)
@@ -210,6 +215,11 @@ class _Reading:
     foreground: bool = False
     integers: bool = False
     channel: bool = True
+
+
+def without(axes: Axes, removed: Axes) -> Axes:
+    """As `ir.axes.without`, which remembers: torch.compile traces this one, and warns of functions that remember."""
+    return tuple([axis for axis in axes if axis not in removed])
 
 
 def _least_sizes(graph: Graph) -> dict[str, int]:
@@ -294,16 +304,21 @@ def _spell(axes: Axes, sizes: Mapping[str, int], shape: tuple[int, ...] | None) 
     return ", ".join(spelled)
 
 
+def may_ignore(geometry: Geometry, ignore_index: int | None) -> bool:
+    """Whether some integers of a target may be ignored, for all that is known without looking at them."""
+    return geometry.integers and ignore_index is not None and (geometry.foreground or not geometry.channel)
+
+
 def ignores(target: Tensor, geometry: Geometry, ignore_index: int | None) -> bool:
     """Whether some integers of a target may be ignored; raises `UserError` for those that name no class.
 
     They are compared as int64, in which every one has its own value. Only those on the CPU are looked at: elsewhere
     that would wait for the device, so there every label may be ignored, and one out of range is met by the device's
-    own check. So it is inside functorch transforms.
+    own check. So it is inside functorch transforms, and for tensors without values.
     """
     if geometry.channel and not geometry.foreground:  # 0 and 1 of each class: an element has no label to ignore
         ignore_index = None
-    if not target.is_cpu or is_functorch_wrapped_tensor(target):
+    if not target.is_cpu or is_functorch_wrapped_tensor(target) or isinstance(target, FakeTensor):
         return ignore_index is not None
     labels = target if target.dtype == torch.int64 else target.long()
     least, classes = geometry.lowest, geometry.classes

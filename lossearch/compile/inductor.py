@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack
+from torch.autograd import forward_ad
 
+from lossearch.compile.one_step import as_one_step, is_differentiated
 from lossearch.errors import UserError
 
 Function = Callable[..., Any]
 
+logger = logging.getLogger(__name__)
 
 UNFUSED: dict[str, str | int | bool | Callable[..., Any]] = {"max_fusion_size": 1}
 """A kernel for each operation."""
 
 
-def compile_function(eager: Function, orders: bool = False) -> Function:
+def compile_function(eager: FunctionType, orders: bool = False) -> Function:
     """`eager` with fused kernels for value and gradient.
 
     With `orders`, for what sorts, nothing is fused: where a softmax is sorted along another axis, the kernel that
@@ -29,59 +34,92 @@ def compile_function(eager: Function, orders: bool = False) -> Function:
     Derivatives beyond the first, which fused kernels do not have, and functorch transforms run `eager` itself, so
     they are there and agree. Raises `UserError` at a call on the CPU without a C++ compiler.
     """
-    fused = torch.compile(eager, fullgraph=True, options=UNFUSED if orders else None)
+    fused = _Fused(eager, UNFUSED if orders else None)
 
     def call(*arguments: Any) -> Any:
-        if torch.compiler.is_compiling() or peek_interpreter_stack() is not None:
+        if torch.compiler.is_compiling() or peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
             return eager(*arguments)
-        _require_compiler(arguments)
-        if torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
-            return _Twice.apply(fused, eager, *arguments)
+        if is_differentiated(arguments):
+            return as_one_step(fused, eager, arguments)
         return fused(*arguments)
 
     return call
 
 
-class _Twice(torch.autograd.Function):
-    """Fused value and gradient; where a gradient is itself differentiated, the eager form of it."""
+class _Fused:
+    """A function that torch.compile compiles for each kind of call by itself.
 
-    @staticmethod
-    def forward(ctx: Any, fused: Function, eager: Function, *arguments: Any) -> Any:
-        wanted = ctx.needs_input_grad[2:]
-        with torch.enable_grad():
-            leaves = [a.detach().requires_grad_() if want else a for a, want in zip(arguments, wanted, strict=True)]
-            value = fused(*leaves)
-        ctx.fused, ctx.eager = fused, eager
-        ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
-        ctx.save_for_backward(*(a for a in arguments if isinstance(a, Tensor)))
-        ctx.run = value, leaves
-        return tuple(v.detach() for v in value) if isinstance(value, tuple) else value.detach()
+    torch.compile keeps a few forms of a function and then raises. What changes without end are sizes, which it learns
+    to leave open; dtypes, ranks, memory formats and grad modes are few, and each has a compiled function of its own. A
+    kind that cannot be compiled, or would need too many forms all the same, runs uncompiled, which is logged once.
+    """
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        wanted = ctx.needs_input_grad[2:]
-        again = torch.is_grad_enabled()
-        if again or ctx.run is None:
-            tensors = iter(ctx.saved_tensors)
-            leaves = [next(tensors) if number is None else number for number in ctx.numbers]
-            with torch.enable_grad():
-                if not again:
-                    leaves = [a.detach().requires_grad_() if w else a for a, w in zip(leaves, wanted, strict=True)]
-                value = (ctx.eager if again else ctx.fused)(*leaves)
-        else:
-            value, leaves = ctx.run
-            ctx.run = None  # its buffers go with this call, as those of any graph do
-        sources = [leaf for leaf, want in zip(leaves, wanted, strict=True) if want]
-        values = zip(value if isinstance(value, tuple) else (value,), gradients, strict=True)
-        pairs = [(v, g) for v, g in values if v.requires_grad]
-        found: list[Tensor | None] = [None] * len(sources)
-        if pairs:
-            results, outer = zip(*pairs, strict=True)
-            found = list(torch.autograd.grad(results, sources, outer, create_graph=again, allow_unused=True))
-        return (None, None, *(found.pop(0) if want else None for want in wanted))
+    def __init__(self, eager: FunctionType, options: dict[str, Any] | None) -> None:
+        self._eager, self._options = eager, options
+        self._kinds: dict[tuple[Any, ...], Function] = {}
+        self._open: set[tuple[Any, ...]] = set()
+        self._told = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        kind = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), *map(_kind, arguments))
+        compiled = self._kinds.get(kind)
+        if compiled is None:
+            _require_compiler(arguments)
+            compiled = self._kinds[kind] = self._compiled()
+        try:
+            return compiled(*arguments)
+        except _limit_hit():
+            if kind not in self._open:  # next with every size open from the start
+                self._open.add(kind)
+                self._kinds[kind] = self._compiled(dynamic=True)
+                return self(*arguments)
+            return self._uncompiled(kind, arguments, "too many kinds of sizes")
+        except _refused() as error:
+            return self._uncompiled(kind, arguments, str(error).strip().partition("\n")[0])
+
+    def _compiled(self, dynamic: bool | None = None) -> Function:
+        # torch.compile keeps its forms at a function's code, so each kind has a copy of it.
+        own = FunctionType(self._eager.__code__.replace(), self._eager.__globals__, self._eager.__name__)
+        return torch.compile(own, fullgraph=True, dynamic=dynamic, options=self._options)
+
+    def _uncompiled(self, kind: tuple[Any, ...], arguments: Sequence[Any], reason: str) -> Any:
+        self._kinds[kind] = self._eager
+        if not self._told:
+            self._told = True
+            logger.warning("torch.compile was given up for some calls of a loss, which run uncompiled: %s", reason)
+        return self._eager(*arguments)
 
 
-def _require_compiler(arguments: tuple[Any, ...]) -> None:
+def _kind(argument: Any) -> object:
+    """What tells compiled functions apart, sizes excepted."""
+    if not isinstance(argument, Tensor):
+        return len(argument)  # of spatial axes
+    contiguous = argument.is_contiguous() or tuple(sorted(range(argument.dim()), key=argument.stride().__getitem__))
+    return (
+        type(argument),
+        argument.dtype,
+        argument.device,
+        argument.dim(),
+        argument.requires_grad,
+        argument.is_inference(),
+        contiguous,
+    )
+
+
+def _limit_hit() -> type[Exception]:
+    # Seconds to import, so only once something was raised: torch.compile has imported it by then.
+    from torch._dynamo.exc import FailOnRecompileLimitHit
+
+    return FailOnRecompileLimitHit
+
+
+def _refused() -> type[Exception]:
+    from torch._dynamo.exc import TorchDynamoException
+
+    return TorchDynamoException
+
+
+def _require_compiler(arguments: Sequence[Any]) -> None:
     if any(isinstance(argument, Tensor) and argument.is_cuda for argument in arguments):
         return
     compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "cl"))

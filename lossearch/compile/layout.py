@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from lossearch.compile.targets import CLASS, class_by_class
+from lossearch.compile.targets import CLASS
 from lossearch.errors import UserError
 from lossearch.ir.graph import Graph
-from lossearch.ir.signature import Signature
+from lossearch.ir.signature import Input, Signature
 
 PLACES = {"input": 0, "input1": 0, "input2": 1, "x1": 0, "x2": 1}
 """PyTorch's names of the inputs of its losses, by place."""
@@ -89,17 +89,17 @@ class Layout:
         return x.flatten(0, len(self.lead) - 1) if self.lead else x.unsqueeze(0)
 
 
-def layout_of(graph: Graph, inputs: Sequence[Any], classes: int) -> Layout | None:
+def layout_of(declared: Sequence[Input], inputs: Sequence[Any], classes: int, rows: bool, apart: bool) -> Layout | None:
     """How inputs must be arranged first; None where they have the axes of the signature, or cannot be helped.
 
-    `classes` is how many there are, if tensors given at construction say so, else 0.
+    `classes` is how many there are, if tensors given at construction say so, else 0. `rows` is what `takes_rows` says
+    of the loss, `apart` what `class_by_class` does.
     """
-    declared = graph.signature.forward_inputs
     if len(inputs) != len(declared) or not all(isinstance(x, Tensor) for x in inputs):
         return None
     first: Tensor = inputs[0]
     axes = declared[0].axes
-    if takes_rows(graph):
+    if rows:
         lead = tuple(first.shape[: first.dim() - len(axes) + 1])
         fits = all(
             x.dim() == len(lead) + len(one.axes) - 1 and tuple(x.shape[: len(lead)]) == lead
@@ -108,7 +108,7 @@ def layout_of(graph: Graph, inputs: Sequence[Any], classes: int) -> Layout | Non
         return Layout(lead) if fits and first.dim() >= len(axes) - 1 and len(lead) != 1 else None
     if axes[:2] == ("batch", CLASS) and first.dim() == 1:
         shapes = [tuple(x.shape) for x in inputs[1:]]
-        if class_by_class(graph) and len(first) != classes:
+        if apart and len(first) != classes:
             return Layout((), single=True) if all(shape == first.shape for shape in shapes) else None
         return Layout(()) if all(shape in ((), first.shape) for shape in shapes) else None
     if axes == ("batch", "space") and all(x.dim() == 0 for x in inputs):

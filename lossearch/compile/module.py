@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from lossearch.compile.backend import Backend, Function, check_backend, compile_source
+from lossearch.compile.buffers import check_buffer, class_weights
 from lossearch.compile.class_weights import CLASS_WEIGHT, attribute
-from lossearch.compile.door import Door, Geometry, ignores, present
+from lossearch.compile.door import Door, Geometry, ignores, may_ignore, present
 from lossearch.compile.layout import Layout, in_order
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import Reduction, check_reduction
+from lossearch.compile.torchscript import is_tracing, quiet_tracing
 from lossearch.compile.values import check_finite, check_values, check_weights
 from lossearch.compile.variant import SAMPLE_WEIGHT, Variant, check_class_weight, source_of
 from lossearch.errors import UserError
@@ -24,7 +27,6 @@ from lossearch.ir.axes import Axes
 from lossearch.ir.graph import Graph, Parameter
 from lossearch.ir.kernels import NO_LABEL
 from lossearch.ir.lowering import label_input
-from lossearch.ir.signature import DOMAIN, Input
 from lossearch.ir.text_form import format_graph
 
 IGNORE_INDEX = -100
@@ -49,17 +51,6 @@ def build(
     return LossModule(graph, backend, reduction, ignore_index, given, name, validate)
 
 
-def class_weights(weight: Tensor | Sequence[float]) -> Tensor:
-    """Class weights as a floating tensor of their own; raises `UserError` for what is no real numbers."""
-    try:
-        given = torch.as_tensor(weight).detach().clone()
-    except (TypeError, ValueError, RuntimeError):
-        raise UserError("`weight` as a number for each class", repr(weight)[:80], "give a list or tensor") from None
-    if given.is_complex():
-        raise UserError("`weight` as a number for each class", str(given.dtype), "give real numbers")
-    return given if given.is_floating_point() else given.to(torch.get_default_dtype())
-
-
 @dataclass(frozen=True)
 class _Plan:
     """What one kind of call runs: a function, the names of its arguments, and which of them need preparing."""
@@ -81,6 +72,8 @@ class LossModule(nn.Module):
     target, and integers for those of boxes. Where the signature has a class axis, the target is either probabilities
     `[batch, class, *space]` or integer labels `[batch, *space]`. Computation is in float32, or float64 where an
     input is: half-precision inputs are converted and autocast is switched off inside, so the result stays finite.
+    So are gradients, wherever `backward` is called. What traces a model (torch.compile, torch.export) traces the
+    loss's eager source, whatever the backend; labels that are no class are then met by PyTorch's kernels.
     Each kind of call is compiled when it first occurs.
 
     Args:
@@ -126,6 +119,7 @@ class LossModule(nn.Module):
         super().__init__()
         self.validate = validate
         self._plans: dict[tuple[bool, bool, Axes, bool], _Plan] = {}
+        self._inlined = SimpleNamespace()
         self.name = name
         self.graph = graph.frozen()
         self._target = label_input(graph)
@@ -160,7 +154,7 @@ class LossModule(nn.Module):
             raise UserError(f"{name} as it was when the module was made", "a new value", hint)
         buffer = next((given for given in self._given if attribute(given) == name), None)
         if buffer is not None and not isinstance(value, nn.Parameter):
-            _check_buffer(self.graph.signature[buffer], value, dict(self._door.sizes))
+            check_buffer(self.graph.signature[buffer], value, dict(self._door.sizes))
         checks = {"backend": check_backend, "reduction": check_reduction, "ignore_index": self._checked_ignore_index}
         if name in checks:
             value = checks[name](value)
@@ -192,7 +186,7 @@ class LossModule(nn.Module):
                     raise UserError(f"buffer {name}[{', '.join(buffer.axes)}]", "none", f"give {name}: {buffer.doc}")
                 continue
             value = buffers[name]
-            _check_buffer(buffer, value, sizes)
+            check_buffer(buffer, value, sizes)
             if buffer.learnable:
                 self.register_parameter(name, nn.Parameter(value.detach().clone()))
             else:
@@ -239,9 +233,8 @@ class LossModule(nn.Module):
         """
         if named:
             inputs = in_order(self.graph.signature, inputs, named)
-        if torch.compiler.is_compiling():  # somebody's torch.compile leaves it whole: it is compiled by itself
-            whole = torch.compiler.disable(self.forward)
-            return whole(*inputs, sample_weight=sample_weight)  # pyright: ignore[reportCallIssue]
+        if torch.compiler.is_compiling() or is_tracing():
+            return self._traced(inputs, sample_weight)
         geometry = self._door(inputs)
         if geometry.layout is not None:
             return self._arranged(geometry.layout, inputs, sample_weight)
@@ -249,7 +242,7 @@ class LossModule(nn.Module):
             self._check_values(inputs, sample_weight, geometry)
         if geometry.empty:
             return self._nothing(inputs, sample_weight, geometry)
-        autocast = torch.is_autocast_enabled(geometry.device)
+        autocast = geometry.autocast and torch.is_autocast_enabled(geometry.device)
         direct = None if autocast or sample_weight is not None else geometry.direct
         if direct is not None and geometry.strict and (found := self._unless_refused(direct, inputs)) is not None:
             return found
@@ -269,6 +262,23 @@ class LossModule(nn.Module):
         kept = "class" if layout.single else "batch"
         return layout.loss(value) if self.reduction == "none" and kept in self.graph.root.axes else value
 
+    def _traced(self, inputs: Sequence[Tensor], sample_weight: Tensor | None) -> Tensor:
+        """The loss inside whatever traces this call: its eager source, as if it were written there.
+
+        Shapes are checked while tracing. Values are not known then, so any label may turn out to be ignored.
+        """
+        with quiet_tracing():
+            geometry = self._door.check(inputs)
+        if geometry.layout is not None:
+            return self._arranged(geometry.layout, inputs, sample_weight)
+        if geometry.empty:
+            return self._nothing(inputs, sample_weight, geometry)
+        masked = may_ignore(geometry, self.ignore_index)
+        if not geometry.autocast:
+            return self._evaluate(inputs, geometry, masked, sample_weight, traced=True)
+        with torch.autocast(geometry.device, enabled=False):
+            return self._evaluate(inputs, geometry, masked, sample_weight, traced=True)
+
     def _unless_refused(self, direct: Function, inputs: Sequence[Tensor]) -> Tensor | None:
         """The loss, or None where its kernel refuses a label, or fails in another way: then labels are looked at."""
         if is_functorch_wrapped_tensor(inputs[self._label_at]):
@@ -279,7 +289,12 @@ class LossModule(nn.Module):
             return None
 
     def _evaluate(
-        self, inputs: Sequence[Tensor], geometry: Geometry, masked: bool, sample_weight: Tensor | None
+        self,
+        inputs: Sequence[Tensor],
+        geometry: Geometry,
+        masked: bool,
+        sample_weight: Tensor | None,
+        traced: bool = False,
     ) -> Tensor:
         values = dict(zip(self._names, inputs, strict=True))
         for name, x in values.items():
@@ -289,12 +304,15 @@ class LossModule(nn.Module):
             self._prepare_target(values, geometry, masked)
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
-        plan = self._plans.get(kind) or self._plan(*kind)
+        if traced:
+            plan = getattr(self._inlined, self._inline(*kind, self.reduction))
+        else:
+            plan = self._plans.get(kind) or self._plan(*kind)
         for name in plan.buffers:
             values[name] = getattr(self, attribute(name)).to(geometry.dtype)
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
-        if not (masked or axes or self.graph.parameters or self.reduction == "none"):
+        if not (traced or masked or axes or self.graph.parameters or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
             geometry.direct = self._shortcut(plan, geometry) if unchanged else None
             is_class = self.ignore_index is not None and 0 <= self.ignore_index < geometry.classes
@@ -328,15 +346,30 @@ class LossModule(nn.Module):
 
     def _plan(self, labels: bool, masked: bool, axes: Axes, space: bool) -> _Plan:
         """Compile what one kind of call needs."""
+        made = self._planned(labels, masked, axes, space, self.backend)
+        self._plans[labels, masked, axes, space] = made
+        return made
+
+    def _inline(self, labels: bool, masked: bool, axes: Axes, space: bool, reduction: Reduction) -> str:
+        """Make what one kind of call runs where it is traced; returns the name under which `_inlined` has it."""
+        name = f"{labels=}, {masked=}, {axes=}, {space=}, {reduction=}"
+        if not hasattr(self._inlined, name):
+            setattr(self._inlined, name, self._planned(labels, masked, axes, space, "eager"))
+        return name
+
+    # To torch.compile the name is a constant, so that it does not trace how source is made. This is all that
+    # `torch.compiler.assume_constant_result` does, except that it imports the whole compiler first.
+    _inline._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+
+    def _planned(self, labels: bool, masked: bool, axes: Axes, space: bool, backend: Backend) -> _Plan:
         source = source_of(self.graph, Variant(labels, masked, self._scales, axes, space, True), self.reduction)
         arguments = [argument.name for argument in source.arguments]
         shape = source.arguments[-1].variable == "shape"
         spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
         buffers = [name for name in self._given if name in arguments]
         strict = str(NO_LABEL) in source.text
-        made = _Plan(compile_source(source, self.backend), arguments, buffers, source.flat, shape, spatial, strict)
-        self._plans[labels, masked, axes, space] = made
-        return made
+        function = compile_source(source, backend)
+        return _Plan(function, arguments, buffers, source.flat, shape, spatial, strict)
 
     def _shortcut(self, plan: _Plan, geometry: Geometry) -> Function:
         """What takes inputs of this shape as they are: the compiled function behind nothing but flattening."""
@@ -412,41 +445,20 @@ class LossModule(nn.Module):
             state_dict[f"{prefix}{attribute(CLASS_WEIGHT)}"] = former
         super()._load_from_state_dict(state_dict, prefix, *details)
 
+    def _replicate_for_data_parallel(self) -> LossModule:
+        # A replica has buffers of its own; what this module's door remembers looks them up in this module.
+        replica = super()._replicate_for_data_parallel()
+        replica._door = copy(self._door)
+        return replica
+
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions cannot be copied or pickled; they are made again when needed, by each copy for its options.
-        return {**self.__dict__, "_plans": {}, "_door": copy(self._door)}
+        return {**self.__dict__, "_plans": {}, "_inlined": SimpleNamespace(), "_door": copy(self._door)}
 
     def extra_repr(self) -> str:
         """Formula and options, for `print(module)`."""
         text = format_graph(self.graph)
         return f"{self.name}, {text}, reduction={self.reduction!r}, backend={self.backend!r}"
-
-
-def _check_buffer(buffer: Input, value: Any, sizes: dict[str, int]) -> None:
-    """Compare a tensor given at construction with its declaration; adds the lengths of its axes to `sizes`."""
-    spelled = f"{buffer.name}[{', '.join(buffer.axes)}]"
-    if not isinstance(value, Tensor):
-        raise UserError(f"{spelled} as a tensor", type(value).__name__, "convert it with torch.as_tensor")
-    if not value.is_floating_point():
-        raise UserError(f"{spelled} of a floating dtype", str(value.dtype), "convert it with .float()")
-    if value.dim() != len(buffer.axes):
-        raise UserError(spelled, f"shape {list(value.shape)}", f"give {buffer.doc}")
-    check_finite(buffer.name, value)
-    lower, upper = buffer.domain
-    # A bound of ±1e4 says how far value and gradient are known to stay finite: it is nothing that a user must keep.
-    wrong = (value < lower) & (lower > DOMAIN.lower) | (value > upper) & (upper < DOMAIN.upper)
-    if bool(wrong.any()):
-        raise UserError(f"{buffer.name} in {buffer.domain}", str(value.tolist())[:80], "correct the values")
-    for axis, length in zip(buffer.axes, value.shape, strict=True):
-        plain = axis.rstrip("'")
-        if sizes.setdefault(plain, length) != length:
-            required = f"{spelled} with {axis} of length {sizes[plain]}"
-            raise UserError(required, f"shape {list(value.shape)}", f"give {buffer.doc}")
-    if len(buffer.axes) == 2 and buffer.axes[1] == f"{buffer.axes[0]}'":
-        definite = value.allclose(value.T) and int(torch.linalg.cholesky_ex(value)[1]) == 0
-        if not definite:
-            required = f"{spelled} symmetric and positive definite"
-            raise UserError(required, str(value.tolist())[:80], f"give {buffer.doc}")
 
 
 def _flat(x: Tensor, last: int) -> Tensor:

@@ -12,6 +12,7 @@ from lossearch.compile.names import Names, safe
 from lossearch.compile.template import ATOM, UNARY, template
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.graph import Graph
+from lossearch.ir.operator import OPERATORS
 from lossearch.ir.types import IllTyped
 
 LONGEST = 84
@@ -44,6 +45,8 @@ class Source:
         helpers: Sources of functions that the body calls.
         flat: Whether the spatial axes of its inputs must have been flattened into one.
         doc: Docstring, or nothing.
+        results: How many it returns.
+        products: Whether an operator multiplies matrices or convolves, which autocast would do in half precision.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Source:
     flat: bool = False
     doc: str = ""
     results: int = 1
+    products: bool = False
 
     @cached_property
     def text(self) -> str:
@@ -109,7 +113,7 @@ def emit_roots(
     results = writer.results()
     used = tuple(arguments.values()) + ((Argument("shape", "shape", "List[int]"),) if writer.shape else ())
     body = (*writer.lines, f"return {results}")
-    return Source(name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots))
+    return Source(name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots), writer.products)
 
 
 def _is_float_tensor(leaf: Expr, argument: Argument) -> bool:
@@ -153,6 +157,7 @@ class _Writer:
     values: dict[Expr, _Value] = field(default_factory=dict)
     flat: bool = False
     shape: bool = False
+    products: bool = False
 
     def __post_init__(self) -> None:
         self.uses = Counter(argument for node in postorder(self.roots) for argument in node.args)
@@ -173,6 +178,7 @@ class _Writer:
             return
         made = template(node, tuple([self.values[argument].number for argument in node.args]))
         self.flat, self.shape = self.flat or made.flat, self.shape or made.shape
+        self.products = self.products or OPERATORS[node.op].products
         if made.helper:
             self.helpers[made.helper] = None
         for argument, count in zip(node.args, made.counts, strict=True):

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, List  # noqa: UP035 (TorchScript's string front end knows List)
 
@@ -23,11 +23,32 @@ _NAMES = {"math": math, "F": F, "Tensor": Tensor, "List": List}  # noqa: UP006
 """What emitted source refers to besides torch."""
 
 
+is_tracing = torch.jit.is_tracing  # pyright: ignore[reportPrivateImportUsage]
+"""Whether `torch.jit.trace` runs what calls this."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hide the notices that TorchScript as a whole is deprecated."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".torch\.jit\.", category=DeprecationWarning)
+        yield
+
+
+def quiet_tracing() -> AbstractContextManager[object]:
+    """Hide the notices that `torch.jit.trace` takes lengths for constants where a condition asks for one.
+
+    What asks refuses wrong shapes, and would do so for others.
+    """
+    if torch.compiler.is_compiling():
+        return nullcontext()
+    return _no_tracer_warnings()
+
+
+@contextmanager
+def _no_tracer_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
         yield
 
 

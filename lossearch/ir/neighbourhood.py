@@ -178,6 +178,7 @@ register(
         slopes=lambda a, **_: (8.0,),
         latex="\\operatorname{{mean}}_{{{size}}} {0}",
         attributes=(("size", ...),),
+        products=True,
         helper=_WINDOW_MEAN,
         cost=8.0,
     )
@@ -192,6 +193,7 @@ register(
         slopes=lambda a, **_: (8.0,),
         latex="G_{{{sigma}}} * {0}",
         attributes=(("size", ...), ("sigma", ...)),
+        products=True,
         helper=_WINDOW_MEAN,
         cost=8.0,
     )

@@ -258,6 +258,7 @@ register(
         latex="\\left\\langle {0}, {1} \\right\\rangle_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
         commutative=True,
+        products=True,
         cost=2.0,
     )
 )

@@ -192,14 +192,6 @@ def test_torch_compile_can_be_differentiated_twice_and_backward_again() -> None:
     torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
 
 
-def test_a_loss_inside_a_compiled_training_step_is_left_whole() -> None:
-    torch._dynamo.reset()
-    module = build(zoo.get("focal").graph)
-    step = torch.compile(lambda x, y: module(x * 2.0, y) + 1.0, backend="eager")
-    x, y = torch.randn(6, 5), torch.randint(5, (6,))
-    torch.testing.assert_close(step(x, y), module(x * 2.0, y) + 1.0)
-
-
 def test_equal_sources_share_one_function() -> None:
     first, second = (emit(zoo.get("focal").graph.frozen().expanded()) for _ in range(2))
     assert compile_source(first) is compile_source(second)
@@ -215,4 +207,5 @@ def test_torch_compile_without_a_compiler_says_what_to_do(monkeypatch: pytest.Mo
     monkeypatch.setattr(inductor.shutil, "which", lambda name: None)
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(UserError, match=r"C\+\+ compiler .* install g\+\+"):
-        build(zoo.get("focal").graph, "compile")(torch.randn(4, 5), torch.randint(5, (4,)))
+        # Of a loss that no other test has compiled.
+        build(zoo.get("focal", gamma=2.34).graph, "compile")(torch.randn(4, 5), torch.randint(5, (4,)))
