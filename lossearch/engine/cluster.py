@@ -19,6 +19,7 @@ from lossearch.engine.address import HINT
 from lossearch.engine.ray_text import logging_to, ray_text_to
 from lossearch.engine.session_folder import session_folder
 from lossearch.errors import UserError
+from lossearch.tasks.descendants import kill_marked
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # islands exchange kilobytes; Ray's own default takes a third of the memory
 
@@ -77,9 +78,10 @@ def _cluster_at(address: str, namespace: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
+    mark = f"LOSSEARCH_RAY_{secrets.token_hex(8)}"
     with session_folder() as folder, _token(folder / "token"):
         try:
-            with _loopback_allowed():
+            with _loopback_allowed(), _environment({mark: "1"}):
                 ray.init(
                     address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind
                     num_cpus=cpus,
@@ -92,6 +94,7 @@ def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()  # again, for a start that was broken off halfway
+            kill_marked(mark)  # Ray forgets its agents where its head was killed
 
 
 @contextlib.contextmanager
