@@ -81,20 +81,29 @@ def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
     mark = f"LOSSEARCH_RAY_{secrets.token_hex(8)}"
     with session_folder() as folder, _token(folder / "token"):
         try:
-            with _loopback_allowed(), _environment({mark: "1"}):
-                ray.init(
-                    address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=str(folder / "r"),  # which Ray opens to everybody; the folder around it does not
-                    **_options(namespace),
-                )
+            with _environment({mark: "1"}):
+                _start_ray(cpus, folder / "r", namespace)  # Ray opens it to everybody; the folder around it does not
             yield
         finally:
             ray.shutdown()  # again, for a start that was broken off halfway
             kill_marked(mark)  # Ray forgets its agents where its head was killed
+
+
+def _start_ray(cpus: int, folder: Path, namespace: str) -> None:
+    try:
+        with _loopback_allowed():
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says, and whatever another run left behind
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+                **_options(namespace),
+            )
+    except Exception as error:  # of this very class, where a process of Ray's is not there in time
+        hint = "try again when the machine is less busy"
+        raise UserError("a local Ray", f"none has started ({type(error).__name__}: {error})", hint) from error
 
 
 @contextlib.contextmanager
