@@ -50,10 +50,12 @@ from lossearch.primitives.embedding import (
     cosine_similarity,
     direction_distance,
     euclidean_distance,
+    farthest_positive_distance,
     hardest_negative,
     hardest_positive,
     log_add_exp,
     matching_cross_entropy,
+    nearest_negative_distance,
     pairwise_cosine,
     pairwise_inner_product,
     pairwise_squared_distance,
@@ -102,6 +104,9 @@ from lossearch.primitives.modulating import (
     soft_gate,
     temperature_scaling,
 )
+from lossearch.primitives.moments import (
+    centred,
+)
 from lossearch.primitives.multi_view import (
     cross_correlation,
     map_direction_distance,
@@ -147,6 +152,7 @@ __all__ = [
     "box_union",
     "box_width",
     "capped",
+    "centred",
     "charbonnier_penalty",
     "class_weighted_cross_entropy",
     "compressed",
@@ -161,6 +167,7 @@ __all__ = [
     "entropy",
     "euclidean_distance",
     "exponential_factor",
+    "farthest_positive_distance",
     "gaussian_kl",
     "gaussian_proximity",
     "generalized_cross_entropy",
@@ -186,6 +193,7 @@ __all__ = [
     "modulating_factor",
     "multiclass_hinge",
     "multiplicative_angular_margin",
+    "nearest_negative_distance",
     "pairwise_cosine",
     "pairwise_inner_product",
     "pairwise_squared_distance",

@@ -1,7 +1,7 @@
 """Overlap of axis-aligned boxes in corner form `boxes[batch, coord]` = x1, y1, x2, y2 with x1 ≤ x2 and y1 ≤ y2.
 
-Sides are max(x2 - x1, 0): a box with x2 < x1 is empty. Where a union or enclosure has no area, the ratio is zero and
-has no gradient: no denominator is less than `SMALLEST_AREA`.
+Sides are max(x2 - x1, 0): a box with x2 < x1 is empty. Where a union or enclosure has no area, the ratio is zero.
+Ratios do not depend on the unit of length, down to sides of 1e-9.
 """
 
 from __future__ import annotations
@@ -14,23 +14,10 @@ from lossearch.ir.primitive import primitive
 
 FAMILY = "box"
 X1, Y1, X2, Y2 = range(4)
-SMALLEST_AREA = 1e-9
-"""The area that a smaller union or enclosure counts as: a square of side 3e-5, less than a pixel where an image is 1.
-
-At the guard that any denominator gets, 1e-12, a gradient may reach area·side/1e-24 = 2e37 for corners of ±1e4, which
-products in float32 do not survive; here it stays below 1e33.
-"""
-
-SMALLEST_SIDE = 1e-4
-"""The height that a smaller one counts as where aspect ratios are compared."""
 
 
 def _corner(boxes: Expr, index: int) -> Expr:
     return fn.select(boxes, "coord", index)
-
-
-def _as_denominator(area: Expr) -> Expr:
-    return fn.clamp(area, lower=SMALLEST_AREA)
 
 
 @primitive(family=FAMILY)
@@ -77,21 +64,23 @@ def box_enclosure(boxes: Expr, target: Expr) -> Expr:
 @primitive(family=FAMILY)
 def box_iou(boxes: Expr, target: Expr) -> Expr:
     """Intersection over union of two boxes[batch, coord]: [batch] in [0, 1]. Jaccard 1912, Yu et al. 2016."""
-    return box_intersection(boxes, target) / _as_denominator(box_union(boxes, target))
+    return fn.fraction(box_intersection(boxes, target), box_union(boxes, target))
 
 
 @primitive(family=FAMILY)
 def box_giou(boxes: Expr, target: Expr) -> Expr:
     """Generalised IoU: IoU minus the share of the enclosure that is empty, in (-1, 1]. Rezatofighi et al. 2019."""
     enclosure = box_enclosure(boxes, target)
-    empty = enclosure - box_union(boxes, target)
-    return box_iou(boxes, target) - empty / _as_denominator(enclosure)
+    # An enclosure is no smaller than what it encloses; relu says so to the types.
+    empty = fn.relu(enclosure - box_union(boxes, target))
+    return box_iou(boxes, target) - fn.fraction(empty, enclosure)
 
 
 def _centre_distance(boxes: Expr, target: Expr) -> Expr:
     """Squared distance of two boxes' centres: [batch], ≥ 0."""
-    x = _corner(boxes, X1) + _corner(boxes, X2) - _corner(target, X1) - _corner(target, X2)
-    y = _corner(boxes, Y1) + _corner(boxes, Y2) - _corner(target, Y1) - _corner(target, Y2)
+    # Differences of corners first: far from the origin, sums of corners lose what their difference is about.
+    x = (_corner(boxes, X1) - _corner(target, X1)) + (_corner(boxes, X2) - _corner(target, X2))
+    y = (_corner(boxes, Y1) - _corner(target, Y1)) + (_corner(boxes, Y2) - _corner(target, Y2))
     return (fn.square(x) + fn.square(y)) / 4
 
 
@@ -106,14 +95,13 @@ def _around(boxes: Expr, target: Expr) -> tuple[Expr, Expr]:
 def box_centre_penalty(boxes: Expr, target: Expr) -> Expr:
     """Squared distance of centres over the squared diagonal of the enclosure: [batch] in [0, 1). Zheng et al. 2020."""
     width, height = _around(boxes, target)
-    return _centre_distance(boxes, target) / _as_denominator(fn.square(width) + fn.square(height))
+    return fn.fraction(_centre_distance(boxes, target), fn.square(width) + fn.square(height))
 
 
 @primitive(family=FAMILY)
 def box_aspect_penalty(boxes: Expr, target: Expr) -> Expr:
     """4/π² · (arctan(w'/h') - arctan(w/h))² of two boxes: [batch] in [0, 1]. Zheng et al. 2020."""
-    smallest = SMALLEST_SIDE
-    angles = [fn.atan(box_width(b) / fn.clamp(box_height(b), lower=smallest)) for b in (target, boxes)]
+    angles = [fn.atan2(box_width(b), box_height(b)) for b in (target, boxes)]
     return fn.square(angles[0] - angles[1]) * (4 / math.pi**2)
 
 
@@ -121,8 +109,8 @@ def box_aspect_penalty(boxes: Expr, target: Expr) -> Expr:
 def box_side_penalty(boxes: Expr, target: Expr) -> Expr:
     """(w - w')²/W² + (h - h')²/H² with the enclosure's sides W and H: [batch], ≥ 0. Zhang et al. 2021."""
     width, height = _around(boxes, target)
-    wide = fn.square(box_width(boxes) - box_width(target)) / _as_denominator(fn.square(width))
-    high = fn.square(box_height(boxes) - box_height(target)) / _as_denominator(fn.square(height))
+    wide = fn.fraction(fn.square(box_width(boxes) - box_width(target)), fn.square(width))
+    high = fn.fraction(fn.square(box_height(boxes) - box_height(target)), fn.square(height))
     return wide + high
 
 

@@ -63,12 +63,7 @@ def direction_distance(first: Expr, second: Expr) -> Expr:
 @primitive(family=FAMILY)
 def pairwise_squared_distance(first: Expr, second: Expr) -> Expr:
     """‖a_i - b_j‖² of every row with every other: [batch, batch'], ≥ 0."""
-    # ‖a‖² + ‖b‖² - 2⟨a, b⟩ cancels far from the origin. Moving all by one vector changes neither distance nor gradient.
-    centre = fn.stop_gradient(fn.mean(first, "batch"))
-    a, b = first - centre, second - centre
-    lengths = fn.contract(a, a, "feature") + _paired(fn.contract(b, b, "feature"))
-    # ≥ 0 but for rounding; relu says so to the types.
-    return fn.relu(lengths - 2 * pairwise_inner_product(a, b))
+    return fn.squared_difference(first, _paired(second), "feature")
 
 
 @primitive(family=FAMILY)
@@ -99,3 +94,27 @@ def hardest_positive(distance: Expr, positives: Expr) -> Expr:
 def hardest_negative(distance: Expr, negatives: Expr) -> Expr:
     """Smallest of the distances[batch, batch'] that the mask keeps, or 1e16: [batch]. Hermans et al. 2017."""
     return fn.min(fn.where(fn.greater(negatives, 0.5), distance, 1e16), "batch'")
+
+
+def _distance_to_hardest(embeddings: Expr, hardness: Expr) -> Expr:
+    """Distance of each row from the row that is hardest for it: computed anew, so that no gradient takes all pairs."""
+    return euclidean_distance(embeddings, fn.pick(_paired(embeddings), fn.stop_gradient(hardness), "batch'"))
+
+
+@primitive(family=FAMILY)
+def farthest_positive_distance(embeddings: Expr, positives: Expr) -> Expr:
+    """‖x_i - x_j‖ from each row to the farthest that the mask[batch, batch'] keeps: [batch]. Hermans et al. 2017.
+
+    Without a positive, to any row.
+    """
+    return _distance_to_hardest(embeddings, pairwise_squared_distance(embeddings, embeddings) * positives)
+
+
+@primitive(family=FAMILY)
+def nearest_negative_distance(embeddings: Expr, negatives: Expr) -> Expr:
+    """‖x_i - x_j‖ from each row to the nearest that the mask[batch, batch'] keeps: [batch]. Hermans et al. 2017.
+
+    Without a negative, to any row.
+    """
+    nearness = -pairwise_squared_distance(embeddings, embeddings)
+    return _distance_to_hardest(embeddings, fn.where(fn.greater(negatives, 0.5), nearness, -1e16))

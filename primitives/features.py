@@ -19,9 +19,11 @@ def cosine_distances(features: Expr, target: Expr) -> Expr:
 
     Of both the target's mean vector is subtracted first. Mechrez et al. 2018.
     """
-    centre = fn.mean(target, "space")
-    other = fn.rename(fn.unit(target - centre, "channel", SHORTEST), "space", "space'")
-    cosine = fn.contract(fn.unit(features - centre, "channel", SHORTEST), other, "channel")
+    # Measured from the target's least value, a channel that is constant in both is exactly zero.
+    least = fn.stop_gradient(fn.min(target, "space"))
+    centre = fn.mean(target - least, "space")
+    other = fn.rename(fn.unit((target - least) - centre, "channel", SHORTEST), "space", "space'")
+    cosine = fn.contract(fn.unit((features - least) - centre, "channel", SHORTEST), other, "channel")
     return 1 - fn.clamp(cosine, -1.0, 1.0)
 
 

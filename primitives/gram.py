@@ -19,5 +19,8 @@ def gram_matrix(features: Expr) -> Expr:
 @primitive(family=FAMILY)
 def gram_difference(features: Expr, target: Expr) -> Expr:
     """Mean squared difference of two Gram matrices over pairs of channels: [batch], ≥ 0. Gatys et al. 2016."""
-    difference = gram_matrix(features) - gram_matrix(target)
+    # F Fᵀ - P Pᵀ is the symmetric part of (F - P)(F + P)ᵀ: one product, which does not cancel where F is near P.
+    other = fn.rename(features + target, "channel", "channel'")
+    product = fn.contract(features - target, other, "space") / fn.size(features, "space")
+    difference = (product + fn.rename(product, "channel", "channel'")) / 2
     return fn.mean(fn.square(difference), ("channel", "channel'"))

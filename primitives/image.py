@@ -43,29 +43,48 @@ def gradient_length(image: Expr) -> Expr:
     return fn.where(fn.greater(squared, 0), fn.sqrt(squared), 0)
 
 
-@primitive(family=FAMILY)
-def structure_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
-    """Contrast and structure (2σ_xy + C₂)/(σ_x² + σ_y² + C₂) in each window: in [-1, 1]. Wang et al. 2004."""
+def _level(image: Expr) -> Expr:
+    """The image's mean over space, as a number.
+
+    Windows of squares cancel far from zero. Deviations from windows' means do not change when an image is moved, so
+    no gradient needs to know by how much it was.
+    """
+    return fn.stop_gradient(fn.mean(image, resolution(image)))
+
+
+def _structure_loss(image: Expr, target: Expr, data_range: Expr, size: int, sigma: float) -> Expr:
+    """Half of 1 - (2σ_xy + C₂)/(σ_x² + σ_y² + C₂) = σ²_(x-y)/(σ_x² + σ_y² + C₂): zero where images are equal."""
 
     def window(x: Expr) -> Expr:
         return fn.gaussian_window(x, size, sigma)
 
-    c2 = fn.square(CONTRAST * data_range)
-    mean, target_mean = window(image), window(target)
-    # Variances are ≥ 0 and, by Cauchy and Schwarz, |quotient| ≤ 1; rounding alone can say otherwise.
-    variance = fn.relu(window(fn.square(image)) - fn.square(mean))
-    target_variance = fn.relu(window(fn.square(target)) - fn.square(target_mean))
-    covariance = window(image * target) - mean * target_mean
-    return fn.clamp((2 * covariance + c2) / (variance + target_variance + c2), -1.0, 1.0)
+    x, y = image - _level(image), target - _level(target)
+    mean, target_mean = window(x), window(y)
+    # Variances are ≥ 0, and that of the difference is ≤ 2(σ_x² + σ_y²); rounding alone can say otherwise.
+    variances = fn.relu(window(fn.square(x) + fn.square(y)) - (fn.square(mean) + fn.square(target_mean)))
+    of_difference = fn.relu(window(fn.square(x - y)) - fn.square(mean - target_mean))
+    return fn.fraction(of_difference, 2 * (variances + fn.square(CONTRAST * data_range)))
+
+
+def _luminance_loss(image: Expr, target: Expr, data_range: Expr, size: int, sigma: float) -> Expr:
+    """Half of 1 - (2μ_x μ_y + C₁)/(μ_x² + μ_y² + C₁) = (μ_x - μ_y)²/(μ_x² + μ_y² + C₁)."""
+    level, target_level = _level(image), _level(target)
+    above, target_above = (fn.gaussian_window(x - y, size, sigma) for x, y in ((image, level), (target, target_level)))
+    squares = fn.square(above + level) + fn.square(target_above + target_level)
+    apart = (above - target_above) + (level - target_level)
+    return fn.fraction(fn.square(apart), 2 * (squares + fn.square(LUMINANCE * data_range)))
+
+
+@primitive(family=FAMILY)
+def structure_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
+    """Contrast and structure (2σ_xy + C₂)/(σ_x² + σ_y² + C₂) in each window: in [-1, 1]. Wang et al. 2004."""
+    return 1 - 2 * _structure_loss(image, target, data_range, size, sigma)
 
 
 @primitive(family=FAMILY)
 def luminance_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
     """Luminance (2μ_x μ_y + C₁)/(μ_x² + μ_y² + C₁) in each window: in [-1, 1]. Wang et al. 2004."""
-    c1 = fn.square(LUMINANCE * data_range)
-    mean, target_mean = fn.gaussian_window(image, size, sigma), fn.gaussian_window(target, size, sigma)
-    quotient = (2 * mean * target_mean + c1) / (fn.square(mean) + fn.square(target_mean) + c1)
-    return fn.clamp(quotient, -1.0, 1.0)
+    return 1 - 2 * _luminance_loss(image, target, data_range, size, sigma)
 
 
 @primitive(family=FAMILY)
@@ -81,9 +100,10 @@ def interior_mean(values: Expr, *, size: int = 11) -> Expr:
 @primitive(family=FAMILY)
 def structural_similarity(image: Expr, target: Expr, data_range: Expr, *, size: int = 11, sigma: float = 1.5) -> Expr:
     """SSIM, luminance times contrast and structure, averaged over an image: [batch] in [-1, 1]. Wang et al. 2004."""
-    structure = structure_similarity(image, target, data_range, size=size, sigma=sigma)
-    luminance = luminance_similarity(image, target, data_range, size=size, sigma=sigma)
-    return interior_mean(luminance * structure, size=size)
+    structure = _structure_loss(image, target, data_range, size, sigma)
+    luminance = _luminance_loss(image, target, data_range, size, sigma)
+    # 1 - (1 - 2a)(1 - 2b) = 2(a + b - 2ab) is exact where images are nearly equal.
+    return 1 - 2 * fn.clamp(interior_mean(luminance + structure - 2 * luminance * structure, size=size), 0.0, 1.0)
 
 
 @primitive(family=FAMILY)

@@ -34,7 +34,7 @@ def multiclass_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """
     true_score = fn.contract(target, logits, "class")
     # The term c = y of the sum is the margin itself.
-    every = fn.sum(fn.relu(margin - true_score + logits), "class")
+    every = fn.sum(fn.relu(margin + (logits - true_score)), "class")
     return (every - margin) / fn.size(logits, "class")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.primitive import primitive
+from lossearch.primitives.moments import centred
 
 FAMILY = "multi_view"
 
 
 def _standardised(x: Expr) -> Expr:
     """Mean zero and norm one over the batch; a constant feature is zero."""
-    return fn.unit(x - fn.mean(x, "batch"), "batch")
+    return fn.unit(centred(x, over=("batch",)), "batch")
 
 
 @primitive(family=FAMILY)
@@ -33,6 +34,8 @@ def map_direction_distance(first: Expr, second: Expr) -> Expr:
 @primitive(family=FAMILY)
 def map_divergence(logits: Expr, target: Expr) -> Expr:
     """KL(softmax t ‖ softmax x) over space of maps[batch, *space]: [batch], ≥ 0."""
-    difference = fn.log_softmax(target, "space") - fn.log_softmax(logits, "space")
-    # ≥ 0 but for rounding; relu says so to the types.
-    return fn.relu(fn.contract(fn.softmax(target, "space"), difference, "space"))
+    p, q = fn.softmax(logits, "space"), fn.softmax(target, "space")
+    ratio = fn.log_softmax(logits, "space") - fn.log_softmax(target, "space")
+    # Σ q log(q/p) = Σ (p - q - q log(p/q)), of terms ≥ 0 that are exact where the maps are near each other.
+    near, far = q * (fn.expm1(ratio) - ratio), p - q - q * ratio
+    return fn.sum(fn.relu(fn.where(fn.less(fn.abs(ratio), 1.0), near, far)), "space")

@@ -9,7 +9,7 @@ from lossearch.errors import UserError
 from lossearch.ir import functions as fn
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
-from lossearch.ir.interval import EPSILON
+from lossearch.ir.interval import SMALLEST_DENOMINATOR
 
 Reduction = Literal["none", "mean", "sum", "batchmean"]
 
@@ -46,7 +46,8 @@ def reduced(root: Expr, weights: Sequence[Expr], reduction: Reduction, share: Ex
     # Axes that the weight lacks are averaged first: every entry along them has the same weight.
     missing = without(root.axes, weight.axes)
     inner = fn.mean(root, missing) if missing else root
-    kept = fn.clamp(over_all("sum", weight), lower=EPSILON)
+    # However small the weights, it is their relation that counts.
+    kept = fn.clamp(over_all("sum", weight), lower=SMALLEST_DENOMINATOR)
     return over_all("sum", weight * inner) / kept
 
 

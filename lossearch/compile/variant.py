@@ -25,8 +25,8 @@ from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr, map_nodes
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import Interval
-from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, lower, share_softmax
-from lossearch.ir.masking import check_places, mask_node, restricted
+from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, lower, masked_graph, share_softmax
+from lossearch.ir.masking import check_places, mask_node
 
 SAMPLE_WEIGHT = "sample_weight"
 WEIGHTS = Interval(0.0, 1e4)
@@ -81,9 +81,10 @@ def lowered_for(graph: Graph, variant: Variant) -> Lowered:
     if variant.masked:
         target = label_input(graph)
         assert target is not None
-        mask = mask_node(label_axes(target))
-        check_places(graph.expanded(), mask, reduced=True)
-        weights.append(restricted(mask, root.axes))
+        check_places(graph.expanded(), mask_node(label_axes(target)), reduced=True)
+        kept = masked_graph(graph)[1]
+        if kept is not None:
+            weights.append(kept)
     share: Expr | None = None
     if inside is not None:
         share = of_label(graph) if divides_by_labels(graph, variant.labels) else None

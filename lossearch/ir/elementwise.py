@@ -190,6 +190,24 @@ elementwise(
     symbol=("/", 2),
     cost=4.0,
 )
+SMALLEST_WHOLE = 1e-18
+"""What a smaller whole counts as in a fraction: its square, by which derivatives divide, is a number in float32."""
+
+
+elementwise(
+    "fraction",
+    2,
+    "torch.clamp_max({0} / {1}, 1.0)",
+    "A part of a whole, 0 ≤ part ≤ whole, relative to it: in [0, 1], and 0 of a whole that is 0.",
+    range=lambda a, b: Interval(min(a.lower / b.upper, 1.0), min(a.upper / b.lower, 1.0)),
+    slopes=lambda a, b: (1.0 / b.lower,) * 2,
+    latex="\\frac{{{0}}}{{{1}}}",
+    sympy=lambda s, a, b: a / b,
+    value=lambda a, b: min(a / b, 1.0),
+    domain=(Domain(NON_NEGATIVE), Domain(NON_NEGATIVE, Interval(SMALLEST_WHOLE, math.inf))),
+    cost=4.0,
+    monotone=(1, -1),
+)
 elementwise(
     "pow",
     2,
@@ -448,6 +466,19 @@ elementwise(
     cost=8.0,
     monotone=(1,),
 )
+elementwise(
+    "sinh",
+    1,
+    "torch.sinh({0})",
+    "Hyperbolic sine, exact near zero; held at ±60 beyond.",
+    slopes=lambda a: (math.cosh(min(a.magnitude, LARGEST_EXPONENT)),),
+    latex="\\sinh({0})",
+    sympy=lambda s, a: s.sinh(a),
+    value=math.sinh,
+    domain=(Domain(guarded=Interval(-LARGEST_EXPONENT, LARGEST_EXPONENT)),),
+    cost=8.0,
+    monotone=(1,),
+)
 for _name, _cofunction in (("sin", math.cos), ("cos", math.sin)):
     elementwise(
         _name,
@@ -486,6 +517,27 @@ elementwise(
     value=math.atan,
     cost=8.0,
     monotone=(1,),
+)
+
+
+def _angles(a: Interval, b: Interval) -> Interval:
+    """From the lowest angle to the highest: at the ends of a, with b nearest to zero where that makes it steeper."""
+    low = math.atan2(a.lower, b.lower if a.lower < 0.0 else b.upper)
+    return Interval(low, math.atan2(a.upper, b.lower if a.upper > 0.0 else b.upper))
+
+
+elementwise(
+    "atan2",
+    2,
+    "torch.atan2({0}, {1})",
+    "Inverse tangent of a/b for b ≥ 0, however small both are: an angle in [-π/2, π/2].",
+    range=_angles,
+    slopes=lambda a, b: (1.0 / b.lower,) * 2,
+    latex="\\arctan\\frac{{{0}}}{{{1}}}",
+    sympy=lambda s, a, b: s.atan2(a, b),
+    value=math.atan2,
+    domain=(FREE, Domain(NON_NEGATIVE, Interval(SMALLEST_WHOLE, math.inf))),
+    cost=16.0,
 )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "along",
     "asin",
     "atan",
+    "atan2",
     "clamp",
     "constant",
     "contract",
@@ -27,6 +28,7 @@ __all__ = [
     "equal",
     "exp",
     "expm1",
+    "fraction",
     "gaussian_window",
     "greater",
     "interior",
@@ -43,6 +45,7 @@ __all__ = [
     "min",
     "minimum",
     "norm",
+    "pick",
     "position",
     "relu",
     "rename",
@@ -51,6 +54,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "sinh",
     "size",
     "softmax",
     "softplus",
@@ -58,6 +62,7 @@ __all__ = [
     "sort_by",
     "sqrt",
     "square",
+    "squared_difference",
     "step",
     "stop_gradient",
     "sum",
@@ -161,6 +166,11 @@ def tanh(x: Operand) -> Expr:
     return _make("tanh", x)
 
 
+def sinh(x: Operand) -> Expr:
+    """Hyperbolic sine of x, held at ±60 beyond."""
+    return _make("sinh", x)
+
+
 def sin(x: Operand) -> Expr:
     """Sine."""
     return _make("sin", x)
@@ -184,6 +194,16 @@ def acos(x: Operand) -> Expr:
 def atan(x: Operand) -> Expr:
     """Inverse tangent."""
     return _make("atan", x)
+
+
+def atan2(x: Operand, y: Operand) -> Expr:
+    """Inverse tangent of x/y for y ≥ 0, however small both are."""
+    return _make("atan2", x, y)
+
+
+def fraction(part: Operand, whole: Operand) -> Expr:
+    """part/whole for 0 ≤ part ≤ whole, in [0, 1]: 0 where the whole is 0, and held at 1e-18."""
+    return _make("fraction", part, whole)
 
 
 def less(x: Operand, y: Operand) -> Expr:
@@ -286,9 +306,19 @@ def sort_by(x: Operand, key: Operand, over: Over) -> Expr:
     return _over("sort_by", over, x, key)
 
 
+def pick(x: Operand, scores: Operand, over: Over) -> Expr:
+    """Entries of x along one axis at which the scores are largest."""
+    return _over("pick", over, x, scores)
+
+
 def contract(x: Operand, y: Operand, over: Over) -> Expr:
     """Σ x·y over named axes: inner product, matrix product, Gram matrix."""
     return _over("contract", over, x, y)
+
+
+def squared_difference(x: Operand, y: Operand, over: Over) -> Expr:
+    """Σ (x - y)² over named axes, of every pair where both have axes of their own."""
+    return _over("squared_difference", over, x, y)
 
 
 def select(x: Operand, over: Over, index: int) -> Expr:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 EPSILON = 1e-12
 """Distance from a pole at which a guard holds a value: 1/EPSILON and 1/EPSILON² are finite in float32."""
 
+SMALLEST_DENOMINATOR = 1e-37
+"""The least that a denominator may be proven to be: its reciprocal is finite in float32."""
+
 LARGEST_EXPONENT = 60.0
 """Largest argument of exp after guarding: e^60 ≈ 1.1e26 leaves room for products in float32."""
 

@@ -9,9 +9,8 @@ from functools import lru_cache
 from lossearch.ir.axes import without
 from lossearch.ir.expr import Expr, Remembered, postorder
 from lossearch.ir.graph import Graph
-from lossearch.ir.interval import EPSILON
 from lossearch.ir.masking import apply_mask, mask_node
-from lossearch.ir.operator import OPERATORS, Domain
+from lossearch.ir.operator import OPERATORS, Domain, guard_interval
 from lossearch.ir.signature import Input
 from lossearch.ir.simplification import SIMPLIFICATION
 from lossearch.ir.speed import LABELS, LINEAR
@@ -31,10 +30,7 @@ def lower(graph: Graph, labels: bool = False, masked: bool = False) -> Graph:
     label axes says which elements are kept. The types of the roots are checked to stay the same.
     """
     target = label_input(graph)
-    expanded = graph.expanded()
-    if masked:
-        axes = without(target.axes, (target.labels,)) if target and target.labels else graph.root.axes
-        expanded = apply_mask(expanded, mask_node(axes))
+    expanded = masked_graph(graph)[0] if masked else graph.expanded()
     if labels:
         assert target is not None, "only signatures with a label axis have a label form"
         expanded = with_labels(expanded, target)
@@ -43,6 +39,17 @@ def lower(graph: Graph, labels: bool = False, masked: bool = False) -> Graph:
     verify_same_type(graph, lowered)
     verify_lowered(lowered)
     return lowered
+
+
+@lru_cache(maxsize=1024)
+def masked_graph(graph: Graph) -> tuple[Graph, Expr | None]:
+    """The expanded graph without what an input `mask` over the label axes ignores, and which of its elements are kept.
+
+    Raises `IllTyped` for a loss that cannot leave elements out.
+    """
+    target = label_input(graph)
+    axes = without(target.axes, (target.labels,)) if target and target.labels else graph.root.axes
+    return apply_mask(graph.expanded(), mask_node(axes))
 
 
 def label_input(graph: Graph) -> Input | None:
@@ -121,9 +128,7 @@ def _shared(roots: list[Expr], probability: Expr, log_probability: Expr) -> list
 
 
 def _held(argument: Expr, domain: Domain) -> Expr:
-    lower, upper = domain.guarded
-    if domain.nonzero:
-        lower, upper = (EPSILON, upper) if argument.lower >= 0.0 else (lower, -EPSILON)
+    lower, upper = guard_interval(domain, argument.type.interval)
     if argument.lower < lower:
         argument = Expr.make("clamp_min", (argument,), lower=lower)
     if argument.upper > upper:

@@ -1,15 +1,14 @@
-"""Masks: every reduction over a masked axis becomes one over the kept elements."""
+"""Masks: a graph in which ignored elements count for nothing, made of what each operator's row says of them."""
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes, without
+from lossearch.ir.axes import Axes
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import UNIT
+from lossearch.ir.masks import each_alone, refusal, restricted
+from lossearch.ir.operator import OPERATORS
 from lossearch.ir.types import IllTyped
-
-LOWEST = -1e4
 
 
 def mask_node(axes: Axes) -> Expr:
@@ -17,13 +16,32 @@ def mask_node(axes: Axes) -> Expr:
     return Expr.make("input", name="mask", axes=axes, lower=UNIT.lower, upper=UNIT.upper)
 
 
-def apply_mask(graph: Graph, mask: Expr) -> Graph:
-    """The graph in which ignored elements enter no reduction; a mean divides by the kept elements.
+def apply_mask(graph: Graph, mask: Expr) -> tuple[Graph, Expr | None]:
+    """The graph in which ignored elements influence nothing, and which elements of its root are kept, if that matters.
 
-    Raises `IllTyped` where elements are no longer in their places when they are reduced.
+    A mean divides by the kept elements. Raises `IllTyped` where elements are no longer in their places when they are
+    reduced, and for an operator whose row does not say how it leaves elements out.
     """
     check_places(graph, mask, reduced=False)
-    return graph.map(lambda node: _masked(node, mask))
+    done: dict[Expr, tuple[Expr, Expr | None]] = {}
+    for node in graph.nodes:
+        arguments = [done[argument] for argument in node.args]
+        changed, masks = node.with_args([value for value, _ in arguments]), [kept for _, kept in arguments]
+        if not node.args:
+            shared = set(mask.axes) & set(node.axes)
+            done[node] = node, restricted(mask, node.axes) if shared else None
+        elif all(kept is None for kept in masks):
+            done[node] = changed, None
+        elif OPERATORS[node.op].elementwise:
+            done[node] = each_alone(changed, masks)
+        elif (way := OPERATORS[node.op].masked) is not None:
+            done[node] = way(changed, masks)
+        else:
+            raise refusal(node)
+    for root in graph.roots:
+        if done[root][0].axes != root.axes:  # a count, say, that is one number only where every image has as many
+            raise refusal(root)
+    return graph.with_roots(done[root][0] for root in graph.roots), done[graph.root][1]
 
 
 def check_places(graph: Graph, mask: Expr, reduced: bool) -> None:
@@ -52,45 +70,3 @@ def _out_of_place(*axes: str) -> IllTyped:
         f"a loss that orders them along {', '.join(sorted(axes))}",
         f"name the ordered axis anew, rename(sort(…), {min(axes)}, rank), or give no labels to ignore",
     )
-
-
-def restricted(mask: Expr, axes: Axes) -> Expr:
-    """The mask along these axes alone: what stands for several elements, as their sum does, counts if any is kept."""
-    lost = without(mask.axes, axes)
-    return fn.max(mask, lost) if lost else mask
-
-
-def _masked(node: Expr, mask: Expr) -> Expr:
-    over = dict(node.attrs).get("over")
-    if isinstance(over, tuple) and "element" in over:
-        mask = fn.merge(mask)
-    hidden = tuple(axis for axis in mask.axes if isinstance(over, tuple) and axis in over)
-    if not hidden or not node.args or not set(mask.axes) & set(node.args[0].axes):
-        return node
-    x = node.args[0]
-    # A contraction and an ordering broadcast their second argument too.
-    mask = restricted(mask, tuple(axis for argument in node.args for axis in argument.axes))
-    if node.op in ("sum", "norm", "unit", "cumsum"):
-        return node.with_args((x * mask,))
-    if node.op == "contract":
-        return node.with_args((x * mask, node.args[1]))
-    if node.op == "mean":
-        assert isinstance(over, tuple)
-        total = fn.sum(x * mask, over)
-        kept = fn.sum(mask, hidden)
-        rest = tuple(axis for axis in over if axis not in hidden)
-        # At least one, so that a wholly ignored element has mean zero instead of 0 / 0.
-        kept = fn.clamp(kept, lower=1.0)
-        return total / (kept * fn.size(x, rest) if rest else kept)
-    if node.op in ("max", "logsumexp", "softmax", "log_softmax", "sort"):
-        return node.with_args((fn.where(fn.greater(mask, 0.5), x, max(x.lower, LOWEST)),))
-    if node.op == "min":
-        return node.with_args((fn.where(fn.greater(mask, 0.5), x, min(x.upper, -LOWEST)),))
-    if node.op == "sort_by":
-        kept_first = fn.where(fn.greater(mask, 0.5), node.args[1], max(node.args[1].lower, LOWEST) - 1.0)
-        return node.with_args((x * mask, kept_first))
-    if node.op == "size":
-        rest = tuple(axis for axis in node.attr("over") if axis not in hidden)
-        kept = fn.clamp(fn.sum(mask, hidden), lower=1.0)
-        return kept * fn.size(x, rest) if rest else kept
-    return node

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lossearch.ir import masks
 from lossearch.ir.axes import LARGEST_AXIS, RESOLUTIONS, SPATIAL_AXES, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, register, require_real
@@ -71,6 +72,7 @@ register(
         latex="\\nabla_{{\\mathrm{{{along}}}}} {0}",
         attributes=(("along", ...),),
         helper=_DIFFERENCE,
+        masked=masks.differences,
     )
 )
 
@@ -181,6 +183,7 @@ register(
         products=True,
         helper=_WINDOW_MEAN,
         cost=8.0,
+        masked=masks.window_means,
     )
 )
 register(
@@ -196,6 +199,7 @@ register(
         products=True,
         helper=_WINDOW_MEAN,
         cost=8.0,
+        masked=masks.window_means,
     )
 )
 
@@ -232,6 +236,7 @@ register(
         latex="\\mathbb{{1}}^{{\\mathrm{{inside}}}}_{{{size}}}",
         attributes=(("size", ...),),
         helper=_INTERIOR,
+        masked=masks.windows_inside,
     )
 )
 
@@ -246,7 +251,7 @@ def _downsample(operator: Operator, arguments: Sequence[Expr], attributes: dict[
     return Type((*without(argument.axes, (finer,)), coarser), argument.type.interval)
 
 
-# A window that reaches beyond the far edge averages what is inside: the last row of an odd size counts once.
+# Not F.avg_pool1d with ceil_mode: torch.compile has a wrong gradient at the last of five (torch 2.13).
 _HALVED = '''
 def halved(x: Tensor, shape: List[int]) -> Tensor:
     """Mean of each pair of neighbours along every spatial axis; a last one without neighbour stays as it is."""
@@ -254,10 +259,10 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
         return x
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
-        moved = out.movedim(-1 - axis, -1)
-        rows = moved.flatten(0, -2).unsqueeze(1)
-        mean = F.avg_pool1d(rows, 2, ceil_mode=True)
-        out = mean.squeeze(1).unflatten(0, moved.shape[:-1]).movedim(-1, -1 - axis)
+        length = shape[-1 - axis]
+        first = torch.arange(0, length, 2, device=x.device)
+        second = torch.clamp_max(first + 1, length - 1)
+        out = (out.index_select(-1 - axis, first) + out.index_select(-1 - axis, second)) / 2
     return out.flatten(-len(shape))
 '''
 
@@ -277,5 +282,6 @@ register(
         latex="{0}\\!\\downarrow_2",
         helper=_HALVED,
         cost=2.0,
+        masked=masks.block_means,
     )
 )

@@ -13,17 +13,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lossearch.errors import UserError
-from lossearch.ir.interval import EPSILON, REAL, Interval
+from lossearch.ir.interval import EPSILON, REAL, SMALLEST_DENOMINATOR, Interval
 from lossearch.ir.types import IllTyped, Type
 
 if TYPE_CHECKING:
     from lossearch.ir.expr import Expr
+    from lossearch.ir.masks import Masks, Treated
 
 Attribute = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 Attributes = tuple[tuple[str, Attribute], ...]
 TypeRule = Callable[["Operator", Sequence["Expr"], dict[str, Attribute]], Type]
 SlopeRule = Callable[..., tuple[float, ...]]
 Emitter = str | Callable[..., str]
+MaskRule = Callable[["Expr", "Masks"], "Treated"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Domain:
 
     An argument whose interval leaves `required` is ill-typed. One that may touch a point where value or gradient
     blows up is clamped into `guarded` when the graph is lowered, unless its interval proves that it cannot.
-    `nonzero` asks for an argument on one side of zero and keeps it EPSILON away.
+    `nonzero` asks for an argument on one side of zero, and keeps one that may reach zero EPSILON away from it.
     """
 
     required: Interval = REAL
@@ -60,6 +62,8 @@ class Operator:
         value: Value on plain floats, for constant folding.
         domain: One `Domain` per argument, or a function from the arguments' intervals to them.
         attributes: Names of attributes with their defaults; `...` marks a required one.
+        masked: How it leaves out ignored elements (`masks.py`), where it is not elementwise; without it a loss that has
+            it takes no labels to ignore.
         elementwise: Whether it acts on each element alone, with broadcasting over the union of axes.
         symbol: Infix symbol and binding strength, where it has one.
         commutative: Whether its arguments may be exchanged.
@@ -85,6 +89,7 @@ class Operator:
     value: Callable[..., float] | None = None
     domain: tuple[Domain, ...] | Callable[..., tuple[Domain, ...]] = ()
     attributes: tuple[tuple[str, Any], ...] = ()
+    masked: MaskRule | None = None
     elementwise: bool = False
     symbol: tuple[str, int] | None = None
     commutative: bool = False
@@ -167,8 +172,8 @@ def _checked(name: str, position: int, domain: Domain, interval: Interval) -> In
 
 def guard_interval(domain: Domain, interval: Interval) -> Interval:
     """The interval of an argument once its guard is in place."""
-    if domain.nonzero:
-        if interval.lower >= 0.0:
-            return interval.clip(EPSILON, math.inf)
-        return interval.clip(-math.inf, -EPSILON)
-    return interval.clip(*domain.guarded)
+    if not domain.nonzero:
+        return interval.clip(*domain.guarded)
+    if interval.mignitude >= SMALLEST_DENOMINATOR:
+        return interval
+    return interval.clip(EPSILON, math.inf) if interval.lower >= 0.0 else interval.clip(-math.inf, -EPSILON)

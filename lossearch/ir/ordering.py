@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lossearch.ir import masks
 from lossearch.ir.axes import LARGEST_AXIS, align, union, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, TypeRule, register, require_real
@@ -45,6 +46,7 @@ register(
         "Batch and space as the one axis `element`.",
         slopes=lambda a: (1.0,),
         latex="{0}",
+        masked=masks.merging,
     )
 )
 
@@ -73,6 +75,7 @@ register(
         latex="\\Delta_{{\\mathrm{{{over}}}}} {0}",
         attributes=(("over", ...),),
         helper=_STEP,
+        masked=masks.in_order_alone,
     )
 )
 
@@ -120,6 +123,46 @@ register(
         attributes=(("over", ...),),
         helper=_IN_ORDER,
         cost=40.0,
+        masked=masks.ordering,
+    )
+)
+
+
+def _pick(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    values, scores = arguments
+    for argument in arguments:
+        one_axis("pick", argument, attributes["over"])
+    axes = without(union(values.type.axes, scores.type.axes), attributes["over"])
+    return Type(axes, values.type.interval)
+
+
+def _emit_pick(sources: Sequence[str], node: Expr) -> str:
+    """Rows of a matrix where each choice is one of its rows, else entries along the axis of what both broadcast to."""
+    (values, scores), (axis,) = node.args, node.attr("over")
+    places = f"torch.argmax({sources[1]}, {scores.axes.index(axis)})"
+    rest, chosen = without(values.axes, (axis,)), without(scores.axes, (axis,))
+    if len(chosen) == 1 and node.axes == (*chosen, *rest) and chosen[0] not in rest:
+        return f"{sources[0]}.index_select({values.axes.index(axis)}, {places})"
+    full = union(values.axes, scores.axes)
+    dim = full.index(axis)
+    kept = f"torch.argmax({sources[1]}, {scores.axes.index(axis)}, keepdim=True)"
+    left, right = align(sources[0], values.axes, full, lead=True), align(kept, scores.axes, full, lead=True)
+    return f"torch.take_along_dim({left}, {right}, {dim}).squeeze({dim})"
+
+
+register(
+    Operator(
+        "pick",
+        2,
+        _pick,
+        _emit_pick,
+        "The first argument's entries along an axis at which the second's are largest.",
+        slopes=lambda a, b, over: (1.0, 0.0),
+        latex="{0}\\big|_{{\\operatorname*{{argmax}}_{{\\mathrm{{{over}}}}} {1}}}",
+        attributes=(("over", ...),),
+        cost=4.0,
+        masked=masks.choosing,
     )
 )
 
@@ -225,6 +268,7 @@ register(
         latex="i_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
         cost=0.0,
+        masked=masks.places_alone,
     )
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lossearch.ir import interval as iv
+from lossearch.ir import masks
 from lossearch.ir.axes import LARGEST_AXIS, Axes, align, check_axis, ordered, union, without
 from lossearch.ir.interval import UNIT, Interval, times
 from lossearch.ir.operator import Operator, guarded_intervals, register, require_real
@@ -68,6 +69,7 @@ reduction(
     "Sum over named axes.",
     "\\sum_{{\\mathrm{{{over}}}}} {0}",
     lambda a: iv.scale(a, LARGEST_AXIS),
+    masked=masks.as_zeros,
 )
 reduction(
     "mean",
@@ -75,6 +77,7 @@ reduction(
     "Mean over named axes.",
     "\\operatorname*{{mean}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
+    masked=masks.mean_of_kept,
 )
 reduction(
     "max",
@@ -82,6 +85,7 @@ reduction(
     "Maximum over named axes.",
     "\\max_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
+    masked=masks.maximum_of_kept,
 )
 reduction(
     "min",
@@ -89,6 +93,7 @@ reduction(
     "Minimum over named axes.",
     "\\min_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
+    masked=masks.minimum_of_kept,
 )
 reduction(
     "logsumexp",
@@ -97,6 +102,7 @@ reduction(
     "\\operatorname*{{logsumexp}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: Interval(a.lower, a.upper + math.log(LARGEST_AXIS)),
     cost=10.0,
+    masked=masks.exponentials_of_kept,
 )
 reduction(
     "norm",
@@ -107,6 +113,7 @@ reduction(
     # The kernel squares its argument, which must not overflow float32.
     slopes=lambda a, over: (1.0 if a.magnitude < 1e15 else math.inf,),
     cost=3.0,
+    masked=masks.as_zeros,
 )
 
 
@@ -141,6 +148,7 @@ along_axis(
     lambda a: UNIT,
     slopes=lambda a, over: (0.5,),
     cost=12.0,
+    masked=masks.exponentials_of_kept,
 )
 along_axis(
     "log_softmax",
@@ -150,6 +158,7 @@ along_axis(
     lambda a: Interval(-(a.upper - a.lower) - math.log(LARGEST_AXIS), 0.0),
     slopes=lambda a, over: (float(LARGEST_AXIS),),
     cost=12.0,
+    masked=masks.exponentials_of_kept,
 )
 along_axis(
     "cumsum",
@@ -158,6 +167,7 @@ along_axis(
     "\\operatorname*{{cumsum}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: iv.scale(a, LARGEST_AXIS),
     slopes=lambda a, over: (float(LARGEST_AXIS),),
+    masked=masks.as_zeros,
 )
 SORT = "torch.sort({0}, dim={dim}, descending=True, stable=True)"
 
@@ -169,6 +179,7 @@ along_axis(
     lambda a: a,
     slopes=lambda a, over: (1.0,),
     cost=40.0,
+    masked=masks.ordering,
 )
 
 
@@ -195,6 +206,7 @@ register(
         latex="\\frac{{{0}}}{{\\lVert {0} \\rVert_{{\\mathrm{{{over}}}}}}}",
         attributes=(("over", ...), ("shortest", 1e-8)),
         cost=4.0,
+        masked=masks.as_zeros,
     )
 )
 
@@ -260,6 +272,59 @@ register(
         commutative=True,
         products=True,
         cost=2.0,
+        masked=masks.contraction,
+    )
+)
+
+
+def _squared_difference(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    require_real(operator, arguments)
+    a, b = arguments
+    for argument in arguments:
+        require_axes("squared_difference", argument, attributes["over"])
+    square = iv.power(iv.sub(a.type.interval, b.type.interval), Interval(2.0, 2.0))
+    return Type(without(union(a.type.axes, b.type.axes), attributes["over"]), iv.scale(square, LARGEST_AXIS))
+
+
+_SQUARED_DISTANCES = '''
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distance of every row of a from every row of b."""
+    # |a|² + |b|² - 2ab cancels where rows are close to each other and far from the centre: hence double precision.
+    centre = a.mean(0).detach()
+    x, y = a - centre, b - centre
+    if a.device.type != "mps":  # which has none
+        x, y = x.double(), y.double()
+    lengths = (x * x).sum(1).unsqueeze(1) + (y * y).sum(1)
+    return torch.addmm(lengths, x, y.T, alpha=-2.0).to(a.dtype).clamp_min(0.0)
+'''
+
+
+def _emit_squared_difference(sources: Sequence[str], node: Expr) -> str:
+    (a, b), kept = (argument.axes for argument in node.args), node.axes
+    if len(a) == len(b) == len(kept) == 2 and set(kept) - set(a) and set(kept) - set(b):
+        first, second = (0, 1) if kept[0] in a else (1, 0)
+        rows = [source if axes[0] in kept else f"{source}.T" for source, axes in zip(sources, (a, b), strict=True)]
+        return f"squared_distances({rows[first]}, {rows[second]})"
+    full = union(a, b)
+    dims = tuple(full.index(axis) for axis in full if axis in node.attr("over"))
+    which = "" if not kept else dims[0] if len(dims) == 1 else dims
+    return f"torch.square({align(sources[0], a, full)} - {align(sources[1], b, full)}).sum({which})"
+
+
+register(
+    Operator(
+        "squared_difference",
+        2,
+        _squared_difference,
+        _emit_squared_difference,
+        "Sum of squared differences over named axes: squared distances, also of every pair.",
+        slopes=lambda a, b, over: (times(2.0 * iv.sub(a, b).magnitude, LARGEST_AXIS),) * 2,
+        latex="\\left\\lVert {0} - {1} \\right\\rVert^2_{{\\mathrm{{{over}}}}}",
+        attributes=(("over", ...),),
+        commutative=True,
+        cost=4.0,
+        helper=_SQUARED_DISTANCES,
+        masked=masks.squared_differences,
     )
 )
 
@@ -270,15 +335,21 @@ def _rename(operator: Operator, arguments: Sequence[Expr], attributes: dict[str,
     ordered_away = target == "rank" and source in ("element", "space")
     if source.rstrip("'") != target.rstrip("'") and not ordered_away:
         raise IllTyped(f"a copy of {source}, such as {source}'", target, "an axis keeps its meaning when renamed")
-    axes = tuple(target if axis == source else axis for axis in argument.type.axes)
-    simplex = target if argument.type.simplex == source else argument.type.simplex
+    simplex = argument.type.simplex
+    axes, simplex = _renamed(argument.type.axes, source, target), simplex and _renamed((simplex,), source, target)[0]
     return argument.type._replace(axes=ordered(axes), simplex=simplex)
+
+
+def _renamed(axes: Axes, source: str, target: str) -> Axes:
+    """The axes with one renamed; one that has the new name already takes the old."""
+    exchanged = {source: target, target: source}
+    return tuple(exchanged.get(axis, axis) for axis in axes)
 
 
 def _emit_rename(sources: Sequence[str], node: Expr) -> str:
     """A new name moves no data unless the layout order asks for it."""
-    renamed = [node.attr("target") if axis == node.attr("source") else axis for axis in node.args[0].axes]
-    if tuple(renamed) == node.axes:
+    renamed = _renamed(node.args[0].axes, node.attr("source"), node.attr("target"))
+    if renamed == node.axes:
         return sources[0]
     return f"{sources[0]}.permute({', '.join(str(renamed.index(axis)) for axis in node.axes)})"
 
@@ -289,11 +360,12 @@ register(
         1,
         _rename,
         _emit_rename,
-        "The same values with one axis renamed, for pairwise work.",
+        "The same values with one axis renamed, for pairwise work; transposed where there is one of the new name.",
         slopes=lambda a, **_: (1.0,),
         latex="{0}_{{\\mathrm{{{source}}}\\to\\mathrm{{{target}}}}}",
         attributes=(("source", ...), ("target", ...)),
         cost=0.0,
+        masked=masks.renaming,
     )
 )
 
@@ -322,6 +394,7 @@ register(
         slopes=lambda a, **_: (1.0,),
         latex="\\operatorname{{diag}}({0})",
         attributes=(("axis", ...),),
+        masked=masks.diagonals,
     )
 )
 
@@ -343,5 +416,6 @@ register(
         slopes=lambda a, **_: (0.0,),
         latex="\\mathbb{{1}}_{{\\mathrm{{{axis}}}}}",
         attributes=(("axis", ...),),
+        masked=masks.pairs,
     )
 )

@@ -94,6 +94,14 @@ POWERS = [
     Rule("exp(log(x)) = x"),
 ]
 
+
+def _decided(bindings: Mapping[str, Any]) -> Expr | None:
+    """A choice by a number that a condition chose is one by that condition."""
+    first, second = (_number(bindings[name]) > _number(bindings["e_c"]) for name in "cd")
+    x, y = bindings["x"], bindings["y"]
+    return None if first == second else Expr.make("where", (bindings["q"], *((x, y) if first else (y, x))))
+
+
 BOUNDS = [
     Rule("abs(x) = x", when=lambda b: b["x"].lower >= 0.0),
     Rule("abs(x) = neg(x)", when=lambda b: b["x"].upper <= 0.0),
@@ -107,6 +115,7 @@ BOUNDS = [
     Rule("minimum(y, x) = x", when=lambda b: b["x"].upper < b["y"].lower),
     Rule("stop_gradient(stop_gradient(x)) = stop_gradient(x)"),
     Rule("where(q, x, x) = x"),
+    Rule("where(greater(where(q, c, d), e_c), x, y) = either", build=_decided),
 ]
 
 REDUCTIONS = [

@@ -32,6 +32,11 @@ def _is_weight(b: Found) -> bool:
     return b["y"].lower >= 0.0 and b["l"] <= EPSILON
 
 
+def _are_weights(b: Found) -> bool:
+    """The quotient is then a weighted mean of z, whatever its weights x·y sum to."""
+    return b["x"].lower >= 0.0 and b["y"].lower >= 0.0 and b["l"] <= EPSILON
+
+
 LINEAR = Table(
     "linear",
     [
@@ -46,6 +51,11 @@ LINEAR = Table(
         # A weighted mean of what was divided by its own weight; x·y is what both mean as y goes to zero.
         Rule("x * y / clamp_min(y, lower=l) * y = x * y", when=_is_weight),
         Rule("x * y / clamp_min(y, lower=l) * (y * z) = x * (y * z)", when=_is_weight),
+        Rule(
+            "contract(x, y * z, over=a) / clamp_min(contract(x, y, over=a), lower=l) * contract(x, y, over=a)"
+            " = contract(x, y * z, over=a)",
+            when=_are_weights,
+        ),
         Rule("contract(x * y, w, over=a) = y * contract(x, w, over=a)", when=_lacks("y"), build=_factor_out),
     ],
 )

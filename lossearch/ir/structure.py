@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lossearch.ir import interval as iv
+from lossearch.ir import masks
 from lossearch.ir.axes import LARGEST_AXIS, Axes, align, union, without
 from lossearch.ir.interval import UNIT, Interval
 from lossearch.ir.operator import Operator, register, require_real
@@ -35,6 +36,7 @@ register(
         slopes=lambda a, **_: (1.0,),
         latex="{{{0}}}_{{{index}}}",
         attributes=(("over", ...), ("index", ...)),
+        masked=masks.other_axes_alone,
     )
 )
 
@@ -89,6 +91,7 @@ register(
         latex="N_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
         cost=0.0,
+        masked=masks.count_of_kept,
     )
 )
 

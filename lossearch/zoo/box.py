@@ -39,7 +39,7 @@ def box_smooth_l1(boxes: Expr, target: Expr, beta: Expr) -> Expr:
 def iou(boxes: Expr, target: Expr, *, form: str = "linear") -> Expr:
     """IoU loss 1 - |I|/|U| of each box; `form="log"` is Yu et al.'s own -log(|I|/|U|), at most 27.6 (IoU 1e-12)."""
     overlap = pr.box_iou(boxes, target)
-    return choose("form", form, {"linear": 1 - overlap, "log": -fn.log(fn.minimum(overlap, 1.0))})
+    return choose("form", form, {"linear": 1 - overlap, "log": -fn.log(overlap)})
 
 
 @hand_designed(signature="box", source="Zheng et al. 2020")
@@ -52,8 +52,7 @@ def diou(boxes: Expr, target: Expr) -> Expr:
 def ciou(boxes: Expr, target: Expr) -> Expr:
     """Complete-IoU loss DIoU + α·v: v compares aspect ratios, α = v/(1 - IoU + v) has no gradient, as published."""
     overlap, aspect = pr.box_iou(boxes, target), pr.box_aspect_penalty(boxes, target)
-    # 1 - IoU ≥ 0 always; relu says so to the types.
-    trade = fn.stop_gradient(aspect / fn.clamp(fn.relu(1 - overlap) + aspect, lower=1e-7))
+    trade = fn.stop_gradient(fn.fraction(aspect, 1 - overlap + aspect))
     return 1 - overlap + pr.box_centre_penalty(boxes, target) + trade * aspect
 
 
@@ -75,7 +74,8 @@ def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "s
     """
     distance = pr.box_gaussian_distance(boxes, target)
     size = choose("form", form, {"sqrt": _root(distance), "log": fn.log1p(distance)})
-    return 1 - 1 / (tau + size)
+    # 1 - 1/(τ + f), exact where f is near zero.
+    return fn.fraction(size + (tau - 1), size + tau)
 
 
 @hand_designed(

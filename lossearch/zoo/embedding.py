@@ -84,11 +84,9 @@ def triplet_batch_hard(embeddings: Expr, target: Expr, margin: Expr, *, soft: bo
     Euclidean distances. `soft=True` takes the paper's soft margin log(1 + e^(d_p - d_n + m)), there with m = 0.
     Anchors without positive or without negative do not count. Where all embeddings are equal the gradient is zero.
     """
-    squared = pr.pairwise_squared_distance(embeddings, embeddings)
-    positives, negatives = _positives_and_negatives(squared, target)
-    # Roots keep the order, so they are taken of what was chosen.
-    farthest = fn.sqrt(pr.hardest_positive(squared, positives))
-    nearest = fn.sqrt(pr.hardest_negative(squared, negatives))
+    positives, negatives = _positives_and_negatives(embeddings, target)
+    farthest = pr.farthest_positive_distance(embeddings, positives)
+    nearest = pr.nearest_negative_distance(embeddings, negatives)
     penalty = choose("soft", soft, {False: pr.hinge, True: pr.softplus_margin})
     weight = fn.max(positives, "batch'") * fn.max(negatives, "batch'")
     return penalty(nearest - farthest, margin), weight
@@ -100,7 +98,9 @@ def n_pair(anchor: Expr, positive: Expr) -> Expr:
 
     The paper adds a penalty on the embeddings' norms.
     """
-    return pr.matching_cross_entropy(pr.pairwise_inner_product(anchor, positive))
+    # Moving all positives by one vector adds the same to an anchor's products, which then cancel less.
+    moved = positive - fn.stop_gradient(fn.mean(positive, "batch"))
+    return pr.matching_cross_entropy(pr.pairwise_inner_product(anchor, moved))
 
 
 @hand_designed(signature="centers", source="Wen et al. 2016")

@@ -50,9 +50,10 @@ def smooth_l1(prediction: Expr, target: Expr, beta: Expr) -> Expr:
 @hand_designed(signature=SIGNATURE, source="Saleh and Saleh 2022")
 def log_cosh(prediction: Expr, target: Expr) -> Expr:
     """log cosh(ŷ - y): r²/2 near zero, |r| - log 2 far from it."""
-    # log cosh r = |r| + log(1 + e^(-2|r|)) - log 2 has no overflow.
-    size = fn.abs(prediction - target)
-    return size + fn.softplus(-2 * size) - math.log(2.0)
+    # cosh² = 1 + sinh² is exact near zero; beyond 20, where powers would overflow, log cosh r grows like |r|.
+    residual = prediction - target
+    near = fn.clamp(residual, -20.0, 20.0)
+    return fn.log1p(fn.square(fn.sinh(near))) / 2 + fn.abs(residual - near)
 
 
 @hand_designed(

@@ -522,6 +522,18 @@ EMBEDDING = [
         lambda x, t: torch.diagonal(distances(x, t)),
     ),
     Row(
+        "farthest_positive_distance",
+        "positives",
+        lambda x, t: pr.farthest_positive_distance(x, 1 - fn.same(x, "batch")),
+        lambda x, t: distances(x, x).amax(1).sqrt(),
+    ),
+    Row(
+        "nearest_negative_distance",
+        "positives",
+        lambda x, t: pr.nearest_negative_distance(x, 1 - fn.same(x, "batch")),
+        lambda x, t: torch.where(other(x) > 0, distances(x, x), math.inf).amin(1).sqrt(),
+    ),
+    Row(
         "hardest_negative",
         "positives",
         lambda x, t: pr.hardest_negative(pr.pairwise_squared_distance(x, t), 1 - fn.same(x, "batch")),
@@ -530,6 +542,7 @@ EMBEDDING = [
 ]
 
 MULTI_VIEW = [
+    Row("centred", "views", lambda x, t: pr.centred(x, over=("batch",)), lambda x, t: x - x.mean(0)),
     Row(
         "cross_correlation",
         "views",

@@ -221,7 +221,7 @@ def diou(boxes: Tensor, target: Tensor) -> Tensor:
 
 def ciou(boxes: Tensor, target: Tensor) -> Tensor:
     """Equations 8 to 11 of Zheng et al., α held as in their code."""
-    angles = [torch.atan(w / h.clamp(min=1e-4)) for w, h in map(_sides, (target, boxes))]
+    angles = [torch.atan2(w, h) for w, h in map(_sides, (target, boxes))]
     aspect = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
     overlap = _overlap(boxes, target)
     alpha = (aspect / (1 - overlap + aspect).clamp(min=1e-7)).detach()

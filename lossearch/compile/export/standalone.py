@@ -25,7 +25,7 @@ from lossearch.compile.source import Source, definition
 from lossearch.errors import UserError
 from lossearch.ir.axes import align
 from lossearch.ir.graph import Parameter
-from lossearch.ir.interval import EPSILON
+from lossearch.ir.interval import SMALLEST_DENOMINATOR
 from lossearch.ir.signature import Input
 from lossearch.reading import LARGEST_WHOLE
 
@@ -259,7 +259,7 @@ class _Writer:
             lines += ["    if share is not None:", "        weight = share if weight is None else weight * share"]
         if self.plan.weighs:
             lines += ["    if weight is None:", "        return loss.mean()"]
-            lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({EPSILON!r})"]
+            lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({SMALLEST_DENOMINATOR!r})"]
         else:
             lines += ["    return loss.mean()"]
         return list(_indented(lines))
