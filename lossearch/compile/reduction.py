@@ -56,7 +56,7 @@ def _shared_mean(root: Expr, weights: Sequence[Expr], share: Expr) -> Expr:
     total = share
     for weight in weights:
         root, total = weight * root, weight * total
-    return over_all("sum", root) / fn.clamp(over_all("sum", total), lower=EPSILON)
+    return over_all("sum", root) / fn.clamp(over_all("sum", total), lower=SMALLEST_DENOMINATOR)
 
 
 def check_batchmean(reduction: str, axes: Axes) -> None:

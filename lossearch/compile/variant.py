@@ -82,7 +82,7 @@ def lowered_for(graph: Graph, variant: Variant) -> Lowered:
         target = label_input(graph)
         assert target is not None
         check_places(graph.expanded(), mask_node(label_axes(target)), reduced=True)
-        kept = masked_graph(graph)[1]
+        kept = masked_graph(inside or graph)[1]
         if kept is not None:
             weights.append(kept)
     share: Expr | None = None

@@ -64,6 +64,7 @@ register(
         slopes=lambda a, **_: (0.0,),
         latex="({values})_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...), ("values", ...)),
+        masked=masks.places_alone,
         cost=0.0,
     )
 )

@@ -42,6 +42,10 @@ MAY_REFUSE = {"step", "select", "sort", "sort_by", "size", "interior"}
 """Those that move elements, take one of them, or are one number only where all images have as many elements."""
 
 
+OTHERS = {"equal", "along"}
+"""One takes identities, which no loss of labels has; one takes as many numbers as there are entries."""
+
+
 def cases(name: str) -> Iterator[Graph]:
     """Losses whose last operator is this one, for operands that lie along every axis that it takes."""
     rng, seen = random.Random(name), set()
@@ -90,7 +94,7 @@ def refused(graph: Graph) -> bool:
     return False
 
 
-@pytest.mark.parametrize("name", [name for name in OPEN if name != "equal"])
+@pytest.mark.parametrize("name", [name for name in OPEN if name not in OTHERS])
 def test_an_ignored_element_influences_nothing(name: str) -> None:
     """Neither its logits, wherever it lies, nor, where it lies at the end, that it is there at all."""
     logits, labels = batch(1)
@@ -116,6 +120,18 @@ def test_an_ignored_element_influences_nothing(name: str) -> None:
         assert not gradient[:, :, 4:].any(), graph.root
         checked += 1
     assert checked, "no operands fit"
+
+
+def test_numbers_along_an_axis_are_those_of_its_places() -> None:
+    logits, labels = batch(1)
+    labels[0, 1], labels[2, 3:5] = -100, -100
+    for axis, count in (("class", 4), ("space", 6)):
+        graph = Graph(DENSE, P * fn.along(LOGITS, axis, [float(n) for n in range(1, count + 1)]))
+        value, gradient = value_and_gradient(graph, logits, labels)
+        factors = torch.arange(1.0, count + 1.0).double()
+        expected = torch.softmax(logits, 1) * (factors[:, None] if axis == "class" else factors)
+        agree(value, expected.movedim(1, -1)[labels >= 0].mean(), graph)
+        assert not gradient.movedim(1, -1)[labels < 0].any()
 
 
 def test_an_operator_that_does_not_say_how_it_leaves_elements_out_is_refused() -> None:
