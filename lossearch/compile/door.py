@@ -333,7 +333,7 @@ def ignores(target: Tensor, geometry: Geometry, ignore_index: int | None) -> boo
 
 def present(labels: Tensor, lowest: int, dtype: torch.dtype) -> Tensor:
     """1 where labels are 1 and 0 where they are 0 or -1; others are refused as an index out of range is."""
-    table = torch.arange(lowest, FOREGROUND, dtype=dtype, device=labels.device).clamp_min(0.0)
+    table = torch.arange(lowest, 2, dtype=dtype, device=labels.device).clamp_min(0)
     return table.gather(0, (labels - lowest).reshape(-1)).reshape(labels.shape)
 
 

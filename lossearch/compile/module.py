@@ -332,7 +332,7 @@ class LossModule(nn.Module):
         name = self._names[self._label_at]
         target = values[name]
         if geometry.channel and not geometry.foreground:  # zeros and ones of each class
-            values[name] = target.to(geometry.dtype)
+            values[name] = present(target, geometry.lowest, geometry.dtype)
             return
         if geometry.channel:
             target = target.squeeze(1)
@@ -430,8 +430,7 @@ class LossModule(nn.Module):
             self._take_sample_weight(sample_weight, geometry, {})
             given.append(sample_weight)
         # The sum of none of their elements.
-        zero = sum(x.reshape(-1)[:0].sum().to(geometry.dtype) for x in given if x.is_floating_point())
-        assert isinstance(zero, Tensor)
+        zero = torch.stack([x.reshape(-1)[:0].sum().to(geometry.dtype) for x in given]).sum()
         if self.reduction != "none" or not self.graph.root.axes:
             return zero
         leading = [geometry.sizes.get(axis.rstrip("'"), 0) for axis in self.graph.root.axes if axis != "space"]

@@ -14,11 +14,14 @@ CLASS = "class"
 SOFTMAX = frozenset({"softmax", "log_softmax", "logsumexp"})
 """Operators that set the classes against each other: over one class they are constant, or the score itself."""
 
-SEVERAL_CLASSES = "two classes or more, since over one a softmax is 1 and the target too, whatever the scores"
+SEVERAL_CLASSES = "two classes or more: over one, a softmax is 1 whatever the scores"
 """What a loss that shares probability between classes requires."""
 
 BINARY = "binary_cross_entropy, binary_focal, binary_hinge, logistic or lovasz_hinge"
 """The hand-designed losses that judge each class by itself."""
+
+OF_PLACES = frozenset({"size", "along", "position"})
+"""Operators whose results depend on places or lengths along their axis alone, not on the values there."""
 
 FOREGROUND = 2
 """How many labels there are beside a single class by itself: 0, where it is not, and 1."""
@@ -44,7 +47,7 @@ def class_by_class(graph: Graph) -> bool:
 
 def _runs_over(node: Expr, axis: str) -> bool:
     over = dict(node.attrs).get("over")
-    return isinstance(over, tuple) and axis in over and node.op != "size"
+    return isinstance(over, tuple) and axis in over and node.op not in OF_PLACES
 
 
 @lru_cache(maxsize=1024)

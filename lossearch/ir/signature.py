@@ -47,13 +47,15 @@ class Input:
 class Signature:
     """A task's inputs, in the order of `forward`; buffers are given at construction. One object per name.
 
-    Signatures of one `family` (by default its own name) serve one kind of task with more or fewer inputs.
+    Signatures of one `family` (by default its own name) serve one kind of task with more or fewer inputs. `rank` is how
+    many spatial axes its inputs usually have, where they may have any number.
     """
 
     name: str
     inputs: tuple[Input, ...]
     doc: str = ""
     family: str = ""
+    rank: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", self.family or self.name)

@@ -62,6 +62,7 @@ BOUNDARY = register_signature(
         ),
         "segmentation against distance maps of the true regions",
         family="dense",
+        rank=2,
     )
 )
 
@@ -279,6 +280,7 @@ ATTENTION = register_signature(
         ),
         "attention maps against target maps",
         family="multi_view",
+        rank=2,
     )
 )
 
@@ -291,6 +293,7 @@ RESPONSE = register_signature(
         ),
         "response maps of a Siamese tracker",
         family="tracking",
+        rank=2,
     )
 )
 
@@ -302,6 +305,7 @@ IMAGE = register_signature(
             Input("target", ("batch", "channel", "space"), DOMAIN, "target", doc="true images"),
         ),
         "images against reference images",
+        rank=2,
     )
 )
 
@@ -311,6 +315,7 @@ IMAGE_PRIOR = register_signature(
         (Input("image", ("batch", "channel", "space"), DOMAIN, doc="restored or generated images"),),
         "images alone",
         family="image",
+        rank=2,
     )
 )
 
@@ -323,6 +328,7 @@ MASKED_IMAGE = register_signature(
         ),
         "images reconstructed where they were masked",
         family="image",
+        rank=2,
     )
 )
 
@@ -339,6 +345,7 @@ CYCLE = register_signature(
         ),
         "images of two domains and what comes back of them",
         family="image",
+        rank=2,
     )
 )
 
@@ -350,6 +357,7 @@ FEATURES = register_signature(
             Input("target", ("batch", "channel", "space"), DOMAIN, "target", doc="feature maps of the reference"),
         ),
         "feature maps of one layer of any network",
+        rank=2,
     )
 )
 
@@ -374,6 +382,7 @@ LATENT = register_signature(
             Input("log_variance", ("batch", "feature"), Interval(-60.0, 60.0), doc="logarithms of its variances"),
         ),
         "reconstructions with a Gaussian latent distribution",
+        rank=1,
     )
 )
 
@@ -385,6 +394,7 @@ DIFFUSION = register_signature(
             Input("noise", ("batch", "space"), DOMAIN, "target", doc="noise that was added"),
         ),
         "noise predicted by a diffusion model",
+        rank=3,
     )
 )
 
@@ -400,6 +410,7 @@ DIFFUSION_SCORE = register_signature(
         ),
         "scores at noise levels",
         family="diffusion",
+        rank=3,
     )
 )
 
@@ -412,6 +423,7 @@ DIFFUSION_SNR = register_signature(
         ),
         "noise predicted at known signal-to-noise ratios",
         family="diffusion",
+        rank=3,
     )
 )
 

@@ -128,7 +128,7 @@ def test_one_class_is_refused_where_classes_share_probability(name: str) -> None
     module = loss.to_module(**weight)
     others = [torch.rand(2, *([1] if "class" in one.axes else []), 4, 4) for one in loss.signature.forward_inputs[2:]]
     second = mask_of(2, 4, 4) if loss.signature.forward_inputs[1].labels else torch.rand(2, 1, 4, 4)
-    with pytest.raises(UserError, match=r"two classes or more, .*found: class of length 1; for one.* binary_cross_ent"):
+    with pytest.raises(UserError, match=r"two classes or more: .*found: class of length 1; for one.* binary_cross_ent"):
         module(torch.randn(2, 1, 4, 4), second, *others)
 
 
@@ -136,7 +136,7 @@ def test_what_is_recommended_for_one_class_takes_it() -> None:
     assert BINARY.replace(" or ", ", ").split(", ") == BY_CLASS
     found = [name for name in zoo.names("dense") if class_by_class(zoo.get(name).graph)]
     assert sorted(found) == sorted(BY_CLASS)
-    with pytest.raises(UserError, match=r"two classes or more, .*; give two or more"):
+    with pytest.raises(UserError, match=r"two classes or more: .*; give two or more"):
         zoo.get("arcface").to_module()(torch.rand(3, 1), torch.zeros(3, dtype=torch.long))
     one_centre = zoo.get("center").to_module(buffers={"centers": torch.zeros(1, 3)})
     assert one_centre(torch.ones(2, 3), torch.zeros(2, dtype=torch.long)).item() > 0.0

@@ -5,7 +5,7 @@ Labels that are no class are left to PyTorch, whose kernels refuse them without 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -13,6 +13,8 @@ from lossearch.compile.class_weights import attribute
 from lossearch.compile.door import CORNERS, SIGNS, least_extent, takes_integers
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
+from lossearch.compile.source import definition
+from lossearch.compile.targets import CLASS, FOREGROUND, SEVERAL_CLASSES, needs_classes
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.signature import Input
 
@@ -60,23 +62,37 @@ def checks(plan: Plan) -> list[str]:
     for declared in plan.graph.signature.forward_inputs:
         name = safe(declared.name)
         if declared is plan.target:
-            lines += [
-                f"if {name}.is_floating_point():",
-                f"    {_check(plan, declared, declared.axes, earlier, True)}",
-                "else:",
-            ]
-            axes = without(declared.axes, (declared.labels or "",))
-            lines += [f"    {_check(plan, declared, axes, earlier, False)}"]
+            lines += _check_target(plan, declared, earlier)
         elif declared.kind == "real" and takes_integers(declared, torch.int64):
             lines += [f'check_signs("{name}", {name})'] if _takes_signs(declared) else []
             lines.append(f'check_shape("{name}", {name}, {_shape(plan, name, declared.axes, earlier)})')
         else:
-            lines.append(_check(plan, declared, declared.axes, earlier, declared.kind == "real"))
+            lines.append(_check(plan, declared, declared.axes, earlier, str(declared.kind == "real")))
         earlier.append(declared)
-    return [*lines, *_coordinates(plan), *_extent(plan)]
+    return [*lines, *_coordinates(plan), *_classes(plan), *_extent(plan)]
 
 
-def _check(plan: Plan, declared: Input, axes: Axes, earlier: Sequence[Input], floating: bool) -> str:
+def _check_target(plan: Plan, declared: Input, earlier: Sequence[Input]) -> Iterator[str]:
+    """Lines for a target that is a distribution, labels or, in a loss of each class, its mask."""
+    name, scores, floating = safe(declared.name), plan.scores, f"{safe(declared.name)}.is_floating_point()"
+    labels = without(declared.axes, (declared.labels or "",))
+    if scores is not None:
+        only = "" if plan.by_class else f" and {scores}.shape[1] == {FOREGROUND}"
+        yield f"if {name}.dtype == torch.bool{only}:"
+        yield f"    {name} = {name}.long()"
+    whole, kinds = floating, ("True", "False")
+    if plan.by_class:
+        whole, kinds = (
+            f"{name}.dim() == {scores}.dim() or ({floating} and {scores}.shape[1] != 1)",
+            (floating, floating),
+        )
+    yield f"if {whole}:"
+    yield f"    {_check(plan, declared, declared.axes, earlier, kinds[0])}"
+    yield "else:"
+    yield f"    {_check(plan, declared, labels, earlier, kinds[1])}"
+
+
+def _check(plan: Plan, declared: Input, axes: Axes, earlier: Sequence[Input], floating: str) -> str:
     name = safe(declared.name)
     return f'check_input("{name}", {name}, {_shape(plan, name, axes, earlier)}, {floating})'
 
@@ -121,6 +137,59 @@ def _coordinates(plan: Plan) -> list[str]:
         f"if len({name}.shape) != 2 or {name}.shape[1] != {CORNERS}:",
         f'    raise ValueError(f"{name} must have shape [batch, {CORNERS}], not {{list({name}.shape)}}")',
     ]
+
+
+def _classes(plan: Plan) -> list[str]:
+    """Lines that refuse a single class where it has no meaning."""
+    if not needs_classes(plan.graph):
+        return []
+    scores = next(one for one in plan.graph.signature.forward_inputs if CLASS in one.axes)
+    name, place = safe(scores.name), scores.axes.index(CLASS)
+    return [f"if {name}.shape[{place}] == 1:", f'    raise ValueError("{name} must have {SEVERAL_CLASSES}")']
+
+
+def nothing(plan: Plan) -> list[str]:
+    """A method that returns the loss of an empty batch: zero, or no elements."""
+    declared = plan.graph.signature.forward_inputs
+    given = [safe(one.name) for one in declared]
+    given += [f"self.{safe(b.name)}" for b in plan.graph.signature.buffers if b.learnable and b.name in plan.buffers]
+    given += [f"self.{safe(parameter.name)}" for parameter in plan.graph.parameters]
+    lines = ['"""The loss of an empty batch, from which inputs and parameters get a zero gradient."""']
+    lines += [f"zero = {given[0]}.reshape(-1)[:0].sum()"]
+    lines += [f"zero = zero + {name}.reshape(-1)[:0].sum()" for name in given[1:]]
+    lines += ["zero = zero.to(torch.promote_types(zero.dtype, torch.float32))"]
+    if plan.graph.root.axes:
+        lines += ['if self.reduction == "none":', f"    return zero.expand({_root_shape(plan)})"]
+    arguments = ["self", *(f"{safe(one.name)}: Tensor" for one in declared)]
+    return definition("nothing", arguments, "Tensor", [*lines, "return zero"], indent=4)
+
+
+def sizing(plan: Plan) -> list[str]:
+    """The inputs that have all axes between them."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for declared in plan.graph.signature.forward_inputs:
+        if not set(declared.axes) <= seen and (declared is not plan.target or not found):
+            found.append(safe(declared.name))
+        seen |= set(declared.axes)
+    return found
+
+
+def _root_shape(plan: Plan) -> str:
+    """Source of the shape of a loss that is not reduced, as far as the inputs have its axes."""
+    inputs = plan.graph.signature.forward_inputs
+    pieces: list[str] = []
+    for other in inputs:
+        if other.axes == plan.graph.root.axes and other is not plan.target:
+            return f"{safe(other.name)}.shape"
+    for axis in plan.graph.root.axes:
+        if axis == "space":
+            spatial = next(one for one in inputs if axis in one.axes)
+            pieces.append(f"list({safe(spatial.name)}.shape[{spatial.axes.index(axis)}:])")
+        else:
+            length = _length(plan, axis.rstrip("'"), inputs)
+            pieces.append("[0]" if length is None else f"list({length})")
+    return " + ".join(pieces)
 
 
 def _extent(plan: Plan) -> list[str]:

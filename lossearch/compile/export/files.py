@@ -16,6 +16,7 @@ from lossearch.compile.export.forms import Exportable
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.compile.export.traced import traced
 from lossearch.compile.module import IGNORE_INDEX, class_weights
+from lossearch.compile.targets import CLASS
 from lossearch.compile.variant import check_class_weight
 from lossearch.errors import UserError
 from lossearch.reading import usable_path
@@ -29,11 +30,13 @@ def export(loss: Exportable, path: str | os.PathLike[str], **options: Any) -> Pa
     The suffix decides: `.py` a module whose only import is torch; `.pt` TorchScript for `torch.jit.load`; `.pt2` for
     `torch.export.load`; `.json` the exchange form; `.tex` the formula. Options: `reduction` and `ignore_index` (.py,
     .pt, .pt2; as defaults of the constructor in .py), `weight` (.pt, .pt2: class weights), `buffers` (.pt, .pt2: other
-    tensors that the signature takes at construction, by name), `labels` and `rank` (.pt2:
-    whether the target is integer labels, and how many spatial axes there are; by default labels where the signature
-    has them, and no spatial axes for them, else two). The modules refuse inputs of another kind or shape than the
-    others ask for, and images smaller than their windows, with `ValueError` (a failed guard in .pt2). The file appears
-    whole or not at all. Raises `UserError` for an unknown suffix or option, or a path that cannot be written.
+    tensors that the signature takes at construction, by name), `labels`, `rank` and `classes` (.pt2:
+    whether the target is integer labels, how many spatial axes there are, and how many classes, where a single one is
+    meant; by default labels where the signature has them, and no spatial axes for them, nor for plain numbers; two for
+    images, maps and whatever has windows; three for the noise of images). The modules refuse inputs of another kind
+    or shape than the others ask for, and images smaller than their windows, with `ValueError` (a failed guard in
+    .pt2). The file appears whole or not at all. Raises `UserError` for an unknown suffix or option, or a path that
+    cannot be written.
     """
     target = usable_path(path, "a path to write the loss to")
     writer = WRITERS.get(target.suffix)
@@ -85,8 +88,8 @@ def _constructor_options(loss: Exportable, options: Mapping[str, Any]) -> dict[s
     return given if weight is None else {**given, "weight": class_weights(weight)}
 
 
-def _source(loss: Exportable, options: Mapping[str, Any]) -> str:
-    return standalone(loss, options.get("reduction", "mean"), options.get("ignore_index", IGNORE_INDEX))
+def _source(loss: Exportable, options: Mapping[str, Any], traced: bool = False) -> str:
+    return standalone(loss, options.get("reduction", "mean"), options.get("ignore_index", IGNORE_INDEX), traced)
 
 
 def _write_torchscript(loss: Exportable, path: Path, **options: Any) -> None:
@@ -97,15 +100,25 @@ def _write_torchscript(loss: Exportable, path: Path, **options: Any) -> None:
 
 def _write_traced(loss: Exportable, path: Path, **options: Any) -> None:
     arguments = _constructor_options(loss, options)
-    module: nn.Module = torchscript.load_class(_source(loss, options), class_name(loss.name))(**arguments)
+    module: nn.Module = torchscript.load_class(_source(loss, options, True), class_name(loss.name))(**arguments)
     axes = {buffer.name: buffer.axes for buffer in loss.graph.signature.buffers}
     lengths = {
         axis: length
         for name, value in arguments.items()
         for axis, length in zip(axes[CLASS_WEIGHT if name == "weight" else name], value.shape, strict=True)
     }
+    if (classes := options.get("classes")) is not None:
+        _check_classes(classes, lengths)
+        lengths[CLASS] = classes
     program = traced(loss.name, module, loss.graph, options.get("labels"), options.get("rank"), lengths)
     torch.export.save(program, path)
+
+
+def _check_classes(classes: Any, lengths: Mapping[str, int]) -> None:
+    known = lengths.get(CLASS)
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1 or known not in (None, classes):
+        required = "classes as an integer ≥ 1" + (f", the {known} of the tensors given" if known else "")
+        raise UserError(required, repr(classes)[:80], "correct `classes`")
 
 
 WRITERS: dict[str, Writer] = {
@@ -120,6 +133,6 @@ WRITERS: dict[str, Writer] = {
 OPTIONS: dict[str, tuple[str, ...]] = {
     ".py": ("reduction", "ignore_index"),
     ".pt": ("reduction", "ignore_index", "weight", "buffers"),
-    ".pt2": ("reduction", "ignore_index", "weight", "buffers", "labels", "rank"),
+    ".pt2": ("reduction", "ignore_index", "weight", "buffers", "labels", "rank", "classes"),
 }
 """Options that each kind of file takes."""

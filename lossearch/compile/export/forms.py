@@ -13,7 +13,9 @@ from lossearch.compile.class_weights import (
     one_vs_rest,
     weighted_inside,
 )
+from lossearch.compile.names import safe
 from lossearch.compile.source import Source, emit_roots
+from lossearch.compile.targets import class_by_class
 from lossearch.compile.variant import Variant, lowered_for, tidied
 from lossearch.ir.axes import Axes, without
 from lossearch.ir.expr import Expr
@@ -103,13 +105,37 @@ class Plan:
         """One function, or one for probabilities and one for labels."""
         if self.target is None:
             return [self._form(False, "unreduced_loss", "The loss before its reduction.")]
-        return [
-            self._form(False, "loss_of_probabilities", "The loss before its reduction, for probabilities."),
-            self._form(True, "loss_of_labels", "The loss before its reduction, for integer labels."),
-        ]
+        probabilities = self._form(False, "loss_of_probabilities", "The loss before its reduction, for probabilities.")
+        labels = self._form(True, "loss_of_labels", "The loss before its reduction, for integer labels.", masked=True)
+        if not self.by_class:
+            return [probabilities, labels]
+        doc = "The loss before its reduction, for probabilities of which some are left out."
+        kept = self._form(False, "loss_of_kept_probabilities", doc, masked=True)
+        if [one.body for one in kept.sources] == [one.body for one in probabilities.sources]:
+            # The mask weighs elements in the reduction alone.
+            kept = replace(kept, source=probabilities.source, weighted=probabilities.weighted)
+        return [probabilities, labels, kept]
 
-    def _form(self, labels: bool, name: str, doc: str) -> Form:
-        variant = Variant(labels=labels, masked=labels)
+    @property
+    def functions(self) -> list[Source]:
+        """Every function of the file, once."""
+        return list({source.name: source for form in self.forms for source in form.sources}.values())
+
+    @property
+    def by_class(self) -> bool:
+        """Whether the loss judges each class by itself, and so takes a single one too."""
+        return class_by_class(self.graph)
+
+    @property
+    def scores(self) -> str | None:
+        """The input, as a variable, whose second axis is the classes of the target."""
+        if self.target is None:
+            return None
+        inputs = (one for one in self.graph.signature.forward_inputs if one is not self.target)
+        return next((safe(one.name) for one in inputs if one.axes[1:2] == (self.target.labels,)), None)
+
+    def _form(self, labels: bool, name: str, doc: str, masked: bool = False) -> Form:
+        variant = Variant(labels=labels, masked=masked)
         source, root, weight, kept = self._function(variant, name, doc)
         form = Form(source, root, weight, kept, labels)
         if not self.scales or weighted_inside(self.graph, labels) is None:

@@ -5,6 +5,7 @@ The same text, imported, is what the TorchScript and torch.export files are made
 
 from __future__ import annotations
 
+import inspect
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -13,21 +14,26 @@ from functools import cached_property
 
 from lossearch import __version__
 from lossearch.compile.class_weights import attribute, label_axes
+from lossearch.compile.door import present
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
-from lossearch.compile.export.checks import checks, helpers
+from lossearch.compile.export.checks import checks, helpers, nothing, sizing
 from lossearch.compile.export.describe import docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
 from lossearch.compile.layout import takes_rows
 from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import check_batchmean, check_reduction
-from lossearch.compile.source import Source, definition
+from lossearch.compile.source import LONGEST_LINE, Source, definition
+from lossearch.compile.targets import takes_signs
 from lossearch.errors import UserError
 from lossearch.ir.axes import align
 from lossearch.ir.graph import Parameter
 from lossearch.ir.interval import SMALLEST_DENOMINATOR
 from lossearch.ir.signature import Input
 from lossearch.reading import LARGEST_WHOLE
+
+TRACED = "compute"
+"""The method of a traced module that computes the loss of a batch that is not empty."""
 
 
 def class_name(name: str) -> str:
@@ -38,14 +44,19 @@ def class_name(name: str) -> str:
     return camel if camel.isidentifier() else f"Loss{camel}"
 
 
-def standalone(loss: Exportable, reduction: str = "mean", ignore_index: int | None = IGNORE_INDEX) -> str:
-    """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor."""
+def standalone(
+    loss: Exportable, reduction: str = "mean", ignore_index: int | None = IGNORE_INDEX, traced: bool = False
+) -> str:
+    """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor.
+
+    A module that is to be `traced` does not branch for an empty batch, whose length tracing does not know.
+    """
     plan = Plan(loss.graph.frozen())
     check_batchmean(reduction, plan.graph.root.axes)
     label = IGNORE_INDEX if ignore_index is None else ignore_index
     if isinstance(label, bool) or not isinstance(label, int) or abs(label) > LARGEST_WHOLE:
         raise UserError("`ignore_index` as an integer of 64 bits", f"{label!r:.80}", "give the label to leave out")
-    return _Writer(loss, plan, check_reduction(reduction), label).text
+    return _Writer(loss, plan, check_reduction(reduction), label, traced).text
 
 
 @dataclass(frozen=True)
@@ -56,15 +67,15 @@ class _Writer:
     plan: Plan
     reduction: str
     ignore_index: int
+    traced: bool
 
     @cached_property
     def text(self) -> str:
         """The whole file."""
-        called = dict.fromkeys(
-            helper.strip() for form in self.plan.forms for source in form.sources for helper in source.helpers
-        )
-        functions = [self._function(source) for form in self.plan.forms for source in form.sources]
+        called = dict.fromkeys(helper.strip() for source in self.plan.functions for helper in source.helpers)
+        functions = [self._function(source) for source in self.plan.functions]
         arranging = [ROWS] if takes_rows(self.plan.graph) else []
+        arranging += [inspect.getsource(present).strip()] if self.plan.by_class else []
         parts = [
             *helpers(self.plan),
             *arranging,
@@ -96,7 +107,9 @@ class _Writer:
         for name in declared:
             lines.append(f"    {attribute(name)}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
         blank = [""]
-        return "\n".join([*lines, *blank, *self._init(), *blank, *self._methods(), *blank, *self._reduce()])
+        return "\n".join(
+            [*lines, *blank, *self._init(), *blank, *self._methods(), *blank, *self._empty(), *blank, *self._reduce()]
+        )
 
     def _init(self) -> list[str]:
         buffers = [(name, safe(attribute(name))) for name in self.plan.buffers]
@@ -129,41 +142,88 @@ class _Writer:
     def _methods(self) -> list[str]:
         """`forward`, and what it calls once the inputs have the axes of the signature."""
         arranged = forward(self.plan)
-        if not arranged:
-            return self._forward("forward")
-        return [*_indented(arranged), "", *self._forward(ARRANGED)]
+        lines = [*_indented(arranged), "", *self._forward(ARRANGED)] if arranged else self._forward("forward")
+        return [line.replace("def forward(", f"def {TRACED}(") for line in lines] if self.traced else lines
+
+    def _empty(self) -> list[str]:
+        """What an empty batch gives: a method of its own, or in a traced module `forward`, around all others."""
+        if not self.traced:
+            return list(_indented(nothing(self.plan)))
+        inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
+        lines = [
+            f"loss = self.{TRACED}({', '.join(inputs)})",
+            f"some = torch.scalar_tensor({inputs[0]}.numel(), device=loss.device) > 0",
+            "return torch.where(some, loss, torch.zeros_like(loss))",
+        ]
+        arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
+        return list(_indented(definition("forward", arguments, "Tensor", lines, indent=4)))
 
     def _forward(self, method: str) -> list[str]:
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
-        first = inputs[0]
         arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
-        lines = [*checks(self.plan), "# A loss is computed in float32 or better, whatever autocast is on."]
+        lines = checks(self.plan)
+        if not self.traced:
+            lines += [f"if {' * '.join(f'{name}.numel()' for name in sizing(self.plan))} == 0:"]
+            lines += [f"    return self.nothing({', '.join(inputs)})"]
+        lines += ["# A loss is computed in float32 or better, whatever autocast is on."]
         lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
-        body = [f"{first} = {first}.to(torch.promote_types({first}.dtype, torch.float32))"]
-        leading, *rest = self.plan.graph.signature.forward_inputs
-        if self.plan.flat:
-            body += self._flattened(leading)
-        for declared in rest:
+        lines += [f"    {line}" for line in self._converted()]
+        if self.plan.target is None:
+            lines += [f"    {line}" for line in self._ending(self.plan.forms[0])]
+        else:
+            lines += [f"    {line}" for line in (self._by_class() if self.plan.by_class else self._by_kind())]
+        return list(_indented(definition(method, arguments, "Tensor", lines, indent=4)))
+
+    def _converted(self) -> Iterator[str]:
+        """Lines that bring all inputs but a target with classes to one dtype, and make their spatial axes one."""
+        inputs = self.plan.graph.signature.forward_inputs
+        widest = "torch.float32"
+        for declared in inputs:
+            if declared.kind == "real":  # integers change nothing
+                yield f"dtype = torch.promote_types({widest}, {safe(declared.name)}.dtype)"
+                widest = "dtype"
+        if self.plan.by_class:
+            assert self.plan.target is not None
+            yield f"channel = {safe(self.plan.target.name)}.dim() == {self.plan.scores}.dim()"
+        for declared in inputs:
             if declared is not self.plan.target:
                 name = safe(declared.name)
-                converted = f"to({first}.dtype)" if declared.kind == "real" else "long()"
-                body += [f"{name} = {name}.{converted}", *self._flattened(declared)]
-        if self.plan.target is None:
-            body += self._ending(self.plan.forms[0])
-        else:
-            name, (probabilities, labels) = safe(self.plan.target.name), self.plan.forms
-            soft = [
-                f"{name} = {name}.to({first}.dtype)",
-                *self._flattened(self.plan.target),
-                *self._ending(probabilities),
-            ]
-            body += [f"if {name}.is_floating_point():", *(f"    {line}" for line in soft)]
-            body += [f"{name} = {name}.long()", f"kept = {name} != self.ignore_index"]
-            body += [f"{name} = torch.where(kept, {name}, 0)  # any class will do for what is left out"]
-            body += [f"mask = kept.to({first}.dtype)", *self._flattened(self.plan.target, labels=True)]
-            body += self._ending(labels)
-        lines += [f"    {line}" for line in body]
-        return list(_indented(definition(method, arguments, "Tensor", lines, indent=4)))
+                yield f"{name} = {name}.{'to(dtype)' if declared.kind == 'real' else 'long()'}"
+                yield from self._flattened(declared)
+
+    def _by_kind(self) -> Iterator[str]:
+        """Lines for a target that is a distribution where it is floating, and labels where not."""
+        assert self.plan.target is not None
+        name, (probabilities, labels) = safe(self.plan.target.name), self.plan.forms
+        yield f"if {name}.is_floating_point():"
+        soft = [f"{name} = {name}.to(dtype)", *self._flattened(self.plan.target), *self._ending(probabilities)]
+        yield from (f"    {line}" for line in soft)
+        yield from [f"{name} = {name}.long()", *self._kept(name), *self._ending(labels)]
+
+    def _by_class(self) -> Iterator[str]:
+        """Lines for a target of each class by itself: shares, zeros and ones, the mask of a single class, or labels."""
+        assert self.plan.target is not None
+        target, scores, lowest = self.plan.target, self.plan.scores, -1 if takes_signs(self.plan.graph) else 0
+        name, (probabilities, labels, kept) = safe(target.name), self.plan.forms
+        yield f"if {name}.is_floating_point() or (channel and {scores}.shape[1] != 1):"
+        given = f"{name}.to(dtype) if {name}.is_floating_point() else present({name}.long(), {lowest}, dtype)"
+        yield f"    {name} = {given}"
+        yield f"    {name} = {name} if channel else {name}.unsqueeze(1)"
+        yield from (f"    {line}" for line in (*self._flattened(target), *self._ending(probabilities)))
+        yield f"{name} = {name}.long().squeeze(1) if channel else {name}.long()"
+        yield from self._kept(name)
+        yield f"if {scores}.shape[1] == 1:  # 1 where the class is, 0 elsewhere"
+        yield f"    {name} = present({name}, {lowest}, dtype).unsqueeze(1)"
+        yield from (f"    {line}" for line in self._ending(kept))
+        yield from self._ending(labels)
+
+    def _kept(self, name: str) -> Iterator[str]:
+        """Lines that take the labels to ignore out of a target."""
+        assert self.plan.target is not None
+        yield f"kept = {name} != self.ignore_index"
+        yield f"{name} = torch.where(kept, {name}, 0)  # any class will do for what is left out"
+        yield "mask = kept.to(dtype)"
+        yield from self._flattened(self.plan.target, labels=True)
 
     def _flattened(self, declared: Input, labels: bool = False) -> list[str]:
         """Lines that make the spatial axes of an input one."""
@@ -195,13 +255,18 @@ class _Writer:
         """Lines for where class weights are given."""
         if form.weighted is None:
             return [self._rescaled(form) if self.plan.rescales else self._scaled(form, factors)]
-        call = f"{form.weighted.name}({', '.join(self._passed(form.weighted))})"
         assigned = "loss, weight" if form.weight is not None else "loss"
+        passed = ", ".join(self._passed(form.weighted))
+        call = [f"{assigned} = {form.weighted.name}({passed})"]
+        if (
+            len(call[0]) + (16 if form.labels else 20) > LONGEST_LINE
+        ):  # inside class, method, `with` and one `if` or two
+            call = [f"{assigned} = {form.weighted.name}(", f"    {passed}", ")"]
         if not form.shared:
-            return [f"{assigned} = {call}", self._returned(factors)]
+            return [*call, self._returned(factors)]
         assert self.plan.target is not None
         share = align(f"{_CLASS_WEIGHT}[{safe(self.plan.target.name)}]", label_axes(self.plan.target), form.root)
-        return [f"{assigned} = {call}", self._returned(factors, share)]
+        return [*call, self._returned(factors, share)]
 
     def _scaled(self, form: Form, factors: Sequence[str]) -> str:
         """What is returned where class weights multiply the loss."""
@@ -234,12 +299,7 @@ class _Writer:
             if argument.name in parameters:
                 yield _bounded(parameters[argument.name])
             else:
-                first = safe(self.plan.graph.signature.forward_inputs[0].name)
-                yield (
-                    f"self.{attribute(argument.name)}.to({first}.dtype)"
-                    if argument.name in buffers
-                    else argument.variable
-                )
+                yield f"self.{attribute(argument.name)}.to(dtype)" if argument.name in buffers else argument.variable
 
     def _reduce(self) -> list[str]:
         optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")

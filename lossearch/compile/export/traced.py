@@ -19,6 +19,9 @@ from lossearch.ir.signature import Input
 _LENGTHS = {"batch": 3, "class": 5, "feature": 6, "channel": 7, "coord": 4, "component": 2}
 _SPATIAL = (8, 9, 10)
 
+PLANE = 2
+"""Spatial axes of what has neighbours, unless it is told."""
+
 
 def traced(
     name: str, module: nn.Module, graph: Graph, labels: bool | None, rank: int | None, lengths: Mapping[str, int]
@@ -35,7 +38,7 @@ def traced(
         raise UserError("labels=False", "labels=True", f"signature {graph.signature.name} has no integer labels")
     spatial = any("space" in declared.axes for declared in graph.signature.forward_inputs)
     if rank is None:
-        rank = 2 if spatial and target is None else 0
+        rank = PLANE if spatial and _windowed(graph) else 0 if labels else graph.signature.rank
     most = len(_SPATIAL) if spatial else 0
     if not 0 <= rank <= most:
         raise UserError(f"rank in [0, {most}]", str(rank), "give the number of spatial axes")
@@ -53,6 +56,11 @@ def traced(
         required = f"loss {name} in operations that torch.export can trace for any batch and space"
         hint = "export it to .pt (TorchScript) or .py instead"
         raise UserError(required, str(error).strip().splitlines()[0], hint) from error
+
+
+def _windowed(graph: Graph) -> bool:
+    """Whether a loss looks at neighbours, which only several spatial axes have."""
+    return any({"along", "size"} & dict(node.attrs).keys() for node in graph.expanded().nodes)
 
 
 def _refusals() -> tuple[type[Exception], ...]:
