@@ -113,7 +113,7 @@ def reference_name(config: SearchConfig, space: SearchSpace) -> str:
     """The reference loss; raises `UserError` if there is none."""
     if config.reference is not None:
         return config.reference
-    if space.signature == DENSE.name:
+    if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
         return "cross_entropy"
     known = space.seeds or names(signature=space.signature)
     if not known:

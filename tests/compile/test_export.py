@@ -183,7 +183,7 @@ def test_every_loss_exports_as_a_traced_program(family: str, tmp_path: Path) -> 
         loss = zoo.get(name)
         options = construction(loss)
         free = spatial(loss) and label_input(loss.graph) is None
-        shape = shapes_of(loss)[0] if least_extent(loss.graph) > 1 else (3, 4) if free else ()
+        shape = shapes_of(loss)[0] if least_extent(loss.graph) > 1 else (3, 4, 2)[: loss.signature.rank] if free else ()
         program = torch.export.load(export(loss, tmp_path / f"{name}.pt2", **options)).module()
         module = build(loss.graph, **options)  # type: ignore[arg-type]
         given = [x.float() if x.is_floating_point() else x for x in prediction_and_targets(loss.signature, shape)[-1]]

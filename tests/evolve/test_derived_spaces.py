@@ -6,8 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 from lossearch import zoo
+from lossearch.compile import build
+from lossearch.compile.targets import class_by_class
+from lossearch.engine.config import SearchConfig
+from lossearch.engine.parts import reference_name
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
 from lossearch.evolve.grammar import Grammar
@@ -63,7 +68,7 @@ def test_random_losses_of_every_space_have_its_axes_and_inputs(name: str) -> Non
 
 
 def test_every_signature_has_a_space_unless_its_losses_need_more_than_inputs() -> None:
-    assert set(space_names()) == set(derivable())
+    assert set(space_names()) == {*derivable(), "binary"}
     assert set(WITH_LOSSES) == set(SIGNATURES)
     lacking = {"centers", "regression_vector", "uncertain_components", "weighted_components"}
     assert set(SIGNATURES) - set(derivable()) == lacking
@@ -93,3 +98,17 @@ def test_a_mistake_in_the_sorts_of_a_space_is_named(tmp_path: Path, sorts: str, 
 def test_a_space_is_the_same_in_every_process() -> None:
     assert derived_space(get_signature("box")) == derived_space(get_signature("box"))
     assert next(iter(derived_space(get_signature("box")).sorts.values())) == ("batch",)
+
+
+def test_the_space_of_single_classes_holds_losses_that_one_channel_can_be_trained_with() -> None:
+    space = load_space("binary")
+    method = make_method("regularized_evolution", space, 3)
+    logits, mask = torch.randn(4, 1, 6, requires_grad=True), torch.randint(2, (4, 6))
+    vanishing = 0
+    graphs = [method.random_graph() for _ in range(40)]
+    for graph in [*graphs, *(zoo.get(name).graph.frozen() for name in space.seeds)]:
+        assert class_by_class(graph)
+        value = build(graph)(logits, mask) + 0.0 * logits.sum()  # some are functions of the target alone
+        vanishing += bool((torch.autograd.grad(value, logits)[0] == 0).all())
+    assert vanishing < 10
+    assert reference_name(SearchConfig(task="digits", space="binary", generations=1), space) == "binary_cross_entropy"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lossearch import __version__
-from lossearch.compile.class_weights import attribute, label_axes
+from lossearch.compile.class_weights import CLASS_WEIGHT, attribute, label_axes
 from lossearch.compile.door import present
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers, nothing, sizing
@@ -32,8 +32,11 @@ from lossearch.ir.interval import SMALLEST_DENOMINATOR
 from lossearch.ir.signature import Input
 from lossearch.reading import LARGEST_WHOLE
 
-TRACED = "compute"
-"""The method of a traced module that computes the loss of a batch that is not empty."""
+COMPUTED = "compute"
+"""The method that computes the loss of sound inputs."""
+
+TRACED = "given"
+"""What is otherwise `forward`, in a traced module."""
 
 
 def class_name(name: str) -> str:
@@ -161,18 +164,21 @@ class _Writer:
     def _forward(self, method: str) -> list[str]:
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
         arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
-        lines = checks(self.plan)
+        checked = checks(self.plan)
         if not self.traced:
-            lines += [f"if {' * '.join(f'{name}.numel()' for name in sizing(self.plan))} == 0:"]
-            lines += [f"    return self.nothing({', '.join(inputs)})"]
-        lines += ["# A loss is computed in float32 or better, whatever autocast is on."]
+            checked += [f"if {' * '.join(f'{name}.numel()' for name in sizing(self.plan))} == 0:"]
+            checked += [f"    return self.nothing({', '.join(inputs)})"]
+        checked += [f"return self.{COMPUTED}({', '.join(inputs)})"]
+        lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
         lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
         lines += [f"    {line}" for line in self._converted()]
         if self.plan.target is None:
             lines += [f"    {line}" for line in self._ending(self.plan.forms[0])]
         else:
             lines += [f"    {line}" for line in (self._by_class() if self.plan.by_class else self._by_kind())]
-        return list(_indented(definition(method, arguments, "Tensor", lines, indent=4)))
+        methods = [(method, checked), (COMPUTED, lines)]
+        first, second = (definition(name, arguments, "Tensor", body, indent=4) for name, body in methods)
+        return list(_indented([*first, "", *second]))
 
     def _converted(self) -> Iterator[str]:
         """Lines that bring all inputs but a target with classes to one dtype, and make their spatial axes one."""
@@ -299,7 +305,10 @@ class _Writer:
             if argument.name in parameters:
                 yield _bounded(parameters[argument.name])
             else:
-                yield f"self.{attribute(argument.name)}.to(dtype)" if argument.name in buffers else argument.variable
+                # Optional class weights are a variable by then.
+                held = "class_weight" if argument.name == CLASS_WEIGHT and self.plan.scales else None
+                held = held or f"self.{attribute(argument.name)}"
+                yield f"{held}.to(dtype)" if argument.name in buffers else argument.variable
 
     def _reduce(self) -> list[str]:
         optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")
