@@ -52,6 +52,7 @@ class Job:
         states: each island's state to continue from, where there is one.
         name: of this session's folder below the checkpoints.
         trainable: the class of the islands.
+        first_call: of a user's function, see `Assignment`.
     """
 
     run: RunDirectory
@@ -61,6 +62,7 @@ class Job:
     states: dict[int, str]
     name: str
     trainable: type[Island] = Island
+    first_call: bytes | None = None
 
 
 def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
@@ -154,6 +156,7 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
         namespace=namespace,
         states=job.states,
         python_path=_python_path(job.config),
+        first_call=job.first_call,
     )
     generations = {island: IslandState.loads(text).generation for island, text in job.states.items()}
     trainable = tune.with_parameters(job.trainable, assignment=assignment)

@@ -26,6 +26,7 @@ from lossearch.engine.scribe import RemoteScribe
 from lossearch.engine.state import FILE_NAME, IslandState
 from lossearch.errors import UserError
 from lossearch.tasks import forbid_test_split
+from lossearch.tasks.first_call import FirstCall
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Assignment:
         namespace: of that name.
         states: each island's state to continue from, where there is one.
         python_path: folders from which the user's code can be imported.
+        first_call: what a user's function gives its loss at the first call, as `FirstCall.dumps` writes it.
     """
 
     config: str
@@ -47,6 +49,7 @@ class Assignment:
     namespace: str
     states: dict[int, str]
     python_path: tuple[str, ...]
+    first_call: bytes | None = None
 
 
 class Island(tune.Trainable):
@@ -61,6 +64,7 @@ class Island(tune.Trainable):
         sys.path.extend(folder for folder in assignment.python_path if folder not in sys.path)
         self.number = int(config["island"])
         self.scribe = RemoteScribe(ray.get_actor(assignment.writer, namespace=assignment.namespace))
+        self.first_call = None if assignment.first_call is None else FirstCall.loads(assignment.first_call)
         with self._failures_told():
             self.loop = self.make_loop(SearchConfig.parse_json(assignment.config, "the search"), assignment)
         # What was imported lives as long as the process: collections need not look through it again and again.
@@ -78,7 +82,7 @@ class Island(tune.Trainable):
 
     def make_parts(self, config: SearchConfig) -> Parts:
         """Task, screen and evaluator of this island."""
-        return build_parts(config)
+        return build_parts(config, self.first_call)
 
     def step(self) -> dict[str, Any]:
         """One generation; its report, flat, as Tune's result."""

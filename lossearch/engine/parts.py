@@ -10,6 +10,7 @@ from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.setting import Evaluator, Limits, Screening, Setting
 from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
+from lossearch.evaluate.function_candidate import FunctionEvaluator
 from lossearch.evaluate.screening import Screen
 from lossearch.evolve.method import Method, make_method
 from lossearch.ir.primitive import load_entry_points
@@ -18,6 +19,7 @@ from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
 from lossearch.tasks import Task, UserTask
+from lossearch.tasks.first_call import FirstCall
 from lossearch.tasks.user_function import check_function
 from lossearch.zoo import names
 from lossearch.zoo.named import graph_of
@@ -54,6 +56,7 @@ class Parts:
         screen: judges proposals.
         evaluator: trains those that pass.
         hang_limit: seconds after which a training must have ended by itself; None where it has no limit.
+        first_call: what a user's function gives its loss at the first call; None for a bundled task.
     """
 
     facts: TaskFacts
@@ -61,6 +64,7 @@ class Parts:
     screen: Screening
     evaluator: Evaluator
     hang_limit: float | None
+    first_call: FirstCall | None = None
 
 
 def make_task(config: SearchConfig) -> Task | UserTask:
@@ -121,15 +125,25 @@ def reference_name(config: SearchConfig, space: SearchSpace) -> str:
     return known[0]
 
 
-def build_parts(config: SearchConfig) -> Parts:
-    """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had."""
+def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Parts:
+    """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had.
+
+    Args:
+        config: of the search.
+        first_call: what a user's function gives its loss at the first call, where that is known; otherwise the function
+            is called to find out.
+    """
     load_entry_points()
     task = make_task(config)
     space = space_for(task, space_of(config))
     reference = graph_of(reference_name(config, space))
     screen = Screen(task, space, reference, config.screening)
-    evaluator = CandidateEvaluator(task, reference, config.evaluation)
-    return Parts(task_facts(config, task), space, screen, evaluator, hang_limit(config, task))
+    limit = hang_limit(config, task)
+    if isinstance(task, Task):
+        evaluator = CandidateEvaluator(task, reference, config.evaluation)
+        return Parts(task_facts(config, task), space, screen, evaluator, limit)
+    function = FunctionEvaluator(task, reference, config.evaluation, first_call)
+    return Parts(task_facts(config, task), space, screen, function, limit, function.first_call)
 
 
 def space_of(config: SearchConfig) -> SearchSpace:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
-from lossearch.evaluate.training import FUNCTION_CLASSES
-from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces.seeds import label
+from lossearch.tasks.first_call import FirstCall
 
 
 @dataclass(frozen=True)
@@ -19,20 +18,27 @@ class Plan:
         facts: of the task.
         lines: in words, one fact a line.
         islands: how many.
+        first_call: what a user's function gives its loss at the first call; None for a bundled task.
     """
 
     facts: TaskFacts
     lines: tuple[str, ...]
     islands: int
+    first_call: FirstCall | None = None
 
 
-def make_plan(config: SearchConfig, islands: int) -> Plan:
+def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None = None) -> Plan:
     """Build every part once, so that what cannot work fails before anything starts, and say what will happen.
+
+    Args:
+        config: of the search.
+        islands: how many.
+        first_call: see `build_parts`.
 
     Raises:
         UserError: something that the configuration names cannot be had, or does not fit.
     """
-    parts = build_parts(config)
+    parts = build_parts(config, first_call)
     method = island_method(config, parts.space, 0, islands)
     method.random_graph()  # raises where the space can make none
     size = config.generation_size
@@ -53,7 +59,7 @@ def make_plan(config: SearchConfig, islands: int) -> Plan:
         *_training(config, parts),
         f"seed        {config.seed}",
     )
-    return Plan(parts.facts, lines, islands)
+    return Plan(parts.facts, lines, islands, parts.first_call)
 
 
 def _changes(config: SearchConfig) -> list[str]:
@@ -79,11 +85,12 @@ def _training(config: SearchConfig, parts: Parts) -> list[str]:
         tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
         return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
     limit = evaluation.time_limit_s
-    dense = parts.space.signature == DENSE.name
-    predictions = f"logits over {FUNCTION_CLASSES} classes" if dense else "predictions"
+    assert parts.first_call is not None
+    inputs = parts.first_call.describe()
     return [
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
         " constants and learning rate as they are",
-        f"step size   scaled to the gradient of {reference_name(config, parts.space)}, at small random {predictions}",
+        f"step size   scaled to the gradient of {reference_name(config, parts.space)} at the function's first call"
+        f" of its loss, with inputs {inputs}",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
     ]

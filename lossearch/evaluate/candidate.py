@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from lossearch.compile.constants import candidates
-from lossearch.errors import UserError
 from lossearch.evaluate import seeds
 from lossearch.evaluate.class_weights import inverse_frequencies
 from lossearch.evaluate.graph_loss import GraphLoss
-from lossearch.evaluate.step_size import SAMPLES, prediction_gradients, undecided_gradient_rms
+from lossearch.evaluate.step_size import SAMPLES, prediction_gradients
 from lossearch.evaluate.training import Outcome, Run, Status, train, untrained_predictions
 from lossearch.ir.expr import Expr, constant
 from lossearch.ir.graph import Graph
 from lossearch.ir.places import Place, replace_at
 from lossearch.ir.range_check import graph_out_of_range
-from lossearch.ir.signatures import DENSE
 from lossearch.ir.types import IllTyped
-from lossearch.loss import Loss
-from lossearch.tasks import Task, UserTask
+from lossearch.tasks import Task
 
 
 class EvaluationConfig(BaseModel):
@@ -95,22 +89,17 @@ class CandidateEvaluator:
     """Trains candidates on a task at the reference loss's step size. Same arguments, same result.
 
     Args:
-        task: with train and validation splits, or the user's own function.
+        task: with train and validation splits.
         reference: the loss whose RMS gradient at untrained predictions every candidate is scaled to.
         settings: see `EvaluationConfig`.
     """
 
-    def __init__(self, task: Task | UserTask, reference: Graph, settings: EvaluationConfig) -> None:
+    def __init__(self, task: Task, reference: Graph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
-        self._reference = reference
-        self.class_weight: Tensor | None = None
-        if reference.signature.name == DENSE.name:
-            self._logits, self._target = untrained_predictions(task, SAMPLES)
-            # A user's function knows its class frequencies, this process does not.
-            classes = self._logits.shape[1]
-            self.class_weight = inverse_frequencies(task) if isinstance(task, Task) else torch.ones(classes)
-        self._wanted = self._size(reference)
+        self.class_weight = inverse_frequencies(task)
+        self._logits, self._target = untrained_predictions(task, SAMPLES)
+        (self._wanted,) = self._sizes([GraphLoss(reference, self.class_weight)])
 
     @property
     def _scoring_seeds(self) -> tuple[int, ...]:
@@ -118,21 +107,18 @@ class CandidateEvaluator:
 
     def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
         """Tune the constants of `graph` and score it; `seed` draws the variants."""
-        if isinstance(self.task, UserTask):
-            return self._evaluate_function(self.task, graph)
         start = time.perf_counter()
         settings = self._settings(graph, seed)
         if not settings:
-            return _without_gradient(graph)
+            return without_gradient(graph)
         best = settings[0]
         if len(settings) > 1:
             tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
             best = settings[self._best(tuned)]
         outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
-        return _result(outcomes, best.graph, best.learning_rate, best.scale, time.perf_counter() - start)
+        return scored(outcomes, best.graph, best.learning_rate, best.scale, time.perf_counter() - start)
 
     def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
-        assert isinstance(self.task, Task)
         pairs = zip(settings, trained, strict=True)
         runs = [Run(s.loss.scaled(s.scale), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
@@ -143,7 +129,6 @@ class CandidateEvaluator:
         return train(self.task, runs, steps, time_limit=limit, eval_every=every)
 
     def _rank(self, metric: float | None) -> float:
-        assert isinstance(self.task, Task)
         if metric is None or math.isnan(metric):
             return -math.inf
         return metric if self.task.metric.higher_is_better else -metric
@@ -159,7 +144,6 @@ class CandidateEvaluator:
         return max(range(len(outcomes)), key=lambda k: (reached[k], self._rank(outcomes[k].metric), -k))
 
     def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
-        assert isinstance(self.task, Task)
         variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
         losses = [GraphLoss(variant, self.class_weight) for variant in variants]
         rate = self.task.config.learning_rate
@@ -175,46 +159,17 @@ class CandidateEvaluator:
         gradients = prediction_gradients(losses, self._logits, self._target)
         return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
 
-    def _size(self, graph: Graph) -> float:
-        """RMS gradient of one loss at untrained predictions."""
-        if graph.signature.name != DENSE.name:
-            return undecided_gradient_rms(graph)
-        return self._sizes([GraphLoss(graph, self.class_weight)])[0]
 
-    def _evaluate_function(self, task: UserTask, graph: Graph) -> CandidateResult:
-        """The user's own training, once per seed, with the loss as a module at the reference's step size.
-
-        The function sets its own learning rate, and the constants stay as they are: evolution varies them.
-        """
-        if self.settings.steps is None:
-            raise UserError("evaluation.steps, the budget of a user's function", "none", "set it in the configuration")
-        start = time.perf_counter()
-        size = self._size(graph)
-        if not (math.isfinite(size) and size > 0.0):
-            return _without_gradient(graph)
-        # The factor becomes part of the loss, so that what is exported trains as what was scored.
-        scale = float(f"{self._wanted / size:.3g}")
-        scaled = graph if scale == 1.0 else _times(graph, scale)
-        # Expanded: the user's process knows no primitives.
-        factory = functools.partial(Loss("candidate", scaled.expanded()).to_module)
-        outcomes = [task.evaluate(factory, self.settings.steps, seed) for seed in self._scoring_seeds]
-        return _result(outcomes, scaled, math.nan, scale, time.perf_counter() - start)
-
-
-def _times(graph: Graph, factor: float) -> Graph:
-    """The graph with its value, but no weight of the mean over it, multiplied."""
-    root, *weights = graph.roots
-    return graph.with_roots([constant(factor) * root, *weights])
-
-
-def _without_gradient(graph: Graph) -> CandidateResult:
+def without_gradient(graph: Graph) -> CandidateResult:
+    """The result of a candidate that no step size can be given."""
     message = "no gradient at untrained predictions"
     return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
 
 
-def _result(
+def scored(
     outcomes: Sequence[Outcome], graph: Graph, learning_rate: float, scale: float, seconds: float
 ) -> CandidateResult:
+    """The result of trainings with several seeds: their mean metric, or how the first failure ended."""
     failed = next((o for o in outcomes if o.status is not Status.OK), None)
     metrics = tuple(math.nan if o.metric is None else o.metric for o in outcomes)
     return CandidateResult(

@@ -8,18 +8,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lossearch.compile.door import least_extent
-from lossearch.compile.interpret import evaluate, weighted
-from lossearch.evaluate.probe_inputs import declared_inputs
+from lossearch.compile.module import build
 from lossearch.evaluate.training import initial_predictions
 from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import lower
+from lossearch.ir.signature import Signature
 from lossearch.tasks import Task
+from lossearch.tasks.first_call import FirstCall
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 SAMPLES = 256
-UNTRAINED = 0.1
-"""How far the predictions of an untrained network are taken to spread where they are not known."""
 
 
 def prediction_gradient(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
@@ -49,14 +46,40 @@ def step_scale(loss: LossFunction, reference: LossFunction, task: Task, seed: in
     return wanted / own if own > 0.0 else float("inf")
 
 
-def undecided_gradient_rms(graph: Graph) -> float:
-    """Root mean square of ∂ mean(loss) / ∂ predictions of any signature, at small random predictions.
+class FirstPredictions:
+    """The predictions of a training function's first call, and gradients of losses there.
 
-    Not finite or zero where the loss has no gradient there.
+    Gradients are those with respect to what required one in the call, else to every input that the signature calls a
+    prediction. They are computed in float64, so that other machines find the same.
+
+    Args:
+        call: what the function gave its loss.
+        signature: of the losses.
     """
-    graph = graph.frozen()
-    inputs = declared_inputs(graph.signature, least_extent(graph)).scaled(UNTRAINED)
-    value = weighted(graph, *evaluate(lower(graph), inputs.values, shape=inputs.shape))
-    gradients = torch.autograd.grad(value.mean(), inputs.leaves, allow_unused=True)
-    squares = [gradient.square().sum().item() for gradient in gradients if gradient is not None]
-    return math.sqrt(sum(squares) / sum(leaf.numel() for leaf in inputs.leaves))
+
+    def __init__(self, call: FirstCall, signature: Signature) -> None:
+        self.call = call
+        declared = signature.forward_inputs
+        predictions = {str(place) for place, one in enumerate(declared) if one.role == "prediction"}
+        predictions |= {one.name for one in declared if one.role == "prediction"}
+        tensors = {place: tensor for place, tensor in call.tensors().items() if tensor.is_floating_point()}
+        leaves = {place for place, tensor in tensors.items() if tensor.requires_grad} or predictions & tensors.keys()
+        doubles = {
+            place: tensor.detach().double().requires_grad_(place in leaves) for place, tensor in tensors.items()
+        }
+        self._inputs = [doubles.get(str(place), value) for place, value in enumerate(call.inputs)]
+        self._named = {name: doubles.get(name, value) for name, value in call.named.items()}
+        self._leaves = [doubles[place] for place in sorted(leaves)]
+
+    def gradient_rms(self, graph: Graph) -> float:
+        """Root mean square of ∂ loss / ∂ predictions, as the function calls the loss; zero where nothing leads to them.
+
+        Raises:
+            UserError: the loss does not take these inputs, such as images that are too small.
+        """
+        value = build(graph, **self.call.options)(*self._inputs, **self._named)
+        if not value.requires_grad:
+            return 0.0
+        gradients = torch.autograd.grad(value.mean(), self._leaves, allow_unused=True)
+        squares = [gradient.square().sum().item() for gradient in gradients if gradient is not None]
+        return math.sqrt(sum(squares) / max(1, sum(leaf.numel() for leaf in self._leaves)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from lossearch.errors import UserError
 from lossearch.tasks.descendants import kill_session
+from lossearch.tasks.first_call import FirstCall, Recording
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.pickled_function import name_of, pickled
 from lossearch.tasks.user_function import is_file_reference, reference_to
@@ -17,9 +19,6 @@ from lossearch.tasks.user_worker import Request
 
 LossFactory = Callable[[], Any]
 """Makes the loss, in another process; must be picklable, such as `torch.nn.CrossEntropyLoss`."""
-
-ATTEMPTS = 2
-"""How often a training is begun that something from outside ends, such as the system when memory runs out."""
 
 
 class UserTask:
@@ -77,12 +76,31 @@ class UserTask:
         Raises:
             UserError: the loss factory cannot be pickled.
         """
-        request = Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled)
+        request = self._request(loss_factory, budget, seed)
         outcome, lost = self._attempt(request, on_metric)
-        for _ in range(ATTEMPTS - 1):
-            if lost:
-                outcome, lost = self._attempt(request, on_metric)
-        return outcome
+        return self._attempt(request, on_metric)[0] if lost else outcome
+
+    def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCall | Outcome:
+        """What the function gives its loss at the first call, found by calling the function until it gets there.
+
+        Args:
+            loss_factory: makes a `LossModule`; otherwise see `LossFactory`.
+            budget: passed to the function.
+            seed: passed to the function.
+
+        Returns:
+            The inputs, or how the function ended without calling its loss.
+        """
+        with tempfile.TemporaryDirectory(prefix="lossearch-first-call-") as folder:
+            path = Path(folder, "call")
+            request = self._request(Recording(loss_factory, str(path)), budget, seed)
+            outcome, lost = self._attempt(request, None)
+            if lost and not path.exists():
+                outcome, _ = self._attempt(request, None)
+            return FirstCall.loads(path.read_bytes()) if path.exists() else outcome
+
+    def _request(self, loss_factory: LossFactory, budget: int, seed: int) -> Request:
+        return Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled)
 
     def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Outcome, bool]:
         """One training, and whether something from outside ended it."""
