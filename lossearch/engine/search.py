@@ -17,6 +17,7 @@ from lossearch.engine.begun import continued, located, write_beginning, write_co
 from lossearch.engine.config import SearchConfig, validate
 from lossearch.engine.display import CallbackDisplay, Display, make_display
 from lossearch.engine.ending import Ending, SearchInterrupted, SearchLost, how_to_go_on
+from lossearch.engine.first_call_file import keep_first_call, read_first_call
 from lossearch.engine.given import ConfigSource, read_given
 from lossearch.engine.parts import island_limits
 from lossearch.engine.plan import Plan, make_plan
@@ -125,7 +126,7 @@ def resume(
         resolved = located(written, run)
         with run.open_archive(read_only=True) as archive:
             archive.check()
-        plan = make_plan(resolved, _islands(resolved))
+        plan = make_plan(resolved, _islands(resolved), read_first_call(run))
         write_continuation(run, written)
         return _run(run, resolved, plan, address, progress)
 
@@ -203,7 +204,8 @@ def _run(
                 _leave_alone(run, saved)
             name = _next_session(run.checkpoints, found.states)
             states = {island: one.text for island, one in saved.items()}
-            job = Job(run, config, plan.facts, plan.islands, states, name)
+            call = keep_first_call(run, plan.first_call)
+            job = Job(run, config, plan.facts, plan.islands, states, name, first_call=call)
             with _notes_added(run.path), ray_session(address, plan.islands, run.log) as namespace:
                 ending.take_signals()
                 drive(job, namespace, _display(progress, config, plan), ending)

@@ -5,7 +5,9 @@ A dry call of the function records them. Its loss writes them to a file and ends
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -13,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 from torch import Tensor
-from torch._C import _functorch as functorch
+from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor, maybe_get_bdim
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
@@ -38,13 +40,15 @@ class FirstCall:
     """The inputs of a loss at its first call, on the CPU.
 
     Attributes:
-        inputs: those given by position: tensors, which require gradients as they did, numbers or None.
+        inputs: those given by position: tensors, numbers or None.
         named: those given by name.
+        differentiable: places of the tensors that required gradients: their numbers or names.
         options: of the loss, as the function set them: `reduction` and `ignore_index`.
     """
 
     inputs: tuple[Any, ...]
     named: Mapping[str, Any] = field(default_factory=dict)
+    differentiable: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def items(self) -> Iterator[tuple[str, Any]]:
@@ -61,32 +65,38 @@ class FirstCall:
         return " and ".join(str(list(tensor.shape)) for tensor in self.tensors().values())
 
     def dumps(self) -> bytes:
-        """A safetensors file; `loads` reads it back."""
+        """A line of JSON and the numbers of the tensors; `loads` reads it back."""
         tensors = self.tensors()
-        plain = {place: value for place, value in self.items() if place not in tensors}
+        arrays = {place: tensor.numpy() for place, tensor in tensors.items()}
+        body = b"".join(array.tobytes() for array in arrays.values())
         head = {
             "inputs": len(self.inputs),
             "named": list(self.named),
-            "plain": plain,
-            "differentiable": [place for place, tensor in tensors.items() if tensor.requires_grad],
+            "plain": {place: value for place, value in self.items() if place not in tensors},
+            "tensors": {place: [array.dtype.str, array.shape] for place, array in arrays.items()},
+            "differentiable": sorted(self.differentiable),
             "options": dict(self.options),
+            "sha256": hashlib.sha256(body).hexdigest(),
         }
-        stored = {place: tensor.detach().contiguous() for place, tensor in tensors.items()}
-        return safetensors.save(stored, {"call": json.dumps(head)})
+        return json.dumps(head).encode() + b"\n" + body
 
     @classmethod
     def loads(cls, content: bytes) -> FirstCall:
         """The call in a file's content; raises `UserError` where it is damaged."""
+        first, _, body = content.partition(b"\n")
         try:
-            tensors = safetensors.load(content)
-            length = int.from_bytes(content[:8], "little")
-            head = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["call"])
-            for place in head["differentiable"]:
-                tensors[place].requires_grad_()
-            values = {**tensors, **head["plain"]}
+            head = json.loads(first)
+            if head["sha256"] != hashlib.sha256(body).hexdigest():
+                raise ValueError("a checksum that does not match")
+            values, start = dict(head["plain"]), 0
+            for place, (dtype, shape) in head["tensors"].items():
+                array = np.frombuffer(body, np.dtype(dtype), math.prod(shape), start).reshape(shape)
+                start += array.nbytes
+                values[place] = torch.from_numpy(array.copy())
             inputs = tuple(values[str(place)] for place in range(head["inputs"]))
-            return cls(inputs, {name: values[name] for name in head["named"]}, head["options"])
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            named = {name: values[name] for name in head["named"]}
+            return cls(inputs, named, frozenset(head["differentiable"]), head["options"])
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
             found = f"{type(error).__name__}: {error}"[:200]
             raise UserError(_DAMAGED, found, "restore the file from a copy, or search anew") from error
 
@@ -105,7 +115,8 @@ class RecordingLoss(LossModule):
         if path.exists():
             os.kill(os.getsid(0), signal.SIGKILL)
         options = {name: getattr(self, name) for name in _OPTIONS}
-        call = FirstCall(*_kept(inputs, named), options)
+        with temporarily_clear_interpreter_stack():  # transforms of torch.func would wrap what is recorded, too
+            call = _kept(inputs, named, options)
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_bytes(call.dumps())
         draft.rename(path)  # appears complete or not at all
@@ -120,7 +131,7 @@ class Recording:
     path: str
 
     def __call__(self) -> LossModule:
-        torch.compiler.set_stance("force_eager")  # nothing here is called twice
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"  # nothing here is called twice
         loss = self.factory()
         loss.__class__ = RecordingLoss
         assert isinstance(loss, RecordingLoss)
@@ -128,21 +139,27 @@ class Recording:
         return loss
 
 
-def _kept(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs as they are recorded: plain tensors on the CPU, of large batches the first samples."""
-    given = {**dict(enumerate(inputs)), **named}
+def _kept(inputs: tuple[Any, ...], named: Mapping[str, Any], options: Mapping[str, Any]) -> FirstCall:
+    """The call as it is recorded: plain tensors on the CPU, of large batches the first samples."""
+    given = {**{str(place): value for place, value in enumerate(inputs)}, **named}
     tensors = {place: _plain(value) for place, value in given.items() if isinstance(value, Tensor)}
-    total, batch = sum(map(Tensor.numel, tensors.values())), max((len(t) for t in tensors.values() if t.dim()), default=0)
+    total = sum(map(Tensor.numel, tensors.values()))
+    batch = max((len(tensor) for tensor in tensors.values() if tensor.dim()), default=0)
     samples = max(1, batch * LARGEST // total) if total > LARGEST else batch
     kept = {
-        place: (tensor[:samples] if tensor.dim() and len(tensor) == batch else tensor)
-        .detach()
-        .to("cpu", copy=True)
-        .requires_grad_(tensor.requires_grad)
+        place: _stored(tensor[:samples] if tensor.dim() and len(tensor) == batch else tensor)
         for place, tensor in tensors.items()
     }
-    values = {place: kept.get(place, _described(value)) for place, value in given.items()}
-    return tuple(values[place] for place in range(len(inputs))), {name: values[name] for name in named}
+    values = {place: kept[place] if place in kept else _described(value) for place, value in given.items()}
+    differentiable = frozenset(place for place in tensors if _requires_gradient(given[place]))
+    by_number = tuple(values[str(place)] for place in range(len(inputs)))
+    return FirstCall(by_number, {name: values[name] for name in named}, differentiable, options)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """A copy on the CPU, in an ordinary precision."""
+    dtype = torch.promote_types(tensor.dtype, torch.float32) if tensor.is_floating_point() else tensor.dtype
+    return tensor.to("cpu", dtype, copy=True).contiguous()
 
 
 def _described(value: Any) -> Any:
@@ -151,12 +168,18 @@ def _described(value: Any) -> Any:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A tensor without the wrappers of torch.func; of a vmapped one the first."""
-    differentiable = tensor.requires_grad
-    while functorch.is_functorch_wrapped_tensor(tensor):
-        dimension = functorch.maybe_get_bdim(tensor) if functorch.is_batchedtensor(tensor) else -1
-        tensor = functorch.get_unwrapped(tensor)
+    """A tensor without its history and the wrappers of torch.func; of a vmapped one the first."""
+    while is_functorch_wrapped_tensor(tensor):
+        dimension = maybe_get_bdim(tensor) if is_batchedtensor(tensor) else -1
+        tensor = get_unwrapped(tensor)
         tensor = tensor.select(dimension, 0) if dimension >= 0 else tensor
-        differentiable |= tensor.requires_grad
-    plain = tensor.detach().as_subclass(Tensor)
-    return plain.requires_grad_() if differentiable else plain
+    return tensor.detach().as_subclass(Tensor)
+
+
+def _requires_gradient(tensor: Tensor) -> bool:
+    """Whether autograd or a transform of torch.func differentiates with respect to a tensor."""
+    while is_functorch_wrapped_tensor(tensor):
+        if tensor.requires_grad:
+            return True
+        tensor = get_unwrapped(tensor)
+    return tensor.requires_grad

@@ -7,14 +7,13 @@ import math
 import pytest
 
 from lossearch import zoo
-from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig, constant_variants
 from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evaluate.step_size import gradient_rms
 from lossearch.evaluate.training import Status, initial_predictions
 from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.text_form import parse_graph
-from lossearch.tasks import Task, UserTask
+from lossearch.tasks import Task
 
 SETTINGS = EvaluationConfig(steps=20, seeds=2, variants=3)
 
@@ -98,72 +97,3 @@ def test_divergence_is_an_outcome(task):
     assert result.score is None
     assert result.message
     assert all(math.isnan(metric) for metric in result.metrics)
-
-
-COUNTING = """
-import torch
-
-def train(loss, budget, seed):
-    logits = torch.linspace(-1.0, 1.0, 10).repeat(4, 1)
-    yield from (float(loss(logits, torch.arange(4))) + seed for _ in range(budget))
-"""
-STEP_SIZE = """
-import torch
-
-def train(loss, budget, seed):
-    logits = torch.linspace(-0.1, 0.1, 40).reshape(4, 10).requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(logits, torch.arange(4)), logits)
-    yield float(gradient.square().mean().sqrt())
-"""
-BROKEN = """
-def train(loss, budget, seed):
-    raise RuntimeError("out of patience")
-    yield 0.0
-"""
-
-
-def test_a_users_function_is_evaluated_with_the_loss_as_a_module(tmp_path):
-    # In a file of its own, which imports nothing of lossearch.
-    (tmp_path / "mine.py").write_text(COUNTING, encoding="utf-8")
-    with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
-        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=2, seeds=2))
-        result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
-    assert result.status is Status.OK, result.message
-    assert result.metrics[1] == pytest.approx(result.metrics[0] + 1.0)
-
-
-def test_a_users_function_that_raises_is_an_outcome_with_its_message(tmp_path):
-    (tmp_path / "mine.py").write_text(BROKEN, encoding="utf-8")
-    with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
-        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=1, seeds=1))
-        result = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
-    assert result.status is Status.ERROR
-    assert "out of patience" in result.message
-
-
-def test_a_users_function_gets_every_loss_at_one_step_size(tmp_path):
-    (tmp_path / "mine.py").write_text(STEP_SIZE, encoding="utf-8")
-    texts = (
-        "cross_entropy(logits, target)",
-        "1000.0 * cross_entropy(logits, target)",
-        "cross_entropy(logits, target) ** 2.0",
-    )
-    with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
-        evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, EvaluationConfig(steps=1, seeds=1))
-        results = [evaluator.evaluate(parse_graph(f"dense: {text}"), 0) for text in texts]
-    plain, large, other = results
-    assert large.metrics[0] == pytest.approx(plain.metrics[0], rel=1e-5)
-    assert (plain.step_scale, large.step_scale) == (pytest.approx(1.0), pytest.approx(1e-3))
-    assert large.graph is not plain.graph  # what is archived is the candidate, without the factor
-    assert other.metrics[0] == pytest.approx(plain.metrics[0], rel=0.1)
-
-
-def test_a_users_function_without_a_budget_or_a_gradient(tmp_path):
-    (tmp_path / "mine.py").write_text(STEP_SIZE, encoding="utf-8")
-    with UserTask(f"{tmp_path}/mine.py:train", time_limit=60.0) as task:
-        reference = zoo.get("cross_entropy").graph
-        with pytest.raises(UserError, match=r"evaluation\.steps"):
-            CandidateEvaluator(task, reference, EvaluationConfig()).evaluate(reference, 0)
-        flat = parse_graph("dense: relu(cross_entropy(logits, target) - 1000.0) * sum(target, over=class)")
-        result = CandidateEvaluator(task, reference, EvaluationConfig(steps=1)).evaluate(flat, 0)
-    assert (result.status, result.message) == (Status.DIVERGED, "no gradient at untrained predictions")
