@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lossearch
 from lossearch.engine.search import plan_search
@@ -38,6 +39,7 @@ print(result.best_.name, len(result.front_))
 
 
 def train(loss: Any, budget: int, seed: int) -> Iterator[float]:
+    loss(torch.zeros(4, 10, requires_grad=True), torch.arange(4)).backward()
     yield 1.0
 
 
@@ -68,8 +70,10 @@ def test_a_script_that_searches_whenever_it_is_imported_is_told(search: str, tmp
 
 
 def test_an_imported_function_goes_by_its_name() -> None:
-    plan = plan_search({"task": {"function": train}, "generations": 1, "islands": 1, "evaluation": {"steps": 1}})
+    task = {"function": train, "metric": "rmse"}
+    plan = plan_search({"task": task, "generations": 1, "islands": 1, "evaluation": {"steps": 1}})
     assert any("test_api_mistakes:train" in line for line in plan.lines)
+    assert "metric      rmse (lower is better)" in plan.lines
 
 
 @pytest.mark.parametrize(

@@ -98,15 +98,16 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
+    from lossearch.evaluate.directions import in_words
     from lossearch.evaluate.failures import UNKNOWN
 
     with found.run.open_archive(read_only=True) as archive:
-        metric = archive.metric
+        metric, direction = archive.metric, in_words(archive.higher_is_better)
         parents = [archive.candidate(key) for key in candidate.parents]
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
     how = f"mean of {ranked.seeds} seeds" if ranked.seeds > 1 else "one seed"
-    yield metric, f"{short(ranked.metric)} on validation ({how}, budget {ranked.budget})"
+    yield metric, f"{short(ranked.metric)} on validation, {direction} ({how}, budget {ranked.budget})"
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
         yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
@@ -210,13 +211,16 @@ def tune(
 
 
 def _tuned(tuned: Tuned, task: Task) -> Iterator[tuple[str, str]]:
+    from lossearch.evaluate.directions import in_words
+
     yield "loss", tuned.loss.name
     yield "task", task.name
     yield "trials", f"{len(tuned.trials)} ({tuned.runs} trainings)"
     if tuned.validation is None:
         yield "failed", tuned.message.strip()
         return
-    yield task.metric.name, f"{short(tuned.validation)} on validation, at the settings that it chose"
+    direction = in_words(task.metric.higher_is_better)
+    yield task.metric.name, f"{short(tuned.validation)} on validation, {direction}, at the settings that it chose"
     yield "learning rate", f"{tuned.learning_rate:.4g}{_edge(tuned, 'learning_rate')}"
     for parameter in tuned.loss.parameters:
         if parameter.name in tuned.setting.parameters:

@@ -35,7 +35,11 @@ def search(
         bool, typer.Option("--dry-run", help="Check everything and say what would be done; train and write nothing.")
     ] = False,
 ) -> None:
-    """Search for a loss."""
+    """Search for a loss.
+
+    The configuration of a training function of yours says `direction = "minimize"` or `"maximize"`, unless the name of
+    its metric tells which way is better (accuracy, dice, psnr …; mae, rmse, error, loss …).
+    """
     from lossearch.engine import search as engine
 
     if dry_run:
@@ -68,6 +72,8 @@ def resume(
 
 
 def _print_result(result: SearchResult) -> None:
+    from lossearch.evaluate.directions import in_words
+
     with result.archive as archive:
         counts, front = archive.counts(), archive.pareto_front()
         fields = {
@@ -79,7 +85,7 @@ def _print_result(result: SearchResult) -> None:
             _print_if_read(fields)
             raise failure
         best = result.at_rank(1)
-        fields[archive.metric] = f"{short(best.metric)} on validation"
+        fields[archive.metric] = f"{short(best.metric)} on validation, {in_words(archive.higher_is_better)}"
     fields["complexity"] = f"{best.complexity} operators"
     fields["formula"] = best.loss.to_text()
     _print_if_read(fields)
@@ -109,6 +115,7 @@ def ls(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List the best candidates of a run."""
+    from lossearch.evaluate.directions import in_words
     from lossearch.evaluate.failures import headline
     from lossearch.evaluate.run_directory import RunDirectory
 
@@ -142,6 +149,7 @@ def ls(
         )
         counts = archive.counts()
     summary = {
+        "direction": f"{archive.metric}, {in_words(archive.higher_is_better)}",
         "candidates_seen": counts.candidates,
         "accepted": counts.accepted,
         "evaluations": counts.evaluations,

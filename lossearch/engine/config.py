@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,7 @@ from pydantic import (
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Retention
 from lossearch.evaluate.candidate import EvaluationConfig
+from lossearch.evaluate.directions import Direction, direction_of
 from lossearch.evaluate.screening import ScreeningConfig
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
@@ -49,12 +50,24 @@ class FunctionConfig(_Config):
     Attributes:
         function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
         metric: its name; the key to look up where the function yields mappings.
-        direction: which way is better.
+        direction: which way is better, "maximize" or "minimize". Needed unless the metric's name tells it, such as
+            accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
     """
 
     function: str
     metric: str = "metric"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: Direction | None = None
+
+    @model_validator(mode="after")
+    def _directed(self) -> Self:
+        """The direction that the metric's name tells, where none is given; raises `UserError` where it tells none."""
+        object.__setattr__(self, "direction", direction_of(self.metric, self.direction))
+        return self
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values of the metric are better."""
+        return self.direction == "maximize"
 
     @property
     def name(self) -> str:

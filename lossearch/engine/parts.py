@@ -10,6 +10,7 @@ from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.setting import Evaluator, Limits, Screening, Setting
 from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
+from lossearch.evaluate.directions import in_words
 from lossearch.evaluate.function_candidate import FunctionEvaluator
 from lossearch.evaluate.screening import Screen
 from lossearch.evolve.method import Method, make_method
@@ -45,6 +46,11 @@ class TaskFacts:
     budget: int
     description: str
 
+    @property
+    def metric_with_direction(self) -> str:
+        """The metric's name with its direction, for a person."""
+        return f"{self.metric} ({in_words(self.higher_is_better)})"
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -70,10 +76,11 @@ class Parts:
 def make_task(config: SearchConfig) -> Task | UserTask:
     """The task that a configuration names; raises `UserError` if it cannot be had."""
     if isinstance(config.task, FunctionConfig):
-        higher = config.task.direction == "maximize"
         _check_function(config.task, config.evaluation)
         check_function(config.task.function)
-        return UserTask(config.task.function, config.task.metric, higher, config.evaluation.time_limit_s)
+        return UserTask(
+            config.task.function, config.task.metric, config.task.higher_is_better, config.evaluation.time_limit_s
+        )
     return Task(config.task)
 
 
@@ -103,7 +110,7 @@ def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
         assert isinstance(config.task, FunctionConfig)
         assert steps is not None  # see make_task
         name = config.task.name
-        return TaskFacts(name, task.metric, task.higher_is_better, steps, f"your function {name}")
+        return TaskFacts(name, task.metric, config.task.higher_is_better, steps, f"your function {name}")
     sizes = task.statistics()
     description = (
         f"{task.name}: {task.config.model.name} on {task.config.dataset}, {sizes.train_size} training and"

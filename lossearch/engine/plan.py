@@ -49,7 +49,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
     ]
     lines = (
         f"task        {parts.facts.description}",
-        f"metric      {parts.facts.metric}, {'higher' if parts.facts.higher_is_better else 'lower'} is better",
+        f"metric      {parts.facts.metric_with_direction}",
         f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(config, parts)},"
         f" at most {parts.space.max_nodes} operators",
         *_changes(config),

@@ -280,4 +280,4 @@ def _next_session(checkpoints: Path, saved: Mapping[int, SavedState]) -> str:
 def _display(progress: ProgressOption, config: SearchConfig, plan: Plan) -> Display:
     if callable(progress):
         return CallbackDisplay(progress)
-    return make_display(config, plan.facts.metric) if progress else CallbackDisplay(lambda _: None)
+    return make_display(config, plan.facts.metric_with_direction) if progress else CallbackDisplay(lambda _: None)

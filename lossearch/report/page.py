@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from lossearch import __version__
 from lossearch.evaluate.comparison_verdict import Units, p_text
+from lossearch.evaluate.directions import in_words
 from lossearch.evaluate.run_directory import RunDirectory, write_atomically
 from lossearch.reading import usable_path
 from lossearch.report import figures
@@ -105,7 +106,8 @@ def result_sentence(run: RunSummary, winner: Winner) -> str:
     best = run.best
     if best is None:
         return "No candidate has a score yet, so there is no result."
-    found = f"the best candidate reaches {run.metric} {run.shown(best.metric)} on validation data"
+    direction = in_words(run.higher_is_better)
+    found = f"the best candidate reaches {run.metric} {run.shown(best.metric)} on validation data ({direction})"
     if best.seed is not None:
         found += f"; it is the hand-designed loss {best.seed}"
     elif run.seeds:

@@ -34,7 +34,7 @@ class UserTask:
         function: the function, or its name: "path/to/file.py:function" or "module:function". One without such a name
             (of a notebook cell, a closure, a partial, a bound method) is pickled with what it refers to.
         metric: name of the metric.
-        higher_is_better: its direction.
+        higher_is_better: its direction, for whoever ranks by it.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
 
     Raises:
@@ -46,7 +46,7 @@ class UserTask:
         self,
         function: str | Callable[..., Any],
         metric: str = "metric",
-        higher_is_better: bool = True,
+        higher_is_better: bool | None = None,
         time_limit: float | None = None,
     ) -> None:
         if time_limit is not None and not time_limit > 0:

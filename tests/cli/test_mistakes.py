@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "unknown_task.toml").write_text('task = "digit"\ngenerations = 1\n', encoding="utf-8")
     (tmp_path / "unknown_field.toml").write_text('task = "digits"\ngeneration = 1\n', encoding="utf-8")
     (tmp_path / "function.toml").write_text(
-        'generations = 1\n[task]\nfunction = "a.py:train"\n[evaluation]\nsteps = 1\n', encoding="utf-8"
+        'generations = 1\n[task]\nfunction = "a.py:train"\nmetric = "mae"\n[evaluation]\nsteps = 1\n', encoding="utf-8"
     )
     (tmp_path / "fetched.toml").write_text('task = "fashion_noise"\ngenerations = 1\n', encoding="utf-8")
     (tmp_path / "fine.toml").write_text('task = "digits"\ngenerations = 1\n', encoding="utf-8")

@@ -38,6 +38,7 @@ def test_the_experiments_are_valid(path: Path) -> None:
         ({"task": "digits", "generations": 1, "keep_rejected": "all"}, ["keep_rejected", "'all'"]),
         ({"task": {"base": "nowhere"}, "generations": 1}, ["digits", "nowhere"]),
         ({"task": {"function": "a.py:f", "metrc": "x"}, "generations": 1}, ["task.metrc", "did you mean 'metric'?"]),
+        ({"task": {"function": "a.py:f"}, "generations": 1}, ["direction of the metric", "'metric'", "minimize"]),
         ({"task": {"function": "a.py:f", "direction": "up"}, "generations": 1}, ["task.direction", "'up'"]),
         (
             {"task": {"base": "digits", "noise_rte": 0.1}, "generations": 1},
@@ -94,9 +95,10 @@ def test_a_task_may_be_a_name_a_table_or_a_function(tmp_path: Path) -> None:
     assert isinstance(function, FunctionConfig)
     assert function.function == f"{(tmp_path / 'train.py').resolve()}:train"
     assert function.name == "train.py:train"
-    module = task('[task]\nfunction = "package.module:train"')
+    module = task('[task]\nfunction = "package.module:train"\nmetric = "val_mae"')
     assert isinstance(module, FunctionConfig)
     assert module.function == "package.module:train"
+    assert not module.higher_is_better
 
 
 def test_a_method_has_settings_of_its_own() -> None:

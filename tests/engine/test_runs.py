@@ -48,7 +48,7 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(tmp_path: Path, monke
         ({"reference": "cross_entrpy"}, "did you mean cross_entropy"),
         ({"method": {"name": "annealing"}}, "annealing"),
         ({"method": {"name": "regularized_evolution", "populaton": 3}}, "populaton"),
-        ({"task": {"function": "nowhere.py:train"}, "evaluation": {"steps": 1}}, "nowhere.py"),
+        ({"task": {"function": "nowhere.py:train", "metric": "accuracy"}, "evaluation": {"steps": 1}}, "nowhere.py"),
         ({"islands": 0}, "islands"),
     ],
 )
