@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.display import Display
 from lossearch.engine.ending import Ending, SearchLost
-from lossearch.engine.island import Assignment, Island
+from lossearch.engine.island import Assignment, Island, shipped_settings
 from lossearch.engine.parts import TaskFacts
 from lossearch.engine.progress import Progress
 from lossearch.engine.pulse import Pulse, ray_endpoints
@@ -157,6 +157,7 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
         states=job.states,
         python_path=_python_path(job.config),
         first_call=job.first_call,
+        settings=shipped_settings(),
     )
     generations = {island: IslandState.loads(text).generation for island, text in job.states.items()}
     trainable = tune.with_parameters(job.trainable, assignment=assignment)

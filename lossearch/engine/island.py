@@ -8,8 +8,8 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Assignment:
         states: each island's state to continue from, where there is one.
         python_path: folders from which the user's code can be imported.
         first_call: what a user's function gives its loss at the first call, as `FirstCall.dumps` writes it.
+        settings: environment variables of lossearch, as they are where the search was started.
     """
 
     config: str
@@ -50,6 +51,7 @@ class Assignment:
     states: dict[int, str]
     python_path: tuple[str, ...]
     first_call: bytes | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Island(tune.Trainable):
@@ -59,6 +61,7 @@ class Island(tune.Trainable):
         """Seal the test split, build the parts, and take up the state, if there is one."""
         forbid_test_split()
         assignment: Assignment = parameters["assignment"]
+        os.environ.update(assignment.settings)
         use_one_thread()
         # At the end: a file of the user's must not take the place of a module that others import.
         sys.path.extend(folder for folder in assignment.python_path if folder not in sys.path)
@@ -142,6 +145,14 @@ class Watchdog:
             faulthandler.dump_traceback_later(self._limit, exit=True)
         else:
             faulthandler.cancel_dump_traceback_later()
+
+
+def shipped_settings() -> dict[str, str]:
+    """Environment variables of lossearch, which count on every machine of a search; that of data as absolute path."""
+    found = {name: value for name, value in os.environ.items() if name.startswith("LOSSEARCH_")}
+    if "LOSSEARCH_DATA" in found:
+        found["LOSSEARCH_DATA"] = str(Path(found["LOSSEARCH_DATA"]).expanduser().absolute())
+    return found
 
 
 def use_one_thread() -> None:

@@ -20,9 +20,10 @@ from lossearch.engine.messages import (
     proposal_key,
 )
 from lossearch.engine.progress import Progress, Tracker
+from lossearch.engine.same_failure import SameFailure
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive
-from lossearch.evaluate.archive_records import ACCEPTED
+from lossearch.evaluate.archive_records import ACCEPTED, OK
 from lossearch.evaluate.run_directory import RunDirectory
 
 WRITER_PATIENCE = 60.0  # seconds in which the writer of a killed search must have ended
@@ -49,6 +50,7 @@ class ArchiveWriter:
         self._attempts: Counter[tuple[int, str]] = Counter()
         self._tracker = Tracker(self._archive, task)
         self._failure: Exception | None = None
+        self._same_failure = SameFailure(run, OK in self._archive.counts().statuses)
 
     def begin(self, island: int, generation: int) -> frozenset[str]:
         """An island starts, or starts again, at a generation: what it has trained from there on need not be again."""
@@ -80,7 +82,7 @@ class ArchiveWriter:
         return Trained(candidate, evaluations) if evaluations else None
 
     def submit(self, island: int, batch: Batch) -> None:
-        """Archive a batch."""
+        """Archive a batch; raises `UserError` once every training has failed for one reason."""
         with self._recorded():
             if batch.candidates:
                 self._archive.add_candidates(batch.candidates)
@@ -94,6 +96,8 @@ class ArchiveWriter:
                     self._trained[proposal_key(candidate)] = candidate.key
                 self._attempts.pop((island, proposal_key(candidate)), None)
         self._tracker.add(batch)
+        with self._recorded():
+            self._same_failure.look_at(batch)
 
     def report(self, island: int, report: GenerationReport) -> int:
         """Archive what the filters did in a generation, and put the archive on disk; returns its mark."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,7 @@ def load_function(reference: str) -> Callable[..., Any]:
     if is_pickled(reference):
         return unpickled(read_pickled(Path(place)))
     try:
-        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
     except UserError:
         raise
     except Exception as error:
@@ -92,6 +93,14 @@ def reference_to(function: Callable[..., Any]) -> str | None:
         if file is not None and Path(file).is_file():
             return f"{Path(file).resolve()}:{name}"
     return None
+
+
+def _import_module(name: str) -> ModuleType:
+    """A module, found from the working directory too, as `python -m` does."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # at the end: what is there must not take the place of a module that others import
+        importlib.invalidate_caches()
+    return importlib.import_module(name)
 
 
 def _import_file(path: Path) -> ModuleType:

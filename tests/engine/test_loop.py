@@ -1,16 +1,18 @@
 import json
 import statistics
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from engine.fakes import FakeEvaluator, FakeScreen, contents, failing, finish, make_loop, new_run
+from engine.fakes import TASK, FakeEvaluator, FakeScreen, contents, failing, finish, make_loop, new_run
 
 from lossearch.engine.messages import AUDITED_FILTERS, proposal_key
 from lossearch.engine.result import Audit, SearchResult
 from lossearch.engine.rows import MOST_POINTS, thinned
+from lossearch.engine.same_failure import LOSSES
 from lossearch.engine.setting import Limits
 from lossearch.engine.state import IslandState, newest_states
 from lossearch.engine.writer import ArchiveWriter
@@ -304,3 +306,42 @@ def test_where_the_time_went_adds_up(tmp_path: Path) -> None:
     assert 0 < parts <= report.wall_seconds
     assert 0 <= report.overhead <= 1
     assert json.loads(loop.save().dumps())["version"] == 2
+
+
+class _Failing(FakeEvaluator):
+    """Ends each training with the reason that `reason` gives for its number; None trains it."""
+
+    def __init__(self, reason: Callable[[int], str | None]) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+        trained = super().evaluate(graph, seed)
+        reason, nan = self.reason(len(self.graphs)), float("nan")
+        return (
+            trained if reason is None else replace(failing(Status.ERROR), graph=graph, message=reason, metrics=(nan,))
+        )
+
+
+def test_a_search_ends_early_when_every_training_fails_for_one_reason(tmp_path: Path) -> None:
+    evaluator = _Failing(lambda number: f"ValueError: no masks for seed {number}")
+    writer_run = new_run(tmp_path / "run")
+    writer = ArchiveWriter(str(writer_run.path), 1, TASK)
+    with pytest.raises(UserError, match=r"none of the first 12, .*: ValueError: no masks for seed 12 \(.*dense: "):
+        finish(make_loop(writer_run, writer=writer, evaluator=evaluator))
+    assert len(evaluator.graphs) == LOSSES
+    assert isinstance(writer.failure(), UserError)
+    assert writer_run.open_archive(read_only=True).counts().failed == LOSSES
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [lambda number: f"{'odd' if number % 2 else 'even'}", lambda number: None if number == 3 else "always the same"],
+)
+def test_a_search_goes_on_while_reasons_differ_or_something_trains(
+    tmp_path: Path, reason: Callable[[int], str | None]
+) -> None:
+    evaluator = _Failing(reason)
+    finish(make_loop(new_run(tmp_path / "run"), evaluator=evaluator))
+    assert len(evaluator.graphs) == 32
