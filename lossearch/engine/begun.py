@@ -191,6 +191,10 @@ def located(config: SearchConfig, run: RunDirectory) -> SearchConfig:
     def locate(field: str, path: str) -> str:
         if path.endswith(SUFFIX):  # pickled into the run
             return str(run.path.resolve() / Path(path).name)
+        if field == "task.folder":
+            return next(
+                filter(os.path.isdir, (os.path.normpath(folder / path) for folder in folders)), folders[0].as_posix()
+            )
         looked = [*(folder / path for folder in folders), *(folder / Path(path).name for folder in folders)]
         places = list(dict.fromkeys(os.path.normpath(place) for place in looked))
         found = next(filter(os.path.isfile, places), None)

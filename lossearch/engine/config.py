@@ -52,11 +52,13 @@ class FunctionConfig(_Config):
         metric: its name; the key to look up where the function yields mappings.
         direction: which way is better, "maximize" or "minimize". Needed unless the metric's name tells it, such as
             accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
+        folder: working directory of the function, relative to the configuration file.
     """
 
     function: str
     metric: str = "metric"
     direction: Direction | None = None
+    folder: str = "."
 
     @model_validator(mode="after")
     def _directed(self) -> Self:
@@ -258,10 +260,11 @@ def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> Searc
     if config.space.endswith(".toml"):
         changes["space"] = change("space", config.space)
     if isinstance(config.task, FunctionConfig):
+        task = {"folder": change("task.folder", config.task.folder)}
         place, colon, name = config.task.function.rpartition(":")
         if is_file_reference(config.task.function):
-            function = f"{change('task.function', place)}{colon}{name}"
-            changes["task"] = config.task.model_copy(update={"function": function})
+            task["function"] = f"{change('task.function', place)}{colon}{name}"
+        changes["task"] = config.task.model_copy(update=task)
     return config.model_copy(update=changes) if changes else config
 
 

@@ -188,5 +188,6 @@ def _python_path(config: SearchConfig) -> tuple[str, ...]:
     folders: Sequence[str] = [str(Path.cwd())]
     if isinstance(config.task, FunctionConfig):
         place = Path(config.task.function.rpartition(":")[0])
-        folders = [*([str(place.resolve().parent)] if place.suffix == ".py" else []), *folders]
+        own = [str(place.resolve().parent)] if place.suffix == ".py" else []
+        folders = [*own, str(Path(config.task.folder).resolve()), *folders]
     return tuple(folders)

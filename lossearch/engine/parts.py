@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,11 +79,16 @@ def make_task(config: SearchConfig) -> Task | UserTask:
     """The task that a configuration names; raises `UserError` if it cannot be had."""
     if isinstance(config.task, FunctionConfig):
         _check_function(config.task, config.evaluation)
-        check_function(config.task.function)
-        return UserTask(
-            config.task.function, config.task.metric, config.task.higher_is_better, config.evaluation.time_limit_s
-        )
+        with contextlib.chdir(_folder(config.task)):
+            check_function(config.task.function)
+        named, limit = config.task, config.evaluation.time_limit_s
+        return UserTask(named.function, named.metric, named.higher_is_better, limit, _folder(named))
     return Task(config.task)
+
+
+def _folder(function: FunctionConfig) -> str:
+    """The working directory of a function; where it is missing, as on a node without it, this process's own."""
+    return function.folder if os.path.isdir(function.folder) else os.curdir
 
 
 def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> None:

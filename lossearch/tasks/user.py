@@ -36,6 +36,7 @@ class UserTask:
         metric: name of the metric.
         higher_is_better: its direction, for whoever ranks by it.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
+        folder: working directory of the function; None for that of this process.
 
     Raises:
         UserError: the function has neither a name under which another process could find it nor can be pickled, or
@@ -48,6 +49,7 @@ class UserTask:
         metric: str = "metric",
         higher_is_better: bool | None = None,
         time_limit: float | None = None,
+        folder: str | None = None,
     ) -> None:
         if time_limit is not None and not time_limit > 0:
             raise UserError("a positive time limit in seconds", str(time_limit), "raise it, or leave it out")
@@ -57,6 +59,7 @@ class UserTask:
         self.metric = metric
         self.higher_is_better = higher_is_better
         self.time_limit = time_limit
+        self.folder = None if folder is None else str(Path(folder).absolute())
         self._server: Server | None = None
 
     def evaluate(self, loss_factory: LossFactory, budget: int, seed: int, on_metric: OnMetric | None = None) -> Outcome:
@@ -100,7 +103,7 @@ class UserTask:
             return FirstCall.loads(path.read_bytes()) if path.exists() else outcome
 
     def _request(self, loss_factory: LossFactory, budget: int, seed: int) -> Request:
-        return Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled)
+        return Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled, self.folder)
 
     def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Outcome, bool]:
         """One training, and whether something from outside ended it."""

@@ -55,6 +55,7 @@ class Request:
         seed: passed on; torch's global generator is seeded with it, too.
         metric: key of the metric, where the function yields mappings.
         pickled: the function itself, where it has no reference.
+        folder: working directory of the function; None for the server's.
     """
 
     function: str
@@ -63,6 +64,7 @@ class Request:
     seed: int
     metric: str
     pickled: bytes | None = None
+    folder: str | None = None
 
 
 def serve_on(descriptor: int) -> None:
@@ -163,6 +165,8 @@ def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
 
 
 def _evaluate(request: Request, parent: Connection) -> None:
+    if request.folder is not None:
+        os.chdir(request.folder)
     function = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)

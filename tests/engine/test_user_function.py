@@ -1,11 +1,14 @@
 """A search over a user's own training function, by the island's loop."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from engine.fakes import finish
 
+from lossearch import zoo
 from lossearch.engine.config import load_config
 from lossearch.engine.loop import IslandLoop
 from lossearch.engine.parts import build_parts, island_method, island_setting
@@ -72,6 +75,43 @@ def run_search(folder: Path) -> RunDirectory:
     return run
 
 
+def test_a_function_runs_in_the_folder_of_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "data").mkdir(parents=True)
+    elsewhere.mkdir()
+    (project / "data" / "labels.txt").write_text("0 1 2")
+    (project / "by_name.py").write_text(
+        "import torch\nFOUND = open('data/labels.txt').read()\n"
+        "def train(loss, budget, seed):\n"
+        "    labels = torch.tensor([int(label) for label in open('data/labels.txt').read().split()])\n"
+        "    loss(torch.rand(3, 3, requires_grad=True), labels).backward()\n    yield 0.5\n"
+    )
+    table = CONFIG.replace("generation_size = 6", "generation_size = 2")
+    monkeypatch.chdir(elsewhere)
+    for function in ("by_name:train", "by_name.py:train"):
+        path = project / "search.toml"
+        path.write_text(table.replace("train.py:train", function))
+        config, _ = load_config(path)
+        evaluator = build_parts(config).evaluator
+        outcome = evaluator.evaluate(zoo.get("cross_entropy").graph, 0)
+        assert outcome.score == 0.5, outcome.message
+        sys.modules.pop("by_name")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(project)])
+
+
+def test_a_module_is_found_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "named.py").write_text(
+        "import torch\ndef train(loss, budget, seed):\n    loss(torch.rand(3, 3), torch.arange(3))\n    yield 0.5\n"
+    )
+    (tmp_path / "search.toml").write_text(CONFIG.replace("train.py:train", "named:train"))
+    command = Path(sys.executable).with_name("lossearch")  # whose folder, not this one, comes first in sys.path
+    done = subprocess.run(
+        [command, "search", "search.toml", "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "first call of its loss, with inputs [3, 3] and [3]" in done.stdout
+
+
 def test_a_training_function_becomes_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(os.sep)  # paths are relative to the configuration
     with search(tmp_path, odd=False).open_archive() as archive:
@@ -104,8 +144,9 @@ def test_a_function_of_another_family_searches_that_familys_losses(tmp_path: Pat
     )
     (tmp_path / "search.toml").write_text(table.replace("generation_size = 6", "generation_size = 9"))
     (tmp_path / "train.py").write_text(REGRESSION)
-    assert "scaled to the gradient of mse, at small random predictions" in "\n".join(
-        plan_search(tmp_path / "search.toml").lines
+    assert (
+        "scaled to the gradient of mse at the function's first call of its loss, with inputs [64] and [64]"
+        in "\n".join(plan_search(tmp_path / "search.toml").lines)
     )
     with run_search(tmp_path).open_archive() as archive:
         ranked = archive.ranked(20)
