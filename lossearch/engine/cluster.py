@@ -20,6 +20,7 @@ from lossearch.engine.ray_text import logging_to, ray_text_to
 from lossearch.engine.session_folder import session_folder
 from lossearch.errors import UserError
 from lossearch.tasks.descendants import kill_marked
+from lossearch.tasks.seal import sealed_environment
 
 _OBJECT_STORE_BYTES = 100 * 2**20  # islands exchange kilobytes; Ray's own default takes a third of the memory
 
@@ -145,6 +146,7 @@ def _reread_settings() -> None:
 
 def _options(namespace: str) -> dict[str, Any]:
     variables = {"OMP_NUM_THREADS": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    variables |= sealed_environment("a search runs in this process")
     if "LOSSEARCH_DATA" in os.environ:
         variables["LOSSEARCH_DATA"] = os.path.abspath(os.environ["LOSSEARCH_DATA"])
     return {

@@ -63,7 +63,7 @@ class FirstPredictions:
         predictions = {str(place) for place, one in enumerate(declared) if one.role == "prediction"}
         predictions |= {one.name for one in declared if one.role == "prediction"}
         tensors = {place: tensor for place, tensor in call.tensors().items() if tensor.is_floating_point()}
-        leaves = call.differentiable & tensors.keys() or predictions & tensors.keys()
+        leaves = call.differentiable & tensors.keys() or predictions & tensors.keys() or set(list(tensors)[:1])
         doubles = {place: tensor.double().requires_grad_(place in leaves) for place, tensor in tensors.items()}
         self._inputs = [doubles.get(str(place), value) for place, value in enumerate(call.inputs)]
         self._named = {name: doubles.get(name, value) for name, value in call.named.items()}

@@ -15,16 +15,27 @@ pytestmark = pytest.mark.xdist_group("cli_end_to_end")
 
 TRAIN = """
 import time
+import torch
+
+def call(loss):
+    loss(torch.zeros(4, 2, requires_grad=True), torch.arange(4) % 2)
 
 def raises(loss, budget, seed):
+    call(loss)
     print("about to fail")
     raise RuntimeError("out of patience")
     yield
 
+def never(loss, budget, seed):
+    raise TypeError("no data")
+    yield
+
 def diverges(loss, budget, seed):
+    call(loss)
     yield float("nan")
 
 def hangs(loss, budget, seed):
+    call(loss)
     while True:
         time.sleep(1.0)
     yield
@@ -85,6 +96,14 @@ def test_a_function_that_always_raises(tmp_path: Path, lossearch: Command, mista
 
     # Nothing is left to do within its limits, so that resuming tells the same.
     assert "2 ended with: RuntimeError: out of patience" in mistake("resume", run)
+
+
+def test_a_function_that_never_calls_its_loss(tmp_path: Path) -> None:
+    ended = search(tmp_path, "never")
+    assert ended.returncode == 2, ended.stderr
+    assert "required:   a training function that calls its loss, with budget 1 and seed 0" in ended.stderr
+    assert "TypeError: no data (File" in ended.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_function_that_yields_nan(tmp_path: Path) -> None:
