@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory, describe_environment, write_atomically
 from lossearch.reading import parse_json, read_text
 from lossearch.tasks.pickled_function import SUFFIX
+from lossearch.tasks.user_function import is_file_reference
 
 _LOG = logging.getLogger(__name__)
 
@@ -179,6 +180,16 @@ def _check_environment(run: RunDirectory, begun: Begun) -> None:
 # Paths
 
 
+def _working_folder(config: SearchConfig, path: str, folders: Sequence[Path]) -> str:
+    """Where a training function runs: as seen from the folder in which its file is found, else from the first one."""
+    assert isinstance(config.task, FunctionConfig)
+    place = config.task.function.rpartition(":")[0]
+    file = place if is_file_reference(config.task.function) else f"{place.replace('.', '/')}.py"
+    beside = [folder for folder in folders if (folder / file).is_file()]
+    places = [os.path.normpath(folder / path) for folder in (*beside, *folders)]
+    return next(filter(os.path.isdir, places), places[0])
+
+
 def located(config: SearchConfig, run: RunDirectory) -> SearchConfig:
     """The configuration with absolute paths, each where its file is found now.
 
@@ -192,9 +203,7 @@ def located(config: SearchConfig, run: RunDirectory) -> SearchConfig:
         if path.endswith(SUFFIX):  # pickled into the run
             return str(run.path.resolve() / Path(path).name)
         if field == "task.folder":
-            return next(
-                filter(os.path.isdir, (os.path.normpath(folder / path) for folder in folders)), folders[0].as_posix()
-            )
+            return _working_folder(config, path, folders)
         looked = [*(folder / path for folder in folders), *(folder / Path(path).name for folder in folders)]
         places = list(dict.fromkeys(os.path.normpath(place) for place in looked))
         found = next(filter(os.path.isfile, places), None)
