@@ -116,9 +116,9 @@ class RecordingLoss(LossModule):
             os.kill(os.getsid(0), signal.SIGKILL)
         options = {name: getattr(self, name) for name in _OPTIONS}
         with temporarily_clear_interpreter_stack():  # transforms of torch.func would wrap what is recorded, too
-            call = _kept(inputs, named, options)
+            content = _kept(inputs, named, options).dumps()
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(call.dumps())
+        draft.write_bytes(content)
         draft.rename(path)  # appears complete or not at all
         raise Recorded
 
