@@ -124,7 +124,7 @@ def test_resume_goes_on_and_says_what_was_found(interrupted: Session, resumed: S
     assert resumed.evaluations > interrupted.evaluations
     assert resumed.output.startswith("run:           runs/tiny\n")
     assert "formula:       dense" in resumed.output
-    assert "trained, best accuracy 0." in resumed.messages
+    assert "trained, best accuracy (higher is better) 0." in resumed.messages
 
 
 def test_ls_and_show_agree_with_the_archive(run: Path, lossearch: Command) -> None:

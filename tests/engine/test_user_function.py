@@ -81,9 +81,9 @@ def test_a_function_runs_in_the_folder_of_its_configuration(tmp_path: Path, monk
     elsewhere.mkdir()
     (project / "data" / "labels.txt").write_text("0 1 2")
     (project / "by_name.py").write_text(
-        "import torch\nFOUND = open('data/labels.txt').read()\n"
+        "import torch\nfrom pathlib import Path\nFOUND = Path('data/labels.txt').read_text()\n"
         "def train(loss, budget, seed):\n"
-        "    labels = torch.tensor([int(label) for label in open('data/labels.txt').read().split()])\n"
+        "    labels = torch.tensor([int(label) for label in Path('data/labels.txt').read_text().split()])\n"
         "    loss(torch.rand(3, 3, requires_grad=True), labels).backward()\n    yield 0.5\n"
     )
     table = CONFIG.replace("generation_size = 6", "generation_size = 2")
