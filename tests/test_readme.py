@@ -47,7 +47,9 @@ def test_a_command_of_the_readme_has_these_options(command: str) -> None:
 def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
     (text,) = re.findall(r"^```toml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     (tmp_path / "search.toml").write_text(text, encoding="utf-8")
-    (tmp_path / "train.py").write_text("def train(loss, budget, seed):\n    yield 0.5\n", encoding="utf-8")
+    call = "loss(torch.zeros(4, 3, requires_grad=True), torch.arange(4) % 3).backward()"
+    train = f"import torch\n\ndef train(loss, budget, seed):\n    {call}\n    yield 0.5\n"
+    (tmp_path / "train.py").write_text(train, encoding="utf-8")
     lines = plan_search(tmp_path / "search.toml").lines
     assert any("3 calls of the function with budget 20" in line for line in lines)
     assert any("600 s for each call" in line for line in lines)

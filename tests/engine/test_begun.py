@@ -42,7 +42,13 @@ E = ["batch", "space"]
 [templates.E]
 "log(E)" = 1.0
 """
-TRAIN = "def train(loss, budget, seed):\n    yield 0.5\n"
+TRAIN = """
+import torch
+
+def train(loss, budget, seed):
+    loss(torch.zeros(4, 3, requires_grad=True), torch.arange(4) % 3).backward()
+    yield 0.5
+"""
 
 
 @pytest.fixture
