@@ -124,10 +124,10 @@ def test_check_takes_the_same_calls() -> None:
 
 def test_files_refuse_axes_in_front_that_do_not_agree() -> None:
     giou = load_class(standalone(load("giou")), "GiouLoss")()
-    with pytest.raises(ValueError, match="target must begin with the axes"):
+    with pytest.raises(ValueError, match=r"target must have shape .* in front, not"):
         giou(BOXES, BOXES[0])
     ranking = load_class(standalone(load("margin_ranking")), "MarginRankingLoss")()
-    with pytest.raises(ValueError, match="target must be 1 and -1, not a mask"):
+    with pytest.raises(ValueError, match="target must be of numbers, not a mask"):
         ranking(drawn(3), drawn(3), MASK[:3])
 
 

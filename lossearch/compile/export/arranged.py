@@ -15,7 +15,7 @@ ROWS = '''
 def rows(name: str, x: Tensor, lead: list[int]) -> Tensor:
     """The axes in front of an input as one, or one in front where there are none."""
     if list(x.shape[: len(lead)]) != list(lead):
-        raise ValueError(f"{name} must begin with the axes {list(lead)}, not have shape {list(x.shape)}")
+        raise ValueError(f"{name} must have shape {list(lead)} in front, not {list(x.shape)}")
     return x.flatten(0, len(lead) - 1) if len(lead) else x.unsqueeze(0)
 '''.strip()
 

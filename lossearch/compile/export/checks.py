@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from lossearch.compile.class_weights import attribute
-from lossearch.compile.door import CORNERS, SIGNS, least_extent, takes_integers
+from lossearch.compile.door import CORNERS, least_extent, takes_integers
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
 from lossearch.compile.source import definition
@@ -34,25 +34,19 @@ def check_shape(name: str, x: Tensor, shape: list[int]) -> None:
         raise ValueError(f"{name} must have shape {list(shape)}, not {list(x.shape)}")
 '''.strip()
 
-_SIGNS = '''
-def check_signs(name: str, x: Tensor) -> None:
-    """Refuse a mask where 1 and -1 are wanted, since its zeros would be taken for numbers."""
+_NUMBERS = '''
+def check_numbers(name: str, x: Tensor) -> None:
+    """Refuse a mask where its zeros would be taken for numbers, as where 1 and -1 are wanted."""
     if x.dtype == torch.bool:
-        raise ValueError(f"{name} must be 1 and -1, not a mask")
+        raise ValueError(f"{name} must be of numbers, not a mask")
 '''.strip()
 
 
 def helpers(plan: Plan) -> list[str]:
     """The functions that the checks call."""
     text = "\n".join(checks(plan))
-    called = [helper for helper in (HELPER, _SIGNS) if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
+    called = [helper for helper in (HELPER, _NUMBERS) if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
     return [_SHAPE, *called]
-
-
-def _takes_signs(declared: Input) -> bool:
-    return (
-        takes_integers(declared, torch.int64) and not takes_integers(declared, torch.bool) and declared.domain == SIGNS
-    )
 
 
 def checks(plan: Plan) -> list[str]:
@@ -64,7 +58,7 @@ def checks(plan: Plan) -> list[str]:
         if declared is plan.target:
             lines += _check_target(plan, declared, earlier)
         elif declared.kind == "real" and takes_integers(declared, torch.int64):
-            lines += [f'check_signs("{name}", {name})'] if _takes_signs(declared) else []
+            lines += [] if takes_integers(declared, torch.bool) else [f'check_numbers("{name}", {name})']
             lines.append(f'check_shape("{name}", {name}, {_shape(plan, name, declared.axes, earlier)})')
         else:
             lines.append(_check(plan, declared, declared.axes, earlier, str(declared.kind == "real")))
