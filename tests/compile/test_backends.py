@@ -91,6 +91,18 @@ def test_torch_compile_agrees_with_eager_on_every_operator(names: list[str]) -> 
     assert_agree(derivatives(compile_source(source, "compile"), given), expected)
 
 
+@pytest.mark.parametrize("length", [1, 5])
+def test_torch_compile_agrees_with_eager_on_neighbourhoods_of_every_length(length: int) -> None:
+    """At length five, torch.compile has a wrong gradient of pooling with a window that reaches beyond the edge."""
+    torch._dynamo.reset()
+    names = ("difference", "variation", "local_mean", "gaussian_window", "interior", "downsample")
+    source = source_for(mean_of(*map(example, names)))
+    values: dict[str, Any] = {**flat_inputs(0, (length,)), "shape": [length]}
+    given = [values[argument.name] for argument in source.arguments]
+    expected = derivatives(compile_source(source, "eager"), given)
+    assert_agree(derivatives(compile_source(source, "compile"), given), expected)
+
+
 @pytest.mark.parametrize("start", range(0, 2000, 100))
 def test_backends_agree_on_random_graphs(start: int) -> None:
     """Whole modules: unflattened inputs, every kind of target, up to the second derivative."""
