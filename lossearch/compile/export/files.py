@@ -88,8 +88,10 @@ def _constructor_options(loss: Exportable, options: Mapping[str, Any]) -> dict[s
     return given if weight is None else {**given, "weight": class_weights(weight)}
 
 
-def _source(loss: Exportable, options: Mapping[str, Any], traced: bool = False) -> str:
-    return standalone(loss, options.get("reduction", "mean"), options.get("ignore_index", IGNORE_INDEX), traced)
+def _source(loss: Exportable, options: Mapping[str, Any]) -> str:
+    return standalone(
+        loss, options.get("reduction", "mean"), options.get("ignore_index", IGNORE_INDEX), options.get("traced", False)
+    )
 
 
 def _write_torchscript(loss: Exportable, path: Path, **options: Any) -> None:
@@ -100,7 +102,9 @@ def _write_torchscript(loss: Exportable, path: Path, **options: Any) -> None:
 
 def _write_traced(loss: Exportable, path: Path, **options: Any) -> None:
     arguments = _constructor_options(loss, options)
-    module: nn.Module = torchscript.load_class(_source(loss, options, True), class_name(loss.name))(**arguments)
+    module: nn.Module = torchscript.load_class(_source(loss, {**options, "traced": True}), class_name(loss.name))(
+        **arguments
+    )
     axes = {buffer.name: buffer.axes for buffer in loss.graph.signature.buffers}
     lengths = {
         axis: length
