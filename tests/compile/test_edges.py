@@ -33,7 +33,7 @@ BY_CLASS = ["binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", 
 # One of each way of reducing a batch, for files that take long to make.
 SCRIPTED = ["cross_entropy", "dice", "lovasz_softmax", "weighted_cross_entropy", "learnable_focal", "center", "mse"]
 SCRIPTED += ["supervised_contrastive", "barlow_twins", "giou", "ssim", "style", "gradnorm", *BY_CLASS]
-TRACED = ["cross_entropy", "learnable_focal", "center", "mse", "giou", "barlow_twins", "ssim", "binary_focal"]
+TRACED = ["cross_entropy", "learnable_focal", "center", "mse", "giou", "ssim", "binary_focal"]
 
 REFUSALS = (UserError, torch.jit.Error, ValueError, IndexError, RuntimeError, AssertionError)
 
