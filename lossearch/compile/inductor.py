@@ -21,6 +21,9 @@ Function = Callable[..., Any]
 
 logger = logging.getLogger(__name__)
 
+LONGEST_REASON = 200
+"""Characters of torch.compile's own message that are logged; pages may follow."""
+
 UNFUSED: dict[str, str | int | bool | Callable[..., Any]] = {"max_fusion_size": 1}
 """A kernel for each operation."""
 
@@ -75,7 +78,7 @@ class _Fused:
                 return self(*arguments)
             return self._uncompiled(kind, arguments, "too many kinds of sizes")
         except _refused() as error:
-            return self._uncompiled(kind, arguments, str(error).strip().partition("\n")[0])
+            return self._uncompiled(kind, arguments, " ".join(str(error).split())[:LONGEST_REASON])
 
     def _compiled(self, dynamic: bool | None = None) -> Function:
         # torch.compile keeps its forms at a function's code, so each kind has a copy of it.

@@ -234,7 +234,8 @@ class LossModule(nn.Module):
         if named:
             inputs = in_order(self.graph.signature, inputs, named)
         if torch.compiler.is_compiling() or is_tracing():
-            return self._traced(inputs, sample_weight)
+            with quiet_tracing():
+                return self._traced(inputs, sample_weight)
         geometry = self._door(inputs)
         if geometry.layout is not None:
             return self._arranged(geometry.layout, inputs, sample_weight)
@@ -267,8 +268,7 @@ class LossModule(nn.Module):
 
         Shapes are checked while tracing. Values are not known then, so any label may turn out to be ignored.
         """
-        with quiet_tracing():
-            geometry = self._door.check(inputs)
+        geometry = self._door.check(inputs)
         if geometry.layout is not None:
             return self._arranged(geometry.layout, inputs, sample_weight)
         if geometry.empty:

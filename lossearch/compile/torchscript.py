@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
 def quiet_tracing() -> AbstractContextManager[object]:
     """Hide the notices that `torch.jit.trace` takes lengths for constants where a condition asks for one.
 
-    What asks refuses wrong shapes, and would do so for others.
+    What asks refuses wrong shapes, or chooses among ways to the same value.
     """
     if torch.compiler.is_compiling():
         return nullcontext()
