@@ -79,7 +79,7 @@ def test_backward_twice_and_halves() -> None:
 
 
 def test_a_compiled_step_that_contains_autocast() -> None:
-    """The user's own torch.compile. Where it is called inside autocast, torch.compile decides how gradients are taken."""
+    """The user's own torch.compile; called inside autocast, it is torch.compile that says how gradients are taken."""
     module, given = made(zoo.get("style")), calls(zoo.get("style"))[0]
 
     def step(x: Tensor, y: Tensor) -> Tensor:
