@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lossearch import zoo
     from lossearch.api import advise, combine, compare, export, layered, load, search
+    from lossearch.errors import UserError
 
-__all__ = ["advise", "combine", "compare", "export", "layered", "load", "search", "zoo"]
+__all__ = ["UserError", "advise", "combine", "compare", "export", "layered", "load", "search", "zoo"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         import lossearch.zoo
 
         return lossearch.zoo
+    if name == "UserError":
+        from lossearch.errors import UserError
+
+        return UserError
     if name in __all__:
         from lossearch import api
 
