@@ -437,12 +437,12 @@ class LossModule(nn.Module):
         spatial = geometry.shape if "space" in self.graph.root.axes else ()
         return zero.expand([*leading, *spatial])
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *details: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         """Class weights under the name that they had in states saved before they were called `weight`."""
         former = state_dict.pop(f"{prefix}{CLASS_WEIGHT}", None)
         if former is not None:
             state_dict[f"{prefix}{attribute(CLASS_WEIGHT)}"] = former
-        super()._load_from_state_dict(state_dict, prefix, *details)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _replicate_for_data_parallel(self) -> LossModule:
         # A replica has buffers of its own; what this module's door remembers looks them up in this module.

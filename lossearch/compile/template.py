@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from lossearch.ir.axes import Axes, align
 from lossearch.ir.expr import Expr
-from lossearch.ir.operator import OPERATORS, Attributes, Operator
+from lossearch.ir.operator import OPERATORS, Attributes, Operator, axes_in
 
 COMPARISON, SUM, PRODUCT, UNARY, POWER, ATOM = range(6)
 """Binding strengths of Python expressions."""
@@ -150,7 +150,7 @@ def _holds_only_flat(operator: Operator, view: _View, numbers: Sequence[bool]) -
 
 def _two_dimensional(view: _View) -> _View:
     """The node as it would be with two spatial dimensions; `space'`, next in the layout, serves as the second."""
-    attrs = tuple((key, _widen(value) if isinstance(value, tuple) else value) for key, value in view.attrs)
+    attrs = tuple((key, _widen(axes_in(value)) if axes_in(value) else value) for key, value in view.attrs)
     return _View(_widen(view.axes), tuple(_two_dimensional(argument) for argument in view.args), attrs)
 
 

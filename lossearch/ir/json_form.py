@@ -164,8 +164,9 @@ def _parameter(row: object, place: int) -> Parameter:
     known = isinstance(row.get("name"), str) and row.keys() <= {"name", "search", "defined", *numbers, *flags}
     if not known or not all(isinstance(flag, bool) for flag in flags.values()):
         raise _error(f"{where} with name, default, lower, upper and flags", repr(row)[:80])
-    ranges = {key: _range(row.get(key), f"{where}.{key}", key == "defined") for key in ("search", "defined")}
-    return Parameter(row["name"], **numbers, **flags, **ranges)
+    search = _range(row.get("search"), f"{where}.search", open_ended=False)
+    defined = _range(row.get("defined"), f"{where}.defined", open_ended=True)
+    return Parameter(row["name"], **numbers, **flags, search=search, defined=defined)
 
 
 def _range(ends: object, where: str, open_ended: bool) -> Range | None:

@@ -268,7 +268,7 @@ def _words(name: str) -> str:
 
 def _attribute(value: Attribute) -> str:
     if isinstance(value, tuple):
-        return ", ".join(number(part) if isinstance(part, float) else part for part in value)
+        return ", ".join(part if isinstance(part, str) else number(part) for part in value)
     return number(value) if isinstance(value, float) else str(value)
 
 

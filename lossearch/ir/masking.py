@@ -7,7 +7,7 @@ from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.interval import UNIT
 from lossearch.ir.masks import each_alone, refusal, restricted
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.operator import OPERATORS, axes_in
 from lossearch.ir.types import IllTyped
 
 
@@ -53,12 +53,12 @@ def check_places(graph: Graph, mask: Expr, reduced: bool) -> None:
     masked = {*mask.axes, "element"} if {"batch", "space"} <= set(mask.axes) else set(mask.axes)
     ordered: dict[Expr, set[str]] = {}
     for node in graph.nodes:
-        over = dict(node.attrs).get("over")
+        over = set(axes_in(dict(node.attrs).get("over", ())))
         inside = set[str]().union(*[ordered[argument] for argument in node.args])
-        if isinstance(over, tuple) and (wrong := inside & set(over) & masked):
+        if wrong := inside & over & masked:
             raise _out_of_place(*wrong)
-        if node.op in ("sort", "sort_by") and isinstance(over, tuple):
-            inside |= set(over)
+        if node.op in ("sort", "sort_by"):
+            inside |= over
         ordered[node] = inside & set(node.axes)
     if reduced and (wrong := ordered[graph.root] & masked):
         raise _out_of_place(*wrong)

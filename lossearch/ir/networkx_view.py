@@ -10,7 +10,7 @@ import networkx as nx
 from lossearch.errors import UserError
 from lossearch.ir.expr import Expr, postorder
 from lossearch.ir.latex_form import number
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.operator import OPERATORS, axes_in
 
 
 def to_networkx(roots: Iterable[Expr]) -> nx.MultiDiGraph:
@@ -33,8 +33,8 @@ def label(node: Expr) -> str:
     if node.op in ("input", "parameter"):
         return node.attr("name")
     symbol = OPERATORS[node.op].symbol
-    axes = [axis for _, value in node.attrs if isinstance(value, tuple) for axis in value]
-    others = [f"{key}={value}" for key, value in node.attrs if not isinstance(value, tuple)]
+    axes = [axis for _, value in node.attrs for axis in axes_in(value)]
+    others = [f"{key}={value}" for key, value in node.attrs if not axes_in(value)]
     name = node.op if symbol is None else symbol[0]
     return "\n".join(filter(None, (name, ", ".join([*axes, *others]))))
 

@@ -28,6 +28,11 @@ Emitter = str | Callable[..., str]
 MaskRule = Callable[["Expr", "Masks"], "Treated"]
 
 
+def axes_in(value: Attribute) -> tuple[str, ...]:
+    """The axes that an attribute lists; none where it holds something else, such as numbers."""
+    return tuple(part for part in value if isinstance(part, str)) if isinstance(value, tuple) else ()
+
+
 @dataclass(frozen=True)
 class Domain:
     """Where an argument may lie, and where a guard holds it.

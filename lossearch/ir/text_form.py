@@ -17,7 +17,7 @@ from lossearch.errors import UserError
 from lossearch.ir.axes import check_axis, check_direction
 from lossearch.ir.expr import Expr, constant, postorder
 from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.operator import OPERATORS, Attribute
+from lossearch.ir.operator import OPERATORS, Attribute, axes_in
 from lossearch.ir.signature import get_signature
 from lossearch.ir.text_parser import Parser, Syntax
 from lossearch.ir.types import IllTyped
@@ -156,13 +156,14 @@ def _parse_parameters(parser: Parser) -> list[Parameter]:
         default = parser.number()
         parser.expect("in")
         lower, upper = _parse_range(parser)
-        ranges = {word: _parse_range(parser) if parser.accept(word) else None for word in ("search", "defined")}
+        search, defined = (_parse_range(parser) if parser.accept(word) else None for word in ("search", "defined"))
         flags = set()
         while parser.kind == "name":
             if parser.token not in FLAGS:
                 raise parser.error(f"{parser.token!r} where one of {', '.join(FLAGS)} belongs")
             flags.add(parser.take())
-        found.append(Parameter(name, default, lower, upper, **dict.fromkeys(flags, True), **ranges))
+        marks = dict.fromkeys(flags, True)
+        found.append(Parameter(name, default, lower, upper, **marks, search=search, defined=defined))
     return found
 
 
@@ -209,7 +210,7 @@ def check_names(syntax: Syntax, names: Collection[str], parser: Parser) -> None:
         raise parser.error(f"{syntax.name} with {len(syntax.args)} arguments instead of {operator.arity}", syntax.place)
     for key in (*AXIS_LISTS, *WORDS) if operator.expand is None else AXIS_LISTS:
         value = attributes.get(key, ())
-        for name in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+        for name in (value,) if isinstance(value, str) else axes_in(value):
             check_direction(name) if key == "along" else check_axis(name)
     for argument in syntax.args:
         check_names(argument, names, parser)

@@ -78,7 +78,7 @@ class Entry:
         }
         return html_table(tuple(row), [row]) + html_formula(self.build().latex())
 
-    def build(self, **arguments: float | Option) -> Loss:
+    def build(self, **arguments: Any) -> Loss:
         """The loss with the given parameter values and options; raises `UserError` for what it does not take."""
         options: dict[str, Any] = dict(self.options)
         values = {name: value for name, value in arguments.items() if name not in options}
@@ -98,8 +98,10 @@ class Entry:
                 del values[name]
         nodes = signature.nodes() | nodes
         trace = self.trace
-        for name in [name for name, value in values.items() if (name, value) in self.limits]:
-            trace = self.limits[name, values.pop(name)]
+        for (name, value), at_limit in self.limits.items():
+            if isinstance(given := values.get(name), numbers.Real) and given == value:
+                trace = at_limit
+                del values[name]
         traced = trace(*(nodes[name] for name in operand_names(trace)), **options)
         root, weight = traced if isinstance(traced, tuple) else (traced, None)
         kept = _occurring(self.parameters, [root] if weight is None else [root, weight])
@@ -131,7 +133,7 @@ def _along(parameter: Parameter, values: Sequence[Any], signature: Signature, ax
     return fn.along(like, axis, checked)
 
 
-def _number(name: str, value: float | Option) -> float:
+def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise UserError(f"a number for {name}", repr(value), "give a number within the parameter's bounds")
     return float(value)
@@ -264,6 +266,6 @@ def entry(name: str) -> Entry:
     return ENTRIES[name]
 
 
-def get(name: str, **arguments: float | Option) -> Loss:
+def get(name: str, **arguments: Any) -> Loss:
     """The hand-designed loss of this name, with parameter values and options by keyword."""
     return entry(name).build(**arguments)

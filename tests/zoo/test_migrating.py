@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from monai import losses as monai
+from monai.losses.contrastive import ContrastiveLoss
+from monai.losses.dice import DiceCELoss, DiceLoss
+from monai.losses.focal_loss import FocalLoss
+from monai.losses.tversky import TverskyLoss
 from pytorch_metric_learning import losses as metric_learning
 from torch import Tensor, nn
 
@@ -107,11 +111,11 @@ def test_pytorch_gives_the_same_where_the_call_differs() -> None:
 @pytest.mark.parametrize(
     ("name", "theirs", "inputs", "target"),
     [
-        ("DiceLoss", monai.DiceLoss(softmax=True), (IMAGES, IMAGE_LABELS), HOT),
-        ("DiceCELoss", monai.DiceCELoss(softmax=True), (IMAGES, IMAGE_LABELS), HOT),
-        ("TverskyLoss", monai.TverskyLoss(softmax=True), (IMAGES, IMAGE_LABELS), HOT),
-        ("FocalLoss", monai.FocalLoss(), (IMAGES, HOT), HOT),
-        ("ContrastiveLoss", monai.ContrastiveLoss(), (BATCH, BATCH.roll(1, 1)), BATCH.roll(1, 1)),
+        ("DiceLoss", DiceLoss(softmax=True), (IMAGES, IMAGE_LABELS), HOT),
+        ("DiceCELoss", DiceCELoss(softmax=True), (IMAGES, IMAGE_LABELS), HOT),
+        ("TverskyLoss", TverskyLoss(softmax=True), (IMAGES, IMAGE_LABELS), HOT),
+        ("FocalLoss", FocalLoss(), (IMAGES, HOT), HOT),
+        ("ContrastiveLoss", ContrastiveLoss(), (BATCH, BATCH.roll(1, 1)), BATCH.roll(1, 1)),
     ],
 )
 def test_monai_gives_the_same(

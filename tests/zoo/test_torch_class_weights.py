@@ -64,12 +64,12 @@ def test_the_key_is_that_of_pytorch() -> None:
     weight = torch.tensor(WEIGHTS)
     own = load("cross_entropy").to_module(weight=torch.ones(4))
     own.load_state_dict(torch.nn.CrossEntropyLoss(weight).state_dict())
-    close(own.weight, weight)
+    close(own.state_dict()["weight"], weight)
     assert set(own.state_dict()) == {"weight"}
     made = load_class(standalone(load("focal")), "FocalLoss")(weight=weight)
     assert set(made.state_dict()) == {"weight"}
     own.load_state_dict({"class_weight": 2 * weight})  # as it was called before
-    close(own.weight, 2 * weight)
+    close(own.state_dict()["weight"], 2 * weight)
 
 
 @pytest.mark.parametrize(("loss", "reference", "inputs"), ROWS.values(), ids=ROWS.keys())
