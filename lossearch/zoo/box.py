@@ -75,7 +75,7 @@ def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "s
     distance = pr.box_gaussian_distance(boxes, target)
     size = choose("form", form, {"sqrt": _root(distance), "log": fn.log1p(distance)})
     # 1 - 1/(τ + f), exact where f is near zero.
-    return fn.fraction(size + (tau - 1), size + tau)
+    return (size + (tau - 1)) / (size + tau)
 
 
 @hand_designed(
