@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._autograd import _get_current_graph_task_keep_graph  # pyright: ignore[reportAttributeAccessIssue]
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 
@@ -76,8 +77,9 @@ class _OneStep(torch.autograd.Function):
         else:
             with without_autocast(outer):
                 value, leaves = ctx.run or _run(ctx)
-                ctx.run = None  # its buffers go with this call, as those of any graph do
-                found = _pulled_back(value, leaves, wanted, outer, create_graph=False)
+                again = _get_current_graph_task_keep_graph()  # with retain_graph=True
+                ctx.run = (value, leaves) if again else None
+                found = _pulled_back(value, leaves, wanted, outer, create_graph=False, retain_graph=again)
         each = iter(found)
         return (None, None, *(next(each) if want else None for want in wanted))
 
@@ -109,7 +111,12 @@ def _gradient(function: Function, wanted: Sequence[bool], *given: Any) -> tuple[
 
 
 def _pulled_back(
-    value: Any, arguments: Sequence[Any], wanted: Sequence[bool], outer: Sequence[Tensor], create_graph: bool
+    value: Any,
+    arguments: Sequence[Any],
+    wanted: Sequence[bool],
+    outer: Sequence[Tensor],
+    create_graph: bool,
+    retain_graph: bool | None = None,
 ) -> tuple[Tensor | None, ...]:
     """A gradient for each wanted argument, None where none flows."""
     sources = [a for a, want in zip(arguments, wanted, strict=True) if want]
@@ -118,4 +125,4 @@ def _pulled_back(
     if not pairs:
         return (None,) * len(sources)
     results, outer = zip(*pairs, strict=True)
-    return torch.autograd.grad(results, sources, outer, create_graph=create_graph, allow_unused=True)
+    return torch.autograd.grad(results, sources, outer, retain_graph, create_graph, allow_unused=True)

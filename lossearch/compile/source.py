@@ -178,7 +178,7 @@ class _Writer:
             return
         made = template(node, tuple([self.values[argument].number for argument in node.args]))
         self.flat, self.shape = self.flat or made.flat, self.shape or made.shape
-        self.products = self.products or OPERATORS[node.op].products
+        self.products = self.products or OPERATORS[node.op].products(node)
         if made.helper:
             self.helpers[made.helper] = None
         for argument, count in zip(node.args, made.counts, strict=True):

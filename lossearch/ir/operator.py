@@ -76,7 +76,7 @@ class Operator:
         monotone: +1, -1 or 0 (neither) per argument.
         convex: +1 convex, -1 concave, 0 neither (of one argument, others fixed).
         internal: Made only by lowering; not for users or search.
-        products: Whether it multiplies matrices or convolves, whose gradients autocast would compute in half precision.
+        products: Whether a node multiplies matrices or convolves, whose gradients autocast would take in bfloat16.
         helper: Torch source of a function that the emitted expression calls, where one expression cannot say it.
         expand: For a primitive, the function that traces its body; None for an elementary operator.
         family: For a primitive, the file's family.
@@ -102,7 +102,7 @@ class Operator:
     monotone: tuple[int, ...] = ()
     convex: int = 0
     internal: bool = False
-    products: bool = False
+    products: Callable[[Expr], bool] = lambda node: False
     helper: str = ""
     expand: Callable[..., Expr] | None = None
     family: str = ""

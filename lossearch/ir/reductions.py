@@ -240,11 +240,17 @@ def _contract_slopes(a: Interval, b: Interval, over: Axes) -> tuple[float, float
     return (times(b.magnitude, LARGEST_AXIS), times(a.magnitude, LARGEST_AXIS))
 
 
+def _is_matrix_product(node: Expr) -> bool:
+    """Whether both sides have axes of their own."""
+    a, b = (argument.axes for argument in node.args)
+    return any(axis not in b for axis in node.axes) and any(axis not in a for axis in node.axes)
+
+
 def _emit_contract(sources: Sequence[str], node: Expr) -> str:
     """Where both sides have axes of their own, one matrix product; else product and sum."""
     (a, b), kept = (argument.axes for argument in node.args), node.axes
     full = union(a, b)
-    if {axis for axis in kept if axis not in b} and {axis for axis in kept if axis not in a}:
+    if _is_matrix_product(node):
         if len(a) == len(b) == len(kept) == 2:  # without the preparations of einsum
             first, second = (0, 1) if kept[0] in a else (1, 0)
             rows, columns = node.args[first].axes, node.args[second].axes
@@ -270,7 +276,7 @@ register(
         latex="\\left\\langle {0}, {1} \\right\\rangle_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
         commutative=True,
-        products=True,
+        products=_is_matrix_product,
         cost=2.0,
         masked=masks.contraction,
     )
