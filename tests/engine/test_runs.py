@@ -201,7 +201,7 @@ def test_the_time_left_falls_between_generations() -> None:
 
 def test_a_pickled_function_of_another_run_is_taken_along(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        'generations = 1\n[task]\nfunction = "function.pickle:train"\n[evaluation]\nsteps = 1\n'
+        'generations = 1\n[task]\nfunction = "function.pickle:train"\nmetric = "mae"\n[evaluation]\nsteps = 1\n'
     )
     with pytest.raises(UserError, match=r"file with the pickled training function; found: No such file"):
         read_given(tmp_path / "config.toml")
