@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch.compile import inductor, torchscript
-from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import Source
 from lossearch.errors import UserError
 
@@ -53,15 +52,9 @@ def compile_source(source: Source, backend: Backend = "eager") -> Function:
 
 def _compile(source: Source, backend: Backend) -> Function:
     if backend == "torchscript":
-        return _precise(source, torchscript.compile_function(source.text, source.name))
+        return torchscript.compile_function(source.text, source.name)
     eager = execute(source.text, f"<lossearch {source.key[:16]}>")[source.name]
-    if backend == "compile":
-        return inductor.compile_function(eager, "torch.sort(" in source.text)
-    return _precise(source, eager)
-
-
-def _precise(source: Source, function: Function) -> Function:
-    return full_precision(function) if source.products else function
+    return inductor.compile_function(eager, "torch.sort(" in source.text) if backend == "compile" else eager
 
 
 def execute(text: str, filename: str) -> dict[str, Any]:

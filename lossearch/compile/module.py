@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from lossearch.compile.class_weights import CLASS_WEIGHT, attribute
 from lossearch.compile.door import Door, Geometry, ignores, may_ignore, present
 from lossearch.compile.layout import Layout, in_order
 from lossearch.compile.names import safe
+from lossearch.compile.one_step import full_precision
 from lossearch.compile.reduction import Reduction, check_reduction
 from lossearch.compile.torchscript import is_tracing, quiet_tracing
 from lossearch.compile.values import check_finite, check_values, check_weights
@@ -53,9 +54,13 @@ def build(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What one kind of call runs: a function, the names of its arguments, and which of them need preparing."""
+    """What one kind of call runs: a function, the names of its arguments, and which of them need preparing.
+
+    Called under autocast `precise` runs in place of `function`, whose gradients keep autocast off too.
+    """
 
     function: Function
+    precise: Function
     arguments: list[str]
     buffers: list[str]
     flat: bool
@@ -72,8 +77,9 @@ class LossModule(nn.Module):
     target, and integers for those of boxes. Where the signature has a class axis, the target is either probabilities
     `[batch, class, *space]` or integer labels `[batch, *space]`. Computation is in float32, or float64 where an
     input is: half-precision inputs are converted and autocast is switched off inside, so the result stays finite.
-    So are gradients, wherever `backward` is called. What traces a model (torch.compile, torch.export) traces the
-    loss's eager source, whatever the backend; labels that are no class are then met by PyTorch's kernels.
+    So are gradients of what is called under autocast, wherever `backward` is called. What traces a model
+    (torch.compile, torch.export) traces the loss's eager source, whatever the backend; labels that are no class are
+    then met by PyTorch's kernels.
     Each kind of call is compiled when it first occurs.
 
     Args:
@@ -254,7 +260,7 @@ class LossModule(nn.Module):
             geometry.strict = False  # such labels come again: looking first costs less than a kernel run in vain
         if autocast:
             with torch.autocast(geometry.device, enabled=False):
-                return self._evaluate(inputs, geometry, masked, sample_weight)
+                return self._evaluate(inputs, geometry, masked, sample_weight, "under autocast")
         return self._evaluate(inputs, geometry, masked, sample_weight)
 
     def _arranged(self, layout: Layout, inputs: Sequence[Tensor], sample_weight: Tensor | None) -> Tensor:
@@ -275,9 +281,9 @@ class LossModule(nn.Module):
             return self._nothing(inputs, sample_weight, geometry)
         masked = may_ignore(geometry, self.ignore_index)
         if not geometry.autocast:
-            return self._evaluate(inputs, geometry, masked, sample_weight, traced=True)
+            return self._evaluate(inputs, geometry, masked, sample_weight, "traced")
         with torch.autocast(geometry.device, enabled=False):
-            return self._evaluate(inputs, geometry, masked, sample_weight, traced=True)
+            return self._evaluate(inputs, geometry, masked, sample_weight, "traced")
 
     def _unless_refused(self, direct: Function, inputs: Sequence[Tensor]) -> Tensor | None:
         """The loss, or None where its kernel refuses a label, or fails in another way: then labels are looked at."""
@@ -294,7 +300,7 @@ class LossModule(nn.Module):
         geometry: Geometry,
         masked: bool,
         sample_weight: Tensor | None,
-        traced: bool = False,
+        how: Literal["plain", "under autocast", "traced"] = "plain",
     ) -> Tensor:
         values = dict(zip(self._names, inputs, strict=True))
         for name, x in values.items():
@@ -304,7 +310,7 @@ class LossModule(nn.Module):
             self._prepare_target(values, geometry, masked)
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
-        if traced:
+        if how == "traced":
             plan = getattr(self._inlined, self._inline(*kind, self.reduction))
         else:
             plan = self._plans.get(kind) or self._plan(*kind)
@@ -312,17 +318,18 @@ class LossModule(nn.Module):
             values[name] = getattr(self, attribute(name)).to(geometry.dtype)
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
-        if not (traced or masked or axes or self.graph.parameters or self.reduction == "none"):
+        if not (how == "traced" or masked or axes or self.graph.parameters or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
             geometry.direct = self._shortcut(plan, geometry) if unchanged else None
             is_class = self.ignore_index is not None and 0 <= self.ignore_index < geometry.classes
             geometry.strict = plan.strict and geometry.device == "cpu" and not is_class
         if plan.flat:
             self._flatten(values, geometry, plan.spatial)
+        function = plan.precise if how == "under autocast" else plan.function
         if plan.shape:
-            result = plan.function(*[values[name] for name in plan.arguments[:-1]], list(geometry.shape))
+            result = function(*[values[name] for name in plan.arguments[:-1]], list(geometry.shape))
         else:
-            result = plan.function(*[values[name] for name in plan.arguments])
+            result = function(*[values[name] for name in plan.arguments])
         if plan.flat and self.reduction == "none" and self.graph.root.axes[-1:] == ("space",):
             return result.reshape(*result.shape[:-1], *geometry.shape)
         return result
@@ -369,7 +376,8 @@ class LossModule(nn.Module):
         buffers = [name for name in self._given if name in arguments]
         strict = str(NO_LABEL) in source.text
         function = compile_source(source, backend)
-        return _Plan(function, arguments, buffers, source.flat, shape, spatial, strict)
+        precise = full_precision(function) if source.products and backend != "compile" else function
+        return _Plan(function, precise, arguments, buffers, source.flat, shape, spatial, strict)
 
     def _shortcut(self, plan: _Plan, geometry: Geometry) -> Function:
         """What takes inputs of this shape as they are: the compiled function behind nothing but flattening."""

@@ -13,8 +13,6 @@ from torch._C._autograd import _get_current_graph_task_keep_graph  # pyright: ig
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 
-from lossearch.compile.torchscript import is_tracing
-
 Function = Callable[..., Any]
 
 
@@ -31,10 +29,8 @@ def full_precision(function: Function) -> Function:
 
 
 def is_differentiated(arguments: Sequence[Any]) -> bool:
-    """Whether autograd will want gradients of a call; who traces it or transforms it takes its own."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled() or is_tracing():
-        return False
-    if not any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
+    """Whether autograd will want gradients of a call; who transforms it takes its own."""
+    if not torch.is_grad_enabled() or not any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
         return False
     return peek_interpreter_stack() is None and forward_ad._current_level < 0
 

@@ -1,8 +1,7 @@
-"""Autocast reaches neither a loss nor its gradients of any order, wherever `backward` is called."""
+"""Autocast reaches neither a loss called under it nor its gradients of any order, wherever `backward` is called."""
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from torch import Tensor
 from lossearch import zoo
 from lossearch.compile import LossModule, build, compile_source
 from lossearch.compile.door import least_extent
+from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import emit_roots
 from lossearch.ir.expr import map_nodes
 from lossearch.ir.lowering import guard
@@ -52,8 +52,8 @@ def test_gradients_of_every_loss_are_those_without_autocast(name: str) -> None:
     module = made(zoo.get(name))
     for given in calls(zoo.get(name)):
         expected = gradients(module, given, False, False, False)
-        for forward, backward in ((True, True), (True, False), (False, True)):
-            found = gradients(module, given, forward, backward, False)
+        for backward in (True, False):
+            found = gradients(module, given, True, backward, False)
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
 
 
@@ -62,8 +62,8 @@ def test_gradients_of_every_loss_are_those_without_autocast(name: str) -> None:
 def test_second_derivatives_too(name: str, backend: str) -> None:
     module, given = made(zoo.get(name), backend), calls(zoo.get(name))[-1]
     expected = gradients(made(zoo.get(name)), given, False, False, True)
-    for forward, backward in product((False, True), repeat=2):
-        found = gradients(module, given, forward, backward, True)
+    for backward in (True, False):
+        found = gradients(module, given, True, backward, True)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -102,7 +102,10 @@ def test_no_operator_lets_autocast_into_its_gradient(name: str) -> None:
     if name in INTERNAL:
         values["target"] = values["labels"]
     leaf = values["logits"] = values["logits"].requires_grad_()
-    value = compile_source(source)(*(values[argument.name] for argument in source.arguments))
+    function = compile_source(source)
+    value = (full_precision(function) if source.products else function)(
+        *(values[argument.name] for argument in source.arguments)
+    )
     (expected,) = torch.autograd.grad(value, leaf, retain_graph=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         (found,) = torch.autograd.grad(value, leaf)
