@@ -104,11 +104,21 @@ def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
     return f"in_order({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
 
 
+_SORTED_BY = '''
+def sorted_by(values: Tensor, scores: Tensor, dim: int) -> Tensor:
+    """The values along a dimension in the descending order of the scores."""
+    places = torch.sort(scores, dim=dim, descending=True, stable=True)[1]
+    # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
+    values, places = torch.broadcast_tensors(values, places)
+    return torch.gather(values, dim, places)
+'''
+
+
 def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
+    """Either side may lack axes of the other."""
     (axis,) = node.attr("over")
-    dim = node.args[1].axes.index(axis)
-    places = f"{SORT.format(sources[1], dim=dim)}[1]"
-    return _emit_in_order([sources[0], places], node)
+    aligned = [align(s, a.axes, node.axes, lead=True) for s, a in zip(sources, node.args, strict=True)]
+    return f"sorted_by({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
 
 
 register(
@@ -121,7 +131,7 @@ register(
         slopes=lambda a, b, over: (1.0, 0.0),
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
         attributes=(("over", ...),),
-        helper=_IN_ORDER,
+        helper=_SORTED_BY,
         cost=40.0,
         masked=masks.ordering,
     )
@@ -137,6 +147,14 @@ def _pick(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, A
     return Type(axes, values.type.interval)
 
 
+_PICKED = '''
+def picked(values: Tensor, scores: Tensor, dim: int) -> Tensor:
+    """The values along a dimension at the places of the largest scores."""
+    values, scores = torch.broadcast_tensors(values, scores)
+    return torch.gather(values, dim, scores.argmax(dim, keepdim=True)).squeeze(dim)
+'''
+
+
 def _emit_pick(sources: Sequence[str], node: Expr) -> str:
     """Rows of a matrix where each choice is one of its rows, else entries along the axis of what both broadcast to."""
     (values, scores), (axis,) = node.args, node.attr("over")
@@ -145,10 +163,8 @@ def _emit_pick(sources: Sequence[str], node: Expr) -> str:
     if len(chosen) == 1 and node.axes == (*chosen, *rest) and chosen[0] not in rest:
         return f"{sources[0]}.index_select({values.axes.index(axis)}, {places})"
     full = union(values.axes, scores.axes)
-    dim = full.index(axis)
-    kept = f"torch.argmax({sources[1]}, {scores.axes.index(axis)}, keepdim=True)"
-    left, right = align(sources[0], values.axes, full, lead=True), align(kept, scores.axes, full, lead=True)
-    return f"torch.take_along_dim({left}, {right}, {dim}).squeeze({dim})"
+    aligned = [align(s, a.axes, full, lead=True) for s, a in zip(sources, node.args, strict=True)]
+    return f"picked({aligned[0]}, {aligned[1]}, {full.index(axis)})"
 
 
 register(
@@ -161,6 +177,7 @@ register(
         slopes=lambda a, b, over: (1.0, 0.0),
         latex="{0}\\big|_{{\\operatorname*{{argmax}}_{{\\mathrm{{{over}}}}} {1}}}",
         attributes=(("over", ...),),
+        helper=_PICKED,
         cost=4.0,
         masked=masks.choosing,
     )
