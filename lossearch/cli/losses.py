@@ -44,8 +44,11 @@ def show(
         typer.Option("--plot", help="Draw value and gradient beside a reference into this file (.png, .svg, .pdf)."),
     ] = None,
     classes: Annotated[
-        int, typer.Option("--classes", min=2, max=1000, help="Classes of the drawn predictions, where there are any.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--classes", min=2, max=1000, help="Classes of the drawn predictions; those of the run, else ten."
+        ),
+    ] = None,
     graph: Annotated[
         Path | None, typer.Option("--graph", help="Draw the loss's graph into this file (.png, .svg, .pdf).")
     ] = None,
@@ -56,9 +59,12 @@ def show(
     found = find(loss)
     print_fields((*_described(found.loss), *_provenance(found)))
     if plot is not None:
+        from lossearch.report.classes import classes_of
         from lossearch.report.curves import plot_loss
+        from lossearch.report.sweeps import CLASSES
 
-        plot_loss([found.loss], plot, classes)
+        of_run = CLASSES if found.run is None else classes_of(found.run, found.loss.signature)
+        plot_loss([found.loss], plot, classes or of_run)
         note(f"wrote {plot}")
     if graph is not None:
         from lossearch.report.graph_drawing import draw_graph
@@ -74,13 +80,7 @@ def _described(loss: Loss) -> Iterator[tuple[str, str]]:
     yield "latex", loss.latex()
     for parameter in loss.parameters:
         flags = "".join(f", {flag}" for flag in ("tunable", "learnable") if getattr(parameter, flag))
-        searched = f"a search tries [{parameter.lower:g}, {parameter.upper:g}]"
-        low, high = parameter.searched
-        first = "" if parameter.search is None else f", from [{low:g}, {high:g}] on"
-        yield (
-            "parameter",
-            f"{parameter.name} = {parameter.default:g}{flags}; defined for {parameter.domain}; {searched}{first}",
-        )
+        yield "parameter", f"{parameter.name} = {parameter.default:g}{flags}; {_ranges(parameter)}"
     yield "signature", f"{loss.signature.name}: {', '.join(inputs)}"
     yield "complexity", f"{loss.complexity} operators"
     yield "key", loss.key

@@ -8,7 +8,9 @@ from typing import Literal
 
 from lossearch import zoo
 from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
+from lossearch.report.classes import classes_of
 from lossearch.report.comparison_file import ComparisonRow
 from lossearch.report.curves import LossCurves, loss_curves
 from lossearch.report.run_summary import RunSummary, Scored, candidate_loss
@@ -59,9 +61,10 @@ def curves_beside(winner: Winner, run: RunSummary) -> tuple[list[LossCurves], li
         return [], []
     curves: list[LossCurves] = []
     notes: list[str] = []
+    classes = classes_of(RunDirectory(run.path), winner.loss.signature)
     for loss in (winner.loss, *_baselines(winner.loss, run, notes)):
         try:
-            curves.append(loss_curves(loss)[0].scaled())
+            curves.append(loss_curves(loss, classes)[0].scaled())
         except UserError as error:
             notes.append(f"{loss.name} has no curve. {error}.")
             if loss is winner.loss:

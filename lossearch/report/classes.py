@@ -1,0 +1,34 @@
+"""How many classes a run's losses are drawn over: as many as its task has."""
+
+from __future__ import annotations
+
+from lossearch.engine.config import FunctionConfig, load_config
+from lossearch.engine.first_call_file import read_first_call
+from lossearch.errors import UserError
+from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.ir.signature import Signature
+from lossearch.report.sweeps import CLASSES
+from lossearch.tasks import datasets, task_config
+
+MOST = 1000
+"""Classes of a drawing, at most: more of them change no curve that a person could tell."""
+
+
+def classes_of(run: RunDirectory, signature: Signature) -> int:
+    """The classes of the run's task: of its data set, or of the predictions that a function gave its loss first.
+
+    Ten where the losses of the signature know no classes, and where a damaged run does not tell.
+    """
+    axes = signature.forward_inputs[0].axes
+    if "class" not in axes:
+        return CLASSES
+    try:
+        task = load_config(run.config)[0].task
+        if not isinstance(task, FunctionConfig):
+            return min(len(datasets()[task_config(task).dataset].classes), MOST)
+        call = read_first_call(run)
+    except UserError:  # a damaged run is reported as far as it can be read
+        return CLASSES
+    shape = () if call is None or "0" not in call.tensors() else call.tensors()["0"].shape
+    found = shape[axes.index("class")] if len(shape) > axes.index("class") else 0
+    return min(found, MOST) if found > 1 else CLASSES
