@@ -149,14 +149,15 @@ class Door:
             raise UserError(SEVERAL_CLASSES, "class of length 1", hint)
         if self._signature.family == "box" and sizes["coord"] != CORNERS:
             raise UserError(f"coord of length {CORNERS}", str(sizes["coord"]), "give boxes as x1, y1, x2, y2")
+        lengths = {**sizes, "space": math.prod(shape or ())}
         for axis, least in self._least.items():
-            length = math.prod(shape or ()) if axis == "space" else sizes[axis.rstrip("'")]
-            if length < least:
-                raise UserError(f"{axis} of length ≥ {least}", str(length), "correct the inputs' shape")
+            if lengths[axis.rstrip("'")] < least:
+                found = str(lengths[axis.rstrip("'")])
+                raise UserError(f"{axis} of length ≥ {least}", found, "correct the inputs' shape")
         for axis, length in self._given.items():
-            if sizes[axis] != length:
+            if lengths[axis] != length:
                 required = f"{axis} of length {length}, one for each of the numbers given"
-                raise UserError(required, str(sizes[axis]), "give as many numbers as there are entries")
+                raise UserError(required, str(lengths[axis]), "give as many numbers as there are entries")
         if self._extent and min(shape or (0,)) < self._extent:
             found = f"space [{', '.join(map(str, shape or ()))}]"
             raise UserError(f"every spatial axis of length ≥ {self._extent}", found, "give larger images")

@@ -74,8 +74,8 @@ def gaussian_wasserstein(boxes: Expr, target: Expr, tau: Expr, *, form: str = "s
     """
     distance = pr.box_gaussian_distance(boxes, target)
     size = choose("form", form, {"sqrt": _root(distance), "log": fn.log1p(distance)})
-    # 1 - 1/(τ + f), exact where f is near zero.
-    return (size + (tau - 1)) / (size + tau)
+    # 1 - 1/(τ + f), exact where f is near zero and τ = 1.
+    return fn.fraction(size, size + tau) + (tau - 1) / (size + tau)
 
 
 @hand_designed(

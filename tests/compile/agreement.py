@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from lossearch.compile import build
+from lossearch.ir import Expr, Graph
+from lossearch.ir.lowering import lower
 
 Derivatives = tuple[Tensor, Tensor, Tensor]
 
@@ -38,3 +43,10 @@ def assert_agree(found: Sequence[Tensor], expected: Sequence[Tensor], named: obj
         torch.testing.assert_close(
             one, other, rtol=1e-9, atol=1e-10, msg=lambda said, order=order: f"derivative {order} of {named}: {said}"
         )
+
+
+def has_norm_at_zero(graph: Graph, given: list[Tensor], options: dict[str, Any]) -> bool:
+    """Whether a second derivative does not exist, where PyTorch gives nan: of a length, or a direction."""
+    nodes = [node for node in lower(graph).nodes if node.op in ("norm", "unit")]
+    norms = [graph.with_roots([Expr.make("norm", node.args, over=node.attr("over"))]) for node in nodes]
+    return any(not build(norm, reduction="none", **options).double()(*given).all() for norm in norms)

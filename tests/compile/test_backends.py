@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from compile.agreement import assert_agree, derivatives
+from compile.agreement import assert_agree, derivatives, has_norm_at_zero
 from compile.examples import (
     ELEMENTARY,
     INTERNAL,
@@ -20,7 +20,6 @@ from compile.examples import (
     prediction_and_targets,
 )
 from ir.random_graphs import random_graph
-from torch import Tensor
 from torch.func import grad, vmap
 
 from lossearch import zoo
@@ -29,10 +28,10 @@ from lossearch.compile.door import least_extent
 from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError
-from lossearch.ir import OPERATORS, Expr, Graph, IllTyped
+from lossearch.ir import OPERATORS, Expr, IllTyped
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import map_nodes
-from lossearch.ir.lowering import guard, lower
+from lossearch.ir.lowering import guard
 
 SHAPE = [2, 3]
 
@@ -138,13 +137,6 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
         assert_agree(scripted, eager, f"graph {seed}")
     assert len(numbers) <= 3, numbers
     assert len(kinks) <= 2, kinks
-
-
-def has_norm_at_zero(graph: Graph, given: list[Tensor], options: dict[str, Any]) -> bool:
-    """Whether a second derivative does not exist, where PyTorch gives nan: of a length, or a direction."""
-    nodes = [node for node in lower(graph).nodes if node.op in ("norm", "unit")]
-    norms = [graph.with_roots([Expr.make("norm", node.args, over=node.attr("over"))]) for node in nodes]
-    return any(not build(norm, reduction="none", **options).double()(*given).all() for norm in norms)
 
 
 @pytest.mark.parametrize("name", ["focal", "dice", "giou", "style"])

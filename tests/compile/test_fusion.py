@@ -27,11 +27,7 @@ from lossearch.ir.text_form import parse_graph
             'weighted_nll = F.nll_loss(torch.log_softmax(logits, 1), target, class_weight, reduction="sum")',
         ),
         ("box_l1", False, "return torch.abs(boxes - target).sum() / boxes.shape[0]"),
-        (
-            "n_pair",
-            False,
-            "diagonal = torch.diagonal(torch.log_softmax(torch.mm(anchor, positive.T), 1), 0, 0, 1)",
-        ),
+        ("n_pair", False, "diagonal = torch.diagonal(torch.log_softmax(inner_product, 1), 0, 0, 1)"),
         ("min_snr", False, "minimum = torch.clamp_max(5.0 / torch.clamp_min(snr, 1e-12), 1.0)"),
     ],
 )
