@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import Reduction, build, compile_source
+from lossearch.compile.door import least_extent
 from lossearch.compile.spaceless import without_space
 from lossearch.compile.variant import Variant, source_of
 from lossearch.ir import Expr, Graph, get_signature
@@ -93,6 +94,8 @@ def has_both_forms(graph: Graph) -> bool:
     """Whether an axis of length one has all entries that a graph takes, and a second derivative exists there."""
     if any(map(takes_a_second_entry, graph.expanded().nodes)):
         return False
+    if least_extent(graph) > 1:  # a module would refuse it without space
+        return True
     weight = [0.5, 0.75, 1.0, 1.25, 1.5] if graph.uses("class_weight") else None
     kinds = prediction_and_targets(graph.signature, shape=())
     return not any(has_norm_at_zero(graph, given, {"weight": weight}) for given in kinds)

@@ -21,6 +21,10 @@ SEVERAL_AXES = ("sum", "mean", "max", "min", "norm", "contract")
 """Operators that work over several axes at once."""
 
 
+SINGLE = [("quarter",), ("eighth",), ("sixteenth",)]
+"""Axes that have one entry in the inputs of tests."""
+
+
 def attributes(name: str, args: list[Expr], rng: random.Random) -> dict[str, object]:
     """Values for an operator's attributes that may fit its arguments."""
     axes = args[0].axes or ("batch",)
@@ -47,6 +51,8 @@ def attributes(name: str, args: list[Expr], rng: random.Random) -> dict[str, obj
             found[key] = default
         else:
             raise AssertionError(f"say what {name}'s attribute {key} may be")
+    if found.get("over") in SINGLE:
+        found = {**found, "index": 0} if "index" in found else found
     return found
 
 
