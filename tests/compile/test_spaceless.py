@@ -66,7 +66,9 @@ def check(graph: Graph) -> int:
         labels = any(not x.is_floating_point() for x in given)
         for reduction in reductions(graph):
 
-            def run(space: bool, given=given, labels=labels, reduction=reduction) -> tuple[bool, list[Tensor]]:
+            def run(
+                space: bool, given=given, labels=labels, reduction: Reduction = reduction
+            ) -> tuple[bool, list[Tensor]]:
                 source = source_of(graph, Variant(labels, space=space), reduction)
                 flat, function = space or source.flat, compile_source(source)
 

@@ -20,9 +20,6 @@ from lossearch.ir.primitive import load_entry_points
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted((DOCS / "guide").glob("*.md"))
 
-# One worker runs all pages: each stands on files and runs of those before it.
-pytestmark = pytest.mark.xdist_group("guide")
-
 
 @dataclass(frozen=True)
 class Block:
@@ -48,10 +45,10 @@ def blocks(page: Path) -> Iterator[Block]:
     return (Block(*fence) for fence in fences)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """Where a reader follows the guide."""
-    return tmp_path_factory.mktemp("guide")
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +91,15 @@ def run_command(line: str) -> None:
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_of_the_guide_does_what_it_says(page: Path, folder: Path) -> None:
+@pytest.mark.timeout(1200)
+def test_every_page_does_what_it_says(folder: Path) -> None:
+    """All in one test: each page stands on files and runs of those before it."""
+    for page in PAGES:
+        follow(page, folder)
+
+
+def follow(page: Path, folder: Path) -> None:
+    """Do what a page says, block by block."""
     for number, block in enumerate(blocks(page)):
         if block.note.startswith("file="):
             (folder / block.note.removeprefix("file=")).write_text(block.text, encoding="utf-8")
