@@ -11,10 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import peek_interpreter_stack
-from torch.autograd import forward_ad
 
-from lossearch.compile.one_step import as_one_step, is_differentiated
+from lossearch.compile.one_step import as_one_step, is_differentiated, is_transformed
 from lossearch.errors import UserError
 
 Function = Callable[..., Any]
@@ -40,7 +38,7 @@ def compile_function(eager: FunctionType, orders: bool = False) -> Function:
     fused = _Fused(eager, UNFUSED if orders else None)
 
     def call(*arguments: Any) -> Any:
-        if torch.compiler.is_compiling() or peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+        if torch.compiler.is_compiling() or is_transformed():
             return eager(*arguments)
         if is_differentiated(arguments):
             return as_one_step(fused, eager, arguments)

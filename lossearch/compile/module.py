@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ def build(
 class _Plan:
     """What one kind of call runs: a function, the names of its arguments, and which of them need preparing.
 
-    Called under autocast `precise` runs in place of `function`, whose gradients keep autocast off too.
+    Called under autocast `precise` runs in place of `function`: its gradients keep their precision there too.
     """
 
     function: Function
@@ -77,7 +77,9 @@ class LossModule(nn.Module):
     target, and integers for those of boxes. Where the signature has a class axis, the target is either probabilities
     `[batch, class, *space]` or integer labels `[batch, *space]`. Computation is in float32, or float64 where an
     input is: half-precision inputs are converted and autocast is switched off inside, so the result stays finite.
-    So are gradients of what is called under autocast, wherever `backward` is called. What traces a model
+    So are gradients of what is called under autocast, wherever `backward` is called; where torch.compile, torch.func or
+    a tracer takes them, losses that multiply matrices are computed in float64 for it. What is called outside of
+    autocast has gradients as PyTorch's own losses have them: call `backward` outside of it, too. What traces a model
     (torch.compile, torch.export) traces the loss's eager source, whatever the backend; labels that are no class are
     then met by PyTorch's kernels.
     Each kind of call is compiled when it first occurs.
@@ -260,7 +262,7 @@ class LossModule(nn.Module):
             geometry.strict = False  # such labels come again: looking first costs less than a kernel run in vain
         if autocast:
             with torch.autocast(geometry.device, enabled=False):
-                return self._evaluate(inputs, geometry, masked, sample_weight, "under autocast")
+                return self._evaluate(inputs, geometry, masked, sample_weight, autocast)
         return self._evaluate(inputs, geometry, masked, sample_weight)
 
     def _arranged(self, layout: Layout, inputs: Sequence[Tensor], sample_weight: Tensor | None) -> Tensor:
@@ -281,9 +283,10 @@ class LossModule(nn.Module):
             return self._nothing(inputs, sample_weight, geometry)
         masked = may_ignore(geometry, self.ignore_index)
         if not geometry.autocast:
-            return self._evaluate(inputs, geometry, masked, sample_weight, "traced")
+            return self._evaluate(inputs, geometry, masked, sample_weight, autocast=False, traced=True)
+        autocast = torch.is_autocast_enabled(geometry.device)
         with torch.autocast(geometry.device, enabled=False):
-            return self._evaluate(inputs, geometry, masked, sample_weight, "traced")
+            return self._evaluate(inputs, geometry, masked, sample_weight, autocast, traced=True)
 
     def _unless_refused(self, direct: Function, inputs: Sequence[Tensor]) -> Tensor | None:
         """The loss, or None where its kernel refuses a label, or fails in another way: then labels are looked at."""
@@ -300,7 +303,8 @@ class LossModule(nn.Module):
         geometry: Geometry,
         masked: bool,
         sample_weight: Tensor | None,
-        how: Literal["plain", "under autocast", "traced"] = "plain",
+        autocast: bool = False,
+        traced: bool = False,
     ) -> Tensor:
         values = dict(zip(self._names, inputs, strict=True))
         for name, x in values.items():
@@ -310,7 +314,7 @@ class LossModule(nn.Module):
             self._prepare_target(values, geometry, masked)
         axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
-        if how == "traced":
+        if traced:
             plan = getattr(self._inlined, self._inline(*kind, self.reduction))
         else:
             plan = self._plans.get(kind) or self._plan(*kind)
@@ -318,14 +322,14 @@ class LossModule(nn.Module):
             values[name] = getattr(self, attribute(name)).to(geometry.dtype)
         for parameter in self.graph.parameters:
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
-        if not (how == "traced" or masked or axes or self.graph.parameters or self.reduction == "none"):
+        if not (traced or masked or axes or self.graph.parameters or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
             geometry.direct = self._shortcut(plan, geometry) if unchanged else None
             is_class = self.ignore_index is not None and 0 <= self.ignore_index < geometry.classes
             geometry.strict = plan.strict and geometry.device == "cpu" and not is_class
         if plan.flat:
             self._flatten(values, geometry, plan.spatial)
-        function = plan.precise if how == "under autocast" else plan.function
+        function = plan.precise if autocast else plan.function
         if plan.shape:
             result = function(*[values[name] for name in plan.arguments[:-1]], list(geometry.shape))
         else:
@@ -376,7 +380,7 @@ class LossModule(nn.Module):
         buffers = [name for name in self._given if name in arguments]
         strict = str(NO_LABEL) in source.text
         function = compile_source(source, backend)
-        precise = full_precision(function) if source.products and backend != "compile" else function
+        precise = full_precision(function, is_one_step=backend == "compile") if source.products else function
         return _Plan(function, precise, arguments, buffers, source.flat, shape, spatial, strict)
 
     def _shortcut(self, plan: _Plan, geometry: Geometry) -> Function:

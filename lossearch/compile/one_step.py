@@ -13,17 +13,25 @@ from torch._C._autograd import _get_current_graph_task_keep_graph  # pyright: ig
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 
+from lossearch.compile.torchscript import is_tracing
+
 Function = Callable[..., Any]
 
 
-def full_precision(function: Function) -> Function:
-    """`function`, to be called with autocast off; its derivatives of any order keep autocast off too.
+def full_precision(function: Function, is_one_step: bool = False) -> Function:
+    """`function`, to be called with autocast off; gradients keep its precision where autocast is on for them.
 
-    Autograd alone would run them as autocast is set where `backward` is called.
+    Autograd alone would multiply matrices in half precision where `backward` is called under autocast. Here the
+    function is one step of autograd's graph, if it is not one already, whose gradient turns autocast off. What
+    transforms or traces a call writes the gradient itself: that is computed in float64, which autocast leaves alone.
     """
 
     def call(*arguments: Any) -> Any:
-        return as_one_step(function, function, arguments) if is_differentiated(arguments) else function(*arguments)
+        if torch.compiler.is_compiling() or is_tracing() or is_transformed():
+            return _in_double(function, arguments)
+        if is_one_step or not is_differentiated(arguments):
+            return function(*arguments)
+        return as_one_step(function, function, arguments)
 
     return call
 
@@ -32,7 +40,22 @@ def is_differentiated(arguments: Sequence[Any]) -> bool:
     """Whether autograd will want gradients of a call; who transforms it takes its own."""
     if not torch.is_grad_enabled() or not any(isinstance(a, Tensor) and a.requires_grad for a in arguments):
         return False
-    return peek_interpreter_stack() is None and forward_ad._current_level < 0
+    return not is_transformed()
+
+
+def is_transformed() -> bool:
+    """Whether a transform of torch.func, or differentiation in forward mode, surrounds the call."""
+    return peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def _in_double(function: Function, arguments: Sequence[Any]) -> Any:
+    """The function computed in float64, its results as otherwise; on MPS, which has no float64, as it is."""
+    numbers = [a for a in arguments if isinstance(a, Tensor) and a.is_floating_point()]
+    if numbers[0].device.type == "mps":
+        return function(*arguments)
+    wide = [a.double() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments]
+    value, dtype = function(*wide), numbers[0].dtype
+    return tuple(v.to(dtype) for v in value) if isinstance(value, tuple) else value.to(dtype)
 
 
 def as_one_step(function: Function, again: Function, arguments: Sequence[Any]) -> Any:

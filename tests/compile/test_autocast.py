@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from compile.examples import ELEMENTARY, INTERNAL, buffers_of, example, flat_inputs, mean_of, prediction_and_targets
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossearch import zoo
 from lossearch.compile import LossModule, build, compile_source
 from lossearch.compile.door import least_extent
+from lossearch.compile.export import export
+from lossearch.compile.export.forms import Plan
+from lossearch.compile.export.standalone import class_name
 from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import emit_roots
+from lossearch.compile.torchscript import load_class
 from lossearch.ir.expr import map_nodes
 from lossearch.ir.lowering import guard
 from lossearch.loss import Loss
 
-PRODUCTS = ["mahalanobis", "center", "nt_xent", "clip", "ssim", "style", "contextual"]
+PRODUCTS = [name for name in zoo.names() if Plan(zoo.get(name).graph.frozen()).products]
+"""The losses that multiply matrices, which is what autocast reaches."""
 
 
 def made(loss: Loss, backend: str = "eager") -> LossModule:
@@ -33,10 +41,19 @@ def calls(loss: Loss) -> list[list[Tensor]]:
     return [[x.float() if x.is_floating_point() else x for x in given] for given in kinds]
 
 
-def gradients(module: LossModule, given: list[Tensor], forward: bool, backward: bool, twice: bool) -> list[Tensor]:
+def gradients(
+    module: Callable[..., Tensor],
+    given: list[Tensor],
+    forward: bool,
+    backward: bool,
+    twice: bool,
+    parameters: list[Tensor] | None = None,
+) -> list[Tensor]:
     """Gradients by inputs and parameters, with autocast around the forward pass, the backward passes or neither."""
     leaves = [x.clone().requires_grad_() if x.is_floating_point() else x for x in given]
-    sources = [x for x in (*leaves, *module.parameters()) if x.requires_grad]
+    if parameters is None:
+        parameters = list(module.parameters()) if isinstance(module, nn.Module) else []
+    sources = [x for x in (*leaves, *parameters) if x.requires_grad]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=forward):
         value = module(*leaves)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=backward):
@@ -78,19 +95,92 @@ def test_backward_twice_and_halves() -> None:
     assert all(torch.equal(one, expected) for one in found)
 
 
-def test_a_compiled_step_that_contains_autocast() -> None:
-    """The user's own torch.compile; called inside autocast, it is torch.compile that says how gradients are taken."""
-    module, given = made(zoo.get("style")), calls(zoo.get("style"))[0]
-
-    def step(x: Tensor, y: Tensor) -> Tensor:
+def under_autocast(module: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def step(*given: Tensor) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return module(x, y)
+            return module(*given)
 
+    return step
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_compiled_step(name: str, inside: bool) -> None:
+    """The user's own torch.compile, of a step that contains autocast or is called under it."""
+    module, given = made(zoo.get(name)), calls(zoo.get(name))[-1]
     torch._dynamo.reset()
-    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
-    leaves = [x.clone().requires_grad_() for x in given]
-    found = list(torch.autograd.grad(compiled(*leaves), leaves))
-    torch.testing.assert_close(found, gradients(module, given, False, False, False), rtol=1e-5, atol=1e-6)
+    compiled = torch.compile(under_autocast(module) if inside else module, fullgraph=True, backend="aot_eager")
+    expected = gradients(module, given, False, False, False)
+    found = gradients(compiled, given, not inside, not inside, False, list(module.parameters()))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["eager", "torchscript", "compile"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_transform(name: str, backend: str) -> None:
+    """torch.func takes gradients, and gradients of gradients, under autocast."""
+    module, given = made(zoo.get(name), backend), calls(zoo.get(name))[-1]
+    first = given[0]
+
+    def value(x: Tensor) -> Tensor:
+        return module(x, *given[1:])
+
+    def twice(x: Tensor) -> Tensor:
+        return torch.func.vjp(torch.func.grad(value), x)[1](torch.ones_like(x))[0]
+
+    for taken in (torch.func.grad(value), twice):
+        torch.testing.assert_close(under_autocast(taken)(first), taken(first), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_traced_model(name: str) -> None:
+    module, given = made(zoo.get(name)), calls(zoo.get(name))[-1]
+    expected = gradients(module, given, False, False, False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        traced = torch.export.export(module, tuple(given)).module()
+    found = gradients(traced, given, True, True, False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".py", ".pt"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_exported_files(name: str, suffix: str, tmp_path: Path) -> None:
+    loss = zoo.get(name)
+    buffers = {key: value.float() for key, value in buffers_of(loss.signature).items() if loss.graph.uses(key)}
+    path = tmp_path / f"{name}{suffix}"
+    export(loss, path, **({} if suffix == ".py" else {"buffers": buffers}))
+    module = torch.jit.load(str(path)) if suffix == ".pt" else load_class(path.read_text(), class_name(name))(**buffers)
+    for given in calls(loss):
+        for _ in range(3):  # TorchScript optimises a function over its first calls
+            expected = gradients(module, given, False, False, False)
+            for backward in (True, False):
+                found = gradients(module, given, True, backward, False)
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+                assert all(g.dtype == torch.float32 for g in found)
+
+
+def test_a_program_of_its_own_keeps_values_and_what_is_called_back_outside(tmp_path: Path) -> None:
+    """A traced program does not know whether it is called under autocast; its gradients are taken outside of it."""
+    given = calls(zoo.get("clip"))[-1]
+    export(zoo.get("clip"), tmp_path / "clip.pt2")
+    program = torch.export.load(tmp_path / "clip.pt2").module()
+    assert torch.equal(under_autocast(program)(*given), program(*given))
+    expected = gradients(program, given, False, False, False)
+    torch.testing.assert_close(gradients(program, given, True, False, False), expected)
+
+
+def test_called_outside_it_is_as_other_functions_are() -> None:
+    """What is called outside of autocast is not slowed by it: its gradients under autocast are as autograd has them."""
+    module, (first, second) = made(zoo.get("clip")), calls(zoo.get("clip"))[-1]
+
+    def by_hand(x: Tensor, y: Tensor) -> Tensor:
+        ratio = torch.mm(F.normalize(x, dim=1), F.normalize(y, dim=1).T) / 0.07
+        labels = torch.arange(len(x))
+        return (F.cross_entropy(ratio, labels) + F.cross_entropy(ratio.T, labels)) / 2
+
+    for backward in (False, True):
+        expected = gradients(by_hand, [first, second], False, backward, False)
+        torch.testing.assert_close(gradients(module, [first, second], False, backward, False), expected)
 
 
 @pytest.mark.parametrize("name", ELEMENTARY)

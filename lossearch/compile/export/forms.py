@@ -122,6 +122,11 @@ class Plan:
         return list({source.name: source for form in self.forms for source in form.sources}.values())
 
     @property
+    def products(self) -> bool:
+        """Whether a function multiplies matrices."""
+        return any(source.products for source in self.functions)
+
+    @property
     def by_class(self) -> bool:
         """Whether the loss judges each class by itself, and so takes a single one too."""
         return class_by_class(self.graph)

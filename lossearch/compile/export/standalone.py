@@ -15,6 +15,7 @@ from functools import cached_property
 from lossearch import __version__
 from lossearch.compile.class_weights import CLASS_WEIGHT, attribute, label_axes
 from lossearch.compile.door import present
+from lossearch.compile.export import under_autocast
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers, nothing, sizing
 from lossearch.compile.export.describe import docstring
@@ -84,6 +85,7 @@ class _Writer:
             *arranging,
             *called,
             *([_HELD] if self.plan.graph.parameters else []),
+            *([under_autocast.HELPER] if self.plan.products and not self.traced else []),
             *functions,
             self._class(),
         ]
@@ -168,6 +170,8 @@ class _Writer:
         if not self.traced:
             checked += [f"if {' * '.join(f'{name}.numel()' for name in sizing(self.plan))} == 0:"]
             checked += [f"    return self.nothing({', '.join(inputs)})"]
+        # The dtypes of a traced module are settled when it is traced.
+        checked += [] if self.traced else under_autocast.in_double(self.plan, COMPUTED)
         checked += [f"return self.{COMPUTED}({', '.join(inputs)})"]
         lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
         lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
