@@ -55,6 +55,13 @@ def resume(
     max_candidates: Annotated[int | None, typer.Option("--max-candidates", min=1, help="A new limit.")] = None,
     time_limit: Annotated[float | None, typer.Option("--time-limit", help="A new limit, in seconds.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Another number of islands.")] = None,
+    changed_script: Annotated[
+        bool,
+        typer.Option(
+            "--changed-script",
+            help="Go on although the training script was changed; scores before and after need not compare.",
+        ),
+    ] = False,
 ) -> None:
     """Go on with a search that was interrupted, or search longer; limits may be edited in DIR/config.toml, too."""
     from lossearch.engine import search as engine
@@ -67,6 +74,7 @@ def resume(
             max_candidates=max_candidates,
             time_limit_s=time_limit,
             workers=workers,
+            changed_script=changed_script,
         )
     )
 

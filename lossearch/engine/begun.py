@@ -1,7 +1,8 @@
 """What a run directory says of how its search began, and what may have changed when it goes on.
 
 The configuration lies there twice: `config.toml` as it was given, which a user may edit, and `resolved.json` with
-everything written out. `begun.json` keeps what `config.toml` and `env.json` said, so that an edit shows.
+everything written out. `begun.json` keeps what `config.toml` and `env.json` said, and digests of the user's files, so
+that an edit shows.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lossearch.engine.begun_files import Digests, check_unchanged, digests_of
 from lossearch.engine.config import FunctionConfig, SearchConfig, parse_written, validate, with_paths
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory, describe_environment, write_atomically
@@ -42,6 +44,19 @@ _RESTORE = "restore it from a copy"
 
 
 @dataclass(frozen=True)
+class ScriptChange:
+    """A change of the training script that somebody accepted.
+
+    Attributes:
+        files: what was changed, in words, such as "train.py was changed".
+        candidates: how many the archive held by then: their scores are of the script before.
+    """
+
+    files: tuple[str, ...]
+    candidates: int
+
+
+@dataclass(frozen=True)
 class Begun:
     """How a search began.
 
@@ -50,29 +65,58 @@ class Begun:
             as today's version reads both.
         folder: of the configuration, relative to the run directory.
         environment: content of `env.json`.
+        files: digests of the user's files; empty in a run of an earlier version.
+        changes: of the training script that were accepted since.
     """
 
     given: str
     folder: str
     environment: Mapping[str, Any]
+    files: Digests = field(default_factory=dict)
+    changes: tuple[ScriptChange, ...] = ()
 
     def to_json(self) -> str:
         """The record; `_read` reads it back."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def write_beginning(draft: RunDirectory, run: Path, resolved: SearchConfig, folder: Path) -> None:
+def write_beginning(draft: RunDirectory, run: Path, resolved: SearchConfig, folder: Path, files: Digests) -> None:
     """Write how a search begins into the directory that will be moved to `run`; `folder` is the configuration's."""
-    begun = Begun(draft.config_text(), os.path.relpath(folder.resolve(), run.resolve()), _environment(draft))
+    begun = Begun(draft.config_text(), os.path.relpath(folder.resolve(), run.resolve()), _environment(draft), files)
     write_atomically(draft.path / BEGUN, begun.to_json())
     write_atomically(draft.path / RESOLVED, resolved.to_json())
 
 
-def write_continuation(run: RunDirectory, resolved: SearchConfig) -> None:
-    """Write with what configuration a search goes on."""
+def write_continuation(run: RunDirectory, resolved: SearchConfig, files: Digests, change: ScriptChange | None) -> None:
+    """Write with what configuration and files a search goes on, and what change of its script was accepted."""
     if (begun := _read(run)) is not None:
-        write_atomically(run.path / BEGUN, replace(begun, given=run.config_text()).to_json())
+        changes = begun.changes if change is None else (*begun.changes, change)
+        begun = replace(begun, given=run.config_text(), files=files, changes=changes)
+        write_atomically(run.path / BEGUN, begun.to_json())
     write_atomically(run.path / RESOLVED, resolved.to_json())
+
+
+def accepted_changes(run: RunDirectory) -> tuple[ScriptChange, ...]:
+    """The changes of the training script with which the search went on."""
+    begun = _read(run)
+    return () if begun is None else begun.changes
+
+
+def files_now(run: RunDirectory, located: SearchConfig, changed_script: bool) -> tuple[Digests, list[str]]:
+    """The digests of the user's files as they are now, and what was changed of the script since the search began.
+
+    Args:
+        run: the run.
+        located: its configuration with absolute paths.
+        changed_script: whether a changed script is accepted.
+
+    Raises:
+        UserError: a file was changed that decides the results.
+    """
+    begun, files = _read(run), digests_of(located)
+    if begun is None or not begun.files:  # of an earlier version, which kept none
+        return files, []
+    return files, check_unchanged(begun.files, files, changed_script)
 
 
 def continued(run: RunDirectory) -> SearchConfig:
@@ -102,7 +146,26 @@ def _read(run: RunDirectory) -> Begun | None:
     for name, kind in fields.items():
         if not isinstance(document, dict) or not isinstance(document.get(name), kind):
             raise UserError(f"{path} as it was written", f"no {name}", _RESTORE)
-    return Begun(document["given"], document["folder"], document["environment"])
+    return Begun(
+        document["given"],
+        document["folder"],
+        document["environment"],
+        _files(document.get("files", {}), path),
+        _changes(document.get("changes", []), path),
+    )
+
+
+def _files(found: Any, path: Path) -> Digests:
+    if isinstance(found, dict) and all(isinstance(digests, dict) for digests in found.values()):
+        return found
+    raise UserError(f"{path} as it was written", "files that are no table of tables", _RESTORE)
+
+
+def _changes(found: Any, path: Path) -> tuple[ScriptChange, ...]:
+    try:
+        return tuple(ScriptChange(tuple(map(str, one["files"])), int(one["candidates"])) for one in found)
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path} as it was written", f"changes: {type(error).__name__}: {error}", _RESTORE) from error
 
 
 # Edits

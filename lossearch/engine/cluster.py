@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import os
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ _SETTINGS = {
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[str]:
+def ray_session(
+    address: str | None, cpus: int, log: Path, last_acts: list[Callable[[], object]] | None = None
+) -> Iterator[str]:
     """Connect to Ray at `address`, to one that this process uses already, or to a new local one with `cpus` CPUs.
 
     Only what was started here is ended at the end. A local Ray listens on the loopback device alone, answers nobody
     without its token, and leaves no files behind. What Ray logs or prints goes into the file `log`. Gives the
-    namespace for the names of actors.
+    namespace for the names of actors. `last_acts` gets what is to be done where this process ends before that.
 
     Raises:
         UserError: there is no cluster at `address`.
@@ -60,7 +63,11 @@ def ray_session(address: str | None, cpus: int, log: Path) -> Iterator[str]:
                 )
             yield ray.get_runtime_context().namespace
             return
-        with _cluster_at(address, namespace) if address is not None else _local_ray(cpus, namespace):
+        with (
+            _cluster_at(address, namespace)
+            if address is not None
+            else _local_ray(cpus, namespace, [] if last_acts is None else last_acts)
+        ):
             try:
                 yield namespace
             finally:
@@ -78,8 +85,9 @@ def _cluster_at(address: str, namespace: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _local_ray(cpus: int, namespace: str) -> Iterator[None]:
+def _local_ray(cpus: int, namespace: str, last_acts: list[Callable[[], object]]) -> Iterator[None]:
     mark = f"LOSSEARCH_RAY_{secrets.token_hex(8)}"
+    last_acts.append(functools.partial(kill_marked, mark))
     with session_folder() as folder, _token(folder / "token"):
         try:
             with _environment({mark: "1"}):
@@ -103,8 +111,18 @@ def _start_ray(cpus: int, folder: Path, namespace: str) -> None:
                 **_options(namespace),
             )
     except Exception as error:  # of this very class, where a process of Ray's is not there in time
-        hint = "try again when the machine is less busy"
-        raise UserError("a local Ray", f"none has started ({type(error).__name__}: {error})", hint) from error
+        late = any(word in str(error) for word in ("timed out", "timeout", "Timed out"))
+        required = "a local Ray, whose processes start within half a minute" if late else "a local Ray"
+        hint = (
+            "the machine is too busy or too small: wait, or search with fewer islands (--workers)"
+            if late
+            else "see the log of the run, and try again when the machine is less busy"
+        )
+        raise UserError(required, f"none has started ({_first_line(error)})", hint) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]:.200}"
 
 
 @contextlib.contextmanager

@@ -157,8 +157,8 @@ class SearchConfig(_Config):
         seeds: losses to begin with before those of the space: hand-designed ones with arguments ("focal(gamma=2)"),
             text forms ("dense: …"), or .json and .txt files, whose paths are relative to the configuration file.
         exclude: hand-designed losses, primitives and operators to do without.
-        complexity: what operators count in a loss's complexity, such as `where = 3`; 1 each by default. Primitives
-            count as what they are made of.
+        complexity: what operators and primitives count in a loss's complexity, such as `where = 3` or `entropy = 1`.
+            Operators count 1 by default, primitives what they are made of.
         method: how candidates are proposed.
         islands: populations searched at once, each in a process of its own; without it one per CPU.
         generations: of each island, at most.

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -24,8 +24,10 @@ _PATIENCE = 20.0  # seconds that cleaning up may take before another signal ends
 _LAST_RESORT = 30.0  # seconds after which Ray itself, left alone, would soon end this process without a word
 
 
-def how_to_go_on(path: Path) -> str:
+def how_to_go_on(path: Path | None) -> str:
     """What is left of a search that ended early, and the command that continues it."""
+    if path is None:
+        return "No run was begun, and nothing was written: search again"
     return f"All results so far are kept. Go on with: lossearch resume {shlex.quote(str(path))}"
 
 
@@ -33,11 +35,11 @@ class SearchInterrupted(KeyboardInterrupt):
     """A signal ended a search: Ctrl-C, SIGTERM or SIGHUP. All results so far are archived.
 
     Attributes:
-        path: the run directory, which `resume` continues.
+        path: the run directory, which `resume` continues; None where the search was still being planned.
         exit_code: 128 and the signal's number, as a shell has it.
     """
 
-    def __init__(self, path: Path, number: int = signal.SIGINT) -> None:
+    def __init__(self, path: Path | None, number: int = signal.SIGINT) -> None:
         what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         super().__init__(f"{what}. {how_to_go_on(path)}")
         self.path = path
@@ -67,17 +69,21 @@ class Ending:
     Signals that follow the first are ignored for 20 seconds, in which the search cleans up.
 
     Args:
-        path: the run directory.
+        path: the run directory; None before there is one.
 
     Attributes:
+        path: as given; the search sets it once there is a run.
         received: the first signal, or None.
         lost: what the search ran on and is gone, in words, or None.
+        last_acts: what to do before this process ends at once, such as killing what it started.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.received: int | None = None
         self.lost: str | None = None
+        self.last_acts: list[Callable[[], object]] = []
+        self._stderr = sys.stderr  # before what is printed there is taken for Ray's, as while that shuts down
         self._raised_at: float | None = None
         self._deferred = False
         self._before: dict[int, Any] = {}
@@ -123,14 +129,15 @@ class Ending:
 
     def lose(self, what: str) -> None:
         """End the search, as `what` is gone."""
-        if self.asked() or signal.SIGINT not in self._before:
+        number = next(iter(self._before), None)  # SIGINT, or another where that is ignored, as in a shell's background
+        if self.asked() or number is None:
             self.lost = self.lost or what
             return
         self.lost = what
         self._last_resort = threading.Timer(_LAST_RESORT, self._leave)
         self._last_resort.daemon = True
         self._last_resort.start()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
@@ -144,8 +151,10 @@ class Ending:
 
     def _leave(self) -> None:
         """End this process, where Ray's C++ waits for a cluster that is gone and no exception gets through."""
-        with if_anybody_reads(sys.stderr):
-            print(SearchLost(self.path, self.lost or "Ray"), file=sys.stderr)
+        with if_anybody_reads(self._stderr):
+            print(f"{self.lost or 'Ray is lost'}. {how_to_go_on(self.path)}", file=self._stderr)
+        for act in self.last_acts:
+            act()
         os._exit(LOST)
 
 

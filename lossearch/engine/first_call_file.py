@@ -18,6 +18,13 @@ def read_first_call(run: RunDirectory) -> FirstCall | None:
         return FirstCall.loads(path.read_bytes()) if path.exists() else None
 
 
+def forget_first_call(run: RunDirectory) -> None:
+    """Delete the kept call, if there is one."""
+    path = run.path / FIRST_CALL
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
 def keep_first_call(run: RunDirectory, call: FirstCall | None) -> bytes | None:
     """Write the call where none is kept yet; returns it as islands are told it. A bundled task has none."""
     if call is None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.engine.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
-from lossearch.search_spaces.seeds import label
 from lossearch.tasks.first_call import FirstCall
 
 
@@ -69,12 +68,13 @@ def _changes(config: SearchConfig) -> list[str]:
     counts = ", ".join(f"{name} {count}" for name, count in config.complexity.items())
     return [
         *([f"without     {', '.join(left_out)}"] if left_out else []),
-        *([f"complexity  counts {counts}, other operators 1"] if counts else []),
+        *([f"complexity  counts {counts}, other operators 1 each"] if counts else []),
     ]
 
 
 def _left_out(config: SearchConfig, parts: Parts) -> str:
-    names = [label(seed) for seed in space_of(config).seeds if seed not in parts.space.seeds]
+    space = space_of(config)
+    names = [space.label(seed) for seed in space.seeds if seed not in parts.space.seeds]
     return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
 
 

@@ -1,16 +1,27 @@
-"""Whether the Ray that a search runs on still answers: its control service, and the node of this process."""
+"""Whether the Ray that a search runs on still answers: its control service, and the node of this process.
+
+Both are gRPC servers. One whose process stands still, as after SIGSTOP, or on a machine that swaps, still has its
+connections accepted, by the system; so a greeting is sent, which only a process that runs returns.
+"""
 
 from __future__ import annotations
 
 import socket
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import ray
 
-_CONNECT_SECONDS = 2.0
+_ANSWER_SECONDS = 2.0
 _NODE_SECONDS = 3.0  # a node that died never comes back, and Ray ends this process a few seconds later, from C++
 _HEAD_SECONDS = 20.0  # in which the head of a cluster may be started again
+_FROZEN_SECONDS = 60.0  # in which a process that accepts connections, and says nothing, may go on
+
+# What a client of HTTP/2 says first (RFC 9113, 3.4), and a SETTINGS frame without settings; a server returns its own.
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+
+State = Literal["answers", "silent", "gone"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class Endpoint:
     Attributes:
         name: what it is, in words.
         host, port: where it listens.
-        patience: how many seconds it may be silent.
+        patience: how many seconds it may be gone.
     """
 
     name: str
@@ -31,13 +42,20 @@ class Endpoint:
     def __str__(self) -> str:
         return f"{self.name} at {self.host}:{self.port}"
 
-    def answers(self) -> bool:
-        """Whether a connection is accepted."""
+    def state(self) -> State:
+        """Whether it answers a greeting, accepts connections and is silent, or is gone or out of reach."""
         try:
-            socket.create_connection((self.host, self.port), timeout=_CONNECT_SECONDS).close()
+            with socket.create_connection((self.host, self.port), timeout=_ANSWER_SECONDS) as connection:
+                try:
+                    connection.sendall(_GREETING)
+                    connection.recv(1)  # the end of the connection is an answer, too, as of a server that wants TLS
+                except TimeoutError:
+                    return "silent"
+                except ConnectionError:
+                    return "answers"
         except OSError:
-            return False
-        return True
+            return "gone"
+        return "answers"
 
 
 def ray_endpoints() -> tuple[Endpoint, ...]:
@@ -64,16 +82,18 @@ class Pulse:
         self._watched = watched
         self._silent_since: dict[Endpoint, float] = {}
 
-    def look(self) -> tuple[Endpoint | None, Endpoint | None]:
-        """Try every endpoint: one that fell silent just now, and one that has been silent for too long."""
-        fallen = lost = None
+    def look(self) -> tuple[str | None, Endpoint | None]:
+        """Try every endpoint: what to say of one that fell silent just now, and one that was silent for too long."""
+        note = lost = None
         for endpoint in self._watched:
-            if endpoint.answers():
+            state = endpoint.state()
+            if state == "answers":
                 self._silent_since.pop(endpoint, None)
                 continue
+            patience = endpoint.patience if state == "gone" else _FROZEN_SECONDS
             if endpoint not in self._silent_since:
-                fallen = endpoint
+                note = f"{endpoint} does not answer; waiting {patience:.0f} s for it"
             since = self._silent_since.setdefault(endpoint, time.monotonic())
-            if time.monotonic() - since >= endpoint.patience:
+            if time.monotonic() - since >= patience:
                 lost = endpoint
-        return fallen, lost
+        return note, lost

@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from lossearch.engine.address import check_address
-from lossearch.engine.begun import continued, located, write_beginning, write_continuation
+from lossearch.engine.begun import (
+    ScriptChange,
+    continued,
+    files_now,
+    located,
+    write_beginning,
+    write_continuation,
+)
+from lossearch.engine.begun_files import digests_of
 from lossearch.engine.config import SearchConfig, validate
 from lossearch.engine.display import CallbackDisplay, Display, make_display
 from lossearch.engine.ending import Ending, SearchInterrupted, SearchLost, how_to_go_on
-from lossearch.engine.first_call_file import keep_first_call, read_first_call
+from lossearch.engine.first_call_file import forget_first_call, keep_first_call, read_first_call
 from lossearch.engine.given import ConfigSource, read_given
 from lossearch.engine.parts import island_limits
 from lossearch.engine.plan import Plan, make_plan
@@ -67,21 +75,24 @@ def search(
         SearchLost: the Ray cluster is gone, or islands broke too often.
     """
     check_not_importing()
-    check_address(address)
-    given = read_given(config)
-    path = _free_path(Path("runs"), given.name) if out is None else usable_path(out, "a path for the run directory")
-    written = resolve(given.config, workers, seed, address)
-    with given.usable(written) as usable:
-        plan = make_plan(usable, _islands(written))
+    with _ends_told(None) as ending:
+        check_address(address)
+        given = read_given(config)
+        path = _free_path(Path("runs"), given.name) if out is None else usable_path(out, "a path for the run directory")
+        written = resolve(given.config, workers, seed, address)
+        with given.usable(written) as usable:
+            plan, files = make_plan(usable, _islands(written)), digests_of(usable)
 
-    def begin(draft: RunDirectory) -> None:
-        draft.create_archive(plan.facts.metric, plan.facts.higher_is_better, written.keep_rejected).close()
-        given.write_function(draft.path)
-        write_beginning(draft, path, written, given.folder)
+        def begin(draft: RunDirectory) -> None:
+            draft.create_archive(plan.facts.metric, plan.facts.higher_is_better, written.keep_rejected).close()
+            given.write_function(draft.path)
+            write_beginning(draft, path, written, given.folder, files)
 
-    run = RunDirectory.create(path, given.text, begin)
-    with run.lock():
-        return _run(run, located(written, run), plan, address, progress)
+        with ending.deferred():
+            run = RunDirectory.create(path, given.text, begin)
+            ending.path = run.path
+        with run.lock():
+            return _run(run, located(written, run), plan, address, progress, ending)
 
 
 def resume(
@@ -92,6 +103,7 @@ def resume(
     max_candidates: int | None = None,
     time_limit_s: float | None = None,
     workers: int | None = None,
+    changed_script: bool = False,
     progress: ProgressOption = True,
 ) -> SearchResult:
     """Continue a search that was interrupted, killed, or has ended, wherever its directory is now.
@@ -104,18 +116,21 @@ def resume(
         address: as in `search`.
         generations, max_candidates, time_limit_s: new limits in place of the configuration's, to search longer.
         workers: another number of islands; new ones begin anew, and those beyond it rest.
+        changed_script: whether the training script, or a module beside it that it imports, may have been changed since
+            the search began. That is recorded in the run; scores before and after need not compare.
         progress: as in `search`.
 
     Raises:
         UserError: no run directory, a damaged archive, a search that runs in it now, a file that is not found, or a
-            field of `config.toml` was edited that decides the results.
+            field of `config.toml`, the search space, a seed or the training script was edited, which decide the
+            results.
         SearchInterrupted: Ctrl-C, SIGTERM or SIGHUP.
         SearchLost: the Ray cluster is gone, or islands broke too often.
     """
     check_not_importing()
-    check_address(address)
     run = RunDirectory.open(path)
-    with run.lock():
+    with _ends_told(run.path) as ending, run.lock():
+        check_address(address)
         written = _with_limits(
             continued(run),
             generations=generations,
@@ -124,11 +139,18 @@ def resume(
             islands=workers,
         )
         resolved = located(written, run)
+        files, changed = files_now(run, resolved, changed_script)
         with run.open_archive(read_only=True) as archive:
             archive.check()
-        plan = make_plan(resolved, _islands(resolved), read_first_call(run))
-        write_continuation(run, written)
-        return _run(run, resolved, plan, address, progress)
+            candidates = archive.counts().candidates
+        # A changed script may give its loss other predictions: step sizes are measured there from now on.
+        plan = make_plan(resolved, _islands(resolved), None if changed else read_first_call(run))
+        if changed:
+            _LOG.warning("%s: scores before and after need not compare", "; ".join(changed))
+            forget_first_call(run)
+        change = ScriptChange(tuple(changed), candidates) if changed else None
+        write_continuation(run, written, files, change)
+        return _run(run, resolved, plan, address, progress, ending)
 
 
 def plan_search(
@@ -140,10 +162,11 @@ def plan_search(
         UserError: as `search` would, before it starts.
     """
     check_not_importing()
-    given = read_given(config)
-    written = resolve(given.config, workers, seed, address)
-    with given.usable(written) as usable:
-        return make_plan(usable, _islands(written))
+    with _ends_told(None):
+        given = read_given(config)
+        written = resolve(given.config, workers, seed, address)
+        with given.usable(written) as usable:
+            return make_plan(usable, _islands(written))
 
 
 def resolve(config: SearchConfig, workers: int | None, seed: int | None, address: str | None) -> SearchConfig:
@@ -183,49 +206,68 @@ def _with_limits(config: SearchConfig, **given: float | None) -> SearchConfig:
 
 
 def _run(
-    run: RunDirectory, config: SearchConfig, plan: Plan, address: str | None, progress: ProgressOption
+    run: RunDirectory,
+    config: SearchConfig,
+    plan: Plan,
+    address: str | None,
+    progress: ProgressOption,
+    ending: Ending,
 ) -> SearchResult:
     """One session: from the islands' last states until each has reached a limit. The run is locked."""
-    with _ends_told(run.path) as ending:
-        with ending.deferred():
-            # Ray takes a second to import, which only those who search should wait for.
-            from lossearch.engine.cluster import ray_session
-            from lossearch.engine.driver import Job, drive
+    with ending.deferred():
+        # Ray takes a second to import, which only those who search should wait for.
+        from lossearch.engine.cluster import ray_session
+        from lossearch.engine.driver import Job, drive
 
-        with run.open_archive(read_only=True) as archive:
-            found = newest_states(run.checkpoints, archive.mark())
-        if found.gone_back:
-            _LOG.warning("%s", _went_back(found))
-        for path in found.ahead:
-            path.unlink()  # the islands' way from here on is another one
-        saved = {island: one for island, one in found.states.items() if island < plan.islands}
-        if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
-            if plan.islands == 1 and len(found.states) > 1:
-                _leave_alone(run, saved)
-            name = _next_session(run.checkpoints, found.states)
-            states = {island: one.text for island, one in saved.items()}
-            call = keep_first_call(run, plan.first_call)
-            job = Job(run, config, plan.facts, plan.islands, states, name, first_call=call)
-            with _notes_added(run.path), ray_session(address, plan.islands, run.log) as namespace:
-                ending.take_signals()
-                drive(job, namespace, _display(progress, config, plan), ending)
-        with run.open_archive(read_only=True) as archive:
-            run.write_hall_of_fame(archive.hall_of_fame())
-        return SearchResult(run.path)
+    with run.open_archive(read_only=True) as archive:
+        found = newest_states(run.checkpoints, archive.mark())
+    if found.gone_back:
+        _LOG.warning("%s", _went_back(found))
+    for path in found.ahead:
+        path.unlink()  # the islands' way from here on is another one
+    saved = {island: one for island, one in found.states.items() if island < plan.islands}
+    if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
+        if plan.islands == 1 and len(found.states) > 1:
+            _leave_alone(run, saved)
+        name = _next_session(run.checkpoints, found.states)
+        states = {island: one.text for island, one in saved.items()}
+        call = keep_first_call(run, plan.first_call)
+        job = Job(run, config, plan.facts, plan.islands, states, name, first_call=call)
+        with (
+            _notes_added(run.path),
+            _exits_of_ray(ending),
+            ray_session(address, plan.islands, run.log, ending.last_acts) as namespace,
+        ):
+            ending.take_signals()
+            drive(job, namespace, _display(progress, config, plan), ending)
+    with run.open_archive(read_only=True) as archive:
+        run.write_hall_of_fame(archive.hall_of_fame())
+    return SearchResult(run.path)
 
 
 @contextlib.contextmanager
-def _ends_told(path: Path) -> Iterator[Ending]:
-    """Let signals, and the end of what a search runs on, come out as the exceptions that say how to go on."""
+def _ends_told(path: Path | None) -> Iterator[Ending]:
+    """Let signals, and the end of what a search runs on, come out as the exceptions that say how to go on.
+
+    `path` is the run directory; None before there is one.
+    """
     with Ending(path) as ending:
         try:
             yield ending
         except KeyboardInterrupt:
-            if ending.lost is not None and ending.received is None:
-                raise SearchLost(path, ending.lost) from None
-            raise SearchInterrupted(path, ending.received or signal.SIGINT) from None
-        except SystemExit:  # Ray's own answer to SIGTERM, while it starts
-            raise SearchInterrupted(path, signal.SIGTERM) from None
+            if ending.path is not None and ending.lost is not None and ending.received is None:
+                raise SearchLost(ending.path, ending.lost) from None
+            raise SearchInterrupted(ending.path, ending.received or signal.SIGINT) from None
+
+
+@contextlib.contextmanager
+def _exits_of_ray(ending: Ending) -> Iterator[None]:
+    """Take for a SIGTERM what Ray makes of one while it starts."""
+    try:
+        yield
+    except SystemExit:
+        ending.received = ending.received or signal.SIGTERM
+        raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager

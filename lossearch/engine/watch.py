@@ -99,12 +99,12 @@ class Watch(Stopper):
 
     def _feel_pulse(self) -> None:
         while not self._ended.wait(_POLL_SECONDS):
-            fallen, lost = self._pulse.look()
+            note, lost = self._pulse.look()
             if lost is not None:
                 self.ending.lose(f"{lost} no longer answers")
                 return
-            if fallen is not None:
-                self._display.note(f"{fallen} does not answer; waiting {fallen.patience:.0f} s for it")
+            if note is not None:
+                self._display.note(note)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune keeps stoppers in its own record of an experiment, which lossearch never restores from.

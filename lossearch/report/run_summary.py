@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lossearch.engine.begun import accepted_changes
 from lossearch.errors import UserError
 from lossearch.evaluate.archive import Archive, Counts, FilterCount, Ranked
 from lossearch.evaluate.comparison_verdict import Units
@@ -54,7 +55,7 @@ class Scored:
 
     @property
     def seed(self) -> str | None:
-        """Name of the hand-designed loss that it is, or None."""
+        """What the seed that it is is called, or None."""
         return self.made_by.removeprefix(_SEED) if self.made_by.startswith(_SEED) else None
 
 
@@ -113,7 +114,7 @@ class RunSummary:
 
     @property
     def seeds(self) -> tuple[Scored, ...]:
-        """The hand-designed losses that the search began with, best first."""
+        """The seeds, best first."""
         return tuple(one for one in self.scored if one.seed is not None)
 
     def shown(self, value: float) -> str:
@@ -140,7 +141,7 @@ def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummar
     ]
     ranks = {one.ranked.candidate.key: one.rank for one in scored}
     trainings = _trainings(archive)
-    notes += _peculiarities(counts, ranked)
+    notes += [*_peculiarities(counts, ranked), *_script_changes(run)]
     return RunSummary(
         name=run.path.resolve().name,
         path=run.path,
@@ -211,6 +212,19 @@ def _peculiarities(counts: Counts, ranked: list[Ranked]) -> Iterator[str]:
         )
     if counts.accepted > CONSIDERED:
         yield f"Figures consider the best {CONSIDERED} of {counts.accepted} accepted candidates."
+
+
+def _script_changes(run: RunDirectory) -> Iterator[str]:
+    try:
+        changes = accepted_changes(run)
+    except UserError as error:
+        yield f"Whether the training script was changed is not known: {error.found}."
+        return
+    for change in changes:
+        yield (
+            f"The search went on with another training script after {change.candidates} candidates"
+            f" ({'; '.join(change.files)}), which was accepted: scores before and after need not compare."
+        )
 
 
 def _environment(run: RunDirectory, notes: list[str]) -> Mapping[str, Any]:

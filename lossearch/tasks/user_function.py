@@ -38,7 +38,7 @@ def load_function(reference: str) -> Callable[..., Any]:
         module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends the process as it is imported ends no search
         raise UserError(
             f"an importable module {place}",
             f"{type(error).__name__}: {error}",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 
 from lossearch.engine import search as engine
-from lossearch.engine.begun import continued, located
+from lossearch.engine.begun import continued, located, write_beginning
 from lossearch.engine.config import FunctionConfig, SearchConfig
+from lossearch.engine.ending import SearchInterrupted
 from lossearch.errors import UserError
 from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.report.run_summary import summarize
 
 CONFIG = """
 space = "narrow.toml"
@@ -231,7 +234,16 @@ def test_other_versions_than_at_the_beginning_are_told(project: Path, caplog: py
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"given": "x =", "folder": "..", "environment": {}}', '{"given": 1}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"given": "x =", "folder": "..", "environment": {}}',
+        '{"given": 1}',
+        '{"given": "", "folder": "..", "environment": {}, "files": 3}',
+        '{"given": "", "folder": "..", "environment": {}, "changes": [{"files": 3}]}',
+    ],
 )
 def test_a_damaged_record_is_told(project: Path, text: str) -> None:
     run = project / "runs" / "first"
@@ -269,3 +281,144 @@ def test_a_function_in_a_mapping_is_kept_by_its_place(
     project.rename(moved)
     monkeypatch.chdir(tmp_path)
     assert function_of(goes_on(moved / "runs" / "third", monkeypatch)) == f"{moved / 'train.py'}:train"
+
+
+# Files of the user's
+
+
+def edit_file(path: Path, text: str = "\n# edited\n") -> None:
+    path.write_text(path.read_text() + text)
+
+
+def test_a_changed_space_is_refused_and_restoring_it_mends_that(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (project / "narrow.toml").read_text()
+    (project / "narrow.toml").write_text(before.replace('"log(E)" = 1.0', '"square(E)" = 1.0'))
+    for accept in (False, True):
+        with pytest.raises(UserError, match=r"narrow\.toml was changed \(space\)") as caught:
+            engine.resume(project / "runs" / "first", changed_script=accept)
+        assert "restore the file, or begin a new search" in caught.value.hint
+    (project / "narrow.toml").write_text(before)
+    assert goes_on(project / "runs" / "first", monkeypatch).space == str(project / "narrow.toml")
+
+
+def test_a_changed_script_is_refused_until_it_is_accepted_and_that_is_recorded(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = project / "runs" / "first"
+    edit_file(project / "train.py", "\nSTEPS = 3\n")
+    with pytest.raises(UserError, match=r"train\.py was changed") as caught:
+        engine.resume(run)
+    assert "--changed-script" in caught.value.hint
+    assert json.loads((run / "begun.json").read_text())["changes"] == []
+    (run / "first_call.bin").write_bytes(b"of the script before")
+    goes_on(run, monkeypatch, changed_script=True)
+    assert not (run / "first_call.bin").exists()
+    recorded = [{"files": ["train.py was changed"], "candidates": 0}]
+    assert json.loads((run / "begun.json").read_text())["changes"] == recorded
+    goes_on(run, monkeypatch)  # accepted once, it is how the search goes on
+    assert json.loads((run / "begun.json").read_text())["changes"] == recorded
+    assert any("another training script after 0 candidates (train.py was changed)" in n for n in summarize(run).notes)
+
+
+@pytest.mark.parametrize(
+    ("statement", "file"),
+    [
+        ("import helper", "helper.py"),
+        ("from parts import model", "parts/model.py"),
+        ("import parts.model as m", "parts/__init__.py"),
+        ("from parts.deep import thing", "parts/other.py"),  # which parts/deep.py imports
+    ],
+)
+def test_modules_beside_the_script_count_as_part_of_it(
+    project: Path, statement: str, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "parts").mkdir()
+    texts = {"helper.py": "size = 3", "parts/__init__.py": "", "parts/model.py": "size = 3", "parts/other.py": "x = 1"}
+    for name, text in {**texts, "parts/deep.py": "from .other import x as thing", "unused.py": "size = 3"}.items():
+        (project / name).write_text(text)
+    (project / "train.py").write_text(f"{statement}\n{TRAIN}")
+    run = project / "runs" / "second"
+    engine.search(project / "search.toml", run)
+    edit_file(project / "unused.py")
+    goes_on(run, monkeypatch)
+    edit_file(project / file)
+    with pytest.raises(UserError, match=f"{file} was changed"):
+        engine.resume(run)
+
+
+def test_a_changed_module_is_noticed_where_the_function_is_named_by_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "jobs.py").write_text(f"import helper\n{TRAIN}")
+    (project / "helper.py").write_text("")
+    (project / "search.toml").write_text(CONFIG.replace("train.py:train", "jobs:train"))
+    monkeypatch.chdir(project)
+    run = project / "runs" / "second"
+    engine.search("search.toml", run)
+    edit_file(project / "jobs.py")
+    (project / "helper.py").unlink()
+    with pytest.raises(UserError, match=r"helper\.py is gone; jobs\.py was changed"):
+        engine.resume(run)
+
+
+def test_changed_seeds_are_refused(project: Path) -> None:
+    (project / "seeds").mkdir()
+    (project / "seeds" / "mine.txt").write_text("dense: cross_entropy(logits, target) * 2")
+    (project / "narrow.toml").write_text(SPACE.replace('["cross_entropy"]', '["cross_entropy", "seeds/mine.txt"]'))
+    (project / "search.toml").write_text('seeds = ["other.txt"]\n' + CONFIG)
+    (project / "other.txt").write_text("dense: square(cross_entropy(logits, target))")
+    run = project / "runs" / "second"
+    engine.search(project / "search.toml", run)
+    for name, field in {"seeds/mine.txt": "space", "other.txt": "seeds"}.items():
+        before = (project / name).read_text()
+        (project / name).write_text(before.replace("cross_entropy", "brier"))
+        with pytest.raises(UserError, match=rf"{name} was changed \({field}\)"):
+            engine.resume(run)
+        (project / name).write_text(before)
+
+
+def test_a_run_that_kept_no_digests_goes_on_and_keeps_them_from_then_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = project / "runs" / "first"
+    changed(lambda values: (values.pop("files"), values.pop("changes")))(run / "begun.json")
+    edit_file(project / "train.py")
+    goes_on(run, monkeypatch)
+    edit_file(project / "train.py")
+    with pytest.raises(UserError, match=r"train\.py was changed"):
+        engine.resume(run)
+
+
+# Ends before the islands start
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_while_a_search_is_planned_says_that_nothing_was_begun(
+    project: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    monkeypatch.setattr(engine, "make_plan", lambda *_: signal.raise_signal(number))
+    for start in (engine.search, lambda config, out: engine.plan_search(config)):
+        with pytest.raises(SearchInterrupted, match="No run was begun") as caught:
+            start(project / "search.toml", project / "runs" / "second")
+        assert (caught.value.exit_code, caught.value.path) == (code, None)
+    assert [path.name for path in (project / "runs").iterdir()] == ["first"]
+
+
+def test_a_signal_while_a_run_is_taken_up_again_names_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "make_plan", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SearchInterrupted, match="lossearch resume") as caught:
+        engine.resume(project / "runs" / "first")
+    assert caught.value.path == project / "runs" / "first"
+
+
+def test_a_signal_while_the_run_directory_is_made_waits_for_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        write_beginning(*arguments)
+
+    monkeypatch.setattr(engine, "write_beginning", write)
+    run = project / "runs" / "second"
+    with pytest.raises(SearchInterrupted, match="lossearch resume") as caught:
+        engine.search(project / "search.toml", run)
+    assert caught.value.path == run
+    goes_on(run, monkeypatch)

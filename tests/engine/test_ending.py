@@ -1,10 +1,12 @@
 """How a search ends early: signals, a Ray that is gone, and a progress stream that nobody reads."""
 
+import contextlib
 import io
 import os
 import pickle
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from lossearch.engine import ending, watch
+from lossearch.engine import pulse as pulse_module
 from lossearch.engine.config import validate
 from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display
 from lossearch.engine.ending import Ending, SearchInterrupted, SearchLost
@@ -107,13 +110,29 @@ def test_a_loss_breaks_off_the_main_thread() -> None:
     assert ended.received is None
 
 
+def test_a_loss_gets_through_where_a_shell_has_its_background_ignore_interruptions() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Ending(RUN) as ended:
+            thread = threading.Thread(target=ended.lose, args=("the head is gone",))
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+                thread.start()
+                time.sleep(60.0)
+            thread.join()
+        assert (ended.lost, ended.received) == ("the head is gone", None)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_a_main_thread_that_nothing_reaches_ends_with_the_process() -> None:
     code = """
-import signal, threading
+import io, os, signal, sys, threading
 from pathlib import Path
 from lossearch.engine import ending
 ending._LAST_RESORT = 0.5
 with ending.Ending(Path("a run")) as ended:
+    ended.last_acts.append(lambda: os.write(1, b"killed what it had started"))
+    sys.stderr = io.StringIO()  # as while all that is printed goes into Ray's log
     thread = threading.Timer(0.2, ended.lose, ("the head is gone",))
     while True:
         try:
@@ -126,6 +145,7 @@ with ending.Ending(Path("a run")) as ended:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 75
     assert done.stderr.strip() == str(SearchLost(RUN, "the head is gone"))
+    assert done.stdout == "killed what it had started"
 
 
 def test_a_lost_search_says_how_to_go_on() -> None:
@@ -136,18 +156,67 @@ def test_a_lost_search_says_how_to_go_on() -> None:
     assert error.exit_code == 75
 
 
-def test_a_pulse_tells_what_fell_silent_and_what_is_lost() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as head, socket.create_server(("127.0.0.1", 0)) as node:
-        endpoints = [Endpoint(name, *of.getsockname(), patience=0.2) for name, of in (("head", head), ("node", node))]
-        pulse = Pulse(tuple(endpoints))
-        assert pulse.look() == (None, None)
-        node.close()
-        assert pulse.look() == (endpoints[1], None)
+class Greeting(socketserver.BaseRequestHandler):
+    """Greets back, as a gRPC server does that runs."""
+
+    def handle(self) -> None:
+        if self.request.recv(100).startswith(b"PRI * HTTP/2.0"):
+            self.request.sendall(bytes(3) + b"\x04" + bytes(5))
+
+
+@contextlib.contextmanager
+def greeter(port: int = 0) -> Iterator[int]:
+    """A server that greets back, for the length of a block; gives its port."""
+    socketserver.TCPServer.allow_reuse_address = True
+    with socketserver.TCPServer(("127.0.0.1", port), Greeting) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_a_pulse_tells_what_is_gone_and_what_is_lost() -> None:
+    with greeter() as head:
+        with greeter() as node:
+            endpoints = [Endpoint(name, "127.0.0.1", port, 0.2) for name, port in (("head", head), ("node", node))]
+            pulse = Pulse(tuple(endpoints))
+            assert pulse.look() == (None, None)
+        assert pulse.look() == (f"node at 127.0.0.1:{node} does not answer; waiting 0 s for it", None)
         assert pulse.look() == (None, None)
         time.sleep(0.2)
         assert pulse.look() == (None, endpoints[1])
-        with socket.create_server(("127.0.0.1", endpoints[1].port)):
+        with greeter(node):
             assert pulse.look() == (None, None)
+
+
+def test_a_process_that_stands_still_is_lost_though_the_system_accepts_its_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pulse_module, "_ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        endpoint = Endpoint("head", *frozen.getsockname(), patience=0.0)
+        pulse = Pulse((endpoint,))
+        note, lost = pulse.look()
+        assert str(note).endswith("does not answer; waiting 60 s for it")
+        assert lost is None
+        monkeypatch.setattr(pulse_module, "_FROZEN_SECONDS", 0.05)
+        assert pulse.look() == (None, endpoint)
+
+
+def test_a_network_that_is_cut_is_a_process_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets that get no answer: a queue of connections that is full drops new ones, as a cut network does."""
+    monkeypatch.setattr(pulse_module, "_ANSWER_SECONDS", 0.1)
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        endpoint = Endpoint("head", *full.getsockname(), patience=0.0)
+        assert endpoint.state() == "gone"
+        assert Pulse((endpoint,)).look()[1] == endpoint
 
 
 @pytest.fixture
