@@ -184,7 +184,8 @@ def advise(
             `architecture`, `class_frequencies`, `label_noise` …; see `lossearch.advice.Situation`.
 
     Raises:
-        UserError: A fact, metric, family or architecture is unknown or out of range, or labels cannot be read.
+        UserError: A fact, metric, family or architecture is unknown or out of range, no rule of the family asks for a
+            fact, or labels cannot be read.
     """
     from lossearch.advice import advise as advice_for
 
@@ -199,6 +200,7 @@ def situation(
 ) -> Situation:
     """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
     from lossearch.advice import Situation, measured, measured_labels, read_labels
+    from lossearch.advice.rules import check_asked_for
     from lossearch.tasks import Task
 
     known: dict[str, Any] = {}
@@ -211,7 +213,9 @@ def situation(
 
         array = read_labels(labels) if isinstance(labels, (str, Path)) else np.asarray(labels)
         known.update(measured_labels(array, given.family, ignore_index).model_dump(exclude_none=True))
-    return Situation.of({**known, **given.model_dump(exclude_unset=True)})
+    found = Situation.of({**known, **given.model_dump(exclude_unset=True)})
+    check_asked_for(facts, found)
+    return found
 
 
 def _without_test_split(function: object) -> UserError:

@@ -37,7 +37,7 @@ def _checked(path: Path) -> SearchSpace:
     """The space in a file, its seeds read and its names checked."""
     space = read_space(path)
     seeds = read_seeds(space.seeds, get_signature(space.signature).name, path.parent, str(path))
-    found = space.model_copy(update={"seeds": seeds})
+    found = space.with_seeds(seeds)
     kinds = {name: OPERATORS[name].expand is not None for name in space.exclude if name in OPERATORS}
     primitives = [name for name in space.exclude if kinds.get(name)]
     others = [name for name in space.exclude if not kinds.get(name)]

@@ -32,8 +32,9 @@ def with_seeds(space: SearchSpace, seeds: Collection[str], source: str = "the co
             )
         if used := sorted(_operators(seed) & set(space.exclude)):
             raise UserError("seeds without what is excluded", f"{', '.join(used)} in {seed[:80]!r}", "leave one out")
-    kept = [seed for seed in space.seeds if graph_of(seed).key not in {graph_of(one).key for one in own}]
-    return space.model_copy(update={"seeds": (*own, *kept)})
+    added = {graph_of(one).key for one in own}
+    kept = {seed: space.label(seed) for seed in space.seeds if graph_of(seed).key not in added}
+    return space.with_seeds({**own, **kept})
 
 
 def without(
@@ -62,9 +63,11 @@ def without(
 
 
 def with_complexity(space: SearchSpace, weights: Mapping[str, int]) -> SearchSpace:
-    """The space with operators that count this much in a loss's complexity; raises `UserError` for unknown names."""
-    known = {name for name, operator in OPERATORS.items() if operator.expand is None}
-    _check(weights, known, "complexity", "operators", "lossearch show LOSS")
+    """The space with operators and primitives that count this much in a loss's complexity.
+
+    Raises `UserError` for unknown names.
+    """
+    _check(weights, OPERATORS.keys(), "complexity", "operators and primitives", "lossearch primitives")
     return space.model_copy(update={"complexity": {**space.complexity, **weights}})
 
 

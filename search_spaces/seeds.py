@@ -19,8 +19,8 @@ def is_file(seed: str) -> bool:
     return Path(seed).suffix in FILES
 
 
-def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) -> tuple[str, ...]:
-    """The seeds as the zoo's names and text forms, files read, each loss once.
+def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) -> dict[str, str]:
+    """The seeds as the zoo's names and text forms, files read, each loss once; with what each is called in tables.
 
     Args:
         given: zoo names with arguments (`focal(gamma=2)`), text forms (`dense: …`), or `.json` and `.txt` files.
@@ -31,7 +31,7 @@ def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) 
     Raises:
         UserError: a seed is none of these, cannot be read, or has another signature.
     """
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     for rank, seed in enumerate(given):
         try:
             text = _text_of_file(folder / seed) if is_file(seed) else seed
@@ -41,12 +41,14 @@ def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) 
         if graph.signature.name != signature:
             told = f"seeds[{rank}] = {seed[:80]!r} of signature {graph.signature.name}"
             raise UserError(f"seeds of signature {signature}", told, f"correct {source}, or choose another space")
-        found.setdefault(graph.key, text)
-    return tuple(found.values())
+        found.setdefault(graph.key, (text, label(seed)))
+    return dict(found.values())
 
 
 def label(seed: str) -> str:
-    """What a seed is called in tables: a hand-designed loss by its name and arguments, others `text`."""
+    """What a seed is called in tables: a hand-designed loss by name and arguments, a file by its name, or `text`."""
+    if is_file(seed) and not is_text_form(seed):
+        return Path(seed).name
     return "text" if is_text_form(seed) else seed.strip()
 
 

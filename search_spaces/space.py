@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from lossearch.errors import UserError
 from lossearch.reading import parse_toml, read_text
+from lossearch.search_spaces.seeds import label
 
 if TYPE_CHECKING:
     from lossearch.ir.graph import Graph
@@ -54,7 +56,8 @@ class SearchSpace(BaseModel):
             forms ("dense: …"), or .json and .txt files, whose paths are relative to the space's.
         exclude: primitives and operators that occur in no formula; inside of primitives operators may.
         exclude_losses: hand-designed losses that are not found, not even times a constant.
-        complexity: what operators count in a loss's complexity, 1 each by default; `max_nodes` counts each once.
+        complexity: what operators and primitives count in a loss's complexity. Operators count 1 by default, primitives
+            what they are made of; `max_nodes` counts every operator once.
         constants: which constants occur.
         sorts: axes of the expressions that each letter stands for.
         terminals: of each sort, expressions without a placeholder, with their weights.
@@ -77,6 +80,17 @@ class SearchSpace(BaseModel):
     )
     terminals: dict[Sort, Weights]
     templates: dict[Sort, Weights]
+    _labels: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
+
+    def with_seeds(self, seeds: Mapping[str, str]) -> SearchSpace:
+        """The space with these seeds, and what each is called in tables."""
+        found = self.model_copy(update={"seeds": tuple(seeds)})
+        found._labels = dict(seeds)
+        return found
+
+    def label(self, seed: str) -> str:
+        """What one of the seeds is called in tables."""
+        return self._labels.get(seed) or label(seed)
 
     @property
     def root(self) -> Sort:
@@ -84,7 +98,7 @@ class SearchSpace(BaseModel):
         return next(iter(self.sorts))
 
     def complexity_of(self, graph: Graph) -> int:
-        """Sum over the distinct operators of the expanded graph of what each counts."""
+        """Sum over the distinct operators of what each counts; primitives that count as one are not opened."""
         return graph.complexity_with(self.complexity) if self.complexity else graph.complexity
 
     @model_validator(mode="after")

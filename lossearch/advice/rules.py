@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from lossearch import zoo
 from lossearch.advice.situation import Situation
 from lossearch.errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 FILE = Path(__file__).with_name("rules.toml")
 
@@ -74,6 +78,53 @@ def rules() -> tuple[Rule, ...]:
     """Every rule, in the order of the file."""
     rows: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["rule"]
     return tuple(Rule.model_validate(row) for row in rows)
+
+
+def facts_asked_for(family: str) -> list[str]:
+    """The facts that rules of a family ask for, by the names under which they are given."""
+    asked = {name for rule in rules() if rule.family == family for name in (*rule.within, *rule.among)}
+    return sorted("class_frequencies" if name == "imbalance" else name for name in asked)
+
+
+def check_asked_for(facts: Mapping[str, Any], situation: Situation) -> None:
+    """Refuse facts that no rule of the situation's family asks for, and warn of words that none of them knows.
+
+    Args:
+        facts: as somebody gave them, in addition to what was measured.
+        situation: that they are part of.
+
+    Raises:
+        UserError: a fact would change nothing.
+    """
+    family = situation.family
+    asked = facts_asked_for(family)
+    # The number of classes is held against their frequencies; that predictions are maps follows from a foreground.
+    followed = {"family", *(["classes"] if "class_frequencies" in facts else [])}
+    followed |= {"spatial"} if "foreground_share" in facts else set()
+    idle = [name for name, fact in facts.items() if fact is not None and name not in {*asked, *followed}]
+    if idle:
+        raise UserError(
+            f"facts that rules of the family {family} ask for: {', '.join(asked) or 'none'}",
+            ", ".join(idle),
+            f"leave out what changes nothing{_other_families(idle)}",
+        )
+    for name in ("metric", "architecture"):
+        words = {word for rule in rules() if rule.family == family for word in rule.among.get(name, ())}
+        word = situation.fact(name)
+        if facts.get(name) is not None and word not in words:
+            told = ", ".join(sorted(words))
+            _LOG.warning("no rule of the family %s asks for the %s %s, which changes nothing; they ask for %s",
+                         family, name, word, told)  # fmt: skip
+
+
+def _other_families(facts: Iterable[str]) -> str:
+    """Which families ask for these facts."""
+    found = [
+        f"{name} counts in {', '.join(families)}"
+        for name in facts
+        if (families := sorted({rule.family for rule in rules() if name in facts_asked_for(rule.family)}))
+    ]
+    return f", or name another family: {'; '.join(found)}" if found else ""
 
 
 def advise(situation: Situation, most: int | None = None) -> list[Advice]:

@@ -19,7 +19,6 @@ from lossearch.evolve.variation import crossover, mutate
 from lossearch.ir.expr import Expr
 from lossearch.ir.graph import Graph
 from lossearch.ir.json_form import graph_from_dict, graph_to_dict
-from lossearch.search_spaces.seeds import label
 from lossearch.search_spaces.space import SearchSpace
 from lossearch.zoo.named import graph_of
 
@@ -69,7 +68,7 @@ class Method(ABC):
         """The next proposal: the space's seeds first."""
         if self._seeds:
             name = self._seeds.popleft()
-            return Candidate(graph_of(name), f"seed:{label(name)}")
+            return Candidate(graph_of(name), f"seed:{self.grammar.space.label(name)}")
         return self.propose()
 
     @abstractmethod

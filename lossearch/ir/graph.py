@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -99,8 +99,13 @@ class Graph:
         return sum(1 for node in self.expanded().nodes if node.args)
 
     def complexity_with(self, weights: Mapping[str, int]) -> int:
-        """As `complexity`, each operator counted as the weights say, 1 where they say nothing."""
-        return sum(weights.get(node.op, 1) for node in self.expanded().nodes if node.args)
+        """As `complexity`, each operator counted as the weights say, 1 where they say nothing.
+
+        A primitive that has a weight counts that much, and not what it is made of.
+        """
+        closed = {name for name in weights if OPERATORS[name].expand is not None}
+        nodes = postorder(_opened(self.roots, closed)) if closed else self.expanded().nodes
+        return sum(weights.get(node.op, 1) for node in nodes if node.args)
 
     @cached_property
     def key(self) -> str:
@@ -123,6 +128,19 @@ def expand_call(node: Expr) -> Expr:
     """The body of a primitive call, all the way down; other nodes unchanged."""
     expand = OPERATORS[node.op].expand
     return node if expand is None else EXPANSION([expand(*node.args, **dict(node.attrs))])[0]
+
+
+def _opened(roots: Sequence[Expr], closed: Collection[str]) -> Sequence[Expr]:
+    """The expressions with every primitive call replaced by its body, but for those of `closed`."""
+    while True:
+        bodies: dict[Expr, Expr] = {}
+        for node in postorder(roots):
+            expand = OPERATORS[node.op].expand
+            if expand is not None and node.op not in closed:
+                bodies[node] = expand(*node.args, **dict(node.attrs))
+        if not bodies:
+            return roots
+        roots = [root.substitute(bodies) for root in roots]
 
 
 EXPANSION = Remembered(expand_call)

@@ -44,7 +44,7 @@ class _Table:
 _NESTED = {
     "task": "a name, or a table; see [task](#task-a-bundled-task)",
     "exclude": "a table; see [exclude](#exclude)",
-    "complexity": "a table: an operator, and an integer ≥ 0, ≤ 1000",
+    "complexity": "a table: an operator or primitive, and an integer ≥ 0, ≤ 1000",
     "method": "a table; see [method](#method)",
     "migration": "a table; see [migration](#migration)",
     "screening": "a table; see [screening](#screening)",
@@ -88,7 +88,7 @@ _SPACE = (
         SearchSpace,
         {
             "constants": "a table; see [constants](#constants)",
-            "complexity": "a table: an operator, and an integer ≥ 0, ≤ 1000",
+            "complexity": "a table: an operator or primitive, and an integer ≥ 0, ≤ 1000",
             "sorts": "a table: a letter, and the axes of the expressions that it stands for",
             "terminals": "a table for each sort: an expression in text form, and its weight",
             "templates": "a table for each sort: an expression with sorts and C as placeholders, and its weight",

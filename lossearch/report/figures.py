@@ -43,7 +43,7 @@ def front_figure(run: RunSummary) -> Figure:
     noun = "candidates" if len(faint) == len(rest) else f"{len(faint)} of {len(rest)} candidates"
     traces = [
         _points(run, faint, noun, "--faint", "circle", 6, _LONGEST_FAINT_FORMULA) | {"opacity": 0.55},
-        _points(run, run.seeds, "hand-designed, as seeded", "--series-2", "diamond", 10),
+        _points(run, run.seeds, "seeds, as they are", "--series-2", "diamond", 10),
         _points(run, run.front, "Pareto front", "--series-1", "circle", 9)
         | {"mode": "lines+markers", "line": {"shape": "hv", "width": 2, "color": "--series-1"}},
     ]
@@ -114,7 +114,7 @@ def course_figure(run: RunSummary) -> Figure:
     traces = [line]
     if run.seeds:
         best = run.seeds[0]
-        name = f"best hand-designed at the start: {escape(best.seed or '')}"
+        name = f"best seed: {escape(best.seed or '')}"
         traces.append(_level(name, [0, end], best.metric, "--series-2"))
     return {"data": traces, "layout": layout}
 

@@ -109,9 +109,11 @@ def result_sentence(run: RunSummary, winner: Winner) -> str:
     direction = in_words(run.higher_is_better)
     found = f"the best candidate reaches {run.metric} {run.shown(best.metric)} on validation data ({direction})"
     if best.seed is not None:
-        found += f"; it is the hand-designed loss {best.seed}"
+        found += f"; it is {best.seed}, with which the search began"
     elif run.seeds:
-        found += f", the best hand-designed loss before tuning ({run.seeds[0].seed}) {run.shown(run.seeds[0].metric)}"
+        found += (
+            f", the best loss that it began with ({run.seeds[0].seed}) {run.shown(run.seeds[0].metric)} before tuning"
+        )
     return f"No comparison on held-out test data has been run, so nothing is proven: {found}."
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 import lossearch
 from lossearch import zoo
 from lossearch.advice import Situation, rules
+from lossearch.advice.rules import facts_asked_for
 from lossearch.advice.words import ARCHITECTURES, METRICS, architecture_named, metric_named
 from lossearch.api import situation
 from lossearch.errors import UserError
@@ -180,3 +181,45 @@ def test_a_task_is_measured_and_facts_replace_what_is_measured() -> None:
     known = situation("digits_noise", None, None, {"metric": "balanced accuracy", "label_noise": 0.0})
     assert (known.metric, known.label_noise, known.architecture) == ("balanced_accuracy", 0.0, "mlp")
     assert len(lossearch.advise("digits_noise", most=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("facts", "fragments"),
+    [
+        (
+            {"family": "regression", "class_frequencies": (0.9, 0.1)},
+            ("found: class_frequencies", "regression ask for: metric, outlier_share", "counts in dense"),
+        ),
+        ({"family": "margin", "metric": "recall_at_1"}, ("metric", "margin ask for: none", "box")),
+        (
+            {"family": "box", "label_noise": 0.1, "outlier_share": 0.1},
+            ("found: label_noise, outlier_share", "outlier_share counts in regression"),
+        ),
+        ({"family": "segmentation", "outlier_share": 0.1}, ("found: outlier_share", "foreground_share")),
+        ({"classes": 3}, ("found: classes", "class_frequencies")),
+        ({"family": "image", "foreground_share": 0.1}, ("found: foreground_share",)),
+    ],
+)
+def test_facts_that_change_nothing_are_refused(facts: dict[str, Any], fragments: tuple[str, ...]) -> None:
+    with pytest.raises(UserError) as caught:
+        lossearch.advise(**facts)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_what_is_measured_or_follows_from_another_fact_is_not_refused(caplog: pytest.LogCaptureFixture) -> None:
+    assert lossearch.advise("digits_noise", label_noise=0.3)
+    assert lossearch.advise(labels=LABELS, classes=None)
+    assert lossearch.advise(classes=2, class_frequencies=(0.9, 0.1))
+    assert lossearch.advise(family="segmentation", foreground_share=0.1, spatial=True, metric="dice")
+    assert not caplog.records
+
+
+def test_a_metric_that_no_rule_of_the_family_knows_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    assert lossearch.advise(family="segmentation", metric="psnr")
+    assert "no rule of the family dense asks for the metric psnr, which changes nothing" in caplog.text
+
+
+def test_every_fact_that_rules_ask_for_can_be_given() -> None:
+    for family in {rule.family for rule in rules()}:
+        assert set(facts_asked_for(family)) <= set(Situation.model_fields)

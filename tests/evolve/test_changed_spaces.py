@@ -49,7 +49,7 @@ def test_a_configuration_adds_seeds_of_every_kind(tmp_path: Path) -> None:
     method = make_method("random", space, 0)
     proposals = [method.ask() for _ in added]
     assert [proposal.operator for proposal in proposals] == [
-        "seed:focal(gamma=1.5)", "seed:text", "seed:text", "seed:text", "seed:brier",
+        "seed:focal(gamma=1.5)", "seed:mine.json", "seed:other.txt", "seed:text", "seed:brier",
     ]  # fmt: skip
     assert [proposal.graph.key for proposal in proposals] == [graph.key for graph in graphs]
     other = make_method("random", space, 1)
@@ -74,7 +74,7 @@ def test_a_configuration_adds_seeds_of_every_kind(tmp_path: Path) -> None:
         ({"exclude": {"primitives": ["exp"]}}, r"exclude\.primitives; found: 'exp'"),
         ({"exclude": {"loses": ["focal"]}}, r"unknown field exclude\.loses.*did you mean 'losses'"),
         ({"exclude": ["focal"]}, "exclude: a valid dictionary"),
-        ({"complexity": {"wher": 2}}, r"operators in complexity; found: 'wher'; did you mean where"),
+        ({"complexity": {"wher": 2}}, r"primitives in complexity; found: 'wher'; did you mean where"),
         ({"complexity": {"where": -1}}, r"complexity\.where: greater than or equal to 0"),
         ({"complexity": {"where": 1.5}}, r"complexity\.where"),
         ({"complexity": 3}, "complexity"),
@@ -128,6 +128,21 @@ def test_operators_count_as_told() -> None:
     assert screen.check(graph, set()).complexity == space.complexity_of(graph)
 
 
+def test_a_primitive_counts_as_told_and_not_as_what_it_is_made_of() -> None:
+    graph = parse_graph("dense: exp(-cross_entropy(logits, target)) * log(2.0 + entropy(logits))")
+    outside = 5  # exp, neg, mul, log, add
+    both = with_complexity(DENSE, {"cross_entropy": 7, "entropy": 100})
+    assert both.complexity_of(graph) == outside + 7 + 100
+    assert with_complexity(both, {"exp": 3}).complexity_of(graph) == outside + 2 + 7 + 100
+    one = with_complexity(DENSE, {"cross_entropy": 0})
+    entropy = parse_graph("dense: log(2.0 + entropy(logits)) * target")
+    assert one.complexity_of(graph) == outside + entropy.complexity - 3  # log, add, mul
+    # One that another is made of counts as told there, too.
+    giou = graph_of("giou")
+    assert "box_width" not in {node.op for node in giou.nodes}
+    assert with_complexity(load_space("box"), {"box_width": 1000}).complexity_of(giou) >= 1000
+
+
 def test_a_space_file_has_them_all(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text(OWN)
     text = (
@@ -138,6 +153,8 @@ def test_a_space_file_has_them_all(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(f"{text}\n[complexity]\nwhere = 3\n")
     space = load_space(tmp_path / "mine.toml")
     assert graph_of(space.seeds[0]).key == parse_graph(OWN).key
+    assert make_method("random", with_seeds(space, ["focal(gamma=3)"]), 0).ask().operator == "seed:focal(gamma=3)"
+    assert make_method("random", without(space, operators=["tanh"]), 0).ask().operator == "seed:one.txt"
     assert "dice" not in space.seeds
     assert space.complexity == {"where": 3}
     assert not any(

@@ -323,7 +323,7 @@ def test_a_seed_that_stays_best_is_said(tmp_path: Path) -> None:
         archive.add_candidate(row)
         archive.add_evaluation(evaluation(row, 0.8))
     page, _ = report(tmp_path / "run")
-    assert "it is the hand-designed loss focal" in page.text
+    assert "it is focal, with which the search began" in page.text
     assert "\N{GREEK SMALL LETTER GAMMA} = 2" in page.text.replace("=", " = ").replace("  ", " ")
 
 
