@@ -425,6 +425,10 @@ def _sigmoid(a: float) -> float:
     return 1.0 / (1.0 + math.exp(-a)) if a >= 0 else math.exp(a) / (1.0 + math.exp(a))
 
 
+def _coshm1(a: float) -> float:
+    return 2.0 * math.sinh(a / 2.0) ** 2
+
+
 def _softplus(a: float) -> float:
     return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
 
@@ -467,17 +471,18 @@ elementwise(
     monotone=(1,),
 )
 elementwise(
-    "sinh",
+    "coshm1",
     1,
-    "torch.sinh({0})",
-    "Hyperbolic sine, exact near zero; held at ±60 beyond.",
-    slopes=lambda a: (math.cosh(min(a.magnitude, LARGEST_EXPONENT)),),
-    latex="\\sinh({0})",
-    sympy=lambda s, a: s.sinh(a),
-    value=math.sinh,
+    "torch.expm1({0}) * torch.expm1(-{0}) / -2",  # the factors are exact near zero, and so is their product
+    "cosh x - 1, exact near zero; held beyond ±60.",
+    range=lambda a: Interval(_coshm1(min(a.mignitude, LARGEST_EXPONENT)), _coshm1(min(a.magnitude, LARGEST_EXPONENT))),
+    slopes=lambda a: (math.sinh(min(a.magnitude, LARGEST_EXPONENT)),),
+    latex="(\\cosh({0}) - 1)",
+    sympy=lambda s, a: s.cosh(a) - 1,
+    value=_coshm1,
     domain=(Domain(guarded=Interval(-LARGEST_EXPONENT, LARGEST_EXPONENT)),),
-    cost=8.0,
-    monotone=(1,),
+    cost=16.0,
+    convex=1,
 )
 for _name, _cofunction in (("sin", math.cos), ("cos", math.sin)):
     elementwise(

@@ -21,6 +21,7 @@ __all__ = [
     "constant",
     "contract",
     "cos",
+    "coshm1",
     "cumsum",
     "diagonal",
     "difference",
@@ -54,7 +55,6 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
-    "sinh",
     "size",
     "softmax",
     "softplus",
@@ -166,9 +166,9 @@ def tanh(x: Operand) -> Expr:
     return _make("tanh", x)
 
 
-def sinh(x: Operand) -> Expr:
-    """Hyperbolic sine of x, held at ±60 beyond."""
-    return _make("sinh", x)
+def coshm1(x: Operand) -> Expr:
+    """cosh x - 1, exact near zero, for x held in [-60, 60]."""
+    return _make("coshm1", x)
 
 
 def sin(x: Operand) -> Expr:

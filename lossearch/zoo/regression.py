@@ -50,10 +50,10 @@ def smooth_l1(prediction: Expr, target: Expr, beta: Expr) -> Expr:
 @hand_designed(signature=SIGNATURE, source="Saleh and Saleh 2022")
 def log_cosh(prediction: Expr, target: Expr) -> Expr:
     """log cosh(ŷ - y): r²/2 near zero, |r| - log 2 far from it."""
-    # cosh² = 1 + sinh² is exact near zero; beyond 20, where powers would overflow, log cosh r grows like |r|.
+    # Beyond 20, where exponentials would overflow, log cosh r grows like |r|.
     residual = prediction - target
     near = fn.clamp(residual, -20.0, 20.0)
-    return fn.log1p(fn.square(fn.sinh(near))) / 2 + fn.abs(residual - near)
+    return fn.log1p(fn.coshm1(near)) + fn.abs(residual - near)
 
 
 @hand_designed(
