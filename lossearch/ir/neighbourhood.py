@@ -147,7 +147,8 @@ def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
             weight = torch.exp(-0.5 * (steps / sigma) ** 2) * (steps.abs() <= size // 2)
             weight = weight / weight.sum(1, keepdim=True)
             if inner == 1:
-                out = torch.mm(out.reshape(-1, length), weight.T)
+                # Through one axis: from several at once, torch.export guards a remainder by the batch's size.
+                out = torch.mm(out.reshape(-1).reshape(-1, length), weight.T)
             else:
                 out = torch.matmul(weight, out.reshape(-1, length, inner))
         else:
@@ -260,7 +261,7 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
         length = shape[-1 - axis]
-        first = torch.arange(0, length, 2, device=x.device)
+        first = 2 * torch.arange((length - 1) // 2 + 1, device=x.device)
         second = torch.clamp_max(first + 1, length - 1)
         out = (out.index_select(-1 - axis, first) + out.index_select(-1 - axis, second)) / 2
     return out.flatten(-len(shape))

@@ -69,13 +69,15 @@ class Operator:
         attributes: Names of attributes with their defaults; `...` marks a required one.
         masked: How it leaves out ignored elements (`masks.py`), where it is not elementwise; without it a loss that has
             it takes no labels to ignore.
+        neutral: Per argument, the value that a further entry along `over` may have without changing anything, for an
+            operator whose torch source fails where there is no entry.
         elementwise: Whether it acts on each element alone, with broadcasting over the union of axes.
         symbol: Infix symbol and binding strength, where it has one.
         commutative: Whether its arguments may be exchanged.
         cost: Work per element in units of one addition.
         monotone: +1, -1 or 0 (neither) per argument.
         convex: +1 convex, -1 concave, 0 neither (of one argument, others fixed).
-        internal: Made only by lowering; not for users or search.
+        internal: Made only by lowering and exports; not for users or search.
         products: Whether a node multiplies matrices or convolves, whose gradients autocast would take in bfloat16.
         helper: Torch source of a function that the emitted expression calls, where one expression cannot say it.
         expand: For a primitive, the function that traces its body; None for an elementary operator.
@@ -95,6 +97,7 @@ class Operator:
     domain: tuple[Domain, ...] | Callable[..., tuple[Domain, ...]] = ()
     attributes: tuple[tuple[str, Any], ...] = ()
     masked: MaskRule | None = None
+    neutral: tuple[float, ...] = ()
     elementwise: bool = False
     symbol: tuple[str, int] | None = None
     commutative: bool = False

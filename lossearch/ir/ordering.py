@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,9 @@ def _step(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, A
 _STEP = '''
 def steps(x: Tensor, dim: int) -> Tensor:
     """Each entry along a dimension less the one before it; the first as it is."""
-    return torch.diff(x, dim=dim, prepend=torch.zeros_like(x.narrow(dim, 0, 1)))
+    shape = list(x.shape)
+    shape[dim] = 1
+    return torch.diff(x, dim=dim, prepend=x.new_zeros(shape))
 '''
 
 register(
@@ -180,6 +183,7 @@ register(
         helper=_PICKED,
         cost=4.0,
         masked=masks.choosing,
+        neutral=(0.0, -math.inf),
     )
 )
 

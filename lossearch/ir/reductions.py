@@ -86,6 +86,7 @@ reduction(
     "\\max_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
     masked=masks.maximum_of_kept,
+    neutral=(-math.inf,),
 )
 reduction(
     "min",
@@ -94,6 +95,7 @@ reduction(
     "\\min_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
     masked=masks.minimum_of_kept,
+    neutral=(math.inf,),
 )
 reduction(
     "logsumexp",

@@ -97,6 +97,46 @@ register(
 )
 
 
+def _extended(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Any]) -> Type:
+    """The type stays, since the further entry is neutral for what reads it."""
+    require_real(operator, arguments)
+    require_axes("extended", arguments[0], attributes["over"])
+    return arguments[0].type
+
+
+_EXTENDED = '''
+def extended(x: Tensor, dims: List[int], value: float) -> Tensor:
+    """The tensor with a further entry of one value at the end of each of the dimensions, so that none is empty."""
+    pad = [0] * (2 * x.dim())
+    for dim in dims:
+        pad[2 * (x.dim() - dim) - 1] = 1
+    return F.pad(x, pad, value=value)
+'''
+
+
+def _emit_extended(sources: Sequence[str], node: Expr) -> str:
+    dims = [node.axes.index(axis) for axis in node.attr("over")]
+    value = node.attr("value")
+    spelled = repr(value) if math.isfinite(value) else "math.inf" if value > 0.0 else "-math.inf"
+    return f"extended({sources[0]}, {dims}, {spelled})"
+
+
+register(
+    Operator(
+        "extended",
+        1,
+        _extended,
+        _emit_extended,
+        "The argument with a further entry of a given value at the end of named axes.",
+        slopes=lambda a, **_: (1.0,),
+        latex="{0}",
+        attributes=(("over", ...), ("value", ...)),
+        helper=_EXTENDED,
+        internal=True,
+    )
+)
+
+
 def _require_index(name: str, labels: Expr) -> None:
     if labels.type.kind != "index":
         raise IllTyped(f"{name} needs integer labels", str(labels.type), "this operator is made by lowering only")

@@ -44,9 +44,10 @@ INTERNAL = {
     "variation": Expr.make("variation", (P,), along="width", power=2) * P,
     "error": Expr.make("error", (P, LOG_P), reduction="mean", delta=1.0) * P,
     "along": fn.along(P, "class", (0.5, 1.0, -1.5, 2.0, 0.1)) * P,
+    "extended": Expr.make("extended", (P,), over=("batch", "space"), value=0.5),
     "equal": fn.where(fn.equal(LABELS, LABELS), P, LOG_P),
 }
-"""Operators that only lowering makes, most of them over integer labels, what needs such, or numbers for each entry."""
+"""Operators that only lowering and exports make, most over labels, what needs such, or numbers for each entry."""
 
 
 @cache

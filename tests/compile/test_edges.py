@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +18,22 @@ from lossearch.compile.export import export, standalone
 from lossearch.compile.export.standalone import class_name
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter
+from lossearch.ir import functions as fn
 from lossearch.ir.lowering import label_input
 from lossearch.loss import Loss
 
 GAMMA = Parameter("gamma", 2.0, 0.5, 5.0, learnable=True)
 LEARNABLE = Loss("learnable_focal", Graph(DENSE, (1.0 - TRUE_P) ** GAMMA.node, (GAMMA,)))
-LOSSES = {**{name: zoo.get(name) for name in zoo.names()}, "learnable_focal": LEARNABLE}
-SMALL = [name for name in LOSSES if least_extent(LOSSES[name].graph) < 30]
-LABELLED = [name for name in SMALL if label_input(LOSSES[name].graph)]
+HARDEST = Loss("hardest", Graph(DENSE, fn.max(1.0 - TRUE_P, ("batch",)) ** GAMMA.node, (GAMMA,)))
+LOSSES = {**{name: zoo.get(name) for name in zoo.names()}, "learnable_focal": LEARNABLE, "hardest": HARDEST}
+LABELLED = [name for name in LOSSES if label_input(LOSSES[name].graph)]
 BY_CLASS = ["binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_hinge"]
 
-# One of each way of reducing a batch, for files that take long to make.
+# One of each way of reducing a batch, for files that take long to compile.
 SCRIPTED = ["cross_entropy", "dice", "lovasz_softmax", "weighted_cross_entropy", "learnable_focal", "center", "mse"]
 SCRIPTED += ["supervised_contrastive", "barlow_twins", "giou", "ssim", "style", "gradnorm", *BY_CLASS]
-TRACED = ["cross_entropy", "learnable_focal", "center", "mse", "giou", "ssim", "binary_focal"]
 
 REFUSALS = (UserError, torch.jit.Error, ValueError, IndexError, RuntimeError, AssertionError)
-
-
-@dataclass(frozen=True)
-class Made:
-    """A loss as a module, as a file made from it, and inputs that both take."""
-
-    module: nn.Module
-    file: Callable[..., Tensor]
-    parameters: list[Tensor]
-    inputs: list[Tensor]
 
 
 def options_of(loss: Loss) -> dict[str, Any]:
@@ -56,15 +44,14 @@ def options_of(loss: Loss) -> dict[str, Any]:
 
 def inputs_of(loss: Loss) -> list[Tensor]:
     """Sound inputs in float32, the target as labels where it may be."""
-    least = least_extent(loss.graph)
-    spatial = label_input(loss.graph) is None and any("channel" in one.axes for one in loss.signature.forward_inputs)
-    shape = (least, least + 1) if least > 1 else (3, 4) if spatial else ()
+    least, rank = least_extent(loss.graph), 0 if label_input(loss.graph) else loss.signature.rank
+    shape = (least, least + 1) if least > 1 else (3, 4, 2)[:rank]
     given = prediction_and_targets(loss.signature, shape)[-1]
     return [x.float() if x.is_floating_point() else x for x in given]
 
 
 @functools.cache
-def file_of(name: str, suffix: str, folder: Path, reduction: str = "mean") -> Callable[..., Tensor]:
+def file_of(name: str, suffix: str, folder: Path, reduction: str = "mean") -> nn.Module:
     loss, options = LOSSES[name], options_of(LOSSES[name])
     if suffix == ".py":
         buffers = options.pop("buffers", {})
@@ -81,17 +68,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("exported")
 
 
-def outcome(call: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor] | None:
-    """Value and gradients by the floating inputs, or None where the inputs are refused."""
+def outcome(call: nn.Module, inputs: list[Tensor]) -> list[Tensor] | None:
+    """Value, and gradients by floating inputs and by parameters, or None where the inputs are refused."""
     leaves = [x.clone().requires_grad_() if x.is_floating_point() else x for x in inputs]
+    wanted = [x for x in leaves if x.is_floating_point()]
+    parameters = [one for _, one in sorted(call.named_parameters())]
     try:
         value = call(*leaves)
-        wanted = [x for x in leaves if x.is_floating_point()]
-        gradients = torch.autograd.grad(value.sum(), wanted, allow_unused=True)
+        gradients = torch.autograd.grad(value.sum(), [*wanted, *parameters], allow_unused=True)
     except REFUSALS:
         return None
-    found = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted, gradients, strict=True)]
-    return [value.detach(), *found]
+    # An input may have no gradient, as where a loss stops it; every parameter has one.
+    found = [torch.zeros_like(x) if g is None else g for x, g in zip(wanted, gradients, strict=False)]
+    by_parameters = [g for g in gradients[len(wanted) :] if g is not None]
+    assert len(by_parameters) == len(parameters)
+    return [value.detach(), *found, *by_parameters]
 
 
 def agree(name: str, suffix: str, folder: Path, inputs: list[Tensor], reduction: str = "mean") -> list[Tensor] | None:
@@ -114,9 +105,40 @@ def emptied(loss: Loss, inputs: list[Tensor], axis: str) -> list[Tensor]:
     return found
 
 
-FILES = [(name, ".py") for name in SMALL] + [(name, ".pt") for name in SCRIPTED] + [(name, ".pt2") for name in TRACED]
-EVERY = pytest.mark.parametrize(("name", "suffix"), FILES)
-WITH_LABELS = pytest.mark.parametrize(("name", "suffix"), [(n, s) for n, s in FILES if n in LABELLED])
+FILES = [(name, suffix) for suffix in (".py", ".pt", ".pt2") for name in (SCRIPTED if suffix == ".pt" else LOSSES)]
+
+
+def each(files: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    """A test for each of the files; those of one file run in one process, which makes it once."""
+    cases = []
+    for file in files:
+        marks = [pytest.mark.xdist_group("".join(file))]
+        if file == ("ms_ssim", ".pt2"):  # it takes long to trace
+            marks.append(pytest.mark.slow)
+        cases.append(pytest.param(*file, marks=marks))
+    return pytest.mark.parametrize(("name", "suffix"), cases)
+
+
+EVERY = each(FILES)
+WITH_LABELS = each([(name, suffix) for name, suffix in FILES if name in LABELLED])
+
+
+@EVERY
+def test_an_ordinary_batch(name: str, suffix: str, folder: Path) -> None:
+    """Value and gradients, and the second derivative by the first input."""
+    inputs = inputs_of(LOSSES[name])
+    assert agree(name, suffix, folder, inputs) is not None
+    module = LOSSES[name].to_module(**options_of(LOSSES[name]))
+    found, wanted = (second_derivative(call, inputs) for call in (file_of(name, suffix, folder), module))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def second_derivative(call: nn.Module, inputs: list[Tensor]) -> Tensor:
+    """The Hessian's product with ones; zeros where the gradient does not depend on the input."""
+    leaf = inputs[0].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(call(leaf, *inputs[1:]).sum(), leaf, create_graph=True)
+    (product,) = torch.autograd.grad(gradient.sum(), leaf, allow_unused=True) if gradient.requires_grad else (None,)
+    return torch.zeros_like(leaf) if product is None else product
 
 
 @EVERY
@@ -137,8 +159,6 @@ def test_an_empty_batch_has_loss_zero(name: str, suffix: str, folder: Path) -> N
 
 @EVERY
 def test_one_element(name: str, suffix: str, folder: Path) -> None:
-    if suffix == ".pt2":
-        pytest.skip("torch.export takes a length of one for another program")
     loss, inputs = LOSSES[name], inputs_of(LOSSES[name])
     one = [x[:1] if "batch" in d.axes else x for d, x in zip(loss.signature.forward_inputs, inputs, strict=True)]
     agree(name, suffix, folder, one)

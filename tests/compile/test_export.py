@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,33 +173,6 @@ def test_options_of_the_module(suffix: str, tmp_path: Path) -> None:
             labelled = [i for i in inputs_for(loss, (2, 3)) if not i[1].is_floating_point()][:1]
             cases.append(Case(path, loss, options, labelled))
     assert_same(cases, tmp_path)
-
-
-@pytest.mark.parametrize("family", sorted({entry.signature.family for entry in zoo.entries()}))
-def test_every_loss_exports_as_a_traced_program(family: str, tmp_path: Path) -> None:
-    """Value, gradient and second derivative of the loaded program are the module's."""
-    for name in zoo.names(family):
-        loss = zoo.get(name)
-        options = construction(loss)
-        free = spatial(loss) and label_input(loss.graph) is None
-        shape = shapes_of(loss)[0] if least_extent(loss.graph) > 1 else (3, 4, 2)[: loss.signature.rank] if free else ()
-        program = torch.export.load(export(loss, tmp_path / f"{name}.pt2", **options)).module()
-        module = build(loss.graph, **options)  # type: ignore[arg-type]
-        given = [x.float() if x.is_floating_point() else x for x in prediction_and_targets(loss.signature, shape)[-1]]
-        for one, other in zip(derivatives(program, given), derivatives(module, given), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
-
-
-def derivatives(module: Callable[..., Tensor], given: list[Tensor]) -> list[Tensor]:
-    """Value, gradient, and Hessian-vector product by the first input, as far as they exist."""
-    leaf = given[0].clone().requires_grad_()
-    value = module(leaf, *given[1:])
-    (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
-    found = [value.detach(), gradient.detach()]
-    if gradient.requires_grad:
-        (product,) = torch.autograd.grad(gradient.sum(), leaf, allow_unused=True)
-        found += [] if product is None else [product]
-    return found
 
 
 def test_traced_programs_take_other_lengths(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from lossearch.compile.class_weights import (
     one_vs_rest,
     weighted_inside,
 )
+from lossearch.compile.export.extending import with_neutral_entry
 from lossearch.compile.names import safe
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.targets import class_by_class
 from lossearch.compile.variant import Variant, lowered_for, tidied
 from lossearch.ir.axes import Axes, without
-from lossearch.ir.expr import Expr
+from lossearch.ir.expr import Expr, map_nodes
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import label_input
 from lossearch.ir.masking import mask_node
@@ -91,9 +92,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Plan:
-    """A graph taken apart for a standalone file."""
+    """A graph taken apart for a standalone file; one that is to be `traced` computes a loss of an empty batch, too."""
 
     graph: Graph
+    traced: bool = False
 
     @cached_property
     def target(self) -> Input | None:
@@ -159,6 +161,8 @@ class Plan:
         for weight in inside:
             product = weight if product is None else product * weight
         roots = tidied([lowered.root] if product is None else [lowered.root, product], variant.labels)
+        if self.traced:
+            roots = map_nodes(roots, with_neutral_entry)
         order = [declared.name for declared in self.graph.signature.inputs]
         learnable = {parameter.name for parameter in self.graph.parameters}
         source = emit_roots(roots, order, learnable, name, doc)

@@ -53,14 +53,15 @@ def standalone(
 ) -> str:
     """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor.
 
-    A module that is to be `traced` does not branch for an empty batch, whose length tracing does not know.
+    A module that is to be `traced` does not branch for an empty batch, since torch.export follows one branch only: it
+    computes the loss of what there is, and gives zero in its place where that is nothing.
     """
-    plan = Plan(loss.graph.frozen())
+    plan = Plan(loss.graph.frozen(), traced)
     check_batchmean(reduction, plan.graph.root.axes)
     label = IGNORE_INDEX if ignore_index is None else ignore_index
     if isinstance(label, bool) or not isinstance(label, int) or abs(label) > LARGEST_WHOLE:
         raise UserError("`ignore_index` as an integer of 64 bits", f"{label!r:.80}", "give the label to leave out")
-    return _Writer(loss, plan, check_reduction(reduction), label, traced).text
+    return _Writer(loss, plan, check_reduction(reduction), label).text
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ class _Writer:
     plan: Plan
     reduction: str
     ignore_index: int
-    traced: bool
 
     @cached_property
     def text(self) -> str:
@@ -148,16 +148,16 @@ class _Writer:
         """`forward`, and what it calls once the inputs have the axes of the signature."""
         arranged = forward(self.plan)
         lines = [*_indented(arranged), "", *self._forward(ARRANGED)] if arranged else self._forward("forward")
-        return [line.replace("def forward(", f"def {TRACED}(") for line in lines] if self.traced else lines
+        return [line.replace("def forward(", f"def {TRACED}(") for line in lines] if self.plan.traced else lines
 
     def _empty(self) -> list[str]:
         """What an empty batch gives: a method of its own, or in a traced module `forward`, around all others."""
-        if not self.traced:
+        if not self.plan.traced:
             return list(_indented(nothing(self.plan)))
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
         lines = [
             f"loss = self.{TRACED}({', '.join(inputs)})",
-            f"some = torch.scalar_tensor({inputs[0]}.numel(), device=loss.device) > 0",
+            _some(inputs[0]),
             "return torch.where(some, loss, torch.zeros_like(loss))",
         ]
         arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
@@ -167,7 +167,7 @@ class _Writer:
         inputs = [safe(declared.name) for declared in self.plan.graph.signature.forward_inputs]
         arguments = ["self", *(f"{name}: Tensor" for name in inputs)]
         checked = checks(self.plan)
-        if not self.traced:
+        if not self.plan.traced:
             checked += [f"if {' * '.join(f'{name}.numel()' for name in sizing(self.plan))} == 0:"]
             checked += [f"    return self.nothing({', '.join(inputs)})"]
         # The dtypes of a traced module are settled when it is traced.
@@ -175,6 +175,7 @@ class _Writer:
         checked += [f"return self.{COMPUTED}({', '.join(inputs)})"]
         lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
         lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
+        lines += [f"    {_some(inputs[0])}"] if self.plan.traced and self._learnable else []
         lines += [f"    {line}" for line in self._converted()]
         if self.plan.target is None:
             lines += [f"    {line}" for line in self._ending(self.plan.forms[0])]
@@ -302,7 +303,19 @@ class _Writer:
         arguments += [f"share={share}"] if share else []
         return f"return self.reduce({', '.join(arguments)})"
 
+    @property
+    def _learnable(self) -> set[str]:
+        """Names of what gets a gradient and is no input."""
+        buffers = {buffer.name for buffer in self.plan.graph.signature.buffers if buffer.learnable}
+        return buffers | {parameter.name for parameter in self.plan.graph.parameters}
+
     def _passed(self, source: Source) -> Iterator[str]:
+        for argument, value in zip(source.arguments, self._values(source), strict=True):
+            # The gradient of an empty batch's mean is nan, which would reach what has entries all the same.
+            guarded = self.plan.traced and argument.name in self._learnable
+            yield f"torch.where(some, {value}, 0.0)" if guarded else value
+
+    def _values(self, source: Source) -> Iterator[str]:
         parameters = {parameter.name: parameter for parameter in self.plan.graph.parameters}
         buffers = {buffer.name for buffer in self.plan.graph.signature.buffers}
         for argument in source.arguments:
@@ -345,6 +358,11 @@ def _formatted(line: str) -> str:
     """Formatters write powers of single names and numbers without spaces, and exponents without plus."""
     line = re.sub(r"\b(\d[\d.]*e)\+(\d+)\b", r"\1\2", line.replace("'", '"'))
     return _SIMPLE_POWER.sub(r"\1**\2", line)
+
+
+def _some(name: str) -> str:
+    """A line of a traced module that tells an empty batch."""
+    return f"some = torch.scalar_tensor({name}.numel(), device={name}.device) > 0"
 
 
 _CLASS_WEIGHT = "class_weight.to(loss.dtype)"
