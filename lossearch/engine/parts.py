@@ -13,8 +13,9 @@ from lossearch.engine.setting import Evaluator, Limits, Screening, Setting
 from lossearch.errors import UserError
 from lossearch.evaluate.candidate import CandidateEvaluator, EvaluationConfig
 from lossearch.evaluate.directions import in_words
+from lossearch.evaluate.first_lengths import axis_lengths
 from lossearch.evaluate.function_candidate import FunctionEvaluator
-from lossearch.evaluate.screening import Screen
+from lossearch.evaluate.screening import Screen, check_signature
 from lossearch.evolve.method import Method, make_method
 from lossearch.ir.primitive import load_entry_points
 from lossearch.ir.signature import get_signature
@@ -151,12 +152,15 @@ def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Pa
     task = make_task(config)
     space = space_for(task, space_of(config))
     reference = graph_of(reference_name(config, space))
-    screen = Screen(task, space, reference, config.screening)
     limit = hang_limit(config, task)
     if isinstance(task, Task):
+        screen = Screen(task, space, reference, config.screening)
         evaluator = CandidateEvaluator(task, reference, config.evaluation)
         return Parts(task_facts(config, task), space, screen, evaluator, limit)
+    check_signature(space, reference)
     function = FunctionEvaluator(task, reference, config.evaluation, first_call)
+    lengths = axis_lengths(function.first_call, reference.signature)
+    screen = Screen(task, space, reference, config.screening, lengths)
     return Parts(task_facts(config, task), space, screen, function, limit, function.first_call)
 
 

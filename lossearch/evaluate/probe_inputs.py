@@ -5,7 +5,7 @@ They come from a counter-based generator of their own, so that they are the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -74,8 +74,9 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
     """Inputs of the dense family: logits from undecided to certain, in pairs with different labels."""
     half = np.random.Generator(np.random.Philox(key=20201)).normal(size=(SAMPLES // 2, classes, POSITIONS))
     logits = np.tile(half * np.array(SCALES)[:, None, None], (2, 1, 1))
-    labels = (np.arange(SAMPLES * POSITIONS).reshape(SAMPLES, POSITIONS) * 7 + 3) % classes
-    labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS)) % classes
+    stride = next(prime for prime in (7, 11, 13, 17) if classes % prime)  # so that every class has its turn
+    labels = (np.arange(SAMPLES * POSITIONS).reshape(SAMPLES, POSITIONS) * stride + 3) % classes
+    labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS) % (classes - 1)) % classes
     target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).movedim(-1, 1).double()
     values = {
         "logits": torch.from_numpy(logits).requires_grad_(),
@@ -92,16 +93,17 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
     return ProbeInputs(values, ("logits",), (POSITIONS,), True, None, (end,))
 
 
-def declared_inputs(signature: Signature, extent: int = 0) -> ProbeInputs:
+def declared_inputs(signature: Signature, extent: int = 0, lengths: Mapping[str, int] = LENGTHS) -> ProbeInputs:
     """Inputs of any signature, within the domains that it declares.
 
     Args:
         signature: whose inputs to draw.
         extent: how long each spatial axis must be at least, for windows to fit.
+        lengths: of the other axes, without the batch.
     """
     windows = any({"channel", "space"} <= set(declared.axes) for declared in signature.inputs)
     shape = (max(EXTENT, extent),) * 2 if windows or extent else (POSITIONS,)
-    draw = _Draw(shape, SAMPLES if max(shape) < LARGE_EXTENT else 4)
+    draw = _Draw(shape, SAMPLES if max(shape) < LARGE_EXTENT else 4, lengths)
     predicted = [declared for declared in signature.inputs if declared.role == "prediction"]
     targets = [declared for declared in signature.inputs if declared.role == "target"]
     arrays = {declared.name: draw.of(declared) for declared in signature.inputs if declared not in targets}
@@ -135,9 +137,9 @@ def _end(signature: Signature, arrays: dict[str, Array], size: float) -> dict[st
 class _Draw:
     """Draws inputs one after the other, each with numbers of its own."""
 
-    def __init__(self, shape: tuple[int, ...], samples: int) -> None:
+    def __init__(self, shape: tuple[int, ...], samples: int, lengths: Mapping[str, int]) -> None:
         self._random = np.random.Generator(np.random.Philox(key=20203))
-        self._lengths = {**LENGTHS, "batch": samples, "space": int(np.prod(shape))}
+        self._lengths = {**lengths, "batch": samples, "space": int(np.prod(shape))}
 
     def of(self, declared: Input) -> Array:
         """An input by its domain."""

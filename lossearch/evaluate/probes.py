@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from lossearch import zoo
 from lossearch.compile.door import least_extent
 from lossearch.compile.interpret import Remembering, evaluate, weighted
-from lossearch.evaluate.probe_inputs import SAMPLES, ProbeInputs, declared_inputs, dense_inputs
+from lossearch.evaluate.probe_inputs import LENGTHS, SAMPLES, ProbeInputs, declared_inputs, dense_inputs
 from lossearch.ir.graph import Graph
 from lossearch.ir.lowering import guard_only, lower
 from lossearch.ir.signature import Signature
@@ -48,14 +48,14 @@ class Probes:
 
     Args:
         signature: of the candidates.
-        classes: their number in the dense family.
+        lengths: of axes, where others than the usual ones are to be probed; the dense family needs `class`.
     """
 
-    def __init__(self, signature: Signature, classes: int = 0) -> None:
+    def __init__(self, signature: Signature, lengths: Mapping[str, int]) -> None:
         self._signature = signature
         self._dense = signature.name == "dense"
         self._windowed = not self._dense and any("space" in declared.axes for declared in signature.inputs)
-        self._classes = classes
+        self._lengths = {**LENGTHS, **lengths}
         self._stands: dict[int, _Stand] = {}
 
     def _stand(self, graph: Graph) -> _Stand:
@@ -67,11 +67,11 @@ class Probes:
         return found
 
     def _dense_stand(self) -> _Stand:
-        inputs = dense_inputs(self._signature, self._classes)
+        inputs = dense_inputs(self._signature, self._lengths["class"])
         return _Stand(inputs, [-inputs.values["target"].numpy().ravel()])
 
     def _declared_stand(self, extent: int) -> _Stand:
-        stand = _Stand(declared_inputs(self._signature, extent))
+        stand = _Stand(declared_inputs(self._signature, extent, self._lengths))
         known = [zoo.get(name).graph.frozen() for name in zoo.names(signature=self._signature.name)]
         gradients = [stand.pass_through(graph, False)[1] for graph in known if least_extent(graph) <= extent]
         stand.directions = [gradient for gradient in gradients if gradient is not None]

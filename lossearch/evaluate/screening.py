@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.errors import UserError
 from lossearch.evaluate.probes import Probe, Probes
 from lossearch.evaluate.rejection import RejectionTest
-from lossearch.evaluate.training import untrained_predictions
+from lossearch.evaluate.training import FUNCTION_CLASSES, untrained_predictions
 from lossearch.ir.graph import Graph
 from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.signatures import DENSE
@@ -90,6 +91,7 @@ class Screen:
         space: gives the signature, size limit, and hand-designed losses that count as known.
         reference: the loss whose step size candidates are compared at.
         settings: of the filters.
+        lengths: of axes, as a user's function gives them to its loss.
         clock: what filters are timed with, in seconds.
     """
 
@@ -99,12 +101,10 @@ class Screen:
         space: SearchSpace,
         reference: Graph,
         settings: ScreeningConfig,
+        lengths: Mapping[str, int] = MappingProxyType({}),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if reference.signature.name != space.signature:
-            raise UserError(
-                f"a reference loss of signature {space.signature}", reference.signature.name, "choose another reference"
-            )
+        check_signature(space, reference)
         dense = space.signature == DENSE.name
         if isinstance(task, Task) and not dense:
             hint = "choose a space of that signature, or search with a training function of your own"
@@ -114,11 +114,12 @@ class Screen:
         self.clock = clock
         # Of other families no metric is known that predictions could be optimised for.
         self.rejection: RejectionTest | None = None
-        self.probes = Probes(reference.signature)
         if dense:
-            logits, labels = untrained_predictions(task, settings.rejection_samples)
+            classes = lengths.get("class", FUNCTION_CLASSES)
+            logits, labels = untrained_predictions(task, settings.rejection_samples, classes)
             self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
-            self.probes = Probes(reference.signature, logits.shape[1])
+            lengths = {"class": logits.shape[1]}
+        self.probes = Probes(reference.signature, lengths)
         known = {name: canonical(get(name).graph) for name in names(signature=space.signature)}
         seeds = {name: canonical(graph_of(name)) for name in space.seeds}
         # What is excluded is not found either: neither as it is, nor times a constant.
@@ -158,6 +159,14 @@ class Screen:
             finally:
                 count.seconds += self.clock() - start
         return run.verdict("accepted", "")
+
+
+def check_signature(space: SearchSpace, reference: Graph) -> None:
+    """Raise `UserError` where the reference loss is not of the space's signature."""
+    if reference.signature.name != space.signature:
+        raise UserError(
+            f"a reference loss of signature {space.signature}", reference.signature.name, "choose another reference"
+        )
 
 
 class _Run:

@@ -131,16 +131,18 @@ def initial_predictions(task: Task, seed: int, n: int, device: Device = "cpu") -
     return logits, train.labels[indices].to(device)
 
 
-def untrained_predictions(task: Task | UserTask, samples: int) -> tuple[Tensor, Tensor]:
+def untrained_predictions(
+    task: Task | UserTask, samples: int, classes: int = FUNCTION_CLASSES
+) -> tuple[Tensor, Tensor]:
     """Predictions of an untrained network, `logits[batch, class]`, with their `labels[batch]`.
 
-    What a user's own function predicts is not known: there they are small random numbers over ten classes.
+    For a user's own function they are small random numbers over so many classes.
     """
     if isinstance(task, Task):
         return initial_predictions(task, 0, min(samples, len(task.train)))
     draw = np.random.Generator(np.random.Philox(key=20202))
-    logits = torch.from_numpy(0.1 * draw.normal(size=(samples, FUNCTION_CLASSES))).float()
-    return logits, torch.from_numpy(draw.integers(FUNCTION_CLASSES, size=samples))
+    logits = torch.from_numpy(0.1 * draw.normal(size=(samples, classes))).float()
+    return logits, torch.from_numpy(draw.integers(classes, size=samples))
 
 
 def _check(runs: Sequence[Run], steps: int, eval_every: int | None) -> None:

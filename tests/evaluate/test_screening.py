@@ -9,7 +9,8 @@ import torch
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.evaluate.probe_inputs import declared_inputs
+from lossearch.evaluate.first_lengths import axis_lengths
+from lossearch.evaluate.probe_inputs import declared_inputs, dense_inputs
 from lossearch.evaluate.screening import FILTERS, Screen, ScreeningConfig, canonical
 from lossearch.ir.range_check import graph_out_of_range
 from lossearch.ir.signature import SIGNATURES, get_signature
@@ -17,6 +18,7 @@ from lossearch.ir.text_form import parse_graph
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.derived import derived_space
 from lossearch.tasks import Task, UserTask
+from lossearch.tasks.first_call import FirstCall
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,50 @@ def test_every_loss_of_the_zoo_passes_every_filter_of_its_signature(screen, name
     verdict = (screen if graph.signature.name == "dense" else screen_of(graph.signature.name)).check(graph, set())
     assert verdict.accepted, (verdict.filter, verdict.reason)
     assert verdict.graph.key == canonical(graph).key  # not taken for one that leads away from the target
+
+
+@pytest.mark.parametrize(
+    ("signature", "axis", "length"),
+    [
+        *(("dense", "class", length) for length in (2, 3, 7, 150)),
+        *(("margin", "class", length) for length in (2, 150)),
+        *(("image", "channel", length) for length in (1, 3)),
+    ],
+)
+def test_the_zoo_passes_the_filters_at_the_sizes_of_a_function(signature, axis, length):
+    space = load_space("dense") if signature == "dense" else derived_space(get_signature(signature), buffers=True)
+    reference = zoo.get("cross_entropy" if signature == "dense" else space.seeds[0]).graph
+    screen = Screen(UserTask("train.py:train"), space, reference, ScreeningConfig(), {axis: length})
+    for name in zoo.names(signature=signature):
+        verdict = screen.check(zoo.get(name).graph, set())
+        assert verdict.accepted, (name, verdict.filter, verdict.reason)
+    values = screen.probes._stand(reference).inputs.values
+    assert next(iter(values.values())).shape[1] == length
+    if screen.rejection is not None:
+        assert screen.rejection.logits.shape[1] == length
+
+
+@pytest.mark.parametrize("classes", range(2, 40))
+def test_labels_of_dense_probes_are_of_many_classes_and_those_of_a_pair_differ(classes):
+    target = dense_inputs(get_signature("dense"), classes).values["target"].argmax(1)
+    first, second = target.chunk(2)
+    assert bool((first != second).all())
+    assert len(target.unique()) == min(classes, 32) or classes > 16
+
+
+@pytest.mark.parametrize(
+    ("signature", "call", "expected"),
+    [
+        ("dense", FirstCall((torch.zeros(4, 2, 6, 6), torch.zeros(4, 6, 6).long())), {"class": 2}),
+        ("dense", FirstCall((), {"target": torch.zeros(4).long(), "logits": torch.zeros(4, 3)}), {"class": 3}),
+        ("dense", FirstCall((torch.zeros(4, 30_000), torch.zeros(4).long())), {"class": 1000}),
+        ("dense", FirstCall((torch.zeros(5), torch.tensor(1))), {}),  # one sample without a batch
+        ("image", FirstCall((torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))), {"channel": 3}),
+        ("box", FirstCall((torch.zeros(8, 4), torch.zeros(8, 4))), {}),
+    ],
+)
+def test_lengths_are_those_of_the_first_call(signature, call, expected):
+    assert axis_lengths(call, get_signature(signature)) == expected
 
 
 @pytest.mark.parametrize(
@@ -193,7 +239,7 @@ def test_fingerprints_do_not_depend_on_the_process(screen):
         "from lossearch.evaluate.probes import Probes\n"
         "from lossearch.evaluate.screening import canonical\n"
         "loss = zoo.get('focal').graph\n"
-        "print(Probes(loss.signature, 10).measure(canonical(loss)).fingerprint)"
+        "print(Probes(loss.signature, {'class': 10}).measure(canonical(loss)).fingerprint)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert found == screen.check(zoo.get("focal").graph, set()).fingerprint
