@@ -16,10 +16,17 @@ Inputs = Callable[[Tensor], tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What sweeps depend on: the number of classes, and how long every side of an image must be at least."""
+    """What sweeps depend on.
+
+    Attributes:
+        classes: The number of classes.
+        side: How long every side of an image must be at least.
+        lengths: Of the axes along which the loss has numbers of its own, such as its quantiles.
+    """
 
     classes: int
     side: int
+    lengths: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

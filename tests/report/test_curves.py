@@ -15,7 +15,7 @@ import torch
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.ir.signature import SIGNATURES
+from lossearch.ir.signature import SIGNATURES, VARIANTS, Signature
 from lossearch.loss import Loss
 from lossearch.report.curves import REFERENCES, LossCurves, loss_curves, plot_loss, swept_module, with_reference
 from lossearch.report.sweep import SWEEPS, Setting
@@ -131,16 +131,48 @@ def test_a_gradient_that_vanishes_is_not_scaled() -> None:
     assert loss_curves(flat)[0].scale is None
 
 
-@pytest.mark.parametrize("signature", SIGNATURES)
-def test_every_signature_is_swept(signature: str) -> None:
-    names = {declared.name for declared in SIGNATURES[signature].forward_inputs}
-    for sweep in SWEEPS[signature](Setting(10, 32)):
+VARIED = {
+    "kl_divergence": [{"log_target": True}],
+    "pinball": [{"quantile": (0.1, 0.5, 0.9)}, {"quantile": [0.3]}],
+    "focal": [{"alpha": 0.25}, {"alpha": (1.0, 2.0, 3.0)}],
+    "binary_cross_entropy": [{"pos_weight": 2.0}, {"pos_weight": (1.0, 2.0, 3.0)}],
+    "triplet": [{"p": 1.0}, {"p": 3.0}, {"swap": True}, {"squared": True}],
+    "ssim": [{"size": 7, "sigma": 1.0}],
+}
+"""Losses with options that change their inputs or their lengths."""
+
+
+@pytest.mark.parametrize(("name", "options"), [(name, one) for name, several in VARIED.items() for one in several])
+def test_variants_of_losses_have_curves(name: str, options: dict[str, Any]) -> None:
+    found = loss_curves(zoo.get(name, **options))
+    assert len(found) == len(curves(name))
+    for curve in found:
+        assert np.isfinite(curve.value).all()
+        assert curve.gradient.any()
+
+
+def test_variants_are_drawn_where_their_loss_is() -> None:
+    (plain,), (logarithms,) = curves("kl_divergence"), loss_curves(zoo.get("kl_divergence", log_target=True))
+    np.testing.assert_allclose(logarithms.value, plain.value, atol=1e-9)
+    (median,), (several,) = curves("pinball"), loss_curves(zoo.get("pinball", quantile=(0.3, 0.5, 0.7)))
+    np.testing.assert_allclose(several.value, median.value, atol=1e-12)  # their mean is the median's
+
+
+def test_every_variant_of_a_signature_is_in_the_zoo() -> None:
+    assert {other for entry in zoo.entries() for other in entry.variants.values()} == set(VARIANTS)
+    assert {entry.name for entry in zoo.entries() if entry.variants} <= set(VARIED)
+
+
+@pytest.mark.parametrize("signature", [*SIGNATURES.values(), *VARIANTS.values()], ids=lambda one: one.name)
+def test_every_signature_is_swept(signature: Signature) -> None:
+    names = {declared.name for declared in signature.forward_inputs}
+    for sweep in SWEEPS[signature.name](Setting(10, 32)):
         assert set(sweep.moves) <= names
         inputs = sweep.inputs(sweep.grid[3])
         moved = sweep.inputs(sweep.grid[4])
         changed = {
             declared.name
-            for declared, x, y in zip(SIGNATURES[signature].forward_inputs, inputs, moved, strict=True)
+            for declared, x, y in zip(signature.forward_inputs, inputs, moved, strict=True)
             if not x.equal(y)
         }
         assert changed == set(sweep.moves)
