@@ -85,7 +85,7 @@ class _Writer:
             *arranging,
             *called,
             *([_HELD] if self.plan.graph.parameters else []),
-            *([under_autocast.HELPER] if self.plan.products and not self.traced else []),
+            *([under_autocast.HELPER] if self.plan.products and not self.plan.traced else []),
             *functions,
             self._class(),
         ]
@@ -171,7 +171,7 @@ class _Writer:
             checked += [f"if {' * '.join(f'{name}.numel()' for name in sizing(self.plan))} == 0:"]
             checked += [f"    return self.nothing({', '.join(inputs)})"]
         # The dtypes of a traced module are settled when it is traced.
-        checked += [] if self.traced else under_autocast.in_double(self.plan, COMPUTED)
+        checked += [] if self.plan.traced else under_autocast.in_double(self.plan, COMPUTED)
         checked += [f"return self.{COMPUTED}({', '.join(inputs)})"]
         lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
         lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
