@@ -15,6 +15,9 @@ from lossearch.errors import UserError
 from lossearch.reading import read_bytes
 from lossearch.tasks.registry import DIGITS, Dataset
 
+_PACKING = 4096
+"""Bytes by which a packed file may be larger than what is in it."""
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -52,28 +55,36 @@ def find_file(folder: Path, name: str) -> Path | None:
 def read_verified(path: Path, sha256: str, dataset: Dataset) -> bytes:
     """Content of `path`, uncompressed, whose SHA-256 must be `sha256`.
 
+    That is of what is unpacked, since whoever packs may do so in many ways. Before, sizes are looked at: that of the
+    packed file, which cannot be larger but for a header, and the one that it announces. No more than that is unpacked.
+
     Raises:
         UserError: the file cannot be read or unpacked, or its content is not the expected one.
     """
     hint = _fetch_again(dataset)
-    content = read_bytes(path, f"an undamaged file {path.name} of dataset {dataset.name!r}", hint, dataset.largest_file)
+    size = dataset.size_of(path.name)
+    what = f"an undamaged file {path.name} of dataset {dataset.name!r}"
+    content = read_bytes(path, what, hint, size + _PACKING)
     if path.suffix == ".gz":
-        content = _unpacked(content, path, dataset)
+        content = _unpacked(content, size, path, dataset)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise _damaged(dataset, path, f"SHA-256 {found}, expected {sha256}")
     return content
 
 
-def _unpacked(content: bytes, path: Path, dataset: Dataset) -> bytes:
-    """What gzip packed, as far as it can be the dataset's: a few packed bytes may hold any number of zeros."""
+def _unpacked(content: bytes, size: int, path: Path, dataset: Dataset) -> bytes:
+    """What gzip packed, which must be `size` bytes: a few packed bytes may hold any number of zeros."""
+    announced = int.from_bytes(content[-4:], "little")  # modulo 2^32, by the last field of the format (RFC 1952)
+    if announced != size % 2**32:
+        raise _damaged(dataset, path, f"{announced} bytes are announced, where the dataset has {size}")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            unpacked = file.read(dataset.largest_file + 1)
+            unpacked = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(dataset, path, f"{type(error).__name__}: {error}") from error
-    if len(unpacked) > dataset.largest_file:
-        raise _damaged(dataset, path, f"more than {dataset.largest_file} bytes when unpacked")
+    if len(unpacked) > size:
+        raise _damaged(dataset, path, f"more than {size} bytes when unpacked")
     return unpacked
 
 

@@ -60,10 +60,10 @@ class Dataset:
         """Whether the data comes with an installed dependency, so that nothing has to be fetched."""
         return self.source is None
 
-    @property
-    def largest_file(self) -> int:
-        """Bytes that no file of it exceeds: an idx file of all images, with headers, packed or not."""
-        return 4096 + max(self.train_samples, self.test_samples) * math.prod(self.image_shape)
+    def size_of(self, file: str) -> int:
+        """Bytes of one of its idx files, unpacked: 4 and 4 for each axis in the header, and one for each number."""
+        samples = self.train_samples if file.startswith("train") else self.test_samples
+        return 16 + samples * math.prod(self.image_shape) if "images" in file else 8 + samples
 
 
 DIGITS = Dataset(

@@ -103,14 +103,24 @@ def test_damaged_data_is_refused(folder: Path, damage: str) -> None:
 def test_no_more_is_unpacked_than_a_dataset_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(folder / "fashion_mnist")
     path = folder / "fashion_mnist" / "train-images-idx3-ubyte.gz"
-    path.write_bytes(gzip.compress(bytes(20_000_000)))  # 19 kB
-    largest = registry.dataset("fashion_mnist").largest_file
+    size = registry.dataset("fashion_mnist").size_of(path.name)
+    assert size == len(gzip.decompress(path.read_bytes()))
+    bomb = gzip.compress(bytes(20_000_000))  # 19 kB
+    path.write_bytes(bomb)
     read: list[int] = []
     unpack = gzip.GzipFile.read
     monkeypatch.setattr(gzip.GzipFile, "read", lambda self, size=-1: read.append(size) or unpack(self, size))
+    with pytest.raises(UserError, match=rf"20000000 bytes are announced, where the dataset has {size}"):
+        data.load("fashion_mnist")
+    assert read == []
+    path.write_bytes(bomb[:-4] + size.to_bytes(4, "little"))  # one that lies
     with pytest.raises(UserError, match="when unpacked"):
         data.load("fashion_mnist")
-    assert read == [largest + 1]
+    assert read == [size + 1]
+    path.write_bytes(bytes(size + 10_000))
+    with pytest.raises(UserError, match="undamaged file"):
+        data.load("fashion_mnist")
+    assert len(read) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in the file system")
