@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,7 +258,7 @@ def compare(
     baselines: bool | LossLike | Sequence[LossLike] = True,
     out: str | Path | None = None,
     workers: int | None = None,
-    progress: Callable[[ComparisonProgress], None] | None = None,
+    progress: bool | Callable[[ComparisonProgress], None] | None = None,
     **details: Any,
 ) -> Comparison:
     """Compare losses with tuned hand-designed ones on held-out test data; see `lossearch.evaluate.compare`.
@@ -271,7 +272,7 @@ def compare(
             Others are given as `losses` are.
         out: Directory for table, CSV, JSON and figure; an interrupted comparison goes on from there.
         workers: Processes; None takes one per core.
-        progress: Called when a loss has been tuned or tested.
+        progress: Called when a loss has been tuned or tested; True for a line on standard error each time.
         details: As `lossearch.evaluate.compare.compare` takes them.
 
     Raises:
@@ -294,9 +295,13 @@ def compare(
         baselines=others,
         out=out,
         workers=workers,
-        progress=progress,
+        progress=(_print_progress if progress else None) if isinstance(progress, bool) else progress,
         **details,
     )
+
+
+def _print_progress(progress: ComparisonProgress) -> None:
+    print(f"{progress.phase} {progress.done}/{progress.total} {progress.loss}", file=sys.stderr)
 
 
 def export(loss: LossLike, path: str | Path, **options: Any) -> Path:

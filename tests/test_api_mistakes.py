@@ -122,6 +122,16 @@ def test_one_loss_may_be_compared_by_its_name_alone() -> None:
     assert {row.loss for row in comparison.rows} == {"focal", "brier"}
 
 
+@pytest.mark.parametrize(("progress", "lines"), [(False, 0), (None, 0), (True, 4)])
+def test_progress_of_a_comparison_may_be_a_flag_as_in_a_search(
+    progress: bool | None, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lossearch.compare(
+        {"base": "digits", "steps": 2}, "focal", 2, trials=2, baselines="cross_entropy", workers=1, progress=progress
+    )
+    assert len(capsys.readouterr().err.splitlines()) == lines
+
+
 def test_a_notebook_shows_a_mistake_in_three_lines() -> None:
     with pytest.raises(UserError) as raised:
         lossearch.load("foca")
