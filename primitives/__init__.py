@@ -91,6 +91,7 @@ from lossearch.primitives.margin import (
     multiclass_hinge,
     multiplicative_angular_margin,
     softplus_margin,
+    squared_multiclass_hinge,
 )
 from lossearch.primitives.modulating import (
     capped,
@@ -219,6 +220,7 @@ __all__ = [
     "squared_cardinality",
     "squared_dice_coefficient",
     "squared_distance",
+    "squared_multiclass_hinge",
     "squared_probability_error",
     "structural_similarity",
     "structure_similarity",

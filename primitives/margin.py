@@ -39,6 +39,17 @@ def multiclass_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
 
 
 @primitive(family=FAMILY)
+def squared_multiclass_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
+    """Σ_{c≠y} max(margin - x_y + x_c, 0)² / C of logits[batch, class, *space]: [batch, *space], ≥ 0; margin ≥ 0.
+
+    For a soft target the expected score ⟨t, x⟩ stands for x_y.
+    """
+    true_score = fn.contract(target, logits, "class")
+    every = fn.sum(fn.square(fn.relu(margin + (logits - true_score))), "class")
+    return (every - fn.square(margin)) / fn.size(logits, "class")
+
+
+@primitive(family=FAMILY)
 def additive_cosine_margin(cosine: Expr, target: Expr, margin: Expr) -> Expr:
     """Cosines with that of the true class lowered by the margin: [batch, class]. Wang et al. 2018 (CosFace)."""
     return cosine - margin * target

@@ -25,7 +25,7 @@ def attribute(buffer: str) -> str:
 LIKELIHOODS = frozenset({"cross_entropy", "label_smoothed_cross_entropy"})
 """Primitives that sum log-probabilities over the classes, each of which its class's weight multiplies."""
 
-BY_NUMBER = frozenset({"multiclass_hinge"})
+BY_NUMBER = frozenset({"multiclass_hinge", "squared_multiclass_hinge"})
 """Primitives whose mean divides by the number of elements even so, as `torch.nn.functional.multi_margin_loss` does."""
 
 

@@ -89,13 +89,14 @@ def focal(logits: Expr, target: Expr, gamma: Expr, *, alpha: Numbers = ONE) -> E
     source="Weston and Watkins 1999",
     parameters=[Parameter("margin", 1.0, 0.0, 100.0, tunable=True, search=(0.0, 10.0), defined=NON_NEGATIVE)],
 )
-def hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
-    """Multi-class hinge Σ_{c≠y} max(m - x_y + x_c, 0)/C, as `torch.nn.functional.multi_margin_loss`.
+def hinge(logits: Expr, target: Expr, margin: Expr, *, p: int = 1) -> Expr:
+    """Multi-class hinge Σ_{c≠y} max(m - x_y + x_c, 0)^p/C, as `torch.nn.functional.multi_margin_loss`; p is 1 or 2.
 
     For a soft target the expected score Σ_c t_c x_c stands for x_y. The mean divides by the number of elements whatever
     the class weights `weight` are, as PyTorch's does.
     """
-    return pr.multiclass_hinge(logits, target, margin)
+    penalty = choose("p", p, {1: pr.multiclass_hinge, 2: pr.squared_multiclass_hinge})
+    return penalty(logits, target, margin)
 
 
 @hand_designed(signature=SIGNATURE, source="Brier 1950")

@@ -11,11 +11,14 @@ from lossearch.errors import UserError
 from lossearch.ir import functions as fn
 from lossearch.ir.expr import Expr
 from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
-from lossearch.zoo.registry import choose, hand_designed, within
+from lossearch.zoo.registry import Order, choose, hand_designed, within
 
 MARGIN = Parameter("margin", 1.0, 0.0, 100.0, tunable=True, defined=NON_NEGATIVE)
 TEMPERATURE = Parameter("temperature", 0.1, 0.01, 10.0, tunable=True, log=True, defined=(1e-3, math.inf))
 """Below it an element's own similarity, lowered by 1e4, would count among the others."""
+
+
+EUCLIDEAN = Order(2.0)
 
 
 @hand_designed(signature="pair", source="Hadsell et al. 2006", parameters=[MARGIN])
@@ -37,15 +40,15 @@ def triplet(
     margin: Expr,
     *,
     squared: bool = False,
-    p: float = 2.0,
+    p: float = EUCLIDEAN,
     swap: bool = False,
     eps: float = 0.0,
 ) -> Expr:
     """Triplet loss max(d(a, p) - d(a, n) + m, 0), as `torch.nn.functional.triplet_margin_loss`.
 
     d is the Euclidean distance, as is usual; `squared=True` takes its square, as FaceNet does with m = 0.2 on unit
-    vectors. `p` is the order of the norm, 1 or more; `eps` is added to each difference, 1e-6 in PyTorch and here 0.
-    `swap=True` takes the nearer of anchor and positive to the negative (Balntas et al. 2016).
+    vectors. `p` is the order of the norm, 1 or more, also `inf`; `eps` is added to each difference, 1e-6 in
+    PyTorch and here 0. `swap=True` takes the nearer of anchor and positive to the negative (Balntas et al. 2016).
     """
     distance = _distance(squared, p, eps)
     apart = distance(anchor, negative)
@@ -66,6 +69,8 @@ def _distance(squared: bool, order: float, eps: float) -> Callable[[Expr, Expr],
 
     def distance(a: Expr, b: Expr) -> Expr:
         size = fn.abs(a - b + shift)
+        if order == math.inf:
+            return fn.max(size, "feature")
         return fn.sum(size, "feature") if order == 1.0 else fn.sum(size**order, "feature") ** (1.0 / order)
 
     return distance

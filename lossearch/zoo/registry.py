@@ -31,6 +31,10 @@ class Each(float):
 ONE = Each(1.0)
 
 
+class Order(float):
+    """The default of an option that is the order of a norm, which may be infinite: the largest entry."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One hand-designed loss.
@@ -148,6 +152,8 @@ def _option(name: str, value: Any, default: Option) -> Any:
         return _number(name, several)
     if isinstance(default, (bool, str)):
         return value
+    if isinstance(default, Order) and value in (math.inf, "inf"):
+        return math.inf
     kind, required = (int, "an integer") if isinstance(default, int) else ((int, float), "a number")
     if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
         raise UserError(f"{required} for {name}", repr(value), f"give one, such as {default}")

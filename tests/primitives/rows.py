@@ -136,6 +136,12 @@ DENSE = [
         lambda x, t: pr.multiclass_hinge(x, t, fn.constant(0.7)),
         lambda x, t: ((0.7 - (x * t).sum(1, keepdim=True) + x).clamp(min=0).sum(1) - 0.7) / x.shape[1],
     ),
+    Row(
+        "squared_multiclass_hinge",
+        "dense",
+        lambda x, t: pr.squared_multiclass_hinge(x, t, fn.constant(0.7)),
+        lambda x, t: ((0.7 - (x * t).sum(1, keepdim=True) + x).clamp(min=0).square().sum(1) - 0.49) / x.shape[1],
+    ),
 ]
 
 

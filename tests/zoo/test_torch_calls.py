@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -58,6 +60,12 @@ CALLS = {
     "one element of scores and a label": Row("cross_entropy", F.cross_entropy, (drawn(5), torch.tensor(3))),
     "one element of scores and probabilities": Row("cross_entropy", F.cross_entropy, (drawn(5), drawn(5).softmax(0))),
     "one element, hinge": Row("hinge", F.multi_margin_loss, (drawn(5), torch.tensor(1))),
+    "squared hinge": Row("hinge(p=2)", partial(F.multi_margin_loss, p=2), (drawn(4, 5), torch.tensor([1, 0, 4, 1]))),
+    "largest difference": Row(
+        "triplet(p=inf)",
+        partial(F.triplet_margin_loss, p=math.inf, eps=0.0),
+        (drawn(4, 5), drawn(4, 5, seed=1), drawn(4, 5, seed=2)),
+    ),
     "scores of one class": Row(
         "binary_cross_entropy", F.binary_cross_entropy_with_logits, (drawn(6), drawn(6).sigmoid())
     ),

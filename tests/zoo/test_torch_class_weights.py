@@ -44,6 +44,10 @@ def _hinge(x: Tensor, y: Tensor, weight: Tensor, reduction: str) -> Tensor:
     return F.multi_margin_loss(x, y, weight=weight, reduction=reduction)
 
 
+def _squared_hinge(x: Tensor, y: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    return F.multi_margin_loss(x, y, p=2, margin=0.7, weight=weight, reduction=reduction)
+
+
 ROWS: dict[str, tuple[str, Torch, tuple[Tensor, Tensor]]] = {
     "labels": ("cross_entropy", F.cross_entropy, (LOGITS, LABELS)),
     "labels ignored": ("cross_entropy", F.cross_entropy, (LOGITS, IGNORED)),
@@ -55,6 +59,7 @@ ROWS: dict[str, tuple[str, Torch, tuple[Tensor, Tensor]]] = {
     "smoothed images ignored": ("cross_entropy(label_smoothing=0.3)", _smoothed, (IMAGES, SOME_IGNORED)),
     "smoothed soft targets": ("cross_entropy(label_smoothing=0.3)", _smoothed, (LOGITS, SOFT)),
     "hinge": ("hinge", _hinge, (LOGITS, LABELS)),
+    "squared hinge": ("hinge(margin=0.7, p=2)", _squared_hinge, (LOGITS, LABELS)),
     "focal loss of soft targets": ("focal", _focal, (LOGITS, SOFT)),
     "Brier score of soft targets": ("brier", _brier, (LOGITS, SOFT)),
 }
