@@ -21,7 +21,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from lossearch.engine import ending, watch
+from lossearch.engine import cluster, ending, watch
 from lossearch.engine import pulse as pulse_module
 from lossearch.engine.config import validate
 from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display
@@ -30,6 +30,7 @@ from lossearch.engine.progress import Progress
 from lossearch.engine.pulse import Endpoint, Pulse
 from lossearch.engine.ray_text import ray_text_to
 from lossearch.engine.watch import IslandNotes
+from lossearch.errors import UserError
 
 RUN = Path("a run")
 PROGRESS = Progress(9, 6, 2, {}, 3.5, None, (), {}, 61.0)
@@ -335,3 +336,24 @@ def test_what_ray_prints_goes_into_the_log_and_what_others_print_does_not(
     print("afterwards")
     assert log.read_text() == "pages of a raylet\nthe rest, as Ray ends\n"
     assert capsys.readouterr().out == "a result\nafterwards\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "required", "hint"),
+    [
+        (Exception("The current node timed out during startup. This could"), "within half a minute", "fewer islands"),
+        (RuntimeError("no space\nand a page about it"), "a local Ray", "see the log of the run"),
+    ],
+)
+def test_a_local_ray_that_does_not_start_says_what_to_do(
+    error: Exception, required: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(cluster.ray, "init", fail)
+    with pytest.raises(UserError) as caught:
+        cluster._start_ray(1, tmp_path, "a namespace")
+    assert required in caught.value.required
+    assert hint in caught.value.hint
+    assert "\n" not in caught.value.found
