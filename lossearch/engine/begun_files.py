@@ -15,10 +15,10 @@ from pathlib import Path
 
 from lossearch.engine.config import FunctionConfig, SearchConfig
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import storage_errors
 from lossearch.reading import read_bytes
 from lossearch.search_spaces.seeds import is_file
 from lossearch.search_spaces.space import read_space
+from lossearch.tasks.pickled_function import SUFFIX, read_pickled
 from lossearch.tasks.user_function import is_file_reference
 
 SCRIPT = "task.function"
@@ -27,7 +27,7 @@ SCRIPT = "task.function"
 Digests = Mapping[str, Mapping[str, str]]
 """SHA-256 of files, by the field of the configuration that leads to them and by their names."""
 
-_LARGEST_SCRIPT = 10_000_000
+_LARGEST = 10_000_000
 
 
 def digests_of(config: SearchConfig) -> dict[str, dict[str, str]]:
@@ -79,8 +79,10 @@ def check_unchanged(before: Digests, now: Digests, accept_script: bool) -> list[
 
 
 def _digest(path: Path) -> str:
-    with storage_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if path.suffix == SUFFIX:
+        return hashlib.sha256(read_pickled(path)).hexdigest()
+    what = "a file with which the search was begun"
+    return hashlib.sha256(read_bytes(path, what, "restore it from a copy", _LARGEST)).hexdigest()
 
 
 def _space_files(space: Path) -> dict[str, Path]:
@@ -129,7 +131,7 @@ def _installed(module: str) -> Path | None:
 def _imported(script: Path, folders: Sequence[Path]) -> Iterator[Path]:
     """The files in `folders` that a script's import statements lead to; nothing is run."""
     try:
-        tree = ast.parse(read_bytes(script, "a Python file", "mend it", _LARGEST_SCRIPT))
+        tree = ast.parse(read_bytes(script, "a Python file", "mend it", _LARGEST))
     except (SyntaxError, ValueError, RecursionError):
         return  # whoever imports it learns why
     for node in ast.walk(tree):
