@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossearch.archive.discovered import discovered_loss, identifier
+from lossearch.archive.run_directory import RunDirectory, storage_errors
+from lossearch.archive.store import Ranked
 from lossearch.errors import UserError
-from lossearch.evaluate.archive import Ranked
-from lossearch.evaluate.discovered import discovered_loss, identifier
-from lossearch.evaluate.run_directory import RunDirectory, storage_errors
 from lossearch.loss import Loss
 from lossearch.reading import read_text, usable_path, whole_in
 from lossearch.zoo.named import hand_designed_loss
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossearch.advice import Advice, Situation
-    from lossearch.compile.combined import CombinedLoss
-    from lossearch.compile.layered import LayeredLoss
-    from lossearch.engine.result import SearchResult
-    from lossearch.engine.search import ConfigSource, ProgressOption
-    from lossearch.evaluate.compare import Progress as ComparisonProgress
-    from lossearch.evaluate.comparison import Comparison
+    from lossearch.combining.combined import CombinedLoss
+    from lossearch.combining.layered import LayeredLoss
+    from lossearch.comparison.compare import Progress as ComparisonProgress
+    from lossearch.comparison.comparison import Comparison
+    from lossearch.engine.driver.result import SearchResult
+    from lossearch.engine.driver.search import ConfigSource, ProgressOption
     from lossearch.tasks import Task, TaskConfig
 
 LossLike = Loss | str | Path
@@ -128,7 +128,7 @@ def search(
     seed: int | None = None,
     progress: ProgressOption = True,
 ) -> SearchResult:
-    """Search for losses, and keep everything in a new run directory; see `lossearch.engine.search.search`.
+    """Search for losses, and keep everything in a new run directory; see `lossearch.engine.driver.search.search`.
 
     Args:
         config: A TOML file, its content as a mapping, or a configuration. In a mapping, the function of a task may be
@@ -142,7 +142,7 @@ def search(
     Raises:
         UserError: A mistake in the configuration, a missing dataset, a full disk …
     """
-    from lossearch.engine.search import search as run
+    from lossearch.engine.driver.search import search as run
 
     return run(config, out, address=address, workers=workers, seed=seed, progress=progress)
 
@@ -156,7 +156,7 @@ def task_of(name: str | Path) -> str | TaskConfig:
     """
     if Path(name).suffix != ".toml":
         return str(name)
-    from lossearch.engine.config import FunctionConfig, load_config
+    from lossearch.engine.setup.config import FunctionConfig, load_config
 
     task = load_config(name)[0].task
     if isinstance(task, FunctionConfig):
@@ -261,7 +261,7 @@ def compare(
     progress: bool | Callable[[ComparisonProgress], None] | None = None,
     **details: Any,
 ) -> Comparison:
-    """Compare losses with tuned hand-designed ones on held-out test data; see `lossearch.evaluate.compare`.
+    """Compare losses with tuned hand-designed ones on held-out test data; see `lossearch.comparison.compare`.
 
     Args:
         task: A task's name, a search configuration (.toml) whose task is meant, or a configuration.
@@ -273,12 +273,12 @@ def compare(
         out: Directory for table, CSV, JSON and figure; an interrupted comparison goes on from there.
         workers: Processes; None takes one per core.
         progress: Called when a loss has been tuned or tested; True for a line on standard error each time.
-        details: As `lossearch.evaluate.compare.compare` takes them.
+        details: As `lossearch.comparison.compare.compare` takes them.
 
     Raises:
         UserError: A loss or task is unknown or does not fit, or a setting is out of range.
     """
-    from lossearch.evaluate.compare import compare as run
+    from lossearch.comparison.compare import compare as run
 
     if trials is not None:
         details["trials"] = trials
@@ -331,7 +331,7 @@ def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, 
     Raises:
         UserError: The loss is unknown, or an option does not fit.
     """
-    from lossearch.compile.layered import LayeredLoss
+    from lossearch.combining.layered import LayeredLoss
 
     return LayeredLoss(_module(loss, options), weights)
 
@@ -360,7 +360,7 @@ def combine(
     Raises:
         UserError: A loss or method is unknown, or an option does not fit.
     """
-    from lossearch.combining import combination
+    from lossearch.combining.combine import combination
 
     named = components if isinstance(components, Mapping) else _named(components)
     modules = {name: None if loss is None else _module(loss, {}) for name, loss in named.items()}

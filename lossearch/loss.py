@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lossearch.errors import UserError
-from lossearch.ir import json_form, latex_form, text_form
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.primitive import load_entry_points
-from lossearch.ir.signature import Signature
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph, Parameter
+from lossearch.ir.core.primitive import load_entry_points
+from lossearch.ir.core.signature import Signature
+from lossearch.ir.forms import json as json_form
+from lossearch.ir.forms import latex as latex_form
+from lossearch.ir.forms import text as text_form
 from lossearch.plain_text import is_name
 from lossearch.reading import check_text
 

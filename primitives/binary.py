@@ -6,9 +6,9 @@ its entries need not sum to one. All keep the class axis.
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.primitive import primitive
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
 
 FAMILY = "binary"
 

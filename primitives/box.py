@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.primitive import primitive
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
 
 FAMILY = "box"
 X1, Y1, X2, Y2 = range(4)

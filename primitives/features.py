@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import LARGEST_AXIS
-from lossearch.ir.expr import Expr
-from lossearch.ir.primitive import primitive
+from lossearch.ir.core.axes import LARGEST_AXIS
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
 
 FAMILY = "features"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import SPATIAL_AXES
-from lossearch.ir.expr import Expr
-from lossearch.ir.neighbourhood import resolution
-from lossearch.ir.primitive import primitive
+from lossearch.ir.core.axes import SPATIAL_AXES
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.operators.neighbourhood import resolution
 
 FAMILY = "image"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes
-from lossearch.ir.expr import Expr
-from lossearch.ir.primitive import primitive
-from lossearch.ir.reductions import one_axis
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.operators.reductions import one_axis
 
 FAMILY = "lovasz"
 

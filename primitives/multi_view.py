@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.primitive import primitive
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
 from lossearch.primitives.moments import centred
 
 FAMILY = "multi_view"

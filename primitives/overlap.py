@@ -7,10 +7,10 @@ is added to numerator and denominator, so that an absent class that is predicted
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes
-from lossearch.ir.expr import Expr
-from lossearch.ir.primitive import primitive
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.operators import functions as fn
 
 FAMILY = "overlap"
 BATCH: Axes = ("batch", "space")

@@ -13,11 +13,11 @@ from string import ascii_uppercase
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes, without
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph
-from lossearch.ir.signature import SIGNATURES, Signature
-from lossearch.ir.text_form import format_expression
+from lossearch.ir.core.axes import Axes, without
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import SIGNATURES, Signature
+from lossearch.ir.forms.text import format_expression
 from lossearch.search_spaces.space import CONSTANT, SearchSpace
 
 SMALLEST_LIMIT = 40

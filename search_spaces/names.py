@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossearch.errors import UserError
-from lossearch.ir.operator import OPERATORS
-from lossearch.ir.signature import get_signature
+from lossearch.ir.core.operator import OPERATORS
+from lossearch.ir.core.signature import get_signature
 from lossearch.search_spaces.derived import derivable, derived_space
 from lossearch.search_spaces.restricted import with_complexity, without
 from lossearch.search_spaces.seeds import read_seeds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.core.operator import OPERATORS
 from lossearch.search_spaces.seeds import read_seeds
 from lossearch.search_spaces.space import SearchSpace
 from lossearch.zoo.named import graph_of, hand_designed_loss, is_text_form

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lossearch.errors import UserError
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.forms.text import format_graph
 from lossearch.loss import Loss
 from lossearch.reading import read_text
 from lossearch.zoo.named import graph_of, is_text_form

@@ -13,7 +13,7 @@ from lossearch.reading import parse_toml, read_text
 from lossearch.search_spaces.seeds import label
 
 if TYPE_CHECKING:
-    from lossearch.ir.graph import Graph
+    from lossearch.ir.core.graph import Graph
 
 CONSTANT = "C"
 """The letter that stands for a constant in templates."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import lossearch
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
 
 from .cli.runs import LOSSES, make_run

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import lossearch
-from lossearch.engine.search import plan_search
+from lossearch.engine.driver.search import plan_search
 from lossearch.errors import UserError
 
 SCRIPT = """
@@ -59,7 +59,7 @@ def test_a_search_over_a_function_of_the_script_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "search",
-    [SEARCH, "from lossearch.engine.search import plan_search\nplan_search(CONFIG)\n"],
+    [SEARCH, "from lossearch.engine.driver.search import plan_search\nplan_search(CONFIG)\n"],
     ids=["search", "plan"],
 )
 def test_a_script_that_searches_whenever_it_is_imported_is_told(search: str, tmp_path: Path) -> None:

@@ -10,16 +10,16 @@ import pytest
 from torch import tensor
 
 import lossearch
-from lossearch.engine.search import plan_search
+from lossearch.engine.driver.search import plan_search
 from lossearch.ir import OPERATORS
-from lossearch.ir.primitive import PRIMITIVES, load_entry_points
+from lossearch.ir.core.primitive import PRIMITIVES, load_entry_points
 from lossearch.loss import Loss
 
 MODULE = '''
 from lossearch.ir import Expr
-from lossearch.ir import functions as fn
-from lossearch.ir.elementwise import elementwise
-from lossearch.ir.primitive import primitive
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.operators.elementwise import elementwise
+from lossearch.ir.core.primitive import primitive
 
 
 @primitive(family="other")

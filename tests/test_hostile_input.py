@@ -15,8 +15,8 @@ from lossearch import zoo
 from lossearch.api import export, find, load
 from lossearch.cli.main import app
 from lossearch.compile.export.standalone import standalone
-from lossearch.engine.config import parse_config, validate
-from lossearch.engine.search import plan_search, search
+from lossearch.engine.driver.search import plan_search, search
+from lossearch.engine.setup.config import parse_config, validate
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.plain_text import visible

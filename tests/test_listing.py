@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lossearch
-from lossearch.engine.result import SearchResult
+from lossearch.engine.driver.result import SearchResult
 from lossearch.errors import UserError
 from lossearch.listing import data_frame, escaped, html_table
 

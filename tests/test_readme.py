@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lossearch.cli.main import app
-from lossearch.engine.search import plan_search
+from lossearch.engine.driver.search import plan_search
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)

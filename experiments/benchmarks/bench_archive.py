@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lossearch import zoo
-from lossearch.engine.rows import graph_to_json
-from lossearch.evaluate.archive import Archive, Candidate, Evaluation, Origin
+from lossearch.archive.store import Archive, Candidate, Evaluation, Origin
+from lossearch.engine.island.rows import graph_to_json
 
 BATCH = 1000
 REJECTED_PER_TRAINED = 4

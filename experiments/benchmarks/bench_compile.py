@@ -24,8 +24,8 @@ from lossearch.compile.variant import Variant, source_of
 from lossearch.experiments.benchmarks.rows import ROWS
 from lossearch.experiments.benchmarks.rows.row import Size
 from lossearch.experiments.benchmarks.timing import Call, check_agreement, interleaved, ratio
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import lower
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.rewriting.lowering import lower
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 SIZES: tuple[Size, ...] = ("small", "large")

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossearch import zoo
-from lossearch.engine.config import load_config, validate
-from lossearch.engine.driver import ISLANDS
-from lossearch.engine.messages import Batch
-from lossearch.engine.rows import graph_to_json
-from lossearch.engine.search import search
-from lossearch.engine.toml_form import to_toml
-from lossearch.engine.writer import ArchiveWriter
-from lossearch.evaluate.archive import Candidate, Evaluation, Origin
-from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Candidate, Evaluation, Origin
+from lossearch.engine.driver.driver import ISLANDS
+from lossearch.engine.driver.search import search
+from lossearch.engine.island.rows import graph_to_json
+from lossearch.engine.setup.config import load_config, validate
+from lossearch.engine.setup.toml_form import to_toml
+from lossearch.engine.writer.messages import Batch
+from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.search_spaces import load_space
 
 CONFIG = Path(__file__).resolve().parents[1] / "digits_noise.toml"

@@ -14,15 +14,15 @@ from collections import Counter
 from collections.abc import Container
 from pathlib import Path
 
-from lossearch.engine.config import load_config, validate
-from lossearch.engine.island import use_one_thread
-from lossearch.engine.loop import IslandLoop
-from lossearch.engine.messages import Batch, Claim, GenerationReport, Parcel
-from lossearch.engine.parts import build_parts, island_method, island_setting
-from lossearch.engine.state import IslandState
-from lossearch.evaluate.candidate import CandidateResult
-from lossearch.evaluate.screening import FilterCount, Verdict, canonical
-from lossearch.ir.graph import Graph
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.screen import FilterCount, Verdict, canonical
+from lossearch.engine.island.island import use_one_thread
+from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.setup.config import load_config, validate
+from lossearch.engine.setup.parts import build_parts, island_method, island_setting
+from lossearch.engine.setup.state import IslandState
+from lossearch.engine.writer.messages import Batch, Claim, GenerationReport, Parcel
+from lossearch.ir.core.graph import Graph
 from lossearch.tasks import Status
 
 CONFIG = Path(__file__).resolve().parents[1] / "digits_noise.toml"

@@ -14,7 +14,7 @@ import time
 import torch
 
 from lossearch import zoo
-from lossearch.evaluate.screening import Screen, ScreeningConfig
+from lossearch.candidates.screen import Screen, ScreeningConfig
 from lossearch.evolve import make_method
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Task

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from lossearch import zoo
-from lossearch.evaluate.graph_loss import GraphLoss
-from lossearch.evaluate.training import Run, Status, train
 from lossearch.loss import Loss
 from lossearch.tasks import Task
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.train import Run, Status, train
 
 LEARNING_RATE = 0.05
 

@@ -22,7 +22,7 @@ def _start(context: typer.Context) -> None:
 @app.command()
 def ls(format: FormatOption = Format.TABLE) -> None:
     """List the datasets."""
-    from lossearch.tasks.data import datasets, is_available, path
+    from lossearch.tasks.datasets.data import datasets, is_available, path
 
     rows = [
         {
@@ -51,8 +51,8 @@ def fetch(
     ] = None,
 ) -> None:
     """Fetch datasets, verify them and put them in place."""
-    from lossearch.tasks.data import fetch as fetch_dataset
-    from lossearch.tasks.registry import dataset
+    from lossearch.tasks.datasets.data import fetch as fetch_dataset
+    from lossearch.tasks.datasets.registry import dataset
 
     for name in names:
         dataset(name)
@@ -72,7 +72,7 @@ def path(
     ] = None,
 ) -> None:
     """Print where a dataset lies, or where `fetch` will put it."""
-    from lossearch.tasks.data import data_folder
-    from lossearch.tasks.data import path as dataset_path
+    from lossearch.tasks.datasets.data import data_folder
+    from lossearch.tasks.datasets.data import path as dataset_path
 
     say(data_folder() if name is None else dataset_path(name))

@@ -39,7 +39,7 @@ def zoo(
 def tasks(format: FormatOption = Format.TABLE) -> None:
     """List the tasks on which losses can be searched and compared."""
     from lossearch.tasks import tasks as configurations
-    from lossearch.tasks.data import is_available
+    from lossearch.tasks.datasets.data import is_available
 
     rows = [
         {
@@ -88,8 +88,8 @@ def primitives(
 ) -> None:
     """List the building blocks of losses."""
     from lossearch import primitives as _  # noqa: F401  (registers them)
-    from lossearch.ir.operator import OPERATORS
-    from lossearch.ir.primitive import load_entry_points, parameter_names, source_of
+    from lossearch.ir.core.operator import OPERATORS
+    from lossearch.ir.core.primitive import load_entry_points, parameter_names, source_of
 
     load_entry_points()
     found = [operator for operator in OPERATORS.values() if operator.expand is not None]

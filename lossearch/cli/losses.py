@@ -15,8 +15,8 @@ from lossearch.reading import LARGEST_WHOLE, numbers_in
 
 if TYPE_CHECKING:
     from lossearch.api import Resolved
-    from lossearch.evaluate.tuning import Tuned
-    from lossearch.ir.parameter import Parameter
+    from lossearch.comparison.tuning import Tuned
+    from lossearch.ir.core.parameter import Parameter
     from lossearch.loss import Loss
     from lossearch.tasks import Task
 
@@ -98,8 +98,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
-    from lossearch.evaluate.directions import in_words
-    from lossearch.evaluate.failures import UNKNOWN
+    from lossearch.archive.failures import UNKNOWN
+    from lossearch.tasks.directions import in_words
 
     with found.run.open_archive(read_only=True) as archive:
         metric, direction = archive.metric, in_words(archive.higher_is_better)
@@ -195,9 +195,9 @@ def tune(
 ) -> None:
     """Tune a loss's learning rate and parameters on validation data."""
     from lossearch import api
-    from lossearch.evaluate.compare import SIGNATURE
-    from lossearch.evaluate.tuning import Budget
-    from lossearch.evaluate.tuning import tune as run
+    from lossearch.comparison.compare import SIGNATURE
+    from lossearch.comparison.tuning import Budget
+    from lossearch.comparison.tuning import tune as run
     from lossearch.tasks import Task
 
     found, subject = api.load(loss), Task(api.task_of(task))
@@ -211,7 +211,7 @@ def tune(
 
 
 def _tuned(tuned: Tuned, task: Task) -> Iterator[tuple[str, str]]:
-    from lossearch.evaluate.directions import in_words
+    from lossearch.tasks.directions import in_words
 
     yield "loss", tuned.loss.name
     yield "task", task.name

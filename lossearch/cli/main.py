@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from lossearch import __version__
 from lossearch.cli import advise, data, listings, losses, search
 from lossearch.cli.output import note, print_error
-from lossearch.engine.ending import SearchLost
+from lossearch.engine.driver.ending import SearchLost
 from lossearch.errors import UserError
 
 USER_MISTAKE = 2

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossearch.cli.table_layout import fitted, records
-from lossearch.engine.streams import if_anybody_reads
+from lossearch.engine.driver.streams import if_anybody_reads
 from lossearch.errors import UserError
 from lossearch.plain_text import csv_cell, unseen_in, visible
 

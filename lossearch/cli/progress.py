@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from lossearch.cli.output import console, note, short
 
 if TYPE_CHECKING:
-    from lossearch.evaluate.compare import Progress
+    from lossearch.comparison.compare import Progress
 
 PHASES = {"tune": "tuned", "test": "tested"}
 

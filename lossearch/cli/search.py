@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossearch.cli.output import Format, FormatOption, Listing, print_fields, print_listing, say, short
-from lossearch.engine.streams import if_anybody_reads
+from lossearch.engine.driver.streams import if_anybody_reads
 
 if TYPE_CHECKING:
-    from lossearch.engine.result import SearchResult
+    from lossearch.engine.driver.result import SearchResult
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 AddressOption = Annotated[
@@ -40,7 +40,7 @@ def search(
     The configuration of a training function of yours says `direction = "minimize"` or `"maximize"`, unless the name of
     its metric tells which way is better (accuracy, dice, psnr …; mae, rmse, error, loss …).
     """
-    from lossearch.engine import search as engine
+    from lossearch.engine.driver import search as engine
 
     if dry_run:
         say("\n".join(engine.plan_search(config, address=address, workers=workers, seed=seed).lines))
@@ -64,7 +64,7 @@ def resume(
     ] = False,
 ) -> None:
     """Go on with a search that was interrupted, or search longer; limits may be edited in DIR/config.toml, too."""
-    from lossearch.engine import search as engine
+    from lossearch.engine.driver import search as engine
 
     _print_result(
         engine.resume(
@@ -80,7 +80,7 @@ def resume(
 
 
 def _print_result(result: SearchResult) -> None:
-    from lossearch.evaluate.directions import in_words
+    from lossearch.tasks.directions import in_words
 
     with result.archive as archive:
         counts, front = archive.counts(), archive.pareto_front()
@@ -123,9 +123,9 @@ def ls(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List the best candidates of a run."""
-    from lossearch.evaluate.directions import in_words
-    from lossearch.evaluate.failures import headline
-    from lossearch.evaluate.run_directory import RunDirectory
+    from lossearch.archive.failures import headline
+    from lossearch.archive.run_directory import RunDirectory
+    from lossearch.tasks.directions import in_words
 
     with RunDirectory.open(directory).open_archive(read_only=True) as archive:
         rows = [

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossearch.compile.values import check_finite
 from lossearch.errors import UserError
-from lossearch.ir.signature import DOMAIN, Input
+from lossearch.ir.core.signature import DOMAIN, Input
 
 
 def class_weights(weight: Tensor | Sequence[float]) -> Tensor:

@@ -7,12 +7,12 @@ go into the sum over classes, and the mean divides by the number of elements.
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes, without
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import label_input, label_node
-from lossearch.ir.signature import Input
+from lossearch.ir.core.axes import Axes, without
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import Input
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import label_input, label_node
 
 CLASS_WEIGHT = "class_weight"
 

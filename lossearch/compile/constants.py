@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.interval import EPSILON
-from lossearch.ir.places import Place, places, replace_at
-from lossearch.ir.types import IllTyped
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph, Parameter
+from lossearch.ir.core.interval import EPSILON
+from lossearch.ir.core.places import Place, places, replace_at
+from lossearch.ir.core.types import IllTyped
 
 LARGEST = 1e4
 

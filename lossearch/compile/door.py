@@ -23,11 +23,11 @@ from lossearch.compile.targets import (
     takes_signs,
 )
 from lossearch.errors import UserError
-from lossearch.ir.axes import RESOLUTIONS, Axes
-from lossearch.ir.expr import postorder
-from lossearch.ir.graph import Graph
-from lossearch.ir.interval import Interval
-from lossearch.ir.signature import Input
+from lossearch.ir.core.axes import RESOLUTIONS, Axes
+from lossearch.ir.core.expr import postorder
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.interval import Interval
+from lossearch.ir.core.signature import Input
 
 REMEMBERED = 256
 """How many combinations of shapes and dtypes are remembered as sound."""

@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from lossearch.ir.axes import without
-from lossearch.ir.expr import Expr, constant, map_nodes, postorder
-from lossearch.ir.simplification import SIMPLIFICATION
+from lossearch.ir.core.axes import without
+from lossearch.ir.core.expr import Expr, constant, map_nodes, postorder
+from lossearch.ir.rewriting.simplification import SIMPLIFICATION
 
 
 def fuse_nll(roots: Sequence[Expr], strict: bool) -> list[Expr]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from lossearch.compile.backend import execute
 from lossearch.compile.template import Template, template
 from lossearch.errors import UserError
-from lossearch.ir.expr import Expr, postorder
-from lossearch.ir.graph import Graph
+from lossearch.ir.core.expr import Expr, postorder
+from lossearch.ir.core.graph import Graph
 
 Value = Any
 """A tensor or a Python number."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lossearch.compile.targets import CLASS
 from lossearch.errors import UserError
-from lossearch.ir.graph import Graph
-from lossearch.ir.signature import Input, Signature
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import Input, Signature
 
 PLACES = {"input": 0, "input1": 0, "input2": 1, "x1": 0, "x2": 1}
 """PyTorch's names of the inputs of its losses, by place."""

@@ -24,11 +24,11 @@ from lossearch.compile.torchscript import is_tracing, quiet_tracing
 from lossearch.compile.values import check_finite, check_values, check_weights
 from lossearch.compile.variant import SAMPLE_WEIGHT, Variant, check_class_weight, source_of
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes
-from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.kernels import NO_LABEL
-from lossearch.ir.lowering import label_input
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.graph import Graph, Parameter
+from lossearch.ir.forms.text import format_graph
+from lossearch.ir.operators.kernels import NO_LABEL
+from lossearch.ir.rewriting.lowering import label_input
 
 IGNORE_INDEX = -100
 """PyTorch's default for `ignore_index`."""

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from lossearch.ir.expr import Expr
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.operator import OPERATORS
 
 RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "torch", "F", "math", "nn", "Tensor", "List", "shape", "self"})
 

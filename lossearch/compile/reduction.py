@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from lossearch.errors import UserError
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes, without
-from lossearch.ir.expr import Expr
-from lossearch.ir.interval import SMALLEST_DENOMINATOR
+from lossearch.ir.core.axes import Axes, without
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.interval import SMALLEST_DENOMINATOR
+from lossearch.ir.operators import functions as fn
 
 Reduction = Literal["none", "mean", "sum", "batchmean"]
 

@@ -10,10 +10,10 @@ from functools import cached_property
 
 from lossearch.compile.names import Names, safe
 from lossearch.compile.template import ATOM, UNARY, template
-from lossearch.ir.expr import Expr, postorder
-from lossearch.ir.graph import Graph
-from lossearch.ir.operator import OPERATORS
-from lossearch.ir.types import IllTyped
+from lossearch.ir.core.expr import Expr, postorder
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.operator import OPERATORS
+from lossearch.ir.core.types import IllTyped
 
 LONGEST = 84
 """Longest expression on one line; with indentation and a name it stays near 100 characters."""

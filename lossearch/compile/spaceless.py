@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lossearch.ir.axes import without
-from lossearch.ir.expr import Expr, constant, postorder
-from lossearch.ir.types import IllTyped
+from lossearch.ir.core.axes import without
+from lossearch.ir.core.expr import Expr, constant, postorder
+from lossearch.ir.core.types import IllTyped
 
 SPACE = "space"
 REDUCTIONS = ("sum", "mean", "max", "min", "logsumexp")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from lossearch.ir.expr import Expr, postorder
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import label_input
+from lossearch.ir.core.expr import Expr, postorder
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.rewriting.lowering import label_input
 
 CLASS = "class"
 """The axis of classes."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-from lossearch.ir.axes import Axes, align
-from lossearch.ir.expr import Expr
-from lossearch.ir.operator import OPERATORS, Attributes, Operator, axes_in
+from lossearch.ir.core.axes import Axes, align
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.operator import OPERATORS, Attributes, Operator, axes_in
 
 COMPARISON, SUM, PRODUCT, UNARY, POWER, ATOM = range(6)
 """Binding strengths of Python expressions."""

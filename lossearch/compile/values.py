@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lossearch.compile.targets import class_by_class, takes_signs
 from lossearch.errors import UserError
-from lossearch.ir.graph import Graph
-from lossearch.ir.signature import DOMAIN, Input
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import DOMAIN, Input
 
 SUM_TOLERANCE = 1e-2
 """How far probabilities may be from summing to one: half precision over a thousand classes stays within."""

@@ -21,12 +21,20 @@ from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.spaceless import without_space
 from lossearch.compile.targets import signed, takes_signs
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes
-from lossearch.ir.expr import Expr, map_nodes
-from lossearch.ir.graph import Graph
-from lossearch.ir.interval import Interval
-from lossearch.ir.lowering import DENSE_TABLE, LABEL_TABLE, guard, label_input, lower, masked_graph, share_softmax
-from lossearch.ir.masking import check_places, mask_node
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.expr import Expr, map_nodes
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.interval import Interval
+from lossearch.ir.rewriting.lowering import (
+    DENSE_TABLE,
+    LABEL_TABLE,
+    guard,
+    label_input,
+    lower,
+    masked_graph,
+    share_softmax,
+)
+from lossearch.ir.rewriting.masking import check_places, mask_node
 
 SAMPLE_WEIGHT = "sample_weight"
 WEIGHTS = Interval(0.0, 1e4)

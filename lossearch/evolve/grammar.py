@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from lossearch.errors import UserError
-from lossearch.ir.axes import Axes, ordered
-from lossearch.ir.expr import Expr, constant
-from lossearch.ir.signature import get_signature
-from lossearch.ir.text_form import build, check_names
-from lossearch.ir.text_parser import Parser, Syntax
-from lossearch.ir.types import IllTyped
+from lossearch.ir.core.axes import Axes, ordered
+from lossearch.ir.core.expr import Expr, constant
+from lossearch.ir.core.signature import get_signature
+from lossearch.ir.core.types import IllTyped
+from lossearch.ir.forms.parser import Parser, Syntax
+from lossearch.ir.forms.text import build, check_names
 from lossearch.search_spaces.space import CONSTANT, SearchSpace, Sort
 
 MOST_TRIES = 20

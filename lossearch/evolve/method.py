@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lossearch.errors import UserError
 from lossearch.evolve.grammar import Grammar
 from lossearch.evolve.variation import crossover, mutate
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph
-from lossearch.ir.json_form import graph_from_dict, graph_to_dict
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.json import graph_from_dict, graph_to_dict
 from lossearch.search_spaces.space import SearchSpace
 from lossearch.zoo.named import graph_of
 

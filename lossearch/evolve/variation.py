@@ -8,11 +8,11 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from lossearch.evolve.grammar import Grammar
-from lossearch.ir.expr import Expr, constant
-from lossearch.ir.graph import expand_call
-from lossearch.ir.operator import OPERATORS
-from lossearch.ir.places import Place, places, replace_at
-from lossearch.ir.types import IllTyped
+from lossearch.ir.core.expr import Expr, constant
+from lossearch.ir.core.graph import expand_call
+from lossearch.ir.core.operator import OPERATORS
+from lossearch.ir.core.places import Place, places, replace_at
+from lossearch.ir.core.types import IllTyped
 from lossearch.search_spaces.space import Sort
 
 MOST_TRIES = 20

@@ -3,15 +3,16 @@
 Nothing here imports torch.
 """
 
-from lossearch.ir import elementwise, kernels, neighbourhood, ordering, reductions, signatures, structure  # noqa: F401  (registers)
-from lossearch.ir.axes import Axes
-from lossearch.ir.expr import Expr, constant
-from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.interval import Interval
-from lossearch.ir.operator import OPERATORS, Domain, Operator
-from lossearch.ir.primitive import PRIMITIVES, get_primitive, primitive
-from lossearch.ir.signature import SIGNATURES, Input, Signature, get_signature, register_signature
-from lossearch.ir.types import IllTyped, Type
+from lossearch.ir import signatures  # noqa: F401  (registers)
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.expr import Expr, constant
+from lossearch.ir.core.graph import Graph, Parameter
+from lossearch.ir.core.interval import Interval
+from lossearch.ir.core.operator import OPERATORS, Domain, Operator
+from lossearch.ir.core.primitive import PRIMITIVES, get_primitive, primitive
+from lossearch.ir.core.signature import SIGNATURES, Input, Signature, get_signature, register_signature
+from lossearch.ir.core.types import IllTyped, Type
+from lossearch.ir.operators import elementwise, kernels, neighbourhood, ordering, reductions, structure  # noqa: F401  (register)
 
 __all__ = [
     "OPERATORS",

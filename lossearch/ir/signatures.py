@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lossearch.ir.interval import UNIT, Interval
-from lossearch.ir.signature import DOMAIN, Input, Signature, register_signature
+from lossearch.ir.core.interval import UNIT, Interval
+from lossearch.ir.core.signature import DOMAIN, Input, Signature, register_signature
 
 _CLASS_WEIGHT = Input(
     "class_weight", ("class",), Interval(0.0, 1e4), "buffer", doc="weight of each class, as PyTorch's `weight`"

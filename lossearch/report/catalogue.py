@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lossearch import zoo
+from lossearch.archive.run_directory import storage_errors
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import storage_errors
-from lossearch.ir import latex_form
-from lossearch.ir.signature import SIGNATURES
+from lossearch.ir.core.signature import SIGNATURES
+from lossearch.ir.forms import latex as latex_form
 from lossearch.zoo import Entry
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lossearch.engine.config import FunctionConfig, load_config
-from lossearch.engine.first_call_file import read_first_call
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.engine.setup.config import FunctionConfig, load_config
+from lossearch.engine.setup.first_call_file import read_first_call
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.ir.signature import Signature
+from lossearch.ir.core.signature import Signature
 from lossearch.report.sweeps import CLASSES
 from lossearch.tasks import datasets, task_config
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.comparison.statistics import Interval, PairedDifference
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.evaluate.statistics import Interval, PairedDifference
 from lossearch.loss import Loss
 from lossearch.reading import parse_json, read_text
 
@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class ComparisonRow(_Part):
-    """One loss; see `lossearch.evaluate.comparison.Row`. `document` is the tuned loss in its JSON form."""
+    """One loss; see `lossearch.comparison.comparison.Row`. `document` is the tuned loss in its JSON form."""
 
     loss: str
     source: Literal["hand-designed", "discovered"]
@@ -46,7 +46,7 @@ class ComparisonRow(_Part):
 
 
 class ComparisonFile(_Part):
-    """Losses compared on the test split of one task, best first; see `lossearch.evaluate.comparison.Comparison`."""
+    """Losses compared on the test split of one task, best first; see `lossearch.comparison.comparison.Comparison`."""
 
     task: str
     metric: str

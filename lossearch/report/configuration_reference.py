@@ -16,12 +16,12 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lossearch.engine.config import ExcludeConfig, FunctionConfig, SearchConfig
+from lossearch.archive.run_directory import storage_errors
+from lossearch.engine.setup.config import ExcludeConfig, FunctionConfig, SearchConfig
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import storage_errors
 from lossearch.evolve.method import EvolutionSettings
 from lossearch.search_spaces.space import Constants, SearchSpace
-from lossearch.tasks.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
+from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lossearch.evaluate.comparison_verdict import Units
+from lossearch.comparison.verdict import Units
 from lossearch.report.comparison_file import ComparisonFile, ComparisonRow
 from lossearch.report.curves import LossCurves
 from lossearch.report.run_summary import RunSummary, Scored

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
 
-from lossearch.ir import latex_form
-from lossearch.ir.latex_form import Equation
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.forms import latex as latex_form
+from lossearch.ir.forms.latex import Equation
+from lossearch.ir.forms.text import format_graph
 from lossearch.loss import Loss
 
 _UPRIGHT = re.compile(r"\\mathrm\{([^{}]*)\}")

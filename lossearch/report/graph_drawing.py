@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph
-from lossearch.ir.graph_layout import Layout, layout
-from lossearch.ir.networkx_view import label
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.operator import OPERATORS
+from lossearch.ir.forms.networkx_view import label
 from lossearch.loss import Loss
 from lossearch.report.figure_file import figure_path, save_figure
+from lossearch.report.graph_layout import Layout, layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

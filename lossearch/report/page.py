@@ -17,9 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lossearch import __version__
-from lossearch.evaluate.comparison_verdict import Units, p_text
-from lossearch.evaluate.directions import in_words
-from lossearch.evaluate.run_directory import RunDirectory, write_atomically
+from lossearch.archive.run_directory import RunDirectory, write_atomically
+from lossearch.comparison.verdict import Units, p_text
 from lossearch.reading import usable_path
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
@@ -27,6 +26,7 @@ from lossearch.report.formula import Formula
 from lossearch.report.run_summary import RunSummary, summarize
 from lossearch.report.winner import Winner, curves_beside, winner_of
 from lossearch.tasks import metrics, tasks
+from lossearch.tasks.directions import in_words
 
 TEMPLATE = "report.html.j2"
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lossearch.engine.begun import accepted_changes
+from lossearch.archive.discovered import discovered_loss, identifier
+from lossearch.archive.failures import Failure
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Archive, Counts, FilterCount, Ranked
+from lossearch.comparison.verdict import Units
+from lossearch.engine.setup.begun import accepted_changes
 from lossearch.errors import UserError
-from lossearch.evaluate.archive import Archive, Counts, FilterCount, Ranked
-from lossearch.evaluate.comparison_verdict import Units
-from lossearch.evaluate.discovered import discovered_loss, identifier
-from lossearch.evaluate.failures import Failure
-from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
 from lossearch.reading import parse_json, read_text
 from lossearch.report.comparison_file import ComparisonFile, read_comparison

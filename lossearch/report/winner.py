@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossearch import zoo
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.loss import Loss
 from lossearch.report.classes import classes_of
 from lossearch.report.comparison_file import ComparisonRow

@@ -1,12 +1,12 @@
 """Tasks: datasets with train, validation and test splits, models and metrics."""
 
-from lossearch.tasks.config import TaskConfig, task_config, tasks
-from lossearch.tasks.data import Arrays, Dataset, datasets
-from lossearch.tasks.metrics import Metric, metric, metrics
+from lossearch.tasks.classification.config import TaskConfig, task_config, tasks
+from lossearch.tasks.classification.metrics import Metric, metric, metrics
+from lossearch.tasks.classification.task import Split, Task, TaskStatistics, TestSplit
+from lossearch.tasks.datasets.data import Arrays, Dataset, datasets
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import Opening, TestSplitSealed, forbid_test_split, openings
-from lossearch.tasks.task import Split, Task, TaskStatistics, TestSplit
-from lossearch.tasks.user import UserTask
+from lossearch.tasks.user.task import UserTask
 
 __all__ = [
     "Arrays",

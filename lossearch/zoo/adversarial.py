@@ -6,8 +6,8 @@ scores, not the loss.
 
 from __future__ import annotations
 
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "adversarial"

@@ -9,10 +9,10 @@ number.
 from __future__ import annotations
 
 from lossearch import primitives as pr
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.interval import UNIT
-from lossearch.ir.parameter import NON_NEGATIVE, REAL, Parameter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.interval import UNIT
+from lossearch.ir.core.parameter import NON_NEGATIVE, REAL, Parameter
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import ONE, Numbers, choose, each, hand_designed, within
 
 SIGNATURE = "dense"

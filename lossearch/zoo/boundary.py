@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lossearch import primitives as pr
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.overlap import over_foreground
 from lossearch.zoo.registry import choose, hand_designed
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from lossearch import primitives as pr
 from lossearch.errors import UserError
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import Order, choose, hand_designed, within
 
 MARGIN = Parameter("margin", 1.0, 0.0, 100.0, tunable=True, defined=NON_NEGATIVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from lossearch.errors import UserError
-from lossearch.ir.signature import SIGNATURES
+from lossearch.ir.core.signature import SIGNATURES
 
 COMMON_NAMES = {
     "classification": "dense",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from lossearch import primitives as pr
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.parameter import POSITIVE, Parameter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.parameter import POSITIVE, Parameter
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "image"

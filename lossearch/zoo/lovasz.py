@@ -7,8 +7,8 @@ axes. A soft target counts with its share.
 from __future__ import annotations
 
 from lossearch import primitives as pr
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.overlap import AXES_PER
 from lossearch.zoo.registry import choose, hand_designed
 

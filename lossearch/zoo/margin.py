@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from lossearch import primitives as pr
-from lossearch.ir.expr import Expr
-from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.zoo.registry import hand_designed
 
 

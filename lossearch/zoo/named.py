@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from lossearch.errors import UserError
-from lossearch.ir.graph import Graph
-from lossearch.ir.text_parser import Parser
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.parser import Parser
 from lossearch.loss import Loss
 from lossearch.zoo.registry import get
 

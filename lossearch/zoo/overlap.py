@@ -9,10 +9,10 @@ denominator. `background=False` leaves class 0 out of the mean and the sum.
 from __future__ import annotations
 
 from lossearch import primitives as pr
-from lossearch.ir import functions as fn
-from lossearch.ir.axes import Axes
-from lossearch.ir.expr import Expr
-from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "dense"

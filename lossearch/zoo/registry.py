@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lossearch.errors import UserError
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph, Parameter
-from lossearch.ir.signature import Signature, get_signature
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph, Parameter
+from lossearch.ir.core.signature import Signature, get_signature
+from lossearch.ir.operators import functions as fn
 from lossearch.listing import html_formula, html_table
 from lossearch.loss import Loss
 from lossearch.zoo.families import family_names, family_of

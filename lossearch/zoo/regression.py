@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from lossearch import primitives as pr
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.interval import UNIT
-from lossearch.ir.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.interval import UNIT
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
 SIGNATURE = "regression"

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.cli.main import app
-from lossearch.evaluate.run_directory import RunDirectory
 
 from .runs import make_run
 

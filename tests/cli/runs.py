@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lossearch import zoo
-from lossearch.evaluate.archive import Candidate, Evaluation, Origin
-from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.ir import json_form
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Candidate, Evaluation, Origin
+from lossearch.ir.forms import json as json_form
 from lossearch.loss import Loss
 
 # Best first, as `ls` must rank them; the last one failed on a seed.

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import lossearch as ls
-from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.archive.run_directory import RunDirectory
 
 Command = Callable[..., str]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lossearch import zoo
-from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.plain_text import csv_cell
 from lossearch.search_spaces import space_names
 from lossearch.tasks import tasks
-from lossearch.tasks.data import datasets
+from lossearch.tasks.datasets.data import datasets
 
 Command = Callable[..., str]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lossearch import zoo
-from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.archive.run_directory import RunDirectory
 
 Command = Callable[..., str]
 

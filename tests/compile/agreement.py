@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossearch.compile import build
 from lossearch.ir import Expr, Graph
-from lossearch.ir.lowering import lower
+from lossearch.ir.rewriting.lowering import lower
 
 Derivatives = tuple[Tensor, Tensor, Tensor]
 

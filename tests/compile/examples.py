@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Graph, Input, Signature, get_signature
-from lossearch.ir import functions as fn
-from lossearch.ir.lowering import label_node
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import label_node
 
 DENSE = get_signature("dense")
 LOGITS, TARGET, CLASS_WEIGHT = (DENSE[name].node for name in ("logits", "target", "class_weight"))

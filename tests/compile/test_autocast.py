@@ -21,8 +21,8 @@ from lossearch.compile.export.standalone import class_name
 from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import emit_roots
 from lossearch.compile.torchscript import load_class
-from lossearch.ir.expr import map_nodes
-from lossearch.ir.lowering import guard
+from lossearch.ir.core.expr import map_nodes
+from lossearch.ir.rewriting.lowering import guard
 from lossearch.loss import Loss
 
 PRODUCTS = [name for name in zoo.names() if Plan(zoo.get(name).graph.frozen()).products]

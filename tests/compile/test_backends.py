@@ -29,9 +29,9 @@ from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, IllTyped
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import map_nodes
-from lossearch.ir.lowering import guard
+from lossearch.ir.core.expr import map_nodes
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import guard
 
 SHAPE = [2, 3]
 

@@ -18,8 +18,8 @@ from lossearch.compile.export import export, standalone
 from lossearch.compile.export.standalone import class_name
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter
-from lossearch.ir import functions as fn
-from lossearch.ir.lowering import label_input
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import label_input
 from lossearch.loss import Loss
 
 GAMMA = Parameter("gamma", 2.0, 0.5, 5.0, learnable=True)

@@ -13,9 +13,9 @@ from lossearch.compile import compile_source
 from lossearch.compile.export.extending import with_neutral_entry
 from lossearch.compile.source import Source, emit_roots
 from lossearch.ir import OPERATORS, Expr
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import map_nodes
-from lossearch.ir.lowering import guard
+from lossearch.ir.core.expr import map_nodes
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import guard
 
 ALONG_AN_AXIS = [
     name

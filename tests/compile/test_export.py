@@ -21,10 +21,10 @@ from lossearch.compile.door import least_extent
 from lossearch.compile.export import export, files, standalone
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter, get_signature
-from lossearch.ir import functions as fn
-from lossearch.ir.latex_form import format_graph as latex
-from lossearch.ir.lowering import label_input
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.forms.latex import format_graph as latex
+from lossearch.ir.forms.text import format_graph
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import label_input
 from lossearch.loss import Loss
 
 WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.1, 1.5])

@@ -8,7 +8,7 @@ import torch
 from lossearch import zoo
 from lossearch.compile import build
 from lossearch.compile.variant import Variant, source_of
-from lossearch.ir.text_form import parse_graph
+from lossearch.ir.forms.text import parse_graph
 
 
 @pytest.mark.parametrize(

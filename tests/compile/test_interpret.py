@@ -11,8 +11,8 @@ from lossearch import zoo
 from lossearch.compile import compile_source, emit, evaluate, structure
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter
-from lossearch.ir import functions as fn
-from lossearch.ir.lowering import lower
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import lower
 
 
 def test_parameters_take_their_defaults_or_what_is_given() -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lossearch import zoo
 from lossearch.compile import build
 from lossearch.errors import UserError
-from lossearch.ir.text_form import parse_graph
+from lossearch.ir.forms.text import parse_graph
 
 
 @pytest.mark.parametrize("backend", ["eager", "torchscript"])

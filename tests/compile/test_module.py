@@ -17,8 +17,8 @@ from lossearch import zoo
 from lossearch.compile import LossModule, build
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Input, Parameter, Signature, get_signature
-from lossearch.ir import functions as fn
-from lossearch.ir.signature import DOMAIN
+from lossearch.ir.core.signature import DOMAIN
+from lossearch.ir.operators import functions as fn
 
 SPACES = [(), (3,), (3, 4), (2, 3, 2)]
 WEIGHT = torch.tensor([0.5, 2.0, 1.0, 0.1, 1.5])

@@ -15,8 +15,8 @@ from lossearch.compile.source import emit, emit_roots
 from lossearch.compile.template import template
 from lossearch.compile.variant import Variant, source_of
 from lossearch.ir import Expr, Graph, IllTyped, Parameter, constant
-from lossearch.ir import functions as fn
-from lossearch.ir.lowering import lower
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import lower
 
 GAMMA = Parameter("gamma", 2.0, 0.0, 10.0)
 

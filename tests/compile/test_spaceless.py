@@ -17,10 +17,10 @@ from lossearch.compile.door import least_extent
 from lossearch.compile.spaceless import without_space
 from lossearch.compile.variant import Variant, source_of
 from lossearch.ir import Expr, Graph, get_signature
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import postorder
-from lossearch.ir.lowering import lower
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.core.expr import postorder
+from lossearch.ir.forms.text import format_graph
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import lower
 
 NEED_SPACE = {
     "difference": fn.difference(LOGITS, "width"),

@@ -13,7 +13,7 @@ from lossearch.compile import build
 from lossearch.compile.targets import BINARY, class_by_class
 from lossearch.errors import UserError
 from lossearch.ir import Graph, get_signature
-from lossearch.ir import functions as fn
+from lossearch.ir.operators import functions as fn
 
 INTEGERS = [torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32, torch.uint64, torch.int64]
 BY_CLASS = ["binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_hinge"]

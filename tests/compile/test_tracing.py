@@ -15,8 +15,8 @@ from torch.func import functional_call, grad, vmap
 
 import lossearch
 from lossearch import zoo
+from lossearch.combining.balancing import DynamicWeightAverage, GradNorm
 from lossearch.compile import LossModule, build
-from lossearch.compile.balancing import DynamicWeightAverage, GradNorm
 from lossearch.compile.door import least_extent
 from lossearch.errors import UserError
 from lossearch.loss import Loss

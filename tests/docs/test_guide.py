@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lossearch.cli.main import app
-from lossearch.ir.primitive import load_entry_points
+from lossearch.ir.core.primitive import load_entry_points
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted((DOCS / "guide").glob("*.md"))

@@ -4,16 +4,16 @@ from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
 
-from lossearch.engine.loop import IslandLoop
-from lossearch.engine.setting import Limits, Setting
-from lossearch.engine.state import IslandState
-from lossearch.engine.writer import ArchiveWriter
-from lossearch.evaluate.archive import Archive
-from lossearch.evaluate.candidate import CandidateResult
-from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.evaluate.screening import FilterCount, Verdict, canonical
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Archive
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.screen import FilterCount, Verdict, canonical
+from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.setup.setting import Limits, Setting
+from lossearch.engine.setup.state import IslandState
+from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.evolve.method import make_method
-from lossearch.ir.graph import Graph
+from lossearch.ir.core.graph import Graph
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Status
 

@@ -13,15 +13,15 @@ from typing import Any, cast
 import pytest
 from ray import cloudpickle
 
-from lossearch.engine import driver
-from lossearch.engine.config import SearchConfig
-from lossearch.engine.island import Assignment, Island
-from lossearch.engine.loop import IslandLoop
-from lossearch.engine.parts import Parts
-from lossearch.engine.result import SearchResult
-from lossearch.engine.search import search
+from lossearch.candidates.scoring import CandidateEvaluator
+from lossearch.engine.driver import driver
+from lossearch.engine.driver.result import SearchResult
+from lossearch.engine.driver.search import search
+from lossearch.engine.island.island import Assignment, Island
+from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.setup.config import SearchConfig
+from lossearch.engine.setup.parts import Parts
 from lossearch.errors import UserError
-from lossearch.evaluate.candidate import CandidateEvaluator
 from lossearch.tasks import Task, TestSplitSealed
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from lossearch.engine import search as engine
-from lossearch.engine.begun import continued, located, write_beginning
-from lossearch.engine.config import FunctionConfig, SearchConfig
-from lossearch.engine.ending import SearchInterrupted
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.engine.driver import search as engine
+from lossearch.engine.driver.ending import SearchInterrupted
+from lossearch.engine.setup.begun import continued, located, write_beginning
+from lossearch.engine.setup.config import FunctionConfig, SearchConfig
 from lossearch.errors import UserError
-from lossearch.evaluate.run_directory import RunDirectory
 from lossearch.report.run_summary import summarize
 
 CONFIG = """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossearch.engine.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
-from lossearch.engine.toml_form import to_toml
+from lossearch.engine.setup.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
+from lossearch.engine.setup.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.tasks import TaskConfig
 

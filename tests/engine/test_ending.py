@@ -21,15 +21,15 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from lossearch.engine import cluster, ending, watch
-from lossearch.engine import pulse as pulse_module
-from lossearch.engine.config import validate
-from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display
-from lossearch.engine.ending import Ending, SearchInterrupted, SearchLost
-from lossearch.engine.progress import Progress
-from lossearch.engine.pulse import Endpoint, Pulse
-from lossearch.engine.ray_text import ray_text_to
-from lossearch.engine.watch import IslandNotes
+from lossearch.engine.driver import cluster, ending, watch
+from lossearch.engine.driver import pulse as pulse_module
+from lossearch.engine.driver.display import LiveDisplay, PlainDisplay, make_display
+from lossearch.engine.driver.ending import Ending, SearchInterrupted, SearchLost
+from lossearch.engine.driver.pulse import Endpoint, Pulse
+from lossearch.engine.driver.ray_text import ray_text_to
+from lossearch.engine.driver.watch import IslandNotes
+from lossearch.engine.setup.config import validate
+from lossearch.engine.writer.progress import Progress
 from lossearch.errors import UserError
 
 RUN = Path("a run")
@@ -129,7 +129,7 @@ def test_a_main_thread_that_nothing_reaches_ends_with_the_process() -> None:
     code = """
 import io, os, signal, sys, threading
 from pathlib import Path
-from lossearch.engine import ending
+from lossearch.engine.driver import ending
 ending._LAST_RESORT = 0.5
 with ending.Ending(Path("a run")) as ended:
     ended.last_acts.append(lambda: os.write(1, b"killed what it had started"))

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from engine.fakes import TASK, FakeEvaluator, FakeScreen, contents, failing, finish, make_loop, new_run
 
-from lossearch.engine.messages import AUDITED_FILTERS, proposal_key
-from lossearch.engine.result import Audit, SearchResult
-from lossearch.engine.rows import MOST_POINTS, thinned
-from lossearch.engine.same_failure import LOSSES
-from lossearch.engine.setting import Limits
-from lossearch.engine.state import IslandState, newest_states
-from lossearch.engine.writer import ArchiveWriter
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.screen import FILTERS
+from lossearch.engine.driver.result import Audit, SearchResult
+from lossearch.engine.island.rows import MOST_POINTS, thinned
+from lossearch.engine.setup.setting import Limits
+from lossearch.engine.setup.state import IslandState, newest_states
+from lossearch.engine.writer.messages import AUDITED_FILTERS, proposal_key
+from lossearch.engine.writer.same_failure import LOSSES
+from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
-from lossearch.evaluate.candidate import CandidateResult
-from lossearch.evaluate.screening import FILTERS
-from lossearch.ir.expr import Expr, constant
-from lossearch.ir.graph import Graph
-from lossearch.ir.text_form import parse_graph
-from lossearch.ir.types import IllTyped
+from lossearch.ir.core.expr import Expr, constant
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.types import IllTyped
+from lossearch.ir.forms.text import parse_graph
 from lossearch.tasks import Status
 
 ONE_GENERATION = Limits(generations=1, candidates=None, seconds=None, generation_size=10)

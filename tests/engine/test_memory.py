@@ -6,15 +6,15 @@ from pathlib import Path
 
 from engine.fakes import TASK, FakeEvaluator, make_loop, new_run
 
+from lossearch.candidates.scoring import CandidateResult
 from lossearch.compile.interpret import program
-from lossearch.engine.digests import DigestSet
-from lossearch.engine.setting import Limits
-from lossearch.engine.writer import ArchiveWriter
-from lossearch.evaluate.candidate import CandidateResult
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import lower
-from lossearch.ir.text_form import parse_graph
+from lossearch.engine.setup.digests import DigestSet
+from lossearch.engine.setup.setting import Limits
+from lossearch.engine.writer.writer import ArchiveWriter
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.text import parse_graph
+from lossearch.ir.rewriting.lowering import lower
 
 
 class Forgetful(FakeEvaluator):

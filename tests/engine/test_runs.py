@@ -9,15 +9,15 @@ import pytest
 from engine.fakes import TASK, FakeScreen, finish, make_loop, new_run
 from rich.console import Console
 
-from lossearch.engine import address as address_module
-from lossearch.engine.config import validate
-from lossearch.engine.display import LiveDisplay, PlainDisplay, make_display, seconds_left
-from lossearch.engine.given import read_given
-from lossearch.engine.messages import GenerationReport
-from lossearch.engine.progress import FrontPoint, Progress
-from lossearch.engine.result import SearchResult
-from lossearch.engine.search import plan_search, resume, search
-from lossearch.engine.writer import ArchiveWriter
+from lossearch.engine.driver import address as address_module
+from lossearch.engine.driver.display import LiveDisplay, PlainDisplay, make_display, seconds_left
+from lossearch.engine.driver.result import SearchResult
+from lossearch.engine.driver.search import plan_search, resume, search
+from lossearch.engine.setup.config import validate
+from lossearch.engine.setup.given import read_given
+from lossearch.engine.writer.messages import GenerationReport
+from lossearch.engine.writer.progress import FrontPoint, Progress
+from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
 
 CONFIG = {"task": "digits_noise", "islands": 1, "generations": 2, "evaluation": {"steps": 5}}

@@ -16,16 +16,16 @@ import pytest
 import torch
 from engine.fakes import contents, finish
 
-from lossearch.engine.config import SearchConfig, load_config
-from lossearch.engine.loop import IslandLoop
-from lossearch.engine.parts import build_parts, island_method, island_setting
-from lossearch.engine.progress import Progress
-from lossearch.engine.search import SearchInterrupted, plan_search, resume, search
-from lossearch.engine.state import IslandState, newest_states
-from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Archive
+from lossearch.engine.driver.search import SearchInterrupted, plan_search, resume, search
+from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.setup.config import SearchConfig, load_config
+from lossearch.engine.setup.parts import build_parts, island_method, island_setting
+from lossearch.engine.setup.state import IslandState, newest_states
+from lossearch.engine.writer.progress import Progress
+from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
-from lossearch.evaluate.archive import Archive
-from lossearch.evaluate.run_directory import RunDirectory
 
 pytestmark = pytest.mark.xdist_group("ray")
 
@@ -84,7 +84,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for the searches of this process, which must leave it running."""
     import ray
 
-    from lossearch.engine.cluster import ray_session
+    from lossearch.engine.driver.cluster import ray_session
 
     with ray_session(None, 2, tmp_path_factory.mktemp("ray") / "log.txt"):
         yield

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lossearch.engine import session_folder as module
-from lossearch.engine.session_folder import remove_leftovers, session_folder
+from lossearch.engine.driver import session_folder as module
+from lossearch.engine.driver.session_folder import remove_leftovers, session_folder
 
 HOLDER = """
 import sys, time, tempfile
 tempfile.tempdir = sys.argv[1]
-from lossearch.engine.session_folder import session_folder
+from lossearch.engine.driver.session_folder import session_folder
 with session_folder() as folder:
     (folder / "token").write_text("x")
     print(folder, flush=True)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossearch.engine.digests import DigestSet
-from lossearch.engine.state import Continuation, IslandState, newest_states
+from lossearch.engine.setup.digests import DigestSet
+from lossearch.engine.setup.state import Continuation, IslandState, newest_states
 from lossearch.errors import UserError
 
 

@@ -9,15 +9,15 @@ import pytest
 from engine.fakes import finish
 
 from lossearch import zoo
-from lossearch.engine.config import load_config
-from lossearch.engine.loop import IslandLoop
-from lossearch.engine.parts import build_parts, island_method, island_setting
-from lossearch.engine.search import plan_search
-from lossearch.engine.state import IslandState
-from lossearch.engine.writer import ArchiveWriter
+from lossearch.archive.failures import headline
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.engine.driver.search import plan_search
+from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.setup.config import load_config
+from lossearch.engine.setup.parts import build_parts, island_method, island_setting
+from lossearch.engine.setup.state import IslandState
+from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
-from lossearch.evaluate.failures import headline
-from lossearch.evaluate.run_directory import RunDirectory
 
 TRAIN = """
 import time

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from engine.fakes import BUDGET, TASK, FakeEvaluator, FakeScreen, contents, finish, make_loop, new_run
 
-from lossearch.engine.exchange import Exchange
-from lossearch.engine.messages import Batch, Parcel
-from lossearch.engine.setting import Limits
-from lossearch.engine.state import IslandState
-from lossearch.engine.writer import ArchiveWriter, hold_writer_lock
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Candidate, Evaluation, Origin
+from lossearch.engine.setup.setting import Limits
+from lossearch.engine.setup.state import IslandState
+from lossearch.engine.writer.exchange import Exchange
+from lossearch.engine.writer.messages import Batch, Parcel
+from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
-from lossearch.evaluate.archive import Candidate, Evaluation, Origin
-from lossearch.evaluate.run_directory import RunDirectory
 
 KEY = "ab" * 32
 
@@ -165,7 +165,7 @@ def test_a_batch_is_read_without_pytorch(tmp_path: Path) -> None:
     writer.close()
     (tmp_path / "batches").write_bytes(pickle.dumps(sent))
     code = (
-        "import pickle, sys; import lossearch.engine.writer;"
+        "import pickle, sys; import lossearch.engine.writer.writer;"
         f"pickle.loads(open({str(tmp_path / 'batches')!r}, 'rb').read()); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

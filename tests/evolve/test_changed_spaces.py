@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from lossearch import zoo
-from lossearch.engine.config import SearchConfig, load_config, validate
-from lossearch.engine.parts import space_of
+from lossearch.candidates.screen import Screen, ScreeningConfig
+from lossearch.engine.setup.config import SearchConfig, load_config, validate
+from lossearch.engine.setup.parts import space_of
 from lossearch.errors import UserError
-from lossearch.evaluate.screening import Screen, ScreeningConfig
 from lossearch.evolve import make_method
-from lossearch.ir.text_form import parse_graph
+from lossearch.ir.forms.text import parse_graph
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
 from lossearch.tasks import Task

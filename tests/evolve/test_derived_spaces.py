@@ -11,15 +11,15 @@ import torch
 from lossearch import zoo
 from lossearch.compile import build
 from lossearch.compile.targets import class_by_class
-from lossearch.engine.config import SearchConfig
-from lossearch.engine.parts import reference_name
+from lossearch.engine.setup.config import SearchConfig
+from lossearch.engine.setup.parts import reference_name
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
 from lossearch.evolve.grammar import Grammar
 from lossearch.evolve.variation import crossover, mutate
-from lossearch.ir.graph import Graph
-from lossearch.ir.signature import SIGNATURES, get_signature
-from lossearch.ir.text_form import format_graph, parse_graph
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import SIGNATURES, get_signature
+from lossearch.ir.forms.text import format_graph, parse_graph
 from lossearch.search_spaces import load_space, space_names
 from lossearch.search_spaces.derived import derivable, derived_space
 

@@ -11,7 +11,7 @@ from lossearch.errors import UserError
 from lossearch.evolve import METHODS, make_method
 from lossearch.evolve.method import RegularizedEvolution
 from lossearch.evolve.variation import MUTATIONS
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.forms.text import format_graph
 from lossearch.search_spaces import load_space
 
 SPACE = load_space("dense")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import lossearch.primitives  # noqa: F401  (registers the primitives)
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Graph, Parameter, constant
-from lossearch.ir.lowering import lower
-from lossearch.ir.range_check import out_of_range
-from lossearch.ir.signature import SIGNATURES, Signature
+from lossearch.ir.core.signature import SIGNATURES, Signature
+from lossearch.ir.rewriting.lowering import lower
+from lossearch.ir.rewriting.ranges import out_of_range
 
 OF_ONE_LENGTH = ("along",)
 """Operators that fit axes of one length only, which types do not tell."""

@@ -12,13 +12,13 @@ import pytest
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.ir import Expr, Graph, IllTyped, Parameter, constant
-from lossearch.ir import functions as fn
-from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
-from lossearch.ir.lowering import lower
-from lossearch.ir.primitive import primitive
-from lossearch.ir.range_check import out_of_range
+from lossearch.ir.core.primitive import primitive
+from lossearch.ir.forms.json import dumps, graph_from_dict, graph_to_dict, loads
+from lossearch.ir.forms.text import format_graph, parse_graph
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import lower
+from lossearch.ir.rewriting.ranges import out_of_range
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.text_form import format_graph, parse_graph
 
 NODES = DENSE.nodes()
 LOGITS, TARGET = NODES["logits"], NODES["target"]

@@ -7,12 +7,12 @@ from ir.random_graphs import random_graph
 from latex2mathml.converter import convert
 
 from lossearch import zoo
-from lossearch.ir import functions as fn
-from lossearch.ir.expr import Expr
-from lossearch.ir.graph import Graph
-from lossearch.ir.latex_form import definitions, equations, format_expression, format_graph, number, symbol
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.latex import definitions, equations, format_expression, format_graph, number, symbol
+from lossearch.ir.forms.text import parse_graph
+from lossearch.ir.operators import functions as fn
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.text_form import parse_graph
 
 
 def of(text: str) -> str:

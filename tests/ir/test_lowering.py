@@ -8,13 +8,14 @@ from ir.evaluation import SIZES, inputs
 
 from lossearch import zoo
 from lossearch.compile.interpret import evaluate
-from lossearch.ir import Graph, rewrite
-from lossearch.ir import functions as fn
-from lossearch.ir.lowering import LABEL_TABLE, lower
-from lossearch.ir.rewrite import Rule, Table
+from lossearch.ir import Graph
+from lossearch.ir.forms.text import format_graph, parse_graph
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting import rule as rewrite
+from lossearch.ir.rewriting.lowering import LABEL_TABLE, lower
+from lossearch.ir.rewriting.rule import Rule, Table
+from lossearch.ir.rewriting.verify import VerificationError, verify_lowered
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.text_form import format_graph, parse_graph
-from lossearch.ir.verify import VerificationError, verify_lowered
 
 MASKED = ("cross_entropy", "dice", "jaccard", "tversky", "label_smoothing_cross_entropy", "brier")
 EVERY_ENTRY = ("binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_softmax", "lovasz_hinge")

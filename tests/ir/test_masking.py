@@ -14,11 +14,11 @@ import lossearch.primitives  # noqa: F401  (registers the primitives)
 from lossearch.compile import build
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Graph, IllTyped
-from lossearch.ir import functions as fn
-from lossearch.ir.elementwise import elementwise
-from lossearch.ir.operator import Operator, register
+from lossearch.ir.core.operator import Operator, register
+from lossearch.ir.core.types import Type
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.operators.elementwise import elementwise
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.types import Type
 
 LOGITS, TARGET = DENSE["logits"].node, DENSE["target"].node
 P = fn.softmax(LOGITS, "class")

@@ -9,22 +9,22 @@ import pytest
 import torch
 from ir.random_graphs import random_graph
 
+from lossearch.candidates.scoring import constant_variants
 from lossearch.compile.constants import candidates, structure
 from lossearch.compile.interpret import evaluate
-from lossearch.evaluate.candidate import constant_variants
-from lossearch.evaluate.graph_loss import GraphLoss
 from lossearch.evolve.grammar import Grammar
 from lossearch.evolve.variation import perturb_constants, replace_subtree
-from lossearch.ir.expr import constant
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import lower
-from lossearch.ir.places import places, replace_at
-from lossearch.ir.signature import get_signature
+from lossearch.ir.core.expr import constant
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.places import places, replace_at
+from lossearch.ir.core.signature import get_signature
+from lossearch.ir.core.types import IllTyped
+from lossearch.ir.forms.text import parse_graph
+from lossearch.ir.rewriting.lowering import lower
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.text_form import parse_graph
-from lossearch.ir.types import IllTyped
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.derived import derived_space
+from lossearch.training.graph_loss import GraphLoss
 
 TWICE = "0.5 * cross_entropy(logits, target) + square(0.5 + true_class_probability(logits, target))"
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from lossearch.evolve import make_method
 from lossearch.ir import OPERATORS, Graph
-from lossearch.ir.json_form import dumps, graph_from_dict, graph_to_dict, loads
-from lossearch.ir.latex_form import format_graph as format_latex
-from lossearch.ir.lowering import guard_only, lower
-from lossearch.ir.signature import SIGNATURES, Signature
-from lossearch.ir.simplification import CANONICAL
-from lossearch.ir.text_form import format_graph, parse_graph
+from lossearch.ir.core.signature import SIGNATURES, Signature
+from lossearch.ir.forms.json import dumps, graph_from_dict, graph_to_dict, loads
+from lossearch.ir.forms.latex import format_graph as format_latex
+from lossearch.ir.forms.text import format_graph, parse_graph
+from lossearch.ir.rewriting.lowering import guard_only, lower
+from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.search_spaces import load_space
 
 Both = tuple[Tensor, Tensor]

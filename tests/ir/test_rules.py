@@ -12,14 +12,14 @@ from ir.evaluation import inputs, value_and_gradient
 from torch import Tensor
 
 from lossearch.ir import Expr, Graph, IllTyped, constant
-from lossearch.ir import functions as fn
-from lossearch.ir.lowering import GUARDS, label_node
-from lossearch.ir.rewrite import Rule, Table
+from lossearch.ir.forms.parser import Parser, Syntax
+from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.lowering import GUARDS, label_node
+from lossearch.ir.rewriting.rule import Rule, Table
+from lossearch.ir.rewriting.simplification import CANONICAL, SIMPLIFICATION
+from lossearch.ir.rewriting.speed import LABELS, LINEAR
+from lossearch.ir.rewriting.stability import STABILITY
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.simplification import CANONICAL, SIMPLIFICATION
-from lossearch.ir.speed import LABELS, LINEAR
-from lossearch.ir.stability import STABILITY
-from lossearch.ir.text_parser import Parser, Syntax
 
 LOGITS, LABEL = DENSE["logits"].node, label_node(DENSE["target"])
 PROBABILITY, ONE_HOT = fn.softmax(LOGITS, "class"), Expr.make("one_hot", (LABEL, LOGITS), over=("class",))

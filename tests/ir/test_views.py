@@ -12,12 +12,12 @@ import sympy
 from lossearch import primitives, zoo
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, IllTyped, Parameter, constant
-from lossearch.ir import functions as fn
-from lossearch.ir.graph_layout import layers, layout
-from lossearch.ir.networkx_view import below, common_subexpressions, label, replaced, roots, to_networkx, users
+from lossearch.ir.forms.networkx_view import below, common_subexpressions, label, replaced, roots, to_networkx, users
+from lossearch.ir.forms.sympy_view import derivative, to_sympy
+from lossearch.ir.forms.text import parse_expression
+from lossearch.ir.operators import functions as fn
 from lossearch.ir.signatures import DENSE
-from lossearch.ir.sympy_view import derivative, to_sympy
-from lossearch.ir.text_form import parse_expression
+from lossearch.report.graph_layout import layers, layout
 
 NODES = DENSE.nodes()
 P_TRUE = primitives.true_class_probability(NODES["logits"], NODES["target"])

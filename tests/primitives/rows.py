@@ -13,7 +13,7 @@ from torch.distributions import Categorical, Normal, kl_divergence
 
 from lossearch import primitives as pr
 from lossearch.ir import Expr
-from lossearch.ir import functions as fn
+from lossearch.ir.operators import functions as fn
 
 Build = Callable[[Expr, Expr], Expr]
 Formula = Callable[[Tensor, Tensor], Tensor]

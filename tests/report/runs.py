@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from lossearch import zoo
-from lossearch.evaluate.archive import Archive, Candidate, Evaluation, FilterCount, Origin
-from lossearch.evaluate.compare import assemble
-from lossearch.evaluate.comparison import Compared
-from lossearch.evaluate.run_directory import RunDirectory
-from lossearch.evaluate.tuning import Tuned
-from lossearch.evaluate.tuning_space import Edge, Setting
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Archive, Candidate, Evaluation, FilterCount, Origin
+from lossearch.comparison.compare import assemble
+from lossearch.comparison.comparison import Compared
+from lossearch.comparison.tuning import Tuned
+from lossearch.comparison.tuning_space import Edge, Setting
 from lossearch.evolve.grammar import Grammar
-from lossearch.ir.graph import Graph
-from lossearch.ir.json_form import dumps, graph_to_dict
-from lossearch.ir.text_form import format_graph
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.json import dumps, graph_to_dict
+from lossearch.ir.forms.text import format_graph
 from lossearch.loss import Loss
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Task

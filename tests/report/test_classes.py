@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from lossearch.engine.first_call_file import keep_first_call
-from lossearch.evaluate.run_directory import RunDirectory
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.engine.setup.first_call_file import keep_first_call
 from lossearch.ir import get_signature
 from lossearch.report import write_report
 from lossearch.report.classes import classes_of
-from lossearch.tasks.first_call import FirstCall
+from lossearch.tasks.user.first_call import FirstCall
 
 from .runs import searched_run
 

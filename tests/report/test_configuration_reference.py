@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from lossearch.engine.config import SearchConfig
+from lossearch.engine.setup.config import SearchConfig
 from lossearch.errors import UserError
 from lossearch.report.configuration_reference import documented, reference
 

@@ -15,7 +15,7 @@ import torch
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.ir.signature import SIGNATURES, VARIANTS, Signature
+from lossearch.ir.core.signature import SIGNATURES, VARIANTS, Signature
 from lossearch.loss import Loss
 from lossearch.report.curves import REFERENCES, LossCurves, loss_curves, plot_loss, swept_module, with_reference
 from lossearch.report.sweep import SWEEPS, Setting

@@ -9,7 +9,7 @@ import pytest
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.ir import functions as fn
+from lossearch.ir.operators import functions as fn
 from lossearch.report.graph_drawing import _figure, draw_graph
 
 

@@ -16,8 +16,8 @@ import pytest
 from report.runs import CONFIG, candidate, compared, empty_run, evaluation, searched_run
 
 from lossearch import zoo
+from lossearch.archive.store import Archive, Candidate, FilterCount, Origin
 from lossearch.errors import UserError
-from lossearch.evaluate.archive import Archive, Candidate, FilterCount, Origin
 from lossearch.report import write_report
 from lossearch.report.page import day, duration
 from lossearch.search_spaces import load_space

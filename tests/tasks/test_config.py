@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lossearch.errors import UserError
-from lossearch.tasks.config import CNNConfig, TaskConfig, task_config, tasks
+from lossearch.tasks.classification.config import CNNConfig, TaskConfig, task_config, tasks
 
 
 def test_every_named_task_is_valid_and_carries_its_name() -> None:

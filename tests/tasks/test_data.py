@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lossearch.errors import UserError
-from lossearch.tasks import data, fetch, readers, registry
+from lossearch.tasks.datasets import data, fetch, readers, registry
 
 SIZES = {"train": 60, "t10k": 20}
 

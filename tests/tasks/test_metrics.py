@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torchmetrics.functional import accuracy, jaccard_index
 
 from lossearch.errors import UserError
-from lossearch.tasks.metrics import metric, metrics
+from lossearch.tasks.classification.metrics import metric, metrics
 
 SHAPES = [(), (7,), (5, 6)]
 

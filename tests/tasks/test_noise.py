@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lossearch.errors import UserError
-from lossearch.tasks.noise import asymmetric_noise, long_tail, stratified_subset, symmetric_noise
+from lossearch.tasks.classification.noise import asymmetric_noise, long_tail, stratified_subset, symmetric_noise
 from lossearch.tasks.streams import Stream, generator
 
 LABELS = np.repeat(np.arange(10), 200)

@@ -14,8 +14,8 @@ import torch
 
 from lossearch.errors import UserError
 from lossearch.tasks import Status, UserTask
-from lossearch.tasks.pickled_function import checked_head, name_of, pickled
-from lossearch.tasks.user_function import check_function, load_function, reference_to
+from lossearch.tasks.user.function import check_function, load_function, reference_to
+from lossearch.tasks.user.pickled_function import checked_head, name_of, pickled
 
 LOSS = functools.partial(torch.nn.CrossEntropyLoss)
 

@@ -11,8 +11,8 @@ import torch
 
 from lossearch.errors import UserError
 from lossearch.tasks import Task, openings
-from lossearch.tasks.data import load
-from lossearch.tasks.task import Split
+from lossearch.tasks.classification.task import Split
+from lossearch.tasks.datasets.data import load
 
 DIGITS = {image.tobytes() for image in load("digits").images}
 
@@ -74,7 +74,7 @@ def test_only_recent_draws_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -
     first = task.draw(0)
     assert task.draw(0) is first
     size = sum(split.images.nbytes for split in first)
-    monkeypatch.setattr("lossearch.tasks.task.DRAWN_BYTES", 2 * size)
+    monkeypatch.setattr("lossearch.tasks.classification.task.DRAWN_BYTES", 2 * size)
     for seed in (1, 0, 2):
         task.draw(seed)
     assert task.draw(0) is first
@@ -183,7 +183,7 @@ _SEALED = """
 import sys
 from lossearch.errors import UserError
 from lossearch.tasks import Task, TestSplitSealed, forbid_test_split, openings
-from lossearch.tasks.data import load
+from lossearch.tasks.datasets.data import load
 forbid_test_split("a test says so")
 task = Task("digits_noise")
 assert issubclass(TestSplitSealed, UserError)
@@ -208,7 +208,7 @@ def test_a_sealed_process_cannot_open_a_test_split() -> None:
 
 
 def test_building_and_searching_reads_no_test_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lossearch.tasks import task as module
+    from lossearch.tasks.classification import task as module
 
     parts: list[str] = []
 

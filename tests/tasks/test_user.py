@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lossearch.archive.failures import headline
 from lossearch.errors import UserError
-from lossearch.evaluate.failures import headline
 from lossearch.tasks import Status, UserTask
 
 _SCRIPT = r"""

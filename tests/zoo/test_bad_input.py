@@ -18,8 +18,8 @@ from lossearch.compile.door import takes_integers
 from lossearch.compile.export.standalone import class_name, standalone
 from lossearch.compile.targets import class_by_class
 from lossearch.errors import UserError
-from lossearch.ir.lowering import label_input
-from lossearch.ir.signature import Input
+from lossearch.ir.core.signature import Input
+from lossearch.ir.rewriting.lowering import label_input
 from lossearch.report.sweeps import sweeps_of
 
 get: Any = zoo.get  # as somebody without a type checker calls them

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch import zoo
-from lossearch.ir.lowering import lower
-from lossearch.ir.range_check import graph_out_of_range
+from lossearch.ir.rewriting.lowering import lower
+from lossearch.ir.rewriting.ranges import graph_out_of_range
 
 from .cases import CASES
 from .harness import Case, value_and_gradient

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch import load, zoo
+from lossearch.comparison.tuning_space import TuningSpace
 from lossearch.errors import UserError
-from lossearch.evaluate.tuning_space import TuningSpace
-from lossearch.ir.interval import EPSILON
-from lossearch.ir.parameter import Parameter
+from lossearch.ir.core.interval import EPSILON
+from lossearch.ir.core.parameter import Parameter
 from lossearch.loss import Loss
 
 from .cases import CASES

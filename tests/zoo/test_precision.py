@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch import zoo
-from lossearch.ir.signature import Input, Signature
+from lossearch.ir.core.signature import Input, Signature
 
 LENGTHS = {"batch": 12, "class": 5, "coord": 4, "channel": 3, "feature": 6, "component": 3}
 EXTENTS = {"ssim": 12, "ms_ssim": 161}

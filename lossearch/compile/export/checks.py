@@ -15,8 +15,8 @@ from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
 from lossearch.compile.source import definition
 from lossearch.compile.targets import CLASS, FOREGROUND, SEVERAL_CLASSES, needs_classes
-from lossearch.ir.axes import Axes, without
-from lossearch.ir.signature import Input
+from lossearch.ir.core.axes import Axes, without
+from lossearch.ir.core.signature import Input
 
 HELPER = '''
 def check_input(name: str, x: Tensor, shape: list[int], floating: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lossearch.compile.class_weights import CLASS_WEIGHT
 from lossearch.compile.export.forms import Exportable, Plan
-from lossearch.ir.signature import Input
+from lossearch.ir.core.signature import Input
 
 WIDTH = 100
 

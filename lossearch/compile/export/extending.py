@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lossearch.ir.axes import RESOLUTIONS
-from lossearch.ir.expr import Expr
-from lossearch.ir.operator import OPERATORS
+from lossearch.ir.core.axes import RESOLUTIONS
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.operator import OPERATORS
 
 POSSIBLY_EMPTY = ("batch", "element", "rank", *RESOLUTIONS)
 """Axes whose length is the user's data; the others, such as classes, have an entry in any case."""

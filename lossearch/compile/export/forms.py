@@ -18,12 +18,12 @@ from lossearch.compile.names import safe
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.targets import class_by_class
 from lossearch.compile.variant import Variant, lowered_for, tidied
-from lossearch.ir.axes import Axes, without
-from lossearch.ir.expr import Expr, map_nodes
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import label_input
-from lossearch.ir.masking import mask_node
-from lossearch.ir.signature import Input
+from lossearch.ir.core.axes import Axes, without
+from lossearch.ir.core.expr import Expr, map_nodes
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import Input
+from lossearch.ir.rewriting.lowering import label_input
+from lossearch.ir.rewriting.masking import mask_node
 
 
 class Exportable(Protocol):

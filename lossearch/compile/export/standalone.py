@@ -27,10 +27,10 @@ from lossearch.compile.reduction import check_batchmean, check_reduction
 from lossearch.compile.source import LONGEST_LINE, Source, definition
 from lossearch.compile.targets import takes_signs
 from lossearch.errors import UserError
-from lossearch.ir.axes import align
-from lossearch.ir.graph import Parameter
-from lossearch.ir.interval import SMALLEST_DENOMINATOR
-from lossearch.ir.signature import Input
+from lossearch.ir.core.axes import align
+from lossearch.ir.core.graph import Parameter
+from lossearch.ir.core.interval import SMALLEST_DENOMINATOR
+from lossearch.ir.core.signature import Input
 from lossearch.reading import LARGEST_WHOLE
 
 COMPUTED = "compute"

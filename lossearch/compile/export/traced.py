@@ -10,9 +10,9 @@ from torch.export import Dim, ExportedProgram
 
 from lossearch.compile.door import least_extent, numbers_given
 from lossearch.errors import UserError
-from lossearch.ir.graph import Graph
-from lossearch.ir.lowering import label_input
-from lossearch.ir.signature import Input
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import Input
+from lossearch.ir.rewriting.lowering import label_input
 
 # Lengths of the example, but for axes along which a loss has numbers of its own; all distinct, so that tracing takes no
 # two axes for one.

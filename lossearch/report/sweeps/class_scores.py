@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossearch.ir.signature import DOMAIN
+from lossearch.ir.core.signature import DOMAIN
 from lossearch.report.sweep import Setting, Sweep, grid, sweeps
 
 _LOGIT_RANGE = 6.0

@@ -1,0 +1,250 @@
+"""Ranking what an archive holds: Pareto front, hall of fame, course of the search. Queries, never kept as
+state.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from lossearch.archive.failures import Failure, summed
+from lossearch.archive.lookups import SELECT_CANDIDATES, ArchiveLookups
+from lossearch.archive.records import (
+    ACCEPTED,
+    CANDIDATE_KINDS,
+    MAYBE_REAL,
+    MAYBE_TEXT,
+    MAYBE_WHOLE,
+    OK,
+    TEXT,
+    WHOLE,
+    Kinds,
+    Ranked,
+    candidate_from_row,
+    damaged,
+)
+from lossearch.archive.schema import storage_errors
+from lossearch.reading import LARGEST_WHOLE
+
+_SCORE = "SELECT s.structure_id, s.budget, s.seeds, s.failed, s.merit, s.complexity FROM {scores} s"
+_SCORE_KINDS: Kinds = (WHOLE, WHOLE, WHOLE, WHOLE, MAYBE_REAL, MAYBE_WHOLE)
+_COURSE_KINDS: Kinds = (WHOLE, WHOLE, TEXT, WHOLE, MAYBE_REAL, TEXT)
+_USABLE = "s.task = ? AND s.accepted = 1 AND s.failed = 0"
+_FAILURES = f"""
+SELECT c.reason, count(DISTINCT c.structure_id) FROM score s JOIN candidate c ON c.structure_id = s.structure_id
+WHERE s.accepted = 1 AND s.failed > 0 AND c.verdict = '{ACCEPTED}' GROUP BY c.reason ORDER BY min(c.id)
+"""
+_AT_ITS_LARGEST_BUDGET = (
+    "NOT EXISTS (SELECT 1 FROM score h"
+    " WHERE h.structure_id = s.structure_id AND h.task = s.task AND h.budget > s.budget)"
+)
+_ALL_TASKS = "*"
+_JOIN_TASKS = f"""
+CREATE TEMP TABLE joint AS
+SELECT s.structure_id, '{_ALL_TASKS}' AS task, max(s.budget) AS budget, min(s.seeds) AS seeds,
+    sum(s.failed) AS failed, CASE WHEN sum(s.failed) = 0 THEN avg(s.merit) END AS merit,
+    s.complexity, s.accepted
+FROM score s WHERE {{cells}} GROUP BY s.structure_id HAVING count(*) = {{tasks}}
+"""
+
+
+class _Scope(NamedTuple):
+    """Which scores are ranked: those of `task` in `table` for which the SQL condition `counted` holds.
+
+    best_budget is the largest budget with a finite score among them; only scores at one budget are comparable.
+    """
+
+    table: str
+    task: str
+    counted: str
+    best_budget: int | None
+
+
+class ArchiveReader(ArchiveLookups):
+    """Read access to an archive. All methods are safe to call while another process writes.
+
+    Where a method ranks, a structure's score is the mean metric over the seeds of one task at the largest
+    budget at which any accepted candidate has a finite score (`budget` chooses another one). With several
+    tasks in the archive, `task=None` means the mean over all tasks, for the structures measured on every one
+    of them. Only accepted candidates are ranked; ties go to lower complexity, then to the structure that came
+    first.
+    """
+
+    def tasks(self) -> list[str]:
+        """Names of the tasks on which an accepted candidate has a score."""
+        names: list[str] = []
+        sql = "SELECT min(task) FROM score WHERE accepted = 1 AND failed = 0 AND task > ?"
+        while (name := self._select(sql, (names[-1] if names else "",), (MAYBE_TEXT,))[0][0]) is not None:
+            if names and name <= names[-1]:
+                raise damaged(f"names of tasks out of order in {self.path}")
+            names.append(name)
+        return names
+
+    def ranked(self, n: int, *, task: str | None = None, budget: int | None = None, min_seeds: int = 1) -> list[Ranked]:
+        """The best `n` candidates, best first.
+
+        Those that stopped at smaller budgets follow those measured at the largest one, and those of which an
+        evaluation failed or gave NaN come last. `min_seeds` leaves out what fewer seeds measured: a lucky
+        single seed should not outrank a mean over ten.
+        """
+        with self._lock:
+            scope = self._scope(task, budget)
+            select = (
+                f"{_SCORE.format(scores=scope.table)}"
+                f" WHERE s.task = ? AND s.accepted = 1 AND s.seeds >= ? AND {scope.counted}"
+            )
+            best = "s.failed = 0 ORDER BY s.budget DESC, s.merit DESC, s.complexity, s.structure_id"
+            worst = "s.failed > 0 ORDER BY s.budget DESC, s.failed, s.complexity, s.structure_id"
+            rows: list[tuple[Any, ...]] = []
+            for part in (best, worst):
+                left = (scope.task, min_seeds, min(n, LARGEST_WHOLE) - len(rows))
+                rows += self._select(f"{select} AND {part} LIMIT ?", left, _SCORE_KINDS)
+            return [self._ranked(row) for row in rows]
+
+    def hall_of_fame(
+        self,
+        limit: int | None = None,
+        *,
+        task: str | None = None,
+        budget: int | None = None,
+        min_seeds: int = 1,
+    ) -> list[Ranked]:
+        """The best candidate of each complexity, in order of complexity; of these, the `limit` best."""
+        with self._lock:
+            rows = self._best_per_complexity(task, budget, min_seeds)
+            if limit is not None:
+                rows = sorted(sorted(rows, key=lambda row: (-row[4], row[5]))[:limit], key=lambda row: row[5])
+            return [self._ranked(row) for row in rows]
+
+    def pareto_front(self, *, task: str | None = None, budget: int | None = None, min_seeds: int = 1) -> list[Ranked]:
+        """The candidates that no other one equals at lower, or beats at equal, complexity; in its order."""
+        with self._lock:
+            front: list[tuple[Any, ...]] = []
+            for row in self._best_per_complexity(task, budget, min_seeds):
+                if not front or row[4] > front[-1][4]:
+                    front.append(row)
+            return [self._ranked(row) for row in front]
+
+    def failures(self) -> list[Failure]:
+        """Why accepted candidates failed in training, and how many for each reason, the most common first."""
+        return summed(self._select(_FAILURES, (), (TEXT, WHOLE)))
+
+    def _best_per_complexity(self, task: str | None, budget: int | None, min_seeds: int) -> list[tuple[Any, ...]]:
+        scope = self._scope(task, budget)
+        sql = (
+            f"{_SCORE.format(scores=scope.table)} WHERE {_USABLE} AND {scope.counted}"
+            " AND s.budget = ? AND s.seeds >= ? AND s.complexity > ?"
+            " ORDER BY s.complexity, s.merit DESC, s.structure_id LIMIT 1"
+        )
+        best: list[tuple[Any, ...]] = []
+        # One step in the index per complexity, however many candidates share it.
+        reached = -1
+        while row := self._select(sql, (scope.task, scope.best_budget, min_seeds, reached), _SCORE_KINDS):
+            best += row
+            *_, merit, complexity = row[0]
+            if merit is None or complexity <= reached:
+                raise damaged(f"scores out of order in {self.path}")
+            reached = complexity
+        return best
+
+    def _scope(self, task: str | None, budget: int | None) -> _Scope:
+        tasks = self.tasks() if task is None else [task]
+        if len(tasks) > 1:
+            return self._joint_scope(tasks, budget)
+        if not tasks:
+            # Where all evaluations failed there is no usable score, yet ranked() still lists the candidates.
+            tasks = [name for (name,) in self._select("SELECT task FROM score LIMIT 1", (), (TEXT,))] or [""]
+        counted = _AT_ITS_LARGEST_BUDGET if budget is None else f"s.budget = {int(budget)}"
+        sql = f"SELECT s.budget FROM score s WHERE {_USABLE} AND {counted} ORDER BY s.budget DESC LIMIT 1"
+        found = self._select(sql, (tasks[0],), (WHOLE,))
+        return _Scope("score", tasks[0], counted, found[0][0] if found else None)
+
+    def _joint_scope(self, tasks: list[str], budget: int | None) -> _Scope:
+        """Mean over tasks, at `budget` or else at the best budget of each, of the structures that have all."""
+        scopes = [self._scope(task, budget) for task in tasks]
+        cells = " OR ".join(f"(s.task = ? AND s.budget = ? AND {scope.counted})" for scope in scopes)
+        parameters = [value for scope in scopes for value in (scope.task, scope.best_budget)]
+        with storage_errors(self.path):
+            self._connection.execute("DROP TABLE IF EXISTS temp.joint")
+            self._connection.execute(_JOIN_TASKS.format(cells=cells, tasks=len(tasks)), parameters)
+            self._connection.execute("CREATE INDEX temp.joint_complexity ON joint (complexity, merit DESC)")
+        found = self._select("SELECT budget FROM joint LIMIT 1", (), (WHOLE,))
+        return _Scope("joint", _ALL_TASKS, "1", found[0][0] if found else None)
+
+    def _ranked(self, row: tuple[Any, ...]) -> Ranked:
+        structure_id, budget, seeds, failed, merit, _ = row
+        sql = f"{SELECT_CANDIDATES} WHERE c.structure_id = ? AND c.verdict = '{ACCEPTED}' ORDER BY c.id LIMIT 1"
+        found = self._select(sql, (structure_id,), CANDIDATE_KINDS)
+        if not found or (merit is None) != bool(failed) or abs(merit or 0.0) == math.inf:
+            raise damaged(f"a score of nothing that was trained in {self.path}")
+        return Ranked(candidate_from_row(found[0]), None if failed else self._sign * merit, seeds, failed, budget)
+
+    def best_so_far(self, *, task: str | None = None, budget: int | None = None) -> list[tuple[int, float]]:
+        """Each change of the best score, as (number of evaluations archived by then, best score).
+
+        Scores are means over seeds as in `ranked`, so that the curve ends at the score of the candidate
+        ranked first; it steps back where later seeds reveal that the best one was lucky. Seeds that were archived
+        together count together: the first of eight says little.
+        """
+        with self._lock:
+            tasks = [task] if task else self.tasks()
+            budgets = {name: self._scope(name, budget).best_budget for name in tasks}
+        course = _Course(budgets, self._sign, longer_disqualifies=budget is None)
+        select = (
+            "SELECT e.id, e.structure_id, e.task, e.budget, e.metric, e.status"
+            " FROM evaluation e JOIN structure x ON x.id = e.structure_id"
+        )
+        rows = self._pages(select, "e.id", "x.accepted = 1", (), _COURSE_KINDS)
+        for _, together in groupby(rows, key=lambda row: row[1:4]):  # structure, task and budget
+            evaluations = list(together)
+            for _, *evaluation in evaluations:
+                course.add(*evaluation)
+            course.note(evaluations[-1][0])
+        return course.changes
+
+
+class _Course:
+    """The best mean score after each evaluation. A heap with stale entries keeps every step logarithmic."""
+
+    def __init__(self, budgets: dict[str, int | None], sign: int, longer_disqualifies: bool) -> None:
+        self.changes: list[tuple[int, float]] = []
+        self._budgets = budgets
+        self._sign = sign
+        self._longer_disqualifies = longer_disqualifies
+        self._metrics: dict[int, dict[str, list[float | None]]] = {}
+        self._merit: dict[int, float | None] = {}
+        self._heap: list[tuple[float, int]] = []
+
+    def add(self, structure: int, task: str, budget: int, metric: float | None, status: str) -> None:
+        """Take an evaluation into account."""
+        wanted = self._budgets.get(task)
+        # Beyond the largest budget with a finite score there are only failures.
+        longer = self._longer_disqualifies and wanted is not None and budget > wanted
+        if budget != wanted and not longer:
+            return
+        usable = not longer and status == OK and metric is not None and abs(metric) != float("inf")
+        self._metrics.setdefault(structure, {}).setdefault(task, []).append(metric if usable else None)
+        merit = self._merit[structure] = self._score(self._metrics[structure])
+        if merit is not None:
+            heapq.heappush(self._heap, (-merit, structure))
+
+    def note(self, number: int) -> None:
+        """Record the best after this many evaluations, if it is another one."""
+        while self._heap and self._merit[self._heap[0][1]] != -self._heap[0][0]:
+            heapq.heappop(self._heap)
+        best = -self._sign * self._heap[0][0] if self._heap else None
+        if best is not None and (not self.changes or self.changes[-1][1] != best):
+            self.changes.append((number, best))
+
+    def _score(self, by_task: dict[str, list[float | None]]) -> float | None:
+        if len(by_task) < len(self._budgets):
+            return None
+        means: list[float] = []
+        for metrics in by_task.values():
+            finite = [metric for metric in metrics if metric is not None]
+            if len(finite) < len(metrics):
+                return None
+            means.append(sum(finite) / len(finite))
+        return self._sign * sum(means) / len(means)

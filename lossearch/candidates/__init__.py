@@ -1,0 +1,1 @@
+"""From a proposed loss to its score: screening, then training."""

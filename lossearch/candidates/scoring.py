@@ -1,0 +1,206 @@
+"""Evaluating a candidate: its constants are tuned in one stacked training, then it is trained on fresh seeds."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lossearch.compile.constants import candidates
+from lossearch.ir.core.expr import Expr, constant
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.places import Place, replace_at
+from lossearch.ir.core.types import IllTyped
+from lossearch.ir.rewriting.ranges import graph_out_of_range
+from lossearch.tasks import Task
+from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.training import seeds
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.step_size import SAMPLES, prediction_gradients
+from lossearch.training.train import Outcome, Run, Status, train, untrained_predictions
+
+
+class EvaluationConfig(BaseModel):
+    """How a candidate is trained. A user's function trains it as it is, without tuning its constants first.
+
+    Attributes:
+        steps: optimiser steps of a full training; without it the task's. For a user's function its budget, which has
+            no default.
+        seeds: trainings whose mean metric is the score.
+        learning_rates: factors on the task's learning rate that are tried.
+        variants: settings of the constants that are tried, the given ones among them.
+        spread: standard deviation of a variant's constants, in units of their logarithm.
+        rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
+            which label noise calls for: there what learns fastest is not what ends best.
+        time_limit_s: seconds for one stacked training, or for one call of a user's function.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: int | None = Field(default=None, ge=1)
+    seeds: int = Field(default=3, ge=1, le=len(seeds.SCORING))
+    learning_rates: tuple[float, ...] = Field(default=(1.0, 4.0), min_length=1)
+    variants: int = Field(default=4, ge=1)
+    spread: float = Field(default=0.7, gt=0.0)
+    rung: float | None = Field(default=None, gt=0.0, lt=1.0)
+    time_limit_s: float | None = Field(default=None, gt=0.0)
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """What training a candidate gave.
+
+    Attributes:
+        status: OK if every seed ended with a metric, else how the first failure ended.
+        score: mean metric over the seeds; None unless OK.
+        metrics: metric of each seed, in order of the seeds 0, 1, …
+        graph: the candidate with the constants that were tuned.
+        learning_rate: the one that was best.
+        step_scale: factor that gives the candidate the reference's RMS gradient at untrained predictions.
+        curve: (step, metric) of the first seed.
+        seconds: wall-clock of tuning and scoring.
+        message: what went wrong.
+    """
+
+    status: Status
+    score: float | None
+    metrics: tuple[float, ...]
+    graph: Graph
+    learning_rate: float
+    step_scale: float
+    curve: tuple[tuple[int, float], ...]
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
+class _Setting:
+    graph: Graph
+    loss: GraphLoss
+    scale: float
+    learning_rate: float
+
+
+class CandidateEvaluator:
+    """Trains candidates on a task at the reference loss's step size. Same arguments, same result.
+
+    Args:
+        task: with train and validation splits.
+        reference: the loss whose RMS gradient at untrained predictions every candidate is scaled to.
+        settings: see `EvaluationConfig`.
+    """
+
+    def __init__(self, task: Task, reference: Graph, settings: EvaluationConfig) -> None:
+        self.task = task
+        self.settings = settings
+        self.class_weight = inverse_frequencies(task)
+        self._logits, self._target = untrained_predictions(task, SAMPLES)
+        (self._wanted,) = self._sizes([GraphLoss(reference, self.class_weight)])
+
+    @property
+    def _scoring_seeds(self) -> tuple[int, ...]:
+        return seeds.first("scoring", self.settings.seeds)
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+        """Tune the constants of `graph` and score it; `seed` draws the variants."""
+        start = time.perf_counter()
+        settings = self._settings(graph, seed)
+        if not settings:
+            return without_gradient(graph)
+        best = settings[0]
+        if len(settings) > 1:
+            tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
+            best = settings[self._best(tuned)]
+        outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
+        return scored(outcomes, best.graph, best.learning_rate, best.scale, time.perf_counter() - start)
+
+    def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
+        pairs = zip(settings, trained, strict=True)
+        runs = [Run(s.loss.scaled(s.scale), s.learning_rate, seed) for s, seed in pairs]
+        limit, steps = self.settings.time_limit_s, self.settings.steps
+        if rung and self.settings.rung is not None:
+            rungs = (self.settings.rung,)
+            return train(self.task, runs, steps, time_limit=limit, rungs=rungs, promote=self._better_half)
+        every = max(1, (steps or self.task.config.steps) // 5)
+        return train(self.task, runs, steps, time_limit=limit, eval_every=every)
+
+    def _rank(self, metric: float | None) -> float:
+        if metric is None or math.isnan(metric):
+            return -math.inf
+        return metric if self.task.metric.higher_is_better else -metric
+
+    def _better_half(self, step: int, metrics: list[float | None]) -> list[bool]:
+        order = sorted(range(len(metrics)), key=lambda k: (-self._rank(metrics[k]), k))
+        kept = set(order[: (len(order) + 1) // 2])
+        return [k in kept for k in range(len(metrics))]
+
+    def _best(self, outcomes: Sequence[Outcome]) -> int:
+        """The best that trained to the end: (steps reached, metric), the first of equals."""
+        reached = [o.curve[-1][0] if o.curve and o.status is Status.OK else 0 for o in outcomes]
+        return max(range(len(outcomes)), key=lambda k: (reached[k], self._rank(outcomes[k].metric), -k))
+
+    def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
+        variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
+        losses = [GraphLoss(variant, self.class_weight) for variant in variants]
+        rate = self.task.config.learning_rate
+        return [
+            _Setting(variant, loss, self._wanted / size, rate * factor)
+            for variant, loss, size in zip(variants, losses, self._sizes(losses), strict=True)
+            for factor in self.settings.learning_rates
+            if math.isfinite(size) and size > 0.0
+        ]
+
+    def _sizes(self, losses: Sequence[GraphLoss]) -> list[float]:
+        """RMS gradient of each loss at untrained predictions."""
+        gradients = prediction_gradients(losses, self._logits, self._target)
+        return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
+
+
+def without_gradient(graph: Graph) -> CandidateResult:
+    """The result of a candidate that no step size can be given."""
+    message = "no gradient at untrained predictions"
+    return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
+
+
+def scored(
+    outcomes: Sequence[Outcome], graph: Graph, learning_rate: float, scale: float, seconds: float
+) -> CandidateResult:
+    """The result of trainings with several seeds: their mean metric, or how the first failure ended."""
+    failed = next((o for o in outcomes if o.status is not Status.OK), None)
+    metrics = tuple(math.nan if o.metric is None else o.metric for o in outcomes)
+    return CandidateResult(
+        Status.OK if failed is None else failed.status,
+        sum(metrics) / len(metrics) if failed is None else None,
+        metrics,
+        graph,
+        learning_rate,
+        scale,
+        outcomes[0].curve,
+        seconds,
+        "" if failed is None else failed.message,
+    )
+
+
+def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:
+    """The graph, and well-typed, in-range others with constants, each place by itself, times e^(spread·N(0, 1))."""
+    found = candidates(graph.roots)
+    if not found:
+        return [graph]
+    rng = random.Random(f"{graph.key}:{seed}")
+    variants = [graph]
+    for _ in range(count - 1):
+        changes: dict[Place, Expr] = {}
+        for place in found:
+            value = place.value * math.exp(spread * rng.gauss(0.0, 1.0))
+            changes[place] = constant(float(f"{min(max(value, -1e3), 1e3):.3g}"))
+        try:
+            variant = graph.with_roots(replace_at(graph.roots, changes))
+        except IllTyped:
+            continue
+        if graph_out_of_range(variant) is None:
+            variants.append(variant)
+    return variants

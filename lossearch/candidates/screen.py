@@ -1,0 +1,266 @@
+"""Screening: filters in order of cost, each counted and timed, that a candidate passes before it is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lossearch.candidates.probes import Probe, Probes
+from lossearch.candidates.rejection import RejectionTest
+from lossearch.errors import UserError
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.rewriting.ranges import graph_out_of_range
+from lossearch.ir.rewriting.simplification import CANONICAL
+from lossearch.ir.signatures import DENSE
+from lossearch.search_spaces import SearchSpace
+from lossearch.tasks import Task, UserTask
+from lossearch.training.train import FUNCTION_CLASSES, untrained_predictions
+from lossearch.zoo import get, names
+from lossearch.zoo.named import graph_of
+
+FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "float32", "rejection")
+"""Every filter, cheapest first."""
+
+
+class ScreeningConfig(BaseModel):
+    """Settings of the filters.
+
+    Attributes:
+        rejection_steps: steps of the rejection test, which descends predictions of an untrained network along the
+            candidate's gradient; 0 switches it off.
+        rejection_samples: predictions that it descends.
+        rejection_gain: share of the possible improvement in accuracy that a candidate must reach there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rejection_steps: int = Field(default=40, ge=0)
+    rejection_samples: int = Field(default=64, ge=8)
+    rejection_gain: float = Field(default=0.3, gt=0.0, le=1.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What screening found.
+
+    Attributes:
+        accepted: whether the candidate may be trained.
+        filter: the filter that rejected it, or "accepted".
+        reason: in words.
+        key: structural SHA-256 of the canonical graph.
+        fingerprint: of its behaviour, once that was computed.
+        complexity: distinct operators of the expanded graph, each counted as the space says.
+        graph: the canonical graph; its sign is flipped where the candidate punished the true class.
+        numbers: what the filters measured.
+    """
+
+    accepted: bool
+    filter: str
+    reason: str
+    key: str
+    fingerprint: str | None
+    complexity: int
+    graph: Graph
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class FilterCount:
+    """How many candidates a filter saw and rejected, and the seconds it took."""
+
+    considered: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+
+
+class _Rejected(Exception):
+    """A candidate ends at a filter."""
+
+
+class Screen:
+    """The filters of one task and search space. Deterministic; `check` changes nothing but the counts.
+
+    Outside the dense family nothing is known of the metric, and the filter `rejection` lets everything pass.
+
+    Args:
+        task: gives untrained predictions and the number of classes.
+        space: gives the signature, size limit, and hand-designed losses that count as known.
+        reference: the loss whose step size candidates are compared at.
+        settings: of the filters.
+        lengths: of axes, as a user's function gives them to its loss.
+        clock: what filters are timed with, in seconds.
+    """
+
+    def __init__(
+        self,
+        task: Task | UserTask,
+        space: SearchSpace,
+        reference: Graph,
+        settings: ScreeningConfig,
+        lengths: Mapping[str, int] = MappingProxyType({}),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        check_signature(space, reference)
+        dense = space.signature == DENSE.name
+        if isinstance(task, Task) and not dense:
+            hint = "choose a space of that signature, or search with a training function of your own"
+            raise UserError(f"a space of signature {DENSE.name} for a bundled task", space.signature, hint)
+        self.space = space
+        self.settings = settings
+        self.clock = clock
+        # Of other families no metric is known that predictions could be optimised for.
+        self.rejection: RejectionTest | None = None
+        if dense:
+            classes = lengths.get("class", FUNCTION_CLASSES)
+            logits, labels = untrained_predictions(task, settings.rejection_samples, classes)
+            self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
+            lengths = {"class": logits.shape[1]}
+        self.probes = Probes(reference.signature, lengths)
+        known = {name: canonical(get(name).graph) for name in names(signature=space.signature)}
+        seeds = {name: canonical(graph_of(name)) for name in space.seeds}
+        # What is excluded is not found either: neither as it is, nor times a constant.
+        allowed = {name: graph for name, graph in known.items() if name not in space.exclude_losses}
+        self._known_keys = {graph.key for graph in (*seeds.values(), *allowed.values())}
+        self._known: dict[str, str] = {}
+        # Of losses that are alike, one that the search begins with gives its name.
+        for name, graph in (*seeds.items(), *known.items()):
+            self._known.setdefault(self.probes.measure(graph).fingerprint, name)
+        self._counts = {name: FilterCount() for name in FILTERS}
+
+    def counts(self) -> dict[str, FilterCount]:
+        """Cumulative counts per filter."""
+        return self._counts
+
+    def reset_counts(self) -> None:
+        """Start counting anew."""
+        self._counts = {name: FilterCount() for name in FILTERS}
+
+    def check(self, graph: Graph, seen: Container[str]) -> Verdict:
+        """Run the filters in order until one rejects.
+
+        Args:
+            graph: a candidate.
+            seen: keys and fingerprints of earlier candidates.
+        """
+        run = _Run(self, graph, seen)
+        for name in FILTERS:
+            count = self._counts[name]
+            start = self.clock()
+            count.considered += 1
+            try:
+                getattr(run, name)()
+            except _Rejected as rejected:
+                count.rejected += 1
+                return run.verdict(name, str(rejected))
+            finally:
+                count.seconds += self.clock() - start
+        return run.verdict("accepted", "")
+
+
+def check_signature(space: SearchSpace, reference: Graph) -> None:
+    """Raise `UserError` where the reference loss is not of the space's signature."""
+    if reference.signature.name != space.signature:
+        raise UserError(
+            f"a reference loss of signature {space.signature}", reference.signature.name, "choose another reference"
+        )
+
+
+class _Run:
+    """One candidate on its way through the filters; each method is a filter."""
+
+    def __init__(self, screen: Screen, graph: Graph, seen: Container[str]) -> None:
+        self.screen = screen
+        self.graph = graph
+        self.seen = seen
+        self.complexity = 0
+        self.measured: Probe | None = None
+        self.numbers: dict[str, float] = {}
+
+    def verdict(self, name: str, reason: str) -> Verdict:
+        fingerprint = None if self.measured is None else self.measured.fingerprint
+        return Verdict(
+            name == "accepted",
+            name,
+            reason,
+            self.graph.key,
+            fingerprint,
+            self.complexity,
+            self.graph,
+            self.numbers,
+        )
+
+    def type(self) -> None:
+        """Simplify; both prediction and target must remain, within the size limit, and nothing that is excluded."""
+        self.graph = canonical(self.graph)
+        for declared in self.graph.signature.forward_inputs:
+            if not self.graph.uses(declared.name):
+                raise _Rejected(f"does not depend on {declared.name}")
+        self._check_excluded()
+        self.complexity = self.screen.space.complexity_of(self.graph)
+        if self.graph.complexity > self.screen.space.max_nodes:
+            raise _Rejected(f"{self.graph.complexity} operators, more than {self.screen.space.max_nodes}")
+
+    def _check_excluded(self) -> None:
+        if self.screen.space.exclude:
+            used = {node.op for node in self.graph.nodes}.intersection(self.screen.space.exclude)
+            if used:
+                raise _Rejected(f"uses what is excluded: {', '.join(sorted(used))}")
+
+    def range(self) -> None:
+        """Value and gradient must be proven finite over the declared domain."""
+        reason = graph_out_of_range(self.graph)
+        if reason is not None:
+            raise _Rejected(reason)
+
+    def duplicate_key(self) -> None:
+        """The same expression as an earlier one."""
+        if self.graph.key in self.seen:
+            raise _Rejected("the same expression as an earlier candidate")
+
+    def probe(self) -> None:
+        """One forward and backward pass: finite, with a gradient that depends on prediction and target."""
+        measured = self.screen.probes.measure(self.graph)
+        if measured.reason is not None:
+            raise _Rejected(measured.reason)
+        if measured.inverted:
+            self.graph = canonical(self.graph.with_roots([-self.graph.root, *self.graph.roots[1:]]))
+            self._check_excluded()
+        self.measured = measured
+        self.numbers["gradient_rms"] = measured.gradient_rms
+
+    def known(self) -> None:
+        """A positive multiple of a hand-designed loss, other than one of them: some differ by a constant alone."""
+        assert self.measured is not None
+        name = self.screen._known.get(self.measured.fingerprint)
+        if name is not None and self.graph.key not in self.screen._known_keys:
+            raise _Rejected(f"a constant multiple of {name}")
+
+    def duplicate_fingerprint(self) -> None:
+        """The same behaviour as an earlier one."""
+        assert self.measured is not None
+        if self.measured.fingerprint in self.seen:
+            raise _Rejected("the same behaviour as an earlier candidate")
+
+    def float32(self) -> None:
+        """Value and gradient in float32 at the ends of the declared domain."""
+        if not self.screen.probes.finite_in_float32(self.graph):
+            raise _Rejected("not finite in float32 at the ends of the domain")
+
+    def rejection(self) -> None:
+        """Optimising the predictions themselves must improve the metric."""
+        if self.screen.rejection is None:
+            return
+        gain = self.screen.rejection.gain(self.graph)
+        self.numbers["rejection_gain"] = gain
+        if not gain >= self.screen.settings.rejection_gain:
+            raise _Rejected(f"optimising predictions gains {gain:.2f} of what is possible")
+
+
+def canonical(graph: Graph) -> Graph:
+    """Parameters at their defaults as constants, simplified, commutative arguments in order."""
+    frozen = graph.frozen()
+    return frozen.with_roots(CANONICAL.rewrite(frozen.roots))

@@ -1,0 +1,268 @@
+"""Comparing losses on a task's test split, each tuned with the same budget, over paired seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from lossearch import __version__, zoo
+from lossearch.comparison.assembly import assemble
+from lossearch.comparison.checkpoint import Checkpoints, Finished
+from lossearch.comparison.comparison import Compared, Comparison, Source
+from lossearch.comparison.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
+from lossearch.comparison.tuning import Budget, Tuned, tuned_from, tuning
+from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
+from lossearch.errors import UserError
+from lossearch.loss import Loss
+from lossearch.search_spaces import load_space
+from lossearch.tasks import Task, TaskConfig
+from lossearch.training.seeds import COMPARING, first, used_elsewhere
+from lossearch.training.train import LabelledImages
+
+SIGNATURE = "dense"
+"""Of tasks: logits and integer labels. Class weights, which a task can give, are no extra input."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A loss has been tuned or tested.
+
+    Attributes:
+        phase: "tune" or "test".
+        loss: its name.
+        done: losses through this phase, those of an earlier, interrupted comparison included.
+        total: losses in all.
+        metric: on validation or test, mean over seeds; None for a loss that failed.
+    """
+
+    phase: Literal["tune", "test"]
+    loss: str
+    done: int
+    total: int
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    source: Source
+    loss: Loss
+
+
+def compare(
+    task: Task | TaskConfig | Mapping[str, Any] | str,
+    losses: Sequence[Loss | str] = (),
+    seeds: int | Sequence[int] = 10,
+    trials: int = Budget.trials,
+    baselines: bool | Sequence[Loss | str] = True,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    budget: Budget | None = None,
+    steps: int | None = None,
+    backend: str = STACKED,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare losses with tuned hand-designed ones on held-out test data.
+
+    Every loss is tuned on validation data with the same budget (see `lossearch.comparison.tuning.tune`), then trained
+    with every seed and judged on the test split, which is opened once, when all losses are tuned. Equal seeds mean
+    equal initial weights and data order, whatever the loss, and where the task resamples equal training images and
+    labels. Results do not depend on the number of workers.
+
+    Args:
+        task: a task, its name, or its configuration.
+        losses: to be compared; strings are names of hand-designed losses.
+        seeds: number of paired seeds, or the seeds themselves; at least two, none of those that a
+            search or tuning uses (`lossearch.training.seeds`).
+        trials: of the tuning of each loss.
+        baselines: hand-designed losses to compare with: True for those that the bundled search space of the task's
+            signature starts from, False for none. Those that take class weights get the inverse class frequencies of
+            the training labels.
+        out: directory that keeps the result of every finished loss and, in the end, table, CSV, JSON and figure;
+            a comparison that was interrupted goes on from there, and losses that an earlier one with the same settings
+            finished there are compared along.
+        workers: processes; None takes one per core.
+        progress: called when a loss has been tuned or tested.
+        budget: of the tuning, in detail; overrides `trials`.
+        steps: optimiser steps of every training; None takes the task's budget.
+        backend: how losses are evaluated, see `lossearch.comparison.jobs.Conditions`.
+        device: where to train.
+        executor: runs the trainings instead of own processes, for example on a cluster.
+        confidence: of intervals; 1 - confidence is the level of the tests.
+
+    Raises:
+        UserError: a loss does not fit the task, a setting is out of range, `out` holds results of other settings, or a
+            worker process was killed.
+        TestSplitSealed: the process has forbidden to open test splits.
+    """
+    task = task if isinstance(task, Task) else Task(task)
+    entries = _entries(losses, baselines)
+    budget = Budget(trials) if budget is None else budget
+    chosen = _seeds(seeds)
+    conditions = Conditions(task.config, task.config.steps if steps is None else steps, backend, device)
+    settings = _settings(budget, chosen, conditions)
+    workers = default_workers() if workers is None else workers
+    checkpoints = Checkpoints(out, settings)
+    entries = _with_kept(entries, checkpoints.kept())
+    session = _Session(task, entries, budget, chosen, conditions, checkpoints, progress)
+    with open_executor(workers) if executor is None else nullcontext(executor) as pool:
+        tuned = session.tune(pool, workers)
+        tested = session.test(tuned, pool, workers)
+    compared = [_compared(entry, tuned[entry.name], tested.get(entry.name)) for entry in entries]
+    comparison = assemble(task, compared, chosen, settings, confidence)
+    if out is not None:
+        comparison.save(out)
+    return comparison
+
+
+@dataclass
+class _Session:
+    """One comparison under way."""
+
+    task: Task
+    entries: Sequence[_Entry]
+    budget: Budget
+    seeds: tuple[int, ...]
+    conditions: Conditions
+    checkpoints: Checkpoints
+    progress: Callable[[Progress], None] | None
+
+    def __post_init__(self) -> None:
+        self.finished: dict[str, Finished] = {}
+        for entry in self.entries:
+            self.finished[entry.name] = self.checkpoints.read(entry.name, entry.loss.key)
+        self.losses = {entry.name: entry.loss for entry in self.entries}
+
+    def tune(self, executor: Executor, workers: int) -> dict[str, Tuned]:
+        """Every loss at its best settings."""
+        tuned: dict[str, Tuned] = {}
+        pending: dict[str, Callable[[], Stages[Tuned]]] = {}
+        for entry in self.entries:
+            if trials := self.finished[entry.name].trials:
+                tuned[entry.name] = tuned_from(entry.loss, trials, self.task.config)
+            else:
+                pending[entry.name] = partial(tuning, entry.loss, self.budget, self.conditions)
+        for name, result in drive(pending, executor, workers):
+            self.checkpoints.write(name, self.losses[name], result.trials, None)
+            tuned[name] = result
+            self._report("tune", name, len(tuned), result.validation)
+        return tuned
+
+    def test(self, tuned: Mapping[str, Tuned], executor: Executor, workers: int) -> dict[str, Trained]:
+        """Every loss for which tuning found settings, trained with every seed and judged on the test split."""
+        tested = {name: finished.test for name, finished in self.finished.items() if finished.test is not None}
+        names = [entry.name for entry in self.entries if tuned[entry.name].validation is not None]
+        if all(name in tested for name in names):
+            return tested
+        losses = self.losses
+        with self.task.open_test(by="compare") as split:
+            pending: dict[str, Callable[[], Stages[Trained]]] = {
+                name: partial(_testing, losses[name], tuned[name], self.seeds, self.conditions, split)
+                for name in names
+                if name not in tested
+            }
+            for name, result in drive(pending, executor, workers):
+                self.checkpoints.write(name, losses[name], tuned[name].trials, result)
+                tested[name] = result
+                values = [value for value in result.metrics if value is not None]
+                mean = sum(values) / len(values) if len(values) == len(result.metrics) else None
+                self._report("test", name, len(tested), mean)
+        return tested
+
+    def _report(self, phase: Literal["tune", "test"], name: str, done: int, value: float | None) -> None:
+        if self.progress is not None:
+            self.progress(Progress(phase, name, done, len(self.entries), value))
+
+
+def _testing(
+    loss: Loss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: LabelledImages
+) -> Stages[Trained]:
+    parts = [seeds[start : start + RUNS_AT_ONCE] for start in range(0, len(seeds), RUNS_AT_ONCE)]
+    results = yield [Job.of(loss, [tuned.setting], part, conditions, split) for part in parts]
+    trained = [one for (one,) in results]
+    metrics = tuple(value for one in trained for value in one.metrics)
+    message = next((one.message for one in trained if one.message), "")
+    return Trained(trained[0].learning_rate, trained[0].step_scale, metrics, message)
+
+
+def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
+    if tested is None:
+        return Compared(entry.name, entry.source, tuned, (), tuned.message)
+    return Compared(entry.name, entry.source, tuned, tested.metrics, tested.message)
+
+
+def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str]) -> list[_Entry]:
+    """The losses under distinct names; one that is given twice is compared once."""
+    chosen = load_space(SIGNATURE).seeds if baselines is True else baselines or []
+    entries: dict[str, _Entry] = {}
+    for given in [*losses, *chosen]:
+        loss = zoo.get(given) if isinstance(given, str) else given
+        if loss.signature.name != SIGNATURE:
+            raise UserError(
+                f"losses of signature {SIGNATURE}", f"{loss.name} of {loss.signature.name}", "leave this loss out"
+            )
+        if any(entry.loss.key == loss.key and entry.loss.name == loss.name for entry in entries.values()):
+            continue
+        name, number = loss.name, 1
+        while name in entries:
+            number += 1
+            name = f"{loss.name}_{number}"
+        entries[name] = _Entry(name, _source(loss), loss)
+    if not entries:
+        raise UserError("at least one loss to compare", "none", "name a loss, or compare with the baselines")
+    return list(entries.values())
+
+
+def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Entry]:
+    """The losses under names that no other kept loss has, and those that an earlier comparison finished beside them."""
+    found: dict[str, _Entry] = {}
+    for entry in entries:
+        base = entry.loss.name
+        names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
+        free = (name for name in names if name not in found and (name not in kept or kept[name].key == entry.loss.key))
+        known = (name for name, loss in kept.items() if loss.key == entry.loss.key and loss.name == base)
+        name = next(known, None)
+        name = next(free) if name is None or name in found else name
+        found[name] = _Entry(name, entry.source, entry.loss)
+    others = [_Entry(name, _source(loss), loss) for name, loss in kept.items() if name not in found]
+    return [*found.values(), *others]
+
+
+def _source(loss: Loss) -> Source:
+    known = loss.name in zoo.names(signature=SIGNATURE) and zoo.get(loss.name).source == loss.source
+    return "hand-designed" if known else "discovered"
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    chosen = first("comparing", seeds) if isinstance(seeds, int) else tuple(seeds)
+    if len(chosen) < 2 or len(set(chosen)) < len(chosen):
+        raise UserError("at least two seeds, all different", str(list(chosen)), "a comparison needs a spread")
+    if shared := used_elsewhere(chosen, "comparing"):
+        hint = f"choose from {COMPARING.start} to {COMPARING.stop - 1}"
+        raise UserError("seeds that a search or tuning does not use", str(shared), hint)
+    return chosen
+
+
+def _settings(budget: Budget, seeds: tuple[int, ...], conditions: Conditions) -> dict[str, Any]:
+    return {
+        "task": conditions.config.model_dump(mode="json"),
+        "steps": conditions.steps,
+        "budget": asdict(budget),
+        "seeds": list(seeds),
+        "backend": conditions.backend,
+        "device": conditions.device,
+        "lossearch": __version__,
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,166 @@
+"""Trainings of one loss with several settings, as jobs whose results do not depend on the process that does them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from lossearch.comparison.tuning_space import Setting, round_to_digits
+from lossearch.loss import Loss
+from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig
+from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.step_size import step_scale
+from lossearch.training.train import LabelledImages, LossFunction, Run, train
+
+STACKED = "stacked"
+
+RUNS_AT_ONCE = 24
+"""Trainings in one stack: enough to share the cost of each operation, few enough to stay in a CPU's cache."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which conditions all losses of one comparison are trained.
+
+    Attributes:
+        config: the task.
+        steps: optimiser steps of each training.
+        backend: how losses are evaluated: "stacked" (all runs of a stack at once, where the loss allows it), or a
+            backend of `Loss.to_module`.
+        device: where to train.
+    """
+
+    config: TaskConfig
+    steps: int
+    backend: str = STACKED
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trainings of one loss: every setting with every seed, all in one stack.
+
+    Attributes:
+        loss: JSON form with its primitives expanded, so that a worker need not know a user's own ones.
+        settings: what to train with.
+        seeds: of initial weights and data order, and of the splits where the task resamples.
+        conditions: task, steps, backend, device.
+        test: images and labels of the test split, in the one phase that looks at it; None evaluates on validation. As
+            arrays, since tensors would cross process borders in shared memory, which containers often keep small.
+    """
+
+    loss: str
+    settings: tuple[Setting, ...]
+    seeds: tuple[int, ...]
+    conditions: Conditions
+    test: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        loss: Loss,
+        settings: Sequence[Setting],
+        seeds: Sequence[int],
+        conditions: Conditions,
+        test: LabelledImages | None = None,
+    ) -> Job:
+        """The job of training a loss."""
+        expanded = replace(loss, graph=loss.graph.expanded())
+        arrays = None if test is None else (test.images.numpy(), test.labels.numpy())
+        return cls(expanded.to_json(), tuple(settings), tuple(seeds), conditions, arrays)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How one setting fared.
+
+    Attributes:
+        learning_rate: effective: the relative one times `step_scale`.
+        step_scale: by which factor the loss's gradient is smaller than cross-entropy's at the predictions of the
+            untrained network; 0 where it has no finite gradient there.
+        metrics: one per seed; None where a training failed.
+        message: of the first failure; otherwise empty.
+    """
+
+    learning_rate: float
+    step_scale: float
+    metrics: tuple[float | None, ...]
+    message: str = ""
+
+
+def run_job(job: Job) -> list[Trained]:
+    """Train every setting of a job; one result per setting."""
+    with _one_thread():
+        task, loss = _task(job.conditions.config.model_dump_json()), Loss.from_json(job.loss)
+        functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
+        scales = [_scale(function, task) for function in functions]
+        rates = [round_to_digits(s.learning_rate * scale) for s, scale in zip(job.settings, scales, strict=True)]
+        usable = [0 < rate < math.inf for rate in rates]
+        runs = [
+            Run(function, rate, seed)
+            for function, rate, ok in zip(functions, rates, usable, strict=True)
+            for seed in job.seeds
+            if ok
+        ]
+        outcomes = iter(train(task, runs, job.conditions.steps, device=job.conditions.device, split=_split(job)))
+    return [
+        _trained(rate, scale, [next(outcomes) for _ in job.seeds]) if ok else _without_gradient(job)
+        for rate, scale, ok in zip(rates, scales, usable, strict=True)
+    ]
+
+
+def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> Trained:
+    message = next((f"{o.status}: {o.message}" for o in outcomes if o.metric is None), "")
+    return Trained(rate, scale, tuple(outcome.metric for outcome in outcomes), message)
+
+
+def _without_gradient(job: Job) -> Trained:
+    message = f"{Status.DIVERGED}: the gradient at the initial predictions is zero or not finite"
+    return Trained(0.0, 0.0, (None,) * len(job.seeds), message)
+
+
+def loss_function(loss: Loss, task: Task, conditions: Conditions) -> LossFunction:
+    """The loss as a callable for training; class weights, where it takes them, are the inverse class frequencies."""
+    weight = inverse_frequencies(task).to(conditions.device) if loss.graph.uses("class_weight") else None
+    if conditions.backend == STACKED:
+        return GraphLoss(loss.graph, weight)
+    options = {} if weight is None else {"weight": weight}
+    return loss.to_module(backend=conditions.backend, reduction="mean", **options).to(conditions.device)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread, as another number would change the last bits of the results."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def _task(config: str) -> Task:
+    return Task(TaskConfig.model_validate_json(config))
+
+
+def _scale(function: LossFunction, task: Task) -> float:
+    # Adam's steps do not depend on the size of the gradient.
+    return step_scale(function, F.cross_entropy, task) if task.config.optimizer == "sgd" else 1.0
+
+
+def _split(job: Job) -> LabelledImages | Literal["validation"]:
+    if job.test is None:
+        return "validation"
+    images, labels = job.test
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))

@@ -1,0 +1,174 @@
+"""A comparison as a table for terminals and text files, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lossearch.comparison.verdict import Units, p_text
+from lossearch.plain_text import csv_cell, visible
+
+if TYPE_CHECKING:
+    from lossearch.comparison.comparison import Comparison, Row
+    from lossearch.comparison.tuning_space import Edge
+
+COLUMNS: tuple[str, ...] = (
+    "loss", "source", "origin", "parameters", "learning_rate", "validation", "test_mean", "test_low", "test_high",
+    "difference", "difference_low", "difference_high", "p_value", "p_holm", "better", "noise_floor", "at_edge",
+    "seeds", "message", "formula",
+)  # fmt: skip
+"""Of the CSV. Metrics are in the metric's own units; differences are loss minus reference, on test data."""
+
+_NONE = "-"
+_WIDEST = 400  # characters: more than a table needs
+_MARKS = {"low": "↓", "high": "↑"}
+
+
+def make_table(comparison: Comparison) -> Table:
+    """One line per loss, and one for the reference against itself with other seeds. Arrows mark edges."""
+    units = Units.of(comparison.metric)
+    table = Table(
+        title=_title(comparison, units),
+        caption=_caption(comparison),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name in ("loss", "source", "tuned parameters"):
+        table.add_column(name, overflow="fold")
+    for name in ("learning rate", "validation"):
+        table.add_column(name, justify="right")
+    for name in ("test [interval]", "difference"):
+        table.add_column(Text(name))
+    table.add_column("p (Holm)", justify="right")
+    for row in comparison.rows:
+        # As Text, so that brackets are never read as markup.
+        cells = map(Text, _cells(row, comparison.reference, units))
+        table.add_row(*cells, style="bold" if row.source == "discovered" else None)
+    if comparison.noise_floor is not None:
+        floor = f"±{units.value(comparison.noise_floor)}"
+        table.add_row("noise floor", "other seeds", "", "", "", "", floor, "", style="dim")
+    return table
+
+
+def _title(comparison: Comparison, units: Units) -> str:
+    direction = "higher" if comparison.metric.higher_is_better else "lower"
+    title = f"{comparison.task}: test {comparison.metric.name}{units.label}, {direction} is better, "
+    title += f"{len(comparison.seeds)} paired seeds"
+    interval = next((row.interval for row in comparison.rows if row.interval is not None), None)
+    if interval is not None:
+        title += f", {interval.confidence:.0%} intervals; difference to {comparison.reference}"
+    return title
+
+
+def _caption(comparison: Comparison) -> str | None:
+    marked = any(row.at_edge for row in comparison.rows)
+    return "↓ ↑: a setting at the low or high edge of its range" if marked else None
+
+
+def _cells(row: Row, reference: str | None, units: Units) -> list[str]:
+    edges = row.at_edge or {}
+    parameters = [f"{name}={value:.3g}{_mark(edges, name)}" for name, value in row.parameters.items()]
+    settings = [
+        row.loss,
+        row.source,
+        ",\n".join(parameters) or _NONE,
+        f"{row.learning_rate:.3g}{_mark(edges, 'learning_rate')}",
+        _NONE if row.validation is None else units.value(row.validation),
+    ]
+    if row.interval is None:
+        return [*settings, f"failed: {_first_line(row.message)}"[:40], _NONE, _NONE]
+    test = f"{units.value(row.interval.mean)} {units.interval(row.interval)}"
+    if row.difference is None:
+        return [*settings, test, "reference" if row.loss == reference else _NONE, _NONE]
+    difference = f"{units.difference(row.difference.mean)} {units.signed_interval(row.difference.interval)}"
+    return [*settings, test, difference, _NONE if row.p_holm is None else p_text(row.p_holm)]
+
+
+def _mark(edges: Mapping[str, Edge], name: str) -> str:
+    return _MARKS[edges[name]] if name in edges else ""
+
+
+def _first_line(message: str) -> str:
+    lines = message.strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def joined(parameters: Mapping[str, float]) -> str:
+    """Parameters as they are given to a loss by name."""
+    return ", ".join(f"{name}={value:.3g}" for name, value in parameters.items())
+
+
+def table_text(comparison: Comparison) -> str:
+    """Table and verdict without colours."""
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=_WIDEST, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(make_table(comparison))
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    return "\n".join([*lines, comparison.verdict]) + "\n"
+
+
+def csv_text(comparison: Comparison) -> str:
+    """One line per loss under a header of `COLUMNS`; what is not known is empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in comparison.rows:
+        record = _record(row, comparison)
+        writer.writerow({key: csv_cell(visible(v)) if isinstance(v, str) else v for key, v in record.items()})
+    return buffer.getvalue()
+
+
+SHOWN = (
+    "loss",
+    "source",
+    "test_mean",
+    "test_low",
+    "test_high",
+    "difference",
+    "p_holm",
+    "better",
+    "parameters",
+    "formula",
+)
+"""What a notebook shows of `COLUMNS`."""
+
+
+def table_rows(comparison: Comparison) -> list[dict[str, object]]:
+    """One mapping per loss with the values of `COLUMNS`."""
+    return [_record(row, comparison) for row in comparison.rows]
+
+
+def _record(row: Row, comparison: Comparison) -> dict[str, object]:
+    test, difference = row.interval, row.difference
+    gap = None if difference is None else difference.interval
+    return {
+        "loss": row.loss,
+        "source": row.source,
+        "origin": row.origin,
+        "parameters": joined(row.parameters),
+        "learning_rate": row.learning_rate,
+        "validation": row.validation,
+        "test_mean": test and test.mean,
+        "test_low": test and test.low,
+        "test_high": test and test.high,
+        "difference": gap and gap.mean,
+        "difference_low": gap and gap.low,
+        "difference_high": gap and gap.high,
+        "p_value": difference and difference.p_value,
+        "p_holm": row.p_holm,
+        "better": row.better,
+        "noise_floor": row.noise_floor,
+        "at_edge": " ".join(f"{name}:{side}" for name, side in (row.at_edge or {}).items()),
+        "seeds": len(comparison.seeds),
+        "message": _first_line(row.message),
+        "formula": row.formula,
+    }

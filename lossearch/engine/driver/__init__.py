@@ -1,0 +1,1 @@
+"""The process that starts a search on Ray, watches it and reads its result."""

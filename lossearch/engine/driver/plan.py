@@ -1,0 +1,96 @@
+"""What a search would do, found out by building every part of it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
+from lossearch.tasks.user.first_call import FirstCall
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search would do.
+
+    Attributes:
+        facts: of the task.
+        lines: in words, one fact a line.
+        islands: how many.
+        first_call: what a user's function gives its loss at the first call; None for a bundled task.
+    """
+
+    facts: TaskFacts
+    lines: tuple[str, ...]
+    islands: int
+    first_call: FirstCall | None = None
+
+
+def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None = None) -> Plan:
+    """Build every part once, so that what cannot work fails before anything starts, and say what will happen.
+
+    Args:
+        config: of the search.
+        islands: how many.
+        first_call: see `build_parts`.
+
+    Raises:
+        UserError: something that the configuration names cannot be had, or does not fit.
+    """
+    parts = build_parts(config, first_call)
+    method = island_method(config, parts.space, 0, islands)
+    method.random_graph()  # raises where the space can make none
+    size = config.generation_size
+    limits = [
+        f"{config.generations} generations of {size} trained candidates on each island" if config.generations else "",
+        f"{config.max_candidates} candidates, rejected ones included" if config.max_candidates else "",
+        f"{config.time_limit_s:g} s" if config.time_limit_s else "",
+    ]
+    lines = (
+        f"task        {parts.facts.description}",
+        f"metric      {parts.facts.metric_with_direction}",
+        f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(config, parts)},"
+        f" at most {parts.space.max_nodes} operators",
+        *_changes(config),
+        f"method      {config.method.name} ({type(method).__name__})",
+        f"islands     {islands}",
+        f"ends after  {' or '.join(filter(None, limits))}",
+        *_training(config, parts),
+        f"seed        {config.seed}",
+    )
+    return Plan(parts.facts, lines, islands, parts.first_call)
+
+
+def _changes(config: SearchConfig) -> list[str]:
+    """What the configuration changes in the space."""
+    exclude = config.exclude
+    left_out = [*exclude.losses, *exclude.primitives, *exclude.operators]
+    counts = ", ".join(f"{name} {count}" for name, count in config.complexity.items())
+    return [
+        *([f"without     {', '.join(left_out)}"] if left_out else []),
+        *([f"complexity  counts {counts}, other operators 1 each"] if counts else []),
+    ]
+
+
+def _left_out(config: SearchConfig, parts: Parts) -> str:
+    space = space_of(config)
+    names = [space.label(seed) for seed in space.seeds if seed not in parts.space.seeds]
+    return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
+
+
+def _training(config: SearchConfig, parts: Parts) -> list[str]:
+    """How a candidate is trained."""
+    evaluation, facts = config.evaluation, parts.facts
+    if not isinstance(config.task, FunctionConfig):
+        tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
+        return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
+    limit = evaluation.time_limit_s
+    assert parts.first_call is not None
+    inputs = parts.first_call.describe()
+    return [
+        f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
+        " constants and learning rate as they are",
+        f"step size   scaled to the gradient of {reference_name(config, parts.space)} at the function's first call"
+        f" of its loss, with inputs {inputs}",
+        f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
+    ]

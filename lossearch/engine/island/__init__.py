@@ -1,0 +1,1 @@
+"""One population and the loop that evolves it."""

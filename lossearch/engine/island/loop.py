@@ -1,0 +1,287 @@
+"""The life of an island, free of Ray: propose, screen, train, learn, and tell the writer."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from dataclasses import dataclass, field
+
+from lossearch.archive import store as archive
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.screen import Verdict
+from lossearch.engine.island.rows import (
+    candidate_row,
+    failure,
+    graph_from_json,
+    graph_to_json,
+    rejection_by_error,
+    score,
+    trained_row,
+)
+from lossearch.engine.setup.setting import Evaluator, Screening, Setting
+from lossearch.engine.setup.state import IslandState
+from lossearch.engine.writer.messages import AUDITED_FILTERS, SEED, Batch, GenerationReport, Parcel, Scribe, Trained
+from lossearch.errors import UserError
+from lossearch.evolve.method import Candidate, Method
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.types import IllTyped
+
+MOST_ATTEMPTS = 2
+"""A candidate during whose training the process died this often is not tried again."""
+
+_PROPOSALS_PER_TRAINING = 500  # bounds a generation in a space in which hardly anything passes
+_FLUSH_ROWS = 200
+_FLUSH_SECONDS = 1.0
+
+
+@dataclass
+class _Outbox:
+    """Rows on their way to the archive."""
+
+    candidates: list[archive.Candidate] = field(default_factory=list)
+    audited: list[archive.Candidate] = field(default_factory=list)
+    evaluations: list[archive.Evaluation] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+    def batch(self) -> Batch:
+        return Batch(tuple(self.candidates), tuple(self.audited), tuple(self.evaluations))
+
+    @property
+    def due(self) -> bool:
+        waiting = len(self.candidates)
+        return waiting >= _FLUSH_ROWS or (waiting > 0 and time.monotonic() - self.since > _FLUSH_SECONDS)
+
+
+class IslandLoop:
+    """One island. With equal parts, settings and state, and no other island, it repeats itself exactly.
+
+    A candidate that fails in whatever way is an outcome in the archive; only a `UserError` and what the writer
+    raises end a generation early.
+    """
+
+    def __init__(
+        self,
+        state: IslandState,
+        method: Method,
+        screen: Screening,
+        evaluator: Evaluator,
+        scribe: Scribe,
+        setting: Setting,
+    ) -> None:
+        self.state, self.method, self.screen, self.evaluator = state, method, screen, evaluator
+        self.scribe, self.setting = scribe, setting
+        self._audit_rng = random.Random(setting.audit_seed)
+        self._outbox = _Outbox()
+        self._fingerprints: list[str] = []
+        self._index = 0
+        self._begun = False
+        self._known: frozenset[str] = frozenset()
+        self._last_look, self._last_cpu = time.monotonic(), time.process_time()
+        self._restore()
+
+    def load(self, state: IslandState) -> None:
+        """Continue exactly where `state` was taken."""
+        self.state = state
+        self._begun = False
+        self._restore()
+
+    def _restore(self) -> None:
+        if self.state.method:
+            self.method.load_state(self.state.method)
+        if self.state.audit_rng:
+            version, internal, gauss = self.state.audit_rng
+            self._audit_rng.setstate((version, tuple(internal), gauss))
+
+    def save(self) -> IslandState:
+        """The state after the last whole generation, ready to be written."""
+        version, internal, gauss = self._audit_rng.getstate()
+        self.state.audit_rng = [version, list(internal), gauss]
+        self.state.method = self.method.state()
+        return self.state
+
+    @property
+    def done(self) -> bool:
+        """Whether the island has reached one of its limits."""
+        return self.setting.limits.reached(self.state)
+
+    def generation(self) -> GenerationReport:
+        """Run one generation and report it."""
+        state = self.state
+        if not self._begun:
+            self._known = self.scribe.begin(state.island, state.generation)
+            self._begun = True
+            self._last_look = time.monotonic()  # after `begin`, which may wait for the writer's process to start
+            self._last_cpu = time.process_time()
+        self.screen.reset_counts()
+        self._index = 0
+        before, proposals = state.trained, state.candidates
+        if not self.done:
+            size = self.setting.limits.generation_size
+            while state.trained - before < size and not self.setting.limits.spent(state):
+                if state.candidates - proposals >= size * _PROPOSALS_PER_TRAINING:
+                    break
+                self._one_candidate()
+                self._look_at_clock()
+            state.generation += 1
+            self._flush()
+            self._migrate()
+        return self._report()
+
+    def _report(self) -> GenerationReport:
+        state = self.state
+        self._look_at_clock()
+        counts = self.screen.counts().items()
+        report = GenerationReport(
+            generation=state.generation - 1,
+            filters=tuple(archive.FilterCount(n, c.considered, c.rejected, c.seconds) for n, c in counts),
+            candidates=state.candidates,
+            trained=state.trained,
+            training_seconds=state.training_seconds,
+            screening_seconds=state.screening_seconds,
+            proposing_seconds=state.proposing_seconds,
+            wall_seconds=state.wall_seconds,
+            cpu_seconds=state.cpu_seconds,
+            done=self.done,
+        )
+        state.archived = self.scribe.report(state.island, report)
+        return report
+
+    def _look_at_clock(self) -> None:
+        """Let wall-clock time pass, that between generations included."""
+        now, cpu = time.monotonic(), time.process_time()
+        self.state.wall_seconds += now - self._last_look
+        self.state.cpu_seconds += cpu - self._last_cpu
+        self._last_look, self._last_cpu = now, cpu
+
+    # One candidate
+
+    def _one_candidate(self) -> None:
+        state, start = self.state, time.perf_counter()
+        proposal = self.method.ask()
+        asked = time.perf_counter()
+        verdict = self._check(proposal)
+        screened = time.perf_counter()
+        state.proposing_seconds += asked - start
+        state.screening_seconds += screened - asked
+        state.candidates += 1
+        self._remember(verdict, proposal)
+        if verdict.accepted:
+            self._train_accepted(proposal, verdict)
+        else:
+            self._reject(proposal, verdict)
+        if self._outbox.due:
+            self._flush()
+
+    def _check(self, proposal: Candidate) -> Verdict:
+        try:
+            return self.screen.check(proposal.graph, self.state.seen)
+        except Exception as error:  # recorded: a filter that breaks on a candidate rejects it
+            if _ends_search(error):
+                raise
+            return rejection_by_error(proposal.graph, error)
+
+    def _remember(self, verdict: Verdict, proposal: Candidate) -> None:
+        self.state.seen.add(verdict.key)
+        if verdict.fingerprint:
+            self.state.seen.add(verdict.fingerprint)
+            # Every island is to learn the scores of the seeds itself.
+            known = verdict.filter.startswith("duplicate") or proposal.operator.startswith(SEED)
+            if self.setting.migration_every and not known:
+                self._fingerprints.append(verdict.fingerprint)
+
+    def _reject(self, proposal: Candidate, verdict: Verdict) -> None:
+        audited = (
+            self.setting.audit > 0.0
+            and verdict.filter in AUDITED_FILTERS
+            and self._audit_rng.random() < self.setting.audit
+        )
+        row = self._row(proposal, verdict, full=audited or self.setting.keep_full)
+        if audited:
+            trained = self._train(row, verdict.graph)
+            self._outbox.audited.append(row)
+            # Of the loss as it was rejected: constants that training changed would make it another one.
+            self._outbox.evaluations.extend(dataclasses.replace(e, key=row.key) for e in trained.evaluations)
+            self._flush()
+        else:
+            self._outbox.candidates.append(row)
+        self.method.tell(proposal, None, verdict.complexity)
+
+    def _train_accepted(self, proposal: Candidate, verdict: Verdict) -> None:
+        trained = self._train(self._row(proposal, verdict, full=True), verdict.graph)
+        row, evaluations = trained.candidate, trained.evaluations
+        self.state.trained += 1
+        self.state.seen.add(row.key)
+        self._outbox.candidates.append(row)
+        self._outbox.evaluations.extend(evaluations)
+        self._flush()
+        graph = graph_from_json(row.graph) if row.key != verdict.key else verdict.graph
+        self.method.tell(
+            dataclasses.replace(proposal, graph=graph),
+            score(evaluations, self.setting.higher_is_better),
+            self.method.complexity(graph),
+        )
+
+    def _train(self, row: archive.Candidate, graph: Graph) -> Trained:
+        """Train a candidate, or take its training from the archive."""
+        attempts = 0
+        # Asking takes a round trip, and is of use only for what was trained before: after a restart, or, of the
+        # seeds, by another island.
+        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith(SEED)):
+            claim = self.scribe.claim(self.state.island, row.key)
+            if claim.found is not None:
+                return claim.found.under(row)
+            attempts = claim.attempts
+        start = time.perf_counter()
+        if attempts >= MOST_ATTEMPTS:
+            result = failure(graph, f"the process that trained it died {attempts} times")
+        else:
+            self.scribe.starting(self.state.island, row.key)
+            result = self._evaluate(graph)
+        self.state.training_seconds += time.perf_counter() - start
+        setting = self.setting
+        return trained_row(row, graph, result, setting.task, setting.budget, self.method.complexity)
+
+    def _evaluate(self, graph: Graph) -> CandidateResult:
+        self.setting.guard(True)
+        try:
+            return self.evaluator.evaluate(graph, self.setting.seed)
+        except Exception as error:  # recorded: a failure of one candidate is its outcome
+            if _ends_search(error):
+                raise
+            return failure(graph, error)
+        finally:
+            self.setting.guard(False)
+
+    def _row(self, proposal: Candidate, verdict: Verdict, full: bool) -> archive.Candidate:
+        origin = archive.Origin(self.state.island, self.state.generation, self._index)
+        self._index += 1
+        return candidate_row(proposal, verdict, origin, full)
+
+    # Towards the writer
+
+    def _flush(self) -> None:
+        batch = self._outbox.batch()
+        self._outbox = _Outbox()
+        if batch.candidates or batch.audited:
+            self.scribe.submit(self.state.island, batch)
+
+    def _migrate(self) -> None:
+        every = self.setting.migration_every
+        if not every or self.state.generation % every:
+            return
+        elites = self.method.elites(self.setting.migration_count)
+        sent = tuple((graph_to_json(graph), merit) for graph, merit in elites)
+        received = self.scribe.exchange(self.state.island, Parcel(sent, tuple(self._fingerprints)))
+        self._fingerprints = []
+        for fingerprint in received.fingerprints:
+            self.state.seen.add(fingerprint)
+        for text, merit in received.elites:
+            graph = graph_from_json(text)
+            self.state.seen.add(graph.key)
+            self.method.inject(graph, merit)
+
+
+def _ends_search(error: Exception) -> bool:
+    """Whether an error is the user's to mend; an ill-typed expression is a candidate's own fault."""
+    return isinstance(error, UserError) and not isinstance(error, IllTyped)

@@ -1,0 +1,141 @@
+"""From proposals, verdicts and trainings to rows of the archive, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import traceback
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from lossearch.archive.records import ACCEPTED
+from lossearch.archive.store import Candidate, Evaluation, Origin
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.screen import Verdict
+from lossearch.engine.writer.messages import Trained, tuned_from
+from lossearch.evolve.method import Candidate as Proposal
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.json import dumps, graph_from_dict, graph_to_dict, loads
+from lossearch.ir.forms.text import format_graph
+from lossearch.tasks import Status
+
+LONGEST_REASON = 2000
+"""Characters of a reason that the archive keeps; the end of a traceback says most."""
+
+MOST_POINTS = 200
+"""Points of a training's curve that the archive keeps."""
+
+
+def graph_to_json(graph: Graph) -> str:
+    """The exchange form of a graph."""
+    return dumps(graph_to_dict(graph))
+
+
+def graph_from_json(text: str | None) -> Graph:
+    """The graph in a text that `graph_to_json` wrote."""
+    return graph_from_dict(loads(text or ""))
+
+
+def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bool) -> Candidate:
+    """The row of a screened proposal; its text and graph are written out where `full`."""
+    row = Candidate(
+        origin=origin,
+        key=verdict.key,
+        verdict=ACCEPTED if verdict.accepted else verdict.filter,
+        reason=verdict.reason,
+        fingerprint=verdict.fingerprint,
+        complexity=verdict.complexity,
+        parents=proposal.parents,
+        operator=proposal.operator,
+        numbers=verdict.numbers,
+    )
+    return dataclasses.replace(row, **_forms(verdict.graph)) if full else row
+
+
+def _forms(graph: Graph) -> dict[str, Any]:
+    return {"text": format_graph(graph), "graph": graph_to_json(graph)}
+
+
+def rejection_by_error(graph: Graph, error: Exception) -> Verdict:
+    """The verdict on a candidate that a filter broke on."""
+    return Verdict(False, "error", _trace(error), graph.key, None, graph.complexity, graph)
+
+
+def failure(graph: Graph, error: Exception | str) -> CandidateResult:
+    """The result of a training that broke."""
+    message = error if isinstance(error, str) else _trace(error)
+    return CandidateResult(Status.ERROR, None, (), graph, math.nan, 0.0, (), 0.0, message)
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-LONGEST_REASON:]
+
+
+def trained_row(
+    row: Candidate,
+    graph: Graph,
+    result: CandidateResult,
+    task: str,
+    budget: int,
+    complexity: Callable[[Graph], int] = attrgetter("complexity"),
+) -> Trained:
+    """The training of a candidate: the row of the loss that was scored, with an evaluation per seed.
+
+    Where training tuned the constants, that row is of the tuned loss, and its reason names the proposal. `complexity`
+    measures that loss.
+    """
+    ok = result.status is Status.OK and result.score is not None and math.isfinite(result.score)
+    changed = ok and result.graph.key != graph.key
+    reason = tuned_from(row.key) if changed else ""
+    if not ok:
+        reason = result.message[-LONGEST_REASON:] or "the score is not finite"
+    if changed:
+        row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
+        row = dataclasses.replace(row, complexity=complexity(result.graph))
+    row = dataclasses.replace(row, reason=reason)
+    return Trained(row, tuple(_evaluations(row, result, task, budget)))
+
+
+def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int) -> list[Evaluation]:
+    """One per training seed; a seed without a metric has the status of the failure."""
+    metrics = [_finite(metric) for metric in result.metrics] or [None]
+    failed = Status.DIVERGED if result.status is Status.OK else result.status
+    # Plain text: to read the enumeration, the writer's process would have to import PyTorch.
+    return [
+        Evaluation(
+            key=row.key,
+            task=task,
+            seed=seed,
+            budget=budget,
+            metric=metric,
+            status=failed.value if metric is None else Status.OK.value,
+            curve=thinned(result.curve) if seed == 0 else (),
+            seconds=result.seconds / len(metrics),
+            step_scale=_finite(result.step_scale) or 0.0,
+            learning_rate=_finite(result.learning_rate),
+            island=row.origin.island,
+        )
+        for seed, metric in enumerate(metrics)
+    ]
+
+
+def thinned(curve: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """At most `MOST_POINTS` points of a curve, evenly spread, with the first and the last."""
+    if len(curve) <= MOST_POINTS:
+        return tuple(curve)
+    last, gaps = len(curve) - 1, MOST_POINTS - 1
+    return tuple(curve[place * last // gaps] for place in range(MOST_POINTS))
+
+
+def score(evaluations: Sequence[Evaluation], higher_is_better: bool) -> float | None:
+    """Mean metric over the seeds, turned so that higher is better; None if one failed."""
+    metrics = [e.metric for e in evaluations if e.succeeded and e.metric is not None]
+    if len(metrics) < len(evaluations) or not metrics:
+        return None
+    mean = sum(metrics) / len(metrics)
+    return mean if higher_is_better else -mean
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,279 @@
+"""Configuration of a search: small frozen models over TOML, and messages that name the field at fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from lossearch.archive.store import Retention
+from lossearch.candidates.scoring import EvaluationConfig
+from lossearch.candidates.screen import ScreeningConfig
+from lossearch.errors import UserError
+from lossearch.reading import check_values, parse_json, parse_toml, read_text
+from lossearch.search_spaces.seeds import is_file
+from lossearch.tasks import TaskConfig, task_config
+from lossearch.tasks.directions import Direction, direction_of
+from lossearch.tasks.field_error import field_error
+from lossearch.tasks.streams import MAX_SEED
+from lossearch.tasks.user.function import is_file_reference
+from lossearch.tasks.user.pickled_function import is_pickled
+
+LARGEST_CONFIG = 1_000_000
+"""Bytes of a configuration."""
+
+MOST_ISLANDS = 10_000
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FunctionConfig(_Config):
+    """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
+
+    Its budget is `evaluation.steps`, in the function's own units, which must be given; `evaluation.time_limit_s` bounds
+    each call.
+
+    Attributes:
+        function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
+        metric: its name; the key to look up where the function yields mappings.
+        direction: which way is better, "maximize" or "minimize". Needed unless the metric's name tells it, such as
+            accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
+        folder: working directory of the function, relative to the configuration file.
+    """
+
+    function: str
+    metric: str = "metric"
+    direction: Direction | None = None
+    folder: str = "."
+
+    @model_validator(mode="after")
+    def _directed(self) -> Self:
+        """The direction that the metric's name tells, where none is given; raises `UserError` where it tells none."""
+        object.__setattr__(self, "direction", direction_of(self.metric, self.direction))
+        return self
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values of the metric are better."""
+        return self.direction == "maximize"
+
+    @property
+    def name(self) -> str:
+        """What the task is called in the archive: file or module, and function."""
+        place, _, function = self.function.rpartition(":")
+        return function if is_pickled(self.function) else f"{Path(place).name}:{function}"
+
+
+class MethodConfig(BaseModel):
+    """A search method by name; the other fields are its own settings, see `lossearch.evolve.make_method`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    name: str = "regularized_evolution"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings besides the name."""
+        return dict(self.model_extra or {})
+
+
+class MigrationConfig(_Config):
+    """Exchange between islands.
+
+    Attributes:
+        every: generations between exchanges; 0 for islands that stay apart.
+        count: candidates that an island then sends to the next one, its best.
+    """
+
+    every: int = Field(default=1, ge=0)
+    count: int = Field(default=2, ge=1)
+
+
+class ExcludeConfig(_Config):
+    """What a search does without.
+
+    Attributes:
+        losses: hand-designed losses that are neither seeds nor found; `lossearch zoo` lists them.
+        primitives: that occur in no formula; `lossearch primitives` lists them.
+        operators: that occur in no formula, such as `exp`, `pow` or `where`; inside of primitives they may.
+    """
+
+    losses: tuple[str, ...] = ()
+    primitives: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
+
+
+def _kind_of_task(value: object) -> str:
+    """Which of the forms of a task a value has; brackets tell the tags from field names in error messages."""
+    if isinstance(value, str):
+        return "[name]"
+    function = isinstance(value, FunctionConfig) or (isinstance(value, Mapping) and "function" in value)
+    return "[function]" if function else "[bundled]"
+
+
+def _bundled(value: object) -> object:
+    if isinstance(value, TaskConfig):
+        return value
+    if not isinstance(value, Mapping):
+        required = (
+            'as task a name ("digits_noise"), a table of overrides (base = "digits_noise", …),'
+            ' or a table with a function of yours (function = "train.py:train")'
+        )
+        raise UserError(required, f"task = {value!r:.80}", "see: lossearch tasks")
+    return task_config(value)
+
+
+Task = Annotated[
+    Annotated[str, Tag("[name]")]
+    | Annotated[FunctionConfig, Tag("[function]")]
+    | Annotated[TaskConfig, BeforeValidator(_bundled), Tag("[bundled]")],
+    Discriminator(_kind_of_task),
+]
+
+
+class SearchConfig(_Config):
+    """All that defines a search.
+
+    Attributes:
+        task: a bundled task's name, a table of overrides (`base = "digits"` …), or a user's function.
+        space: a search space's name, a TOML file, or a signature, which gives the space that its hand-designed losses
+            span.
+        reference: loss at whose step size candidates are trained, a hand-designed one or a text form; without it
+            cross-entropy in the dense family, else the space's first seed.
+        seeds: losses to begin with before those of the space: hand-designed ones with arguments ("focal(gamma=2)"),
+            text forms ("dense: …"), or .json and .txt files, whose paths are relative to the configuration file.
+        exclude: hand-designed losses, primitives and operators to do without.
+        complexity: what operators and primitives count in a loss's complexity, such as `where = 3` or `entropy = 1`.
+            Operators count 1 by default, primitives what they are made of.
+        method: how candidates are proposed.
+        islands: populations searched at once, each in a process of its own; without it one per CPU.
+        generations: of each island, at most.
+        max_candidates: proposals of all islands together, rejected ones included, at most.
+        time_limit_s: seconds of searching, at most, over all resumptions; results then depend on the clock.
+        generation_size: candidates trained per generation, after which an island's state is saved.
+        migration: exchange of the best between islands.
+        screening: settings of the filters.
+        evaluation: how an accepted candidate is trained.
+        seed: decides, with one island, the whole search.
+        keep_rejected: what the archive keeps of rejected candidates: "key", "full" or "none".
+        audit: share of the rejected candidates, drawn at random, that are trained all the same, to see what the
+            filters cost. Their scores are archived and never used by the search.
+        max_restarts: how often an island whose process died is started again; preemptions do not count.
+    """
+
+    task: Task
+    space: str = "dense"
+    reference: str | None = None
+    seeds: tuple[str, ...] = ()
+    exclude: ExcludeConfig = ExcludeConfig()
+    complexity: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
+    method: MethodConfig = MethodConfig()
+    islands: int | None = Field(default=None, ge=1, le=MOST_ISLANDS)
+    generations: int | None = Field(default=None, ge=1)
+    max_candidates: int | None = Field(default=None, ge=1)
+    time_limit_s: float | None = Field(default=None, gt=0.0)
+    generation_size: int = Field(default=16, ge=1)
+    migration: MigrationConfig = MigrationConfig()
+    screening: ScreeningConfig = ScreeningConfig.model_validate({})
+    evaluation: EvaluationConfig = EvaluationConfig.model_validate({})
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    keep_rejected: Retention = "key"
+    audit: float = Field(default=0.0, ge=0.0, le=1.0)
+    max_restarts: int = Field(default=10, ge=0)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.generations is None and self.max_candidates is None and self.time_limit_s is None:
+            raise ValueError("one of generations, max_candidates, time_limit_s is required, or it would never end")
+        return self
+
+    def to_json(self) -> str:
+        """The configuration with every default written out; `parse_json` reads it back."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    @classmethod
+    def parse_json(cls, text: str, source: str) -> SearchConfig:
+        """The configuration in a JSON text; raises `UserError` for anything malformed."""
+        return validate(parse_json(text, "a JSON document", f"restore {source} from a copy"), source)
+
+
+def load_config(path: str | Path) -> tuple[SearchConfig, str]:
+    """The configuration in a TOML file, and its text.
+
+    Raises:
+        UserError: the file is missing, no TOML, or holds a field or value that does not fit.
+    """
+    text = read_config(path)
+    return parse_config(text, str(path), Path(path).parent), text
+
+
+def read_config(path: str | Path) -> str:
+    """The text of a configuration; raises `UserError` if the file is missing, or holds no text."""
+    hint = "give a .toml file, such as experiments/digits_noise.toml"
+    return read_text(path, "a search configuration", hint, LARGEST_CONFIG)
+
+
+def parse_config(text: str, source: str, folder: Path) -> SearchConfig:
+    """The configuration in a TOML text. Paths in it are relative to `folder`; raises `UserError` as `load_config`."""
+    return anchored(parse_written(text, source), folder)
+
+
+def parse_written(text: str, source: str) -> SearchConfig:
+    """As `parse_config`, with paths as they are written."""
+    return validate(parse_toml(text, "a TOML document", f"correct {source}"), source)
+
+
+def validate(values: Mapping[str, Any], source: str = "the configuration") -> SearchConfig:
+    """The configuration that plain values describe; raises `UserError` naming the field at fault."""
+    check_values(values, "a configuration", f"correct {source}")
+    try:
+        return SearchConfig.model_validate(values)
+    except ValidationError as error:
+        raise field_error(error, source, _fields) from error
+
+
+def anchored(config: SearchConfig, folder: Path) -> SearchConfig:
+    """Paths made absolute, so that they stay good in other working directories."""
+    return with_paths(config, lambda field, path: str((folder / path).resolve()))
+
+
+def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> SearchConfig:
+    """The configuration with other paths: `change` gets each field that is one, by name, and the path."""
+    changes: dict[str, Any] = {}
+    if any(map(is_file, config.seeds)):
+        placed = (change(f"seeds[{n}]", seed) if is_file(seed) else seed for n, seed in enumerate(config.seeds))
+        changes["seeds"] = tuple(placed)
+    if config.space.endswith(".toml"):
+        changes["space"] = change("space", config.space)
+    if isinstance(config.task, FunctionConfig):
+        task = {"folder": change("task.folder", config.task.folder)}
+        place, colon, name = config.task.function.rpartition(":")
+        if is_file_reference(config.task.function):
+            task["function"] = f"{change('task.function', place)}{colon}{name}"
+        changes["task"] = config.task.model_copy(update=task)
+    return config.model_copy(update=changes) if changes else config
+
+
+def _fields(path: tuple[str, ...]) -> Iterator[str]:
+    """Names of the fields of the model at a path below SearchConfig."""
+    model: type[BaseModel] = SearchConfig
+    for part in path:
+        annotation = FunctionConfig if part == "task" else model.model_fields[part].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    yield from model.model_fields

@@ -1,0 +1,227 @@
+"""From a configuration to the parts of a search: task, space, screen, evaluator, method."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lossearch.candidates.function_scoring import FunctionEvaluator
+from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
+from lossearch.candidates.screen import Screen, check_signature
+from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
+from lossearch.errors import UserError
+from lossearch.evolve.method import Method, make_method
+from lossearch.ir.core.primitive import load_entry_points
+from lossearch.ir.core.signature import get_signature
+from lossearch.ir.signatures import DENSE
+from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
+from lossearch.tasks import Task, UserTask
+from lossearch.tasks.directions import in_words
+from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.function import check_function
+from lossearch.training.first_lengths import axis_lengths
+from lossearch.zoo import names
+from lossearch.zoo.named import graph_of
+
+_HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What the archive and the driver need to know of a task.
+
+    Attributes:
+        name: in the archive.
+        metric: its name.
+        higher_is_better: its direction.
+        budget: of a full training.
+        description: one line, with sizes.
+    """
+
+    name: str
+    metric: str
+    higher_is_better: bool
+    budget: int
+    description: str
+
+    @property
+    def metric_with_direction(self) -> str:
+        """The metric's name with its direction, for a person."""
+        return f"{self.metric} ({in_words(self.higher_is_better)})"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of one island.
+
+    Attributes:
+        facts: of the task.
+        space: what may be built.
+        screen: judges proposals.
+        evaluator: trains those that pass.
+        hang_limit: seconds after which a training must have ended by itself; None where it has no limit.
+        first_call: what a user's function gives its loss at the first call; None for a bundled task.
+    """
+
+    facts: TaskFacts
+    space: SearchSpace
+    screen: Screening
+    evaluator: Evaluator
+    hang_limit: float | None
+    first_call: FirstCall | None = None
+
+
+def make_task(config: SearchConfig) -> Task | UserTask:
+    """The task that a configuration names; raises `UserError` if it cannot be had."""
+    if isinstance(config.task, FunctionConfig):
+        _check_function(config.task, config.evaluation)
+        with contextlib.chdir(_folder(config.task)):
+            check_function(config.task.function)
+        named, limit = config.task, config.evaluation.time_limit_s
+        return UserTask(named.function, named.metric, named.higher_is_better, limit, _folder(named))
+    return Task(config.task)
+
+
+def _folder(function: FunctionConfig) -> str:
+    """The working directory of a function; where it is missing, as on a node without it, this process's own."""
+    return function.folder if os.path.isdir(function.folder) else os.curdir
+
+
+def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> None:
+    """A user's function has no budget of its own, and trains each candidate with one setting only."""
+    if evaluation.steps is None:
+        raise UserError(
+            "evaluation.steps, the budget that the training function is called with",
+            f"none for {function.name}",
+            "add it, in the function's own units, such as epochs:  [evaluation]  steps = 20",
+        )
+    fields = EvaluationConfig.model_fields
+    for name, neutral in {"variants": 1, "learning_rates": (1.0,), "spread": None, "rung": None}.items():
+        value = getattr(evaluation, name)
+        if value not in (fields[name].default, neutral):
+            raise UserError(
+                "a training function with one setting of each candidate: only bundled tasks tune them",
+                f"evaluation.{name} = {value}",
+                f"leave out evaluation.{name}",
+            )
+
+
+def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
+    """What the archive and the driver need to know of a task."""
+    steps = config.evaluation.steps
+    if isinstance(task, UserTask):
+        assert isinstance(config.task, FunctionConfig)
+        assert steps is not None  # see make_task
+        name = config.task.name
+        return TaskFacts(name, task.metric, config.task.higher_is_better, steps, f"your function {name}")
+    sizes = task.statistics()
+    description = (
+        f"{task.name}: {task.config.model.name} on {task.config.dataset}, {sizes.train_size} training and"
+        f" {sizes.val_size} validation images, {sizes.classes} classes, {sizes.noise_rate:.0%} wrong labels"
+    )
+    budget = steps or task.config.steps
+    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, description)
+
+
+def reference_name(config: SearchConfig, space: SearchSpace) -> str:
+    """The reference loss; raises `UserError` if there is none."""
+    if config.reference is not None:
+        return config.reference
+    if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
+        return "cross_entropy"
+    known = space.seeds or names(signature=space.signature)
+    if not known:
+        raise UserError(f"a `reference` loss of signature {space.signature}", "none", "name a loss of that signature")
+    return known[0]
+
+
+def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Parts:
+    """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had.
+
+    Args:
+        config: of the search.
+        first_call: what a user's function gives its loss at the first call, where that is known; otherwise the function
+            is called to find out.
+    """
+    load_entry_points()
+    task = make_task(config)
+    space = space_for(task, space_of(config))
+    reference = graph_of(reference_name(config, space))
+    limit = hang_limit(config, task)
+    if isinstance(task, Task):
+        screen = Screen(task, space, reference, config.screening)
+        evaluator = CandidateEvaluator(task, reference, config.evaluation)
+        return Parts(task_facts(config, task), space, screen, evaluator, limit)
+    check_signature(space, reference)
+    function = FunctionEvaluator(task, reference, config.evaluation, first_call)
+    lengths = axis_lengths(function.first_call, reference.signature)
+    screen = Screen(task, space, reference, config.screening, lengths)
+    return Parts(task_facts(config, task), space, screen, function, limit, function.first_call)
+
+
+def space_of(config: SearchConfig) -> SearchSpace:
+    """The space as the configuration changes it; raises `UserError` for names and seeds that do not fit."""
+    space = with_complexity(load_space(config.space), config.complexity)
+    return with_seeds(without(space, **config.exclude.model_dump()), config.seeds)
+
+
+def space_for(task: Task | UserTask, space: SearchSpace) -> SearchSpace:
+    """The space; for a user's function, which tells nothing in advance, without seeds that need class weights."""
+    if isinstance(task, Task):
+        return space
+    given = [declared.name for declared in get_signature(space.signature).buffers]
+    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, given)))
+    return space.model_copy(update={"seeds": kept})
+
+
+def hang_limit(config: SearchConfig, task: Task | UserTask) -> float | None:
+    """Generously more than all trainings of one candidate may take; a user's function is killed at its own limit."""
+    limit = config.evaluation.time_limit_s
+    if limit is None or isinstance(task, UserTask):
+        return None
+    return _HANG_FACTOR * 2 * limit + _HANG_SLACK
+
+
+def island_method(config: SearchConfig, space: SearchSpace, island: int, islands: int) -> Method:
+    """The search method of one island. Each begins with other seeds of the space, so that they share that work."""
+    start = island * len(space.seeds) // islands
+    rotated = space.model_copy(update={"seeds": space.seeds[start:] + space.seeds[:start]})
+    return make_method(config.method.name, rotated, derived_seed(config.seed, island), **config.method.settings)
+
+
+def derived_seed(seed: int, island: int, purpose: str = "method") -> int:
+    """A seed of its own for each island and purpose; the same in every process."""
+    digest = hashlib.sha256(f"{seed}:{island}:{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def island_limits(config: SearchConfig, island: int, islands: int) -> Limits:
+    """When an island ends; the budget of candidates is shared out evenly."""
+    candidates = config.max_candidates
+    share = None if candidates is None else candidates // islands + (island < candidates % islands)
+    return Limits(config.generations, share, config.time_limit_s, config.generation_size)
+
+
+def island_setting(
+    config: SearchConfig, parts: Parts, island: int, islands: int, guard: Callable[[bool], None]
+) -> Setting:
+    """Settings of one island."""
+    return Setting(
+        task=parts.facts.name,
+        budget=parts.facts.budget,
+        seed=config.seed,
+        limits=island_limits(config, island, islands),
+        higher_is_better=parts.facts.higher_is_better,
+        audit=config.audit,
+        audit_seed=derived_seed(config.seed, island, "audit"),
+        keep_full=config.keep_rejected == "full",
+        migration_every=config.migration.every if islands > 1 else 0,
+        migration_count=config.migration.count,
+        shares_seeds=islands > 1,
+        guard=guard,
+    )

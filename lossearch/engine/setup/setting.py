@@ -1,0 +1,84 @@
+"""What an island's loop is given: its parts as protocols, its limits and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Protocol
+
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.screen import FilterCount, Verdict
+from lossearch.engine.setup.state import IslandState
+from lossearch.ir.core.graph import Graph
+
+
+class Screening(Protocol):
+    """As `lossearch.candidates.screen.Screen`."""
+
+    def check(self, graph: Graph, seen: Container[str]) -> Verdict: ...
+    def counts(self) -> dict[str, FilterCount]: ...
+    def reset_counts(self) -> None: ...
+
+
+class Evaluator(Protocol):
+    """As `lossearch.candidates.scoring.CandidateEvaluator`."""
+
+    def evaluate(self, graph: Graph, seed: int) -> CandidateResult: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When an island ends, and how long a generation is. None: no limit.
+
+    Attributes:
+        generations: in all.
+        candidates: proposals in all.
+        seconds: of wall-clock in all.
+        generation_size: candidates trained per generation.
+    """
+
+    generations: int | None
+    candidates: int | None
+    seconds: float | None
+    generation_size: int
+
+    def spent(self, state: IslandState) -> bool:
+        """Whether an island may propose no further candidate."""
+        over = self.candidates is not None and state.candidates >= self.candidates
+        return over or (self.seconds is not None and state.wall_seconds >= self.seconds)
+
+    def reached(self, state: IslandState) -> bool:
+        """Whether an island has ended."""
+        return (self.generations is not None and state.generation >= self.generations) or self.spent(state)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an island's loop needs to know besides its parts.
+
+    Attributes:
+        task: the task's name in the archive.
+        budget: of a full training, in steps.
+        seed: passed to every evaluation.
+        higher_is_better: the metric's direction.
+        audit: share of rejected candidates that are trained all the same.
+        audit_seed: picks them.
+        keep_full: whether rejected candidates are archived in full.
+        migration_every: generations between exchanges; 0 for none.
+        migration_count: elites sent.
+        shares_seeds: whether another island may have trained a seed of the space.
+        guard: called with True before and False after each training, to end a process that hangs.
+    """
+
+    task: str
+    budget: int
+    seed: int
+    limits: Limits
+    higher_is_better: bool = True
+    audit: float = 0.0
+    audit_seed: int = 0
+    keep_full: bool = False
+    migration_every: int = 0
+    migration_count: int = 1
+    shares_seeds: bool = False
+    guard: Callable[[bool], None] = lambda _: None

@@ -1,1 +1,0 @@
-"""Judging a loss: screening, training, comparing, statistics and the archive."""

@@ -1,0 +1,187 @@
+"""What an operator is: one declaration, from which everything else derives.
+
+Type check, emission, constant folding, guards, text, LaTeX, SymPy, docs and search all read the fields below; no
+second table exists anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from lossearch.errors import UserError
+from lossearch.ir.core.interval import EPSILON, REAL, SMALLEST_DENOMINATOR, Interval
+from lossearch.ir.core.types import IllTyped, Type
+
+if TYPE_CHECKING:
+    from lossearch.ir.core.expr import Expr
+    from lossearch.ir.operators.masks import Masks, Treated
+
+Attribute = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
+Attributes = tuple[tuple[str, Attribute], ...]
+TypeRule = Callable[["Operator", Sequence["Expr"], dict[str, Attribute]], Type]
+SlopeRule = Callable[..., tuple[float, ...]]
+Emitter = str | Callable[..., str]
+MaskRule = Callable[["Expr", "Masks"], "Treated"]
+
+
+def axes_in(value: Attribute) -> tuple[str, ...]:
+    """The axes that an attribute lists; none where it holds something else, such as numbers."""
+    return tuple(part for part in value if isinstance(part, str)) if isinstance(value, tuple) else ()
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where an argument may lie, and where a guard holds it.
+
+    An argument whose interval leaves `required` is ill-typed. One that may touch a point where value or gradient
+    blows up is clamped into `guarded` when the graph is lowered, unless its interval proves that it cannot.
+    `nonzero` asks for an argument on one side of zero, and keeps one that may reach zero EPSILON away from it.
+    """
+
+    required: Interval = REAL
+    guarded: Interval = REAL
+    nonzero: bool = False
+
+
+FREE = Domain()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One elementary operator, or one primitive (a named composition that can be expanded).
+
+    Attributes:
+        name: Name in the text and JSON forms and in Python.
+        arity: Number of expression arguments.
+        rule: From arguments and attributes to the result's type; raises `IllTyped`.
+        emit: Torch source with `{0}` … for the arguments (aligned for broadcasting where `elementwise`), `{dim}` or
+            `{dims}` for the position of `over` or `along` in the first argument, `{shape}` for the spatial shape,
+            and attribute names; or a function of (argument sources, node) where a template cannot say it.
+        slopes: Bounds of |∂result/∂argument| from the arguments' intervals, for the range check.
+        latex: LaTeX template.
+        sympy: Builds the SymPy form of an elementwise operator from (sympy module, arguments).
+        value: Value on plain floats, for constant folding.
+        domain: One `Domain` per argument, or a function from the arguments' intervals to them.
+        attributes: Names of attributes with their defaults; `...` marks a required one.
+        masked: How it leaves out ignored elements (`masks.py`), where it is not elementwise; without it a loss that has
+            it takes no labels to ignore.
+        neutral: Per argument, the value that a further entry along `over` may have without changing anything, for an
+            operator whose torch source fails where there is no entry.
+        elementwise: Whether it acts on each element alone, with broadcasting over the union of axes.
+        symbol: Infix symbol and binding strength, where it has one.
+        commutative: Whether its arguments may be exchanged.
+        cost: Work per element in units of one addition.
+        monotone: +1, -1 or 0 (neither) per argument.
+        convex: +1 convex, -1 concave, 0 neither (of one argument, others fixed).
+        internal: Made only by lowering and exports; not for users or search.
+        products: Whether a node multiplies matrices or convolves, whose gradients autocast would take in bfloat16.
+        helper: Torch source of a function that the emitted expression calls, where one expression cannot say it.
+        expand: For a primitive, the function that traces its body; None for an elementary operator.
+        family: For a primitive, the file's family.
+        doc: One line for the docs.
+    """
+
+    name: str
+    arity: int
+    rule: TypeRule
+    emit: Emitter
+    doc: str
+    slopes: SlopeRule = lambda *intervals, **attributes: tuple(math.inf for _ in intervals)
+    latex: str = ""
+    sympy: Callable[..., Any] | None = None
+    value: Callable[..., float] | None = None
+    domain: tuple[Domain, ...] | Callable[..., tuple[Domain, ...]] = ()
+    attributes: tuple[tuple[str, Any], ...] = ()
+    masked: MaskRule | None = None
+    neutral: tuple[float, ...] = ()
+    elementwise: bool = False
+    symbol: tuple[str, int] | None = None
+    commutative: bool = False
+    cost: float = 1.0
+    monotone: tuple[int, ...] = ()
+    convex: int = 0
+    internal: bool = False
+    products: Callable[[Expr], bool] = lambda node: False
+    helper: str = ""
+    expand: Callable[..., Expr] | None = None
+    family: str = ""
+
+    def domains(self, *intervals: Interval) -> tuple[Domain, ...]:
+        """The domains of the arguments, or nothing where all are free."""
+        return self.domain(*intervals) if callable(self.domain) else self.domain
+
+    def to_sympy(self, module: ModuleType, *arguments: Any) -> Any:
+        """The SymPy form of this operator applied to SymPy arguments."""
+        if self.sympy is None:
+            raise UserError("an elementwise operator", self.name, "only elementwise operators have a SymPy form")
+        return self.sympy(module, *arguments)
+
+
+OPERATORS: dict[str, Operator] = {}
+"""Every operator and primitive by name."""
+
+
+def register(operator: Operator) -> Operator:
+    """Add an operator to the table; a name can be taken only once."""
+    if operator.name in OPERATORS:
+        raise UserError("a new operator name", repr(operator.name), "this operator exists already")
+    OPERATORS[operator.name] = operator
+    return operator
+
+
+def lookup(name: str) -> Operator:
+    """The operator of this name."""
+    try:
+        return OPERATORS[name]
+    except KeyError:
+        raise UserError("an operator", repr(name), f"known operators: {', '.join(sorted(OPERATORS))}") from None
+
+
+def require_real(operator: Operator, arguments: Sequence[Expr]) -> None:
+    """Refuse boolean and index arguments."""
+    for position, argument in enumerate(arguments):
+        if argument.type.kind != "real":
+            raise IllTyped(
+                f"{operator.name} needs real numbers as argument {position + 1}",
+                str(argument.type),
+                "convert a condition with where(condition, 1, 0)",
+            )
+
+
+def guarded_intervals(operator: Operator, arguments: Sequence[Expr]) -> list[Interval]:
+    """The arguments' intervals after checking `required` and clipping to `guarded`."""
+    intervals = [argument.type.interval for argument in arguments]
+    domains = operator.domains(*intervals)
+    if not domains:
+        return intervals
+    pairs = zip(domains, intervals, strict=True)
+    return [_checked(operator.name, position, *pair) for position, pair in enumerate(pairs)]
+
+
+def _checked(name: str, position: int, domain: Domain, interval: Interval) -> Interval:
+    if domain is FREE:
+        return interval
+    inside = domain.required.lower <= interval.lower and interval.upper <= domain.required.upper
+    is_zero = interval.lower == interval.upper == 0.0
+    one_sided = not domain.nonzero or not (is_zero or interval.lower < 0.0 < interval.upper)
+    if not inside or not one_sided:
+        needed = "on one side of zero" if domain.nonzero else f"in {domain.required}"
+        raise IllTyped(
+            f"{name} needs argument {position + 1} {needed}",
+            f"a value in {interval}",
+            "bound it first (clamp, abs, sigmoid, adding a constant …)",
+        )
+    return guard_interval(domain, interval)
+
+
+def guard_interval(domain: Domain, interval: Interval) -> Interval:
+    """The interval of an argument once its guard is in place."""
+    if not domain.nonzero:
+        return interval.clip(*domain.guarded)
+    if interval.mignitude >= SMALLEST_DENOMINATOR:
+        return interval
+    return interval.clip(EPSILON, math.inf) if interval.lower >= 0.0 else interval.clip(-math.inf, -EPSILON)

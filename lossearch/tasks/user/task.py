@@ -1,0 +1,163 @@
+"""The user's own training function as a task, run in a process that can be stopped."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from lossearch.errors import UserError
+from lossearch.tasks.outcome import Outcome, Status
+from lossearch.tasks.user.descendants import kill_session
+from lossearch.tasks.user.first_call import FirstCall, Recording
+from lossearch.tasks.user.function import is_file_reference, reference_to
+from lossearch.tasks.user.pickled_function import name_of, pickled
+from lossearch.tasks.user.server import Evaluation, OnMetric, Server, ServerDied
+from lossearch.tasks.user.worker import Request
+
+LossFactory = Callable[[], Any]
+"""Makes the loss, in another process; must be picklable, such as `torch.nn.CrossEntropyLoss`."""
+
+
+class UserTask:
+    """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
+
+    The function trains with `loss` for `budget` units (its own: epochs, steps) and yields, as often as it likes, the
+    metric on its own validation data: a number, or a mapping that contains `metric`. The last one counts; what it
+    returns in place of yielding counts as one yield. It draws all randomness from `seed`. Every evaluation runs in a
+    fresh process, in which the test splits of bundled tasks are sealed: nothing leaks from one to the next, and one
+    that hangs is killed together with the processes that it started (`descendants.py` says which are not found).
+
+    Args:
+        function: the function, or its name: "path/to/file.py:function" or "module:function". One without such a name
+            (of a notebook cell, a closure, a partial, a bound method) is pickled with what it refers to.
+        metric: name of the metric.
+        higher_is_better: its direction, for whoever ranks by it.
+        time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
+        folder: working directory of the function; None for that of this process.
+
+    Raises:
+        UserError: the function has neither a name under which another process could find it nor can be pickled, or
+            the limit is not positive.
+    """
+
+    def __init__(
+        self,
+        function: str | Callable[..., Any],
+        metric: str = "metric",
+        higher_is_better: bool | None = None,
+        time_limit: float | None = None,
+        folder: str | None = None,
+    ) -> None:
+        if time_limit is not None and not time_limit > 0:
+            raise UserError("a positive time limit in seconds", str(time_limit), "raise it, or leave it out")
+        reference = function if isinstance(function, str) else reference_to(function)
+        self.function = name_of(function) if reference is None else _absolute(reference)
+        self._pickled = None if reference is not None or isinstance(function, str) else pickled(function)
+        self.metric = metric
+        self.higher_is_better = higher_is_better
+        self.time_limit = time_limit
+        self.folder = None if folder is None else str(Path(folder).absolute())
+        self._server: Server | None = None
+
+    def evaluate(self, loss_factory: LossFactory, budget: int, seed: int, on_metric: OnMetric | None = None) -> Outcome:
+        """Train once with the loss that `loss_factory` makes.
+
+        Args:
+            loss_factory: see `LossFactory`.
+            budget: passed to the function.
+            seed: passed to the function.
+            on_metric: called with each metric; returning False stops the training, with the status OK.
+
+        Returns:
+            OK with the last metric; DIVERGED if a metric is not finite; ERROR with the traceback if the function cannot
+            be imported, raises, gives no metric or its process dies; TIMEOUT; OUT_OF_MEMORY. The steps of the curve
+            count yields. A training that something from outside kills is begun once more.
+
+        Raises:
+            UserError: the loss factory cannot be pickled.
+        """
+        request = self._request(loss_factory, budget, seed)
+        outcome, lost = self._attempt(request, on_metric)
+        return self._attempt(request, on_metric)[0] if lost else outcome
+
+    def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCall | Outcome:
+        """What the function gives its loss at the first call, found by calling the function until it gets there.
+
+        Args:
+            loss_factory: makes a `LossModule`; otherwise see `LossFactory`.
+            budget: passed to the function.
+            seed: passed to the function.
+
+        Returns:
+            The inputs, or how the function ended without calling its loss.
+        """
+        with tempfile.TemporaryDirectory(prefix="lossearch-first-call-") as folder:
+            path = Path(folder, "call")
+            request = self._request(Recording(loss_factory, str(path)), budget, seed)
+            outcome, lost = self._attempt(request, None)
+            if lost and not path.exists():
+                outcome, _ = self._attempt(request, None)
+            return FirstCall.loads(path.read_bytes()) if path.exists() else outcome
+
+    def _request(self, loss_factory: LossFactory, budget: int, seed: int) -> Request:
+        return Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled, self.folder)
+
+    def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Outcome, bool]:
+        """One training, and whether something from outside ended it."""
+        evaluation = Evaluation(self._running_server().connection, self.time_limit, on_metric)
+        try:
+            return evaluation.run(request), evaluation.lost
+        except ServerDied:
+            self.close()
+            if evaluation.child is not None:
+                kill_session(evaluation.child)
+            message = "the process that runs training functions died"
+            return Outcome(Status.ERROR, None, tuple(evaluation.curve), 0.0, message), True
+        except BaseException:  # Ctrl-C, or an error in on_metric: the child must not go on
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process that runs evaluations, with any under way. The next evaluation starts another."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_server": None}
+
+    def __repr__(self) -> str:
+        return f"UserTask({self.function!r}, metric={self.metric!r})"
+
+    def _running_server(self) -> Server:
+        if self._server is not None and self._server.process.poll() is not None:
+            self.close()
+        if self._server is None:
+            self._server = Server()
+        return self._server
+
+
+def _absolute(reference: str) -> str:
+    """A file's reference with its absolute path, so that it stays good when the working directory changes."""
+    place, colon, name = reference.rpartition(":")
+    return f"{Path(place).resolve()}{colon}{name}" if is_file_reference(reference) else reference
+
+
+def _pickled(loss_factory: LossFactory) -> bytes:
+    try:
+        return pickle.dumps(loss_factory)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UserError(
+            "a loss factory that can be pickled, as training runs in a process of its own",
+            f"{loss_factory!r}: {error}",
+            "pass a class, a module-level function, or a functools.partial of one",
+        ) from error

@@ -1,0 +1,175 @@
+"""The process that runs a user's training function: a small server that forks one child per evaluation.
+
+Started by `serve_on`, with a connected socket as inherited file descriptor. The server has imported torch, so
+that a child is ready within milliseconds; the child alone imports the user's code, in a session of its own.
+Once the child has ended, the server kills whatever it left running (`descendants.py`). The server outlives
+children that crash or are killed; when its own parent ends, it ends too and takes the child with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing.connection import Connection, wait
+from typing import NoReturn
+
+import torch
+
+from lossearch.tasks.outcome import is_out_of_memory
+from lossearch.tasks.user.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
+from lossearch.tasks.user.function import load_function
+from lossearch.tasks.user.pickled_function import is_pickled, prepare_to_unpickle, unpickled
+from lossearch.tasks.user.values import NoMetric, as_metric, metrics_in
+
+_POLL = 0.02  # seconds between looks at whether the child has ended
+_OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
+
+
+class Message(StrEnum):
+    """First item of every message to the parent; what follows it is in parentheses."""
+
+    READY = "ready"  # ()
+    STARTED = "started"  # (process id of the child, which is also that of its session,)
+    METRIC = "metric"  # (value,)
+    DONE = "done"  # ()
+    ERROR = "error"  # (text,)
+    OUT_OF_MEMORY = "out_of_memory"  # (text,)
+    EXIT = "exit"  # (exit code, what the child printed last)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One evaluation.
+
+    Attributes:
+        function: reference to the user's function, or what it is called where it is given pickled.
+        loss_factory: pickled callable without arguments that makes the loss.
+        budget: passed on.
+        seed: passed on; torch's global generator is seeded with it, too.
+        metric: key of the metric, where the function yields mappings.
+        pickled: the function itself, where it has no reference.
+        folder: working directory of the function; None for the server's.
+    """
+
+    function: str
+    loss_factory: bytes
+    budget: int
+    seed: int
+    metric: str
+    pickled: bytes | None = None
+    folder: str | None = None
+
+
+def serve_on(descriptor: int) -> None:
+    """Answer requests on a connected socket, given by its file descriptor, until the parent closes it."""
+    adopt_orphans()
+    with Connection(descriptor) as parent:
+        _serve(parent)
+
+
+def _serve(parent: Connection) -> None:
+    parent.send((Message.READY,))
+    with contextlib.suppress(EOFError, OSError):  # raised once the parent has gone
+        while True:
+            request = parent.recv()
+            if isinstance(request, Request):  # a late wish to stop may also arrive here
+                _run_child(parent, request)
+
+
+def _run_child(parent: Connection, request: Request) -> None:
+    """Fork, relay the child's messages, and report its end."""
+    if request.pickled is not None or is_pickled(request.function):
+        prepare_to_unpickle()  # once, so that no child has to
+    reader_fd, writer_fd = os.pipe()
+    with tempfile.TemporaryFile() as output:
+        server = os.getpid()
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            end_with(server)
+            for stream in (1, 2):
+                os.dup2(output.fileno(), stream)
+            for unused in (reader_fd, parent.fileno()):
+                os.close(unused)
+            _evaluate_and_exit(request, Connection(writer_fd, readable=False))
+        os.close(writer_fd)
+        try:
+            parent.send((Message.STARTED, child))
+            with Connection(reader_fd, writable=False) as reader:
+                exit_code = _relay(parent, reader, child)
+        except (EOFError, OSError):
+            kill_session(child)
+            kill_children()
+            raise
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(0, size - _OUTPUT_TAIL))
+        parent.send((Message.EXIT, exit_code, output.read().decode(errors="replace")))
+
+
+def _relay(parent: Connection, reader: Connection, child: int) -> int:
+    """Pass messages on until the child has ended; its exit code. Whatever the parent says means: stop it.
+
+    Only whole messages are passed on, so a child killed in the middle of one does no harm.
+    """
+    while True:
+        reap_orphans(child)
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if ended:
+            kill_session(child)  # its number is still its own, as it is not yet reaped
+            exit_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            kill_children()
+            while _pass_on(reader, parent):
+                pass
+            return exit_code
+        # One message at a time, so that a child that never stops talking cannot keep the parent from being heard.
+        wait([parent, reader], timeout=_POLL)
+        if parent.poll():
+            parent.recv()
+            kill_session(child)
+        elif not _pass_on(reader, parent):
+            time.sleep(_POLL)
+
+
+def _pass_on(reader: Connection, parent: Connection) -> bool:
+    """Pass on one message, if there is one, and say whether there was."""
+    try:
+        message = reader.recv_bytes() if reader.poll() else None
+    except (EOFError, OSError):  # the end, or half a message
+        return False
+    if message is not None:
+        parent.send_bytes(message)
+    return message is not None
+
+
+def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
+    """Run the user's function in this process, send what it yields, and end the process."""
+    try:
+        _evaluate(request, parent)
+    except NoMetric as error:
+        parent.send((Message.ERROR, str(error)))
+    except BaseException as error:
+        kind = Message.OUT_OF_MEMORY if is_out_of_memory(error) else Message.ERROR
+        parent.send((kind, "".join(traceback.format_exception(error)).rstrip()))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError, OSError):  # the function replaced or closed it
+                stream.flush()
+        os._exit(0)
+
+
+def _evaluate(request: Request, parent: Connection) -> None:
+    if request.folder is not None:
+        os.chdir(request.folder)
+    function = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
+    loss = pickle.loads(request.loss_factory)()
+    torch.manual_seed(request.seed)
+    for value in metrics_in(function(loss, request.budget, request.seed), request.function):
+        parent.send((Message.METRIC, as_metric(value, request.metric)))
+    parent.send((Message.DONE,))

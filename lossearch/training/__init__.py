@@ -1,0 +1,1 @@
+"""Training networks with losses, many runs at once."""

@@ -1,0 +1,83 @@
+"""Step size: what a loss gains merely because its gradient is larger, measured so that it can be taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lossearch.compile.module import build
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import Signature
+from lossearch.tasks import Task
+from lossearch.tasks.user.first_call import FirstCall
+from lossearch.training.train import initial_predictions
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+SAMPLES = 256
+
+
+def prediction_gradient(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
+    """∂ loss / ∂ logits: the shape of `logits`."""
+    free = logits.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(free, target), free)
+    return gradient
+
+
+def prediction_gradients(losses: Sequence[LossFunction], logits: Tensor, target: Tensor) -> Tensor:
+    """∂ loss / ∂ logits of several losses at the same predictions: [loss, batch, class]."""
+    return torch.stack([prediction_gradient(loss, logits, target) for loss in losses])
+
+
+def gradient_rms(loss: LossFunction, logits: Tensor, target: Tensor) -> float:
+    """Root mean square of the gradient at the predictions."""
+    return float(prediction_gradient(loss, logits, target).double().square().mean().sqrt())
+
+
+def step_scale(loss: LossFunction, reference: LossFunction, task: Task, seed: int = 0) -> float:
+    """The factor that gives `loss` the reference's RMS gradient at the predictions of an untrained network.
+
+    Not finite or not positive where the loss has no gradient there.
+    """
+    logits, target = initial_predictions(task, seed, min(SAMPLES, len(task.train)))
+    own, wanted = gradient_rms(loss, logits, target), gradient_rms(reference, logits, target)
+    return wanted / own if own > 0.0 else float("inf")
+
+
+class FirstPredictions:
+    """The predictions of a training function's first call, and gradients of losses there.
+
+    Gradients are those with respect to what required one in the call, else to every input that the signature calls a
+    prediction. They are computed in float64, so that other machines find the same.
+
+    Args:
+        call: what the function gave its loss.
+        signature: of the losses.
+    """
+
+    def __init__(self, call: FirstCall, signature: Signature) -> None:
+        self.call = call
+        declared = signature.forward_inputs
+        predictions = {str(place) for place, one in enumerate(declared) if one.role == "prediction"}
+        predictions |= {one.name for one in declared if one.role == "prediction"}
+        tensors = {place: tensor for place, tensor in call.tensors().items() if tensor.is_floating_point()}
+        leaves = call.differentiable & tensors.keys() or predictions & tensors.keys() or set(list(tensors)[:1])
+        doubles = {place: tensor.double().requires_grad_(place in leaves) for place, tensor in tensors.items()}
+        self._inputs = [doubles.get(str(place), value) for place, value in enumerate(call.inputs)]
+        self._named = {name: doubles.get(name, value) for name, value in call.named.items()}
+        self._leaves = [doubles[place] for place in sorted(leaves)]
+
+    def gradient_rms(self, graph: Graph) -> float:
+        """Root mean square of ∂ loss / ∂ predictions, as the function calls the loss; zero where nothing leads to them.
+
+        Raises:
+            UserError: the loss does not take these inputs, such as images that are too small.
+        """
+        value = build(graph, **self.call.options)(*self._inputs, **self._named)
+        if not value.requires_grad:
+            return 0.0
+        gradients = torch.autograd.grad(value.mean(), self._leaves, allow_unused=True)
+        squares = [gradient.square().sum().item() for gradient in gradients if gradient is not None]
+        return math.sqrt(sum(squares) / max(1, sum(leaf.numel() for leaf in self._leaves)))

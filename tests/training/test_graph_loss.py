@@ -1,0 +1,99 @@
+"""Losses evaluated together give what each gives alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from ir.random_graphs import random_graph
+
+from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.ir.forms.text import parse_graph
+from lossearch.ir.rewriting.lowering import lower
+from lossearch.ir.signatures import DENSE
+from lossearch.tasks import Task
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.train import Run, train
+
+LOGITS = torch.randn(3, 20, 10, generator=torch.Generator().manual_seed(0)) * 3
+LABELS = torch.randint(0, 10, (3, 20), generator=torch.Generator().manual_seed(1))
+WEIGHT = torch.linspace(0.5, 2.0, 10)
+
+
+@pytest.mark.parametrize("name", zoo.names(signature="dense"))
+def test_agrees_with_the_module(name):
+    loss = zoo.get(name)
+    weighted = loss.graph.uses("class_weight")
+    module = loss.to_module(weight=WEIGHT) if weighted else loss.to_module()
+    graph_loss = GraphLoss(loss.graph, WEIGHT if weighted else None, scale=2.0)
+    for logits, labels in zip(LOGITS, LABELS, strict=True):
+        torch.testing.assert_close(graph_loss(logits, labels), 2.0 * module(logits, labels), rtol=1e-5, atol=1e-5)
+
+
+def test_one_pass_serves_losses_that_differ_in_constants_and_scale():
+    graphs = [zoo.get("generalized_cross_entropy", q=q).graph for q in (0.3, 0.5, 0.7)]
+    losses = [GraphLoss(graph, scale=scale) for graph, scale in zip(graphs, (1.0, 2.0, 0.5), strict=True)]
+    assert len({loss.group for loss in losses}) == 1
+    logits = LOGITS.clone().requires_grad_()
+    together = GraphLoss.stacked(losses, logits, LABELS)
+    alone = torch.stack([loss(x, y) for loss, x, y in zip(losses, logits, LABELS, strict=True)])
+    torch.testing.assert_close(together, alone)
+    gradients = [torch.autograd.grad(values.sum(), logits, retain_graph=True)[0] for values in (together, alone)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+MIXED = "dense: cross_entropy(logits, target) / ({} + mean(cross_entropy(logits, target), over=(batch, space)))"
+
+
+def test_one_pass_serves_losses_that_mix_the_batch():
+    losses = [GraphLoss(parse_graph(MIXED.format(value))) for value in (0.3, 0.4, 0.7)]
+    assert len({loss.group for loss in losses}) == 1
+    together = GraphLoss.stacked(losses, LOGITS, LABELS)
+    alone = torch.stack([loss(x, y) for loss, x, y in zip(losses, LOGITS, LABELS, strict=True)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_together_equals_alone_for_random_losses_of_every_kind():
+    compared = 0
+    for seed in range(400):
+        graph = random_graph(seed, DENSE)
+        selects = any(node.op == "select" for node in graph.nodes)  # positions that these tensors do not have
+        if graph.uses("class_weight") or selects or not lower(graph.frozen(), labels=True).root.leaves:
+            continue
+        loss = GraphLoss(graph)
+        together = GraphLoss.stacked([loss] * 3, LOGITS, LABELS)
+        alone = torch.stack([loss(x, y) for x, y in zip(LOGITS, LABELS, strict=True)])
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4, equal_nan=True)
+        compared += 1
+    assert compared > 200
+
+
+def test_training_together_equals_training_alone():
+    task = Task("digits_noise")
+    runs = [Run(GraphLoss(zoo.get("poly1", epsilon=e).graph), 0.02, seed) for seed, e in enumerate((0.3, 2.5, 7.0))]
+    together = train(task, runs, steps=30)
+    alone = [train(task, [run], steps=30)[0] for run in runs]
+    for first, second in zip(together, alone, strict=True):
+        assert first.metric == pytest.approx(second.metric, abs=0.005)
+
+
+def test_a_stack_of_several_groups_and_plain_functions_trains_as_each_alone():
+    task = Task("digits_noise")
+    functions = [
+        GraphLoss(zoo.get("brier").graph),
+        F.cross_entropy,
+        GraphLoss(zoo.get("poly1", epsilon=0.3).graph),
+        GraphLoss(zoo.get("brier").graph, scale=2.0),
+        GraphLoss(zoo.get("poly1", epsilon=7.0).graph),
+    ]
+    runs = [Run(function, 0.02, seed) for seed, function in enumerate(functions)]
+    together = train(task, runs, steps=30)
+    alone = [train(task, [run], steps=30)[0] for run in runs]
+    assert len({outcome.metric for outcome in alone}) == len(runs)
+    assert [o.metric for o in together] == pytest.approx([o.metric for o in alone], abs=0.005)
+
+
+def test_class_weights_are_required_where_they_are_used():
+    with pytest.raises(UserError, match="class_weight"):
+        GraphLoss(zoo.get("weighted_cross_entropy").graph)
