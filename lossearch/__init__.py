@@ -1,15 +1,15 @@
 """Find, prove and export loss functions for PyTorch models."""
 
-__version__ = "0.1.0"
-
 from typing import TYPE_CHECKING, Any
+
+from lossearch.version import __version__
 
 if TYPE_CHECKING:
     from lossearch import zoo
     from lossearch.api import advise, combine, compare, export, layered, load, search
     from lossearch.errors import UserError
 
-__all__ = ["UserError", "advise", "combine", "compare", "export", "layered", "load", "search", "zoo"]
+__all__ = ["UserError", "__version__", "advise", "combine", "compare", "export", "layered", "load", "search", "zoo"]
 
 
 def __getattr__(name: str) -> Any:

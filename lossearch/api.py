@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossearch.archive.discovered import discovered_loss, identifier
-from lossearch.archive.run_directory import RunDirectory, storage_errors
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Ranked
 from lossearch.errors import UserError
+from lossearch.files import storage_errors
 from lossearch.loss import Loss
 from lossearch.reading import read_text, usable_path, whole_in
 from lossearch.zoo.named import hand_designed_loss

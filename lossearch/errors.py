@@ -20,7 +20,7 @@ class UserError(Exception):
         self.found = found
         self.hint = hint
 
-    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, ...]]:
         # Exceptions cross process borders inside Ray; the default reduction would pass one joined argument.
         return type(self), (self.required, self.found, self.hint)
 

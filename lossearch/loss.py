@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.graph import Graph, Parameter
-from lossearch.ir.core.primitive import load_entry_points
+from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.core.signature import Signature
 from lossearch.ir.forms import json as json_form
 from lossearch.ir.forms import latex as latex_form
@@ -82,7 +82,7 @@ class Loss:
     @classmethod
     def from_text(cls, text: str, name: str = "loss", source: str = "") -> Loss:
         """The loss that a one-line form describes; raises `UserError` that names the place."""
-        load_entry_points()
+        PRIMITIVES.extend()
         return cls(name, text_form.parse_graph(text), source)
 
     def to_json(self) -> str:
@@ -93,7 +93,7 @@ class Loss:
     @classmethod
     def from_json(cls, text: str) -> Loss:
         """The loss in a JSON document; raises `UserError` for anything malformed."""
-        load_entry_points()
+        PRIMITIVES.extend()
         document: Mapping[str, Any] = json_form.loads(text)
         for field in ("name", "source"):
             if not isinstance(document.get(field), str):

@@ -12,14 +12,12 @@ from torch import tensor
 import lossearch
 from lossearch.engine.driver.search import plan_search
 from lossearch.ir import OPERATORS
-from lossearch.ir.core.primitive import PRIMITIVES, load_entry_points
+from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.loss import Loss
 
 MODULE = '''
-from lossearch.ir import Expr
-from lossearch.ir.operators import functions as fn
-from lossearch.ir.operators.elementwise import elementwise
-from lossearch.ir.core.primitive import primitive
+from lossearch.ir import Expr, elementwise, primitive
+from lossearch.ir import functions as fn
 
 
 @primitive(family="other")
@@ -52,7 +50,7 @@ def forget() -> None:
         OPERATORS.pop(name, None)
         PRIMITIVES.pop(name, None)
     sys.modules.pop("other_losses", None)
-    load_entry_points.cache_clear()
+    PRIMITIVES.forget_extensions()
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,10 @@ import torch
 from lossearch import zoo
 from lossearch.loss import Loss
 from lossearch.tasks import Task
+from lossearch.tasks.outcome import Status
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.train import Run, Status, train
+from lossearch.training.plan import Run
+from lossearch.training.train import train
 
 LEARNING_RATE = 0.05
 

@@ -6,7 +6,7 @@ import re
 
 from lossearch.archive.records import Ranked
 from lossearch.errors import UserError
-from lossearch.ir.core.primitive import load_entry_points
+from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.forms import json as json_form
 from lossearch.loss import Loss
 
@@ -21,7 +21,7 @@ def discovered_loss(run: str, ranked: Ranked, rank: int) -> Loss:
     place = f"rank {rank}" if rank else f"candidate {candidate.key[:8]}"
     if candidate.graph is None:
         raise UserError("an archived graph", f"none for {place} of {run}", "restore the archive from a copy")
-    load_entry_points()
+    PRIMITIVES.extend()
     graph = json_form.graph_from_dict(json_form.loads(candidate.graph))
     name = f"{identifier(run)}_{rank or candidate.key[:8]}"
     return Loss(name, graph, f"discovered by lossearch in {run}, {place}")

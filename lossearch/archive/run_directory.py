@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import fcntl
 import io
 import json
@@ -19,6 +18,7 @@ from typing import Any
 
 from lossearch.archive.store import Archive, Ranked, Retention
 from lossearch.errors import UserError
+from lossearch.files import StorageError, storage_errors, write_atomically
 from lossearch.plain_text import csv_cell, visible
 from lossearch.reading import read_text, usable_path
 
@@ -158,7 +158,7 @@ def _nothing_begun() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        mended = error.hint.partition(", then `lossearch resume`")[0]
+        mended = error.mend if isinstance(error, StorageError) else error.hint
         raise UserError(error.required, error.found, f"{mended}; nothing was begun: then search again") from error
 
 
@@ -178,50 +178,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one piece, through a file beside it."""
-    with storage_errors(path):
-        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(draft, 0o644)
-            os.replace(draft, path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk and missing permissions into UserErrors."""
-    try:
-        yield
-    except OSError as error:
-        hints = {
-            errno.ENOSPC: "free some space, then `lossearch resume`",
-            errno.EDQUOT: "free some of your disk quota, then `lossearch resume`",
-            errno.EACCES: "check its permissions, or choose another directory",
-            errno.EPERM: "check its permissions, or choose another directory",
-            errno.EROFS: "choose a directory on a disk that can be written",
-            errno.ENOENT: "check the path; was the directory removed?",
-            errno.EEXIST: "choose a path all of whose parents are directories",
-            errno.ENOTDIR: "choose a path all of whose parents are directories",
-            errno.ENOTEMPTY: "another process created it just now: choose another directory",
-            errno.ENAMETOOLONG: "choose a shorter name",
-            errno.EISDIR: "it is a directory: choose the name of a file in it",
-            errno.ELOOP: "its symbolic links lead in a circle: choose another place",
-            errno.EFBIG: "raise the limit on the size of files, then `lossearch resume`",
-            errno.EIO: "check the disk, then `lossearch resume`",
-        }
-        if error.errno not in hints:
-            raise
-        raise UserError(
-            required="a directory that can be written",
-            found=f"{error.strerror} ({path})",
-            hint=hints[error.errno],
-        ) from error

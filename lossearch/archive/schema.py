@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lossearch.archive.records import Retention, damaged
 from lossearch.errors import UserError
+from lossearch.files import RESUME, StorageError
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x4C4F5353  # "LOSS", in the file header: tells an archive from any other SQLite file
@@ -172,12 +173,13 @@ def _configure(connection: sqlite3.Connection, read_only: bool) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
+_DISK: dict[int, tuple[str, str]] = {
+    sqlite3.SQLITE_FULL: ("free disk space for the archive", "free some space"),
+    sqlite3.SQLITE_IOERR: ("a disk that can be read and written", "check the disk"),
+}
+"""By class of error: what was required of the disk, and how it is mended; then the search goes on."""
+
 _FAILURES: dict[int, tuple[str, str]] = {
-    sqlite3.SQLITE_FULL: (
-        "free disk space for the archive",
-        "free some space, then `lossearch resume`: nothing is lost",
-    ),
-    sqlite3.SQLITE_IOERR: ("a disk that can be read and written", "check the disk, then `lossearch resume`"),
     sqlite3.SQLITE_CANTOPEN: ("permission to open the archive", "check the permissions of the run directory"),
     sqlite3.SQLITE_READONLY: (
         "permission to write the archive",
@@ -213,6 +215,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the class of the extended code
         if code in (0, sqlite3.SQLITE_ERROR) and str(error).startswith(_SIGNS_OF_DAMAGE):
             code = sqlite3.SQLITE_CORRUPT
+        if code in _DISK:
+            required, mend = _DISK[code]
+            hint = f"{mend}, then {RESUME}: nothing is lost"
+            raise StorageError(required, f"{error} ({path})", hint, mend) from error
         if code not in _FAILURES:
             raise
         required, hint = _FAILURES[code]

@@ -14,10 +14,10 @@ from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
 from lossearch.loss import Loss
 from lossearch.tasks import UserTask
+from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training import seeds
 from lossearch.training.step_size import FirstPredictions
-from lossearch.training.train import Outcome, Status
 
 _DIGITS = 4  # of a factor that becomes part of a formula: it decides the step size to 1 in 10,000
 

@@ -18,10 +18,13 @@ from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.tasks import Task
 from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.plan import Run
 from lossearch.training.step_size import SAMPLES, prediction_gradients
-from lossearch.training.train import Outcome, Run, Status, train, untrained_predictions
+from lossearch.training.train import train
+from lossearch.training.untrained import untrained_predictions
 
 
 class EvaluationConfig(BaseModel):

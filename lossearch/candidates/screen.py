@@ -18,7 +18,7 @@ from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace
 from lossearch.tasks import Task, UserTask
-from lossearch.training.train import FUNCTION_CLASSES, untrained_predictions
+from lossearch.training.untrained import FUNCTION_CLASSES, untrained_predictions
 from lossearch.zoo import get, names
 from lossearch.zoo.named import graph_of
 

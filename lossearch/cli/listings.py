@@ -89,9 +89,9 @@ def primitives(
     """List the building blocks of losses."""
     from lossearch import primitives as _  # noqa: F401  (registers them)
     from lossearch.ir.core.operator import OPERATORS
-    from lossearch.ir.core.primitive import load_entry_points, parameter_names, source_of
+    from lossearch.ir.core.primitive import PRIMITIVES, parameter_names, source_of
 
-    load_entry_points()
+    PRIMITIVES.extend()
     found = [operator for operator in OPERATORS.values() if operator.expand is not None]
     families = sorted({operator.family for operator in found})
     if family is not None and family not in families:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lossearch import __version__
 from lossearch.cli import advise, data, listings, losses, search
 from lossearch.cli.output import note, print_error
 from lossearch.engine.driver.ending import SearchLost
 from lossearch.errors import UserError
+from lossearch.version import __version__
 
 USER_MISTAKE = 2
 INTERRUPTED = 130

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from lossearch.comparison import statistics
-from lossearch.comparison.comparison import Compared, Comparison, Row
+from lossearch.comparison.comparison import Comparison
+from lossearch.comparison.result import Compared, Row
 from lossearch.tasks import Task
 
 

@@ -10,14 +10,18 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lossearch.comparison.comparison import write_file
 from lossearch.comparison.jobs import Trained
 from lossearch.comparison.tuning import Trial
 from lossearch.errors import UserError
+from lossearch.files import storage_errors, write_atomically
 from lossearch.loss import Loss
 from lossearch.reading import parse_json, read_text
 
 FORMAT = 1
+
+AGAIN = "run again: finished losses are kept"
+"""How a comparison goes on once its disk can be written again."""
+
 _TRIALS = TypeAdapter(tuple[Trial, ...])
 _TRAINED = TypeAdapter(Trained)
 
@@ -99,7 +103,9 @@ class Checkpoints:
             "trials": _TRIALS.dump_python(tuple(trials), mode="json"),
             "test": None if test is None else _TRAINED.dump_python(test, mode="json"),
         }
-        write_file(path, json.dumps(document, indent=1) + "\n")
+        with storage_errors(path, AGAIN):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(document, indent=1) + "\n", AGAIN)
 
     def _path(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{name}.json"

@@ -13,19 +13,21 @@ from typing import Any, Literal
 
 import torch
 
-from lossearch import __version__, zoo
+from lossearch import zoo
 from lossearch.comparison.assembly import assemble
 from lossearch.comparison.checkpoint import Checkpoints, Finished
-from lossearch.comparison.comparison import Compared, Comparison, Source
+from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
+from lossearch.comparison.result import Compared, Source
 from lossearch.comparison.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Task, TaskConfig
+from lossearch.training.plan import LabelledImages
 from lossearch.training.seeds import COMPARING, first, used_elsewhere
-from lossearch.training.train import LabelledImages
+from lossearch.version import __version__
 
 SIGNATURE = "dense"
 """Of tasks: logits and integer labels. Class weights, which a task can give, are no extra input."""

@@ -9,18 +9,18 @@ from lossearch.comparison.verdict import Units
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lossearch.comparison.comparison import Comparison
+    from lossearch.comparison.result import Result
 
 # Two colours that stay apart for the colour-blind and in grey (Okabe and Ito 2008).
 _COLOURS = {"hand-designed": "#56606b", "discovered": "#d55e00"}
 
 
-def draw(comparison: Comparison) -> Figure:
+def draw(result: Result) -> Figure:
     """Dots with intervals, sorted; a line at the reference with its noise floor as a band."""
     from matplotlib.figure import Figure  # takes most of a second to import
 
-    units = Units.of(comparison.metric)
-    rows = comparison.rows
+    units = Units.of(result.metric)
+    rows = result.rows
     figure = Figure(figsize=(8, 1.4 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for position, row in enumerate(rows):
@@ -33,21 +33,21 @@ def draw(comparison: Comparison) -> Figure:
         axes.plot(mean, position, "o", color=colour, markersize=6)
         seeds = [value * units.factor for value in row.values if value is not None]
         axes.plot(seeds, [position] * len(seeds), "|", color=colour, markersize=7, alpha=0.35)
-    reference = next((row for row in rows if row.loss == comparison.reference), None)
+    reference = next((row for row in rows if row.loss == result.reference), None)
     if reference is not None and reference.interval is not None:
         mean = reference.interval.mean * units.factor
         axes.axvline(mean, color="#0072b2", linewidth=1, label=f"mean of {reference.loss}")
-        if comparison.noise_floor is not None:
-            floor = comparison.noise_floor * units.factor
+        if result.noise_floor is not None:
+            floor = result.noise_floor * units.factor
             axes.axvspan(mean - floor, mean + floor, color="#0072b2", alpha=0.12, linewidth=0, label="its noise floor")
     for source in dict.fromkeys(row.source for row in rows):
         axes.plot([], [], "o-", color=_COLOURS[source], label=source)
     axes.set_yticks(range(len(rows)), [row.loss for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(
-        f"test {comparison.metric.name}{units.label} (dot: mean, bar: interval, ticks: {len(comparison.seeds)} seeds)"
+        f"test {result.metric.name}{units.label} (dot: mean, bar: interval, ticks: {len(result.seeds)} seeds)"
     )
-    axes.set_title(comparison.task, loc="left")
+    axes.set_title(result.task, loc="left")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -19,8 +19,9 @@ from lossearch.loss import Loss
 from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig
 from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.plan import LabelledImages, LossFunction, Run
 from lossearch.training.step_size import step_scale
-from lossearch.training.train import LabelledImages, LossFunction, Run, train
+from lossearch.training.train import train
 
 STACKED = "stacked"
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lossearch.comparison.verdict import Units, p_text
+from lossearch.comparison.verdict import Units, p_text, verdict
 from lossearch.plain_text import csv_cell, visible
 
 if TYPE_CHECKING:
-    from lossearch.comparison.comparison import Comparison, Row
+    from lossearch.comparison.result import Result, Row
     from lossearch.comparison.tuning_space import Edge
 
 COLUMNS: tuple[str, ...] = (
@@ -31,12 +31,12 @@ _WIDEST = 400  # characters: more than a table needs
 _MARKS = {"low": "↓", "high": "↑"}
 
 
-def make_table(comparison: Comparison) -> Table:
+def make_table(result: Result) -> Table:
     """One line per loss, and one for the reference against itself with other seeds. Arrows mark edges."""
-    units = Units.of(comparison.metric)
+    units = Units.of(result.metric)
     table = Table(
-        title=_title(comparison, units),
-        caption=_caption(comparison),
+        title=_title(result, units),
+        caption=_caption(result),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -49,28 +49,28 @@ def make_table(comparison: Comparison) -> Table:
     for name in ("test [interval]", "difference"):
         table.add_column(Text(name))
     table.add_column("p (Holm)", justify="right")
-    for row in comparison.rows:
+    for row in result.rows:
         # As Text, so that brackets are never read as markup.
-        cells = map(Text, _cells(row, comparison.reference, units))
+        cells = map(Text, _cells(row, result.reference, units))
         table.add_row(*cells, style="bold" if row.source == "discovered" else None)
-    if comparison.noise_floor is not None:
-        floor = f"±{units.value(comparison.noise_floor)}"
+    if result.noise_floor is not None:
+        floor = f"±{units.value(result.noise_floor)}"
         table.add_row("noise floor", "other seeds", "", "", "", "", floor, "", style="dim")
     return table
 
 
-def _title(comparison: Comparison, units: Units) -> str:
-    direction = "higher" if comparison.metric.higher_is_better else "lower"
-    title = f"{comparison.task}: test {comparison.metric.name}{units.label}, {direction} is better, "
-    title += f"{len(comparison.seeds)} paired seeds"
-    interval = next((row.interval for row in comparison.rows if row.interval is not None), None)
+def _title(result: Result, units: Units) -> str:
+    direction = "higher" if result.metric.higher_is_better else "lower"
+    title = f"{result.task}: test {result.metric.name}{units.label}, {direction} is better, "
+    title += f"{len(result.seeds)} paired seeds"
+    interval = next((row.interval for row in result.rows if row.interval is not None), None)
     if interval is not None:
-        title += f", {interval.confidence:.0%} intervals; difference to {comparison.reference}"
+        title += f", {interval.confidence:.0%} intervals; difference to {result.reference}"
     return title
 
 
-def _caption(comparison: Comparison) -> str | None:
-    marked = any(row.at_edge for row in comparison.rows)
+def _caption(result: Result) -> str | None:
+    marked = any(row.at_edge for row in result.rows)
     return "↓ ↑: a setting at the low or high edge of its range" if marked else None
 
 
@@ -107,22 +107,22 @@ def joined(parameters: Mapping[str, float]) -> str:
     return ", ".join(f"{name}={value:.3g}" for name, value in parameters.items())
 
 
-def table_text(comparison: Comparison) -> str:
+def table_text(result: Result) -> str:
     """Table and verdict without colours."""
     buffer = io.StringIO()
     console = Console(file=buffer, width=_WIDEST, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(make_table(comparison))
+    console.print(make_table(result))
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    return "\n".join([*lines, comparison.verdict]) + "\n"
+    return "\n".join([*lines, verdict(result)]) + "\n"
 
 
-def csv_text(comparison: Comparison) -> str:
+def csv_text(result: Result) -> str:
     """One line per loss under a header of `COLUMNS`; what is not known is empty."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row in comparison.rows:
-        record = _record(row, comparison)
+    for row in result.rows:
+        record = _record(row, result)
         writer.writerow({key: csv_cell(visible(v)) if isinstance(v, str) else v for key, v in record.items()})
     return buffer.getvalue()
 
@@ -142,12 +142,12 @@ SHOWN = (
 """What a notebook shows of `COLUMNS`."""
 
 
-def table_rows(comparison: Comparison) -> list[dict[str, object]]:
+def table_rows(result: Result) -> list[dict[str, object]]:
     """One mapping per loss with the values of `COLUMNS`."""
-    return [_record(row, comparison) for row in comparison.rows]
+    return [_record(row, result) for row in result.rows]
 
 
-def _record(row: Row, comparison: Comparison) -> dict[str, object]:
+def _record(row: Row, result: Result) -> dict[str, object]:
     test, difference = row.interval, row.difference
     gap = None if difference is None else difference.interval
     return {
@@ -168,7 +168,7 @@ def _record(row: Row, comparison: Comparison) -> dict[str, object]:
         "better": row.better,
         "noise_floor": row.noise_floor,
         "at_edge": " ".join(f"{name}:{side}" for name, side in (row.at_edge or {}).items()),
-        "seeds": len(comparison.seeds),
+        "seeds": len(result.seeds),
         "message": _first_line(row.message),
         "formula": row.formula,
     }

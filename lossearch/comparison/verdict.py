@@ -9,7 +9,7 @@ from lossearch.comparison.statistics import Interval, PairedDifference
 from lossearch.tasks import Metric
 
 if TYPE_CHECKING:
-    from lossearch.comparison.comparison import Comparison, Row
+    from lossearch.comparison.result import Result, Row
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,21 @@ def p_text(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(result: Result) -> str:
     """Whether the best discovered loss beats the best hand-designed one; or which hand-designed one is best."""
-    units = Units.of(comparison.metric)
-    trained = [row for row in comparison.rows if row.interval is not None]
-    reference = next((row for row in trained if row.loss == comparison.reference), None)
+    units = Units.of(result.metric)
+    trained = [row for row in result.rows if row.interval is not None]
+    reference = next((row for row in trained if row.loss == result.reference), None)
     if reference is None:
         return "No loss could be trained, so nothing can be said."
     discovered = [row for row in trained if row.source == "discovered"]
     if reference.source == "discovered":
-        return f"No hand-designed loss could be compared; {_best(trained, reference, comparison)}."
+        return f"No hand-designed loss could be compared; {_best(trained, reference, result)}."
     if discovered:
-        return f"{_discovered(discovered[0], reference, units)}{_floor(comparison, units)}."
-    failed = any(row.source == "discovered" for row in comparison.rows)
+        return f"{_discovered(discovered[0], reference, units)}{_floor(result, units)}."
+    failed = any(row.source == "discovered" for row in result.rows)
     prefix = "No discovered loss could be trained; the" if failed else "The"
-    return f"{prefix} best hand-designed loss: {_best(trained, reference, comparison)}."
+    return f"{prefix} best hand-designed loss: {_best(trained, reference, result)}."
 
 
 def _discovered(row: Row, reference: Row, units: Units) -> str:
@@ -94,8 +94,8 @@ def _unsigned(difference: PairedDifference, units: Units) -> str:
     return f"[{units.value(low)}, {units.value(high)}]"
 
 
-def _best(trained: list[Row], best: Row, comparison: Comparison) -> str:
-    units = Units.of(comparison.metric)
+def _best(trained: list[Row], best: Row, result: Result) -> str:
+    units = Units.of(result.metric)
     assert best.interval is not None
     says = (
         f"{best.loss} with {units.value(best.interval.mean)}{units.label.lstrip(',')} {units.interval(best.interval)}"
@@ -105,7 +105,7 @@ def _best(trained: list[Row], best: Row, comparison: Comparison) -> str:
         next_best = others[0]
         difference = _difference(others[0].difference, next_best.p_holm, units)
         says += f"; next {next_best.loss}, difference {difference}"
-    return says + _floor(comparison, units)
+    return says + _floor(result, units)
 
 
 def _difference(difference: PairedDifference, p_holm: float | None, units: Units) -> str:
@@ -119,6 +119,6 @@ def _p(p_holm: float | None) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def _floor(comparison: Comparison, units: Units) -> str:
-    floor = comparison.noise_floor
+def _floor(result: Result, units: Units) -> str:
+    floor = result.noise_floor
     return "" if floor is None else f"; noise floor {units.value(floor)}"

@@ -9,13 +9,12 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from lossearch.errors import UserError
 from lossearch.evolve.grammar import Grammar
-from lossearch.evolve.variation import crossover, mutate
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.forms.json import graph_from_dict, graph_to_dict
@@ -52,13 +51,24 @@ class Individual:
         return (-self.score, self.complexity, self.graph.key)
 
 
-_rank = attrgetter("rank")
+rank = attrgetter("rank")
+
+
+class NoSettings(BaseModel):
+    """Settings of a method that has none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Method(ABC):
-    """Proposes candidates and learns their scores. All randomness comes from one generator."""
+    """Proposes candidates and learns their scores. All randomness comes from one generator.
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
+    `Settings` is the model of a method's own settings, as a configuration's table `[method]` gives them.
+    """
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    def __init__(self, space: SearchSpace, seed: int, settings: BaseModel) -> None:
         self.grammar = Grammar(space)
         self.rng = random.Random(seed)
         self.best: list[Individual] = []
@@ -89,7 +99,7 @@ class Method(ABC):
         if len(self.best) == KEPT and self.best[-1].rank < individual.rank:
             return
         others = [i for i in self.best if i.graph.key != individual.graph.key]
-        bisect.insort(others, individual, key=_rank)
+        bisect.insort(others, individual, key=rank)
         self.best = others[:KEPT]
 
     def elites(self, count: int) -> list[tuple[Graph, float]]:
@@ -129,7 +139,7 @@ class Method(ABC):
         return {
             "rng": [version, list(internal), gauss],
             "seeds": list(self._seeds),
-            "best": [_dump(individual) for individual in self.best],
+            "best": [dump(individual) for individual in self.best],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -137,114 +147,11 @@ class Method(ABC):
         version, internal, gauss = state["rng"]
         self.rng.setstate((version, tuple(internal), gauss))
         self._seeds = deque(state["seeds"])
-        self.best = [_load(row) for row in state["best"]]
+        self.best = [load(row) for row in state["best"]]
 
 
-class RandomSearch(Method):
-    """Independent random expressions after the seeds."""
-
-    def propose(self) -> Candidate:
-        """A random expression."""
-        return Candidate(self.random_graph(), "random")
-
-
-class EvolutionSettings(BaseModel):
-    """Settings of regularised evolution.
-
-    Attributes:
-        population: candidates kept; the oldest dies when a new one comes.
-        tournament: candidates drawn at random, of which the best becomes a parent.
-        random_share: share of proposals that are drawn anew instead of being bred.
-        crossover_share: share of bred proposals that have two parents.
-        parsimony: chance that the simpler of the two best contestants becomes the parent.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    population: int = Field(default=40, ge=2)
-    tournament: int = Field(default=8, ge=2)
-    random_share: float = Field(default=0.1, ge=0.0, le=1.0)
-    crossover_share: float = Field(default=0.3, ge=0.0, le=1.0)
-    parsimony: float = Field(default=0.3, ge=0.0, le=1.0)
-
-
-class RegularizedEvolution(Method):
-    """Ageing evolution: a tournament picks the parent, the oldest dies. Real et al. 2019.
-
-    A second tournament on complexity keeps expressions small (Luke and Panait 2002): with probability `parsimony`
-    the simpler of the two best contestants becomes the parent.
-    """
-
-    def __init__(self, space: SearchSpace, seed: int, settings: EvolutionSettings) -> None:
-        super().__init__(space, seed)
-        self.settings = settings
-        self.population: deque[Individual] = deque(maxlen=settings.population)
-
-    def propose(self) -> Candidate:
-        """A mutated or crossed parent; a random expression while the population is small, and now and then."""
-        if len(self.population) < 2 or self.rng.random() < self.settings.random_share:
-            return Candidate(self.random_graph(), "random")
-        while True:
-            parent = self._parent()
-            keys: tuple[str, ...] = (parent.graph.key,)
-            if self.rng.random() < self.settings.crossover_share:
-                other = self._parent()
-                root, name = crossover(parent.graph.root, other.graph.root, self.grammar, self.rng), "crossover"
-                keys = (parent.graph.key, other.graph.key)
-            else:
-                root, mutation = mutate(parent.graph.root, self.grammar, self.rng)
-                name = f"mutation:{mutation}"
-            graph = self.to_graph(root, parent.graph.weight) if root is not None else None
-            if graph is not None:
-                return Candidate(graph, name, keys)
-
-    def _parent(self) -> Individual:
-        contestants = self.rng.sample(self.population, min(self.settings.tournament, len(self.population)))
-        ranked = sorted(contestants, key=_rank)
-        if len(ranked) > 1 and self.rng.random() < self.settings.parsimony:
-            return min(ranked[:2], key=lambda i: i.complexity)
-        return ranked[0]
-
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
-        """A scored candidate joins the population; the oldest leaves it."""
-        super().tell(candidate, score, complexity)
-        if score is not None:
-            self.population.append(Individual(candidate.graph, score, complexity))
-
-    def inject(self, graph: Graph, score: float) -> None:
-        """A migrant joins as the youngest."""
-        super().inject(graph, score)
-        self.population.append(Individual(graph, score, self.complexity(graph)))
-
-    def state(self) -> dict[str, Any]:
-        """As `Method.state`, with the population in order of age."""
-        return {**super().state(), "population": [_dump(individual) for individual in self.population]}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state` was taken."""
-        super().load_state(state)
-        self.population = deque(map(_load, state["population"]), maxlen=self.settings.population)
-
-
-METHODS = ("regularized_evolution", "random")
-
-
-def make_method(name: str, space: SearchSpace, seed: int, **settings: Any) -> Method:
-    """A search method by name; raises `UserError` for an unknown name or setting."""
-    if name == "random" and not settings:
-        return RandomSearch(space, seed)
-    if name not in METHODS or name == "random":
-        found = f"{name!r} with settings {settings}" if name == "random" else repr(name)
-        raise UserError(f"a method among {', '.join(METHODS)} with its own settings", found, "correct method.name")
-    try:
-        return RegularizedEvolution(space, seed, EvolutionSettings(**settings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"method.{place}: {first['msg']}", repr(first["input"])[:80], "correct the setting") from None
-
-
-def _dump(individual: Individual) -> dict[str, Any]:
+def dump(individual: Individual) -> dict[str, Any]:
+    """As plain data, for a state."""
     return {
         "graph": graph_to_dict(individual.graph),
         "score": individual.score,
@@ -252,5 +159,6 @@ def _dump(individual: Individual) -> dict[str, Any]:
     }
 
 
-def _load(row: dict[str, Any]) -> Individual:
+def load(row: dict[str, Any]) -> Individual:
+    """From plain data."""
     return Individual(graph_from_dict(row["graph"]), row["score"], row["complexity"])

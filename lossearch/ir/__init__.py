@@ -12,7 +12,16 @@ from lossearch.ir.core.operator import OPERATORS, Domain, Operator
 from lossearch.ir.core.primitive import PRIMITIVES, get_primitive, primitive
 from lossearch.ir.core.signature import SIGNATURES, Input, Signature, get_signature, register_signature
 from lossearch.ir.core.types import IllTyped, Type
-from lossearch.ir.operators import elementwise, kernels, neighbourhood, ordering, reductions, structure  # noqa: F401  (register)
+from lossearch.ir.forms import json, text  # noqa: F401  (say how a node is pickled and written)
+from lossearch.ir.operators import (  # noqa: F401  (they register)
+    functions,
+    kernels,
+    neighbourhood,
+    ordering,
+    reductions,
+    structure,
+)
+from lossearch.ir.operators.elementwise import elementwise
 
 __all__ = [
     "OPERATORS",
@@ -30,6 +39,8 @@ __all__ = [
     "Signature",
     "Type",
     "constant",
+    "elementwise",
+    "functions",
     "get_primitive",
     "get_signature",
     "primitive",

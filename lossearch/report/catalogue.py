@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lossearch import zoo
-from lossearch.archive.run_directory import storage_errors
 from lossearch.errors import UserError
+from lossearch.files import storage_errors
 from lossearch.ir.core.signature import SIGNATURES
 from lossearch.ir.forms import latex as latex_form
 from lossearch.zoo import Entry

@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class ComparisonRow(_Part):
-    """One loss; see `lossearch.comparison.comparison.Row`. `document` is the tuned loss in its JSON form."""
+    """One loss; see `lossearch.comparison.result.Row`. `document` is the tuned loss in its JSON form."""
 
     loss: str
     source: Literal["hand-designed", "discovered"]
@@ -46,7 +46,7 @@ class ComparisonRow(_Part):
 
 
 class ComparisonFile(_Part):
-    """Losses compared on the test split of one task, best first; see `lossearch.comparison.comparison.Comparison`."""
+    """Losses compared on the test split of one task, best first; see `lossearch.comparison.result.Result`."""
 
     task: str
     metric: str

@@ -16,10 +16,10 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lossearch.archive.run_directory import storage_errors
 from lossearch.engine.setup.config import ExcludeConfig, FunctionConfig, SearchConfig
 from lossearch.errors import UserError
-from lossearch.evolve.method import EvolutionSettings
+from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
+from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
 

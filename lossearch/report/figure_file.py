@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossearch.archive.run_directory import storage_errors
 from lossearch.errors import UserError
+from lossearch.files import storage_errors
 from lossearch.reading import usable_path
 
 if TYPE_CHECKING:

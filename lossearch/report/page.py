@@ -16,9 +16,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lossearch import __version__
-from lossearch.archive.run_directory import RunDirectory, write_atomically
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.comparison.verdict import Units, p_text
+from lossearch.files import write_atomically
 from lossearch.reading import usable_path
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
@@ -27,6 +27,7 @@ from lossearch.report.run_summary import RunSummary, summarize
 from lossearch.report.winner import Winner, curves_beside, winner_of
 from lossearch.tasks import metrics, tasks
 from lossearch.tasks.directions import in_words
+from lossearch.version import __version__
 
 TEMPLATE = "report.html.j2"
 

@@ -13,7 +13,7 @@ from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import Signature
 from lossearch.tasks import Task
 from lossearch.tasks.user.first_call import FirstCall
-from lossearch.training.train import initial_predictions
+from lossearch.training.untrained import initial_predictions
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 SAMPLES = 256

@@ -8,7 +8,7 @@ number.
 
 from __future__ import annotations
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.interval import UNIT
 from lossearch.ir.core.parameter import NON_NEGATIVE, REAL, Parameter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn

@@ -6,7 +6,7 @@ applied to a soft target as its expectation over labels drawn from it.
 
 from __future__ import annotations
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.interval import UNIT
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter

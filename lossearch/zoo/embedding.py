@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn

@@ -6,7 +6,7 @@ axes. A soft target counts with its share.
 
 from __future__ import annotations
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.operators import functions as fn
 from lossearch.zoo.overlap import AXES_PER

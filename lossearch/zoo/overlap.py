@@ -8,7 +8,7 @@ denominator. `background=False` leaves class 0 out of the mean and the sum.
 
 from __future__ import annotations
 
-from lossearch import primitives as pr
+import lossearch.primitives as pr
 from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import numbers
@@ -17,6 +16,7 @@ from lossearch.ir.core.signature import Signature, get_signature
 from lossearch.ir.operators import functions as fn
 from lossearch.listing import html_formula, html_table
 from lossearch.loss import Loss
+from lossearch.registry import Registry
 from lossearch.zoo.families import family_names, family_of
 
 Numbers = float | tuple[float, ...]
@@ -160,7 +160,7 @@ def _option(name: str, value: Any, default: Option) -> Any:
     return value
 
 
-ENTRIES: dict[str, Entry] = {}
+ENTRIES: Registry[Entry] = Registry("a hand-designed loss")
 """Every hand-designed loss by name, in the order of declaration."""
 
 
@@ -183,8 +183,6 @@ def hand_designed(
 
     def decorate(trace: Trace) -> Trace:
         name = trace.__name__
-        if name in ENTRIES:
-            raise UserError("a new loss name", repr(name), "the zoo has this loss already")
         if not inspect.getdoc(trace):
             raise UserError("a docstring on a hand-designed loss", name, "say what it computes and who proposed it")
         entry = Entry(
@@ -201,7 +199,7 @@ def hand_designed(
         for operand in operand_names(trace):
             if operand not in known:
                 raise UserError(f"arguments of {name} among {sorted(known)}", operand, "rename or declare it")
-        ENTRIES[name] = entry
+        ENTRIES.add(name, entry)
         return trace
 
     return decorate
@@ -265,11 +263,7 @@ def entries(family: str | None = None, *, signature: str | None = None) -> list[
 
 def entry(name: str) -> Entry:
     """The declaration of this name; raises `UserError` with close matches."""
-    if name not in ENTRIES:
-        close = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.7)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names())}"
-        raise UserError("a hand-designed loss", repr(name), hint)
-    return ENTRIES[name]
+    return ENTRIES.find(name)
 
 
 def get(name: str, **arguments: Any) -> Loss:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lossearch.archive.run_directory import RunDirectory, write_atomically
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Candidate, Evaluation, Origin
 from lossearch.errors import UserError
+from lossearch.files import write_atomically
 
 CONFIG = '[search]\nname = "digits"\r\n# ä\n'
 

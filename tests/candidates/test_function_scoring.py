@@ -15,9 +15,9 @@ from lossearch.errors import UserError
 from lossearch.ir.core.signature import get_signature
 from lossearch.ir.forms.text import parse_graph
 from lossearch.tasks import UserTask
+from lossearch.tasks.outcome import Status
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.step_size import FirstPredictions
-from lossearch.training.train import Status
 
 SCRIPT = """
 import os

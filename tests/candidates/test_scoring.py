@@ -11,9 +11,10 @@ from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig, c
 from lossearch.ir.forms.text import parse_graph
 from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.tasks import Task
+from lossearch.tasks.outcome import Status
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.step_size import gradient_rms
-from lossearch.training.train import Status, initial_predictions
+from lossearch.training.untrained import initial_predictions
 
 SETTINGS = EvaluationConfig(steps=20, seeds=2, variants=3)
 

@@ -4,7 +4,8 @@ import pytest
 
 from lossearch import zoo
 from lossearch.comparison.assembly import assemble
-from lossearch.comparison.comparison import Compared, Comparison
+from lossearch.comparison.comparison import Comparison
+from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Setting
 from lossearch.comparison.verdict import Units, p_text

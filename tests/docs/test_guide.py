@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lossearch.cli.main import app
-from lossearch.ir.core.primitive import load_entry_points
+from lossearch.ir.core.primitive import PRIMITIVES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted((DOCS / "guide").glob("*.md"))
@@ -80,7 +80,7 @@ def run_command(line: str) -> None:
     """Run a command: lossearch's in this process."""
     program, *arguments = shlex.split(line)
     if program == "lossearch":
-        load_entry_points.cache_clear()  # a package may have been installed since
+        PRIMITIVES.forget_extensions()  # a package may have been installed since
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
         return

@@ -12,7 +12,7 @@ from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.setting import Limits, Setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
-from lossearch.evolve.method import make_method
+from lossearch.evolve import make_method
 from lossearch.ir.core.graph import Graph
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Status

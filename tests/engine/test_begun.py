@@ -15,6 +15,7 @@ from lossearch.engine.driver.ending import SearchInterrupted
 from lossearch.engine.setup.begun import continued, located, write_beginning
 from lossearch.engine.setup.config import FunctionConfig, SearchConfig
 from lossearch.errors import UserError
+from lossearch.files import StorageError
 from lossearch.report.run_summary import summarize
 
 CONFIG = """
@@ -98,7 +99,8 @@ def test_a_disk_that_is_full_from_the_beginning_leaves_nothing_to_resume(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise UserError("free disk space", "none", "free some space, then `lossearch resume`: nothing is lost")
+        hint = "free some space, then `lossearch resume`: nothing is lost"
+        raise StorageError("free disk space", "none", hint, "free some space")
 
     monkeypatch.setattr(engine, "write_beginning", full)
     with pytest.raises(UserError) as caught:

@@ -9,7 +9,7 @@ import pytest
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evolve import METHODS, make_method
-from lossearch.evolve.method import RegularizedEvolution
+from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.evolve.variation import MUTATIONS
 from lossearch.ir.forms.text import format_graph
 from lossearch.search_spaces import load_space

@@ -239,7 +239,7 @@ def test_a_primitive_takes_five_lines_and_a_name_only_once():
     assert format_graph(graph) == "dense: doubled_for_this_test(mean(logits, over=class), 3.0)"
     assert parse_graph(format_graph(graph)) == graph
     assert graph.expanded().root is 2 * fn.mean(LOGITS, "class") * 3.0
-    with pytest.raises(UserError, match="new operator name"):
+    with pytest.raises(UserError, match="a new name for an operator"):
 
         @primitive(family="test")
         def cross_entropy(x: Expr) -> Expr:

@@ -11,7 +11,7 @@ from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, Candidate, Evaluation, FilterCount, Origin
 from lossearch.comparison.compare import assemble
-from lossearch.comparison.comparison import Compared
+from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Edge, Setting
 from lossearch.evolve.grammar import Grammar

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small = registry.Dataset(
         **{**vars(registry.FASHION_MNIST), "files": hashes, "train_samples": 60, "test_samples": 20}
     )
-    monkeypatch.setitem(registry._DATASETS, "fashion_mnist", small)
+    monkeypatch.setitem(registry.DATASETS, "fashion_mnist", small)
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -144,7 +144,7 @@ def test_loading_the_train_part_does_not_read_test_files(folder: Path) -> None:
 
 def test_unknown_names_are_refused() -> None:
     for call in (data.path, data.is_available, data.load, data.fetch):
-        with pytest.raises(UserError, match=r"digits, fashion_mnist.*'cifar'"):
+        with pytest.raises(UserError, match=r"'cifar'.*digits, fashion_mnist"):
             call("cifar")
 
 

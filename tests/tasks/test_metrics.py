@@ -73,5 +73,5 @@ def test_a_metric_knows_its_direction_and_its_bounds(name: str) -> None:
 
 
 def test_an_unknown_metric_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"accuracy.*found: 'acuracy'"):
+    with pytest.raises(UserError, match=r"a metric; found: 'acuracy'; did you mean accuracy"):
         metric("acuracy")

@@ -14,7 +14,8 @@ from lossearch.ir.rewriting.lowering import lower
 from lossearch.ir.signatures import DENSE
 from lossearch.tasks import Task
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.train import Run, train
+from lossearch.training.plan import Run
+from lossearch.training.train import train
 
 LOGITS = torch.randn(3, 20, 10, generator=torch.Generator().manual_seed(0)) * 3
 LABELS = torch.randint(0, 10, (3, 20), generator=torch.Generator().manual_seed(1))

@@ -14,7 +14,8 @@ from lossearch.comparison.tuning import Budget
 from lossearch.errors import UserError
 from lossearch.tasks import Task
 from lossearch.training import seeds
-from lossearch.training.train import Run, train
+from lossearch.training.plan import Run
+from lossearch.training.train import train
 
 
 def test_all_ranges_are_disjoint() -> None:

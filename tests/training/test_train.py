@@ -11,9 +11,12 @@ from torch import Tensor
 
 from lossearch.errors import UserError
 from lossearch.tasks import Outcome, Task
+from lossearch.tasks.outcome import Status
 from lossearch.training import train as training
+from lossearch.training.plan import LossFunction, Run
 from lossearch.training.stacked_models import DataOrder, Stack, initial_weights
-from lossearch.training.train import LossFunction, Run, Status, initial_predictions, train
+from lossearch.training.train import train
+from lossearch.training.untrained import initial_predictions
 
 STEPS = 45  # four and a half epochs of 1000 images in batches of 100
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lossearch import __version__
 from lossearch.compile.class_weights import CLASS_WEIGHT, attribute, label_axes
 from lossearch.compile.door import present
 from lossearch.compile.export import under_autocast
@@ -32,6 +31,7 @@ from lossearch.ir.core.graph import Parameter
 from lossearch.ir.core.interval import SMALLEST_DENOMINATOR
 from lossearch.ir.core.signature import Input
 from lossearch.reading import LARGEST_WHOLE
+from lossearch.version import __version__
 
 COMPUTED = "compute"
 """The method that computes the loss of sound inputs."""

@@ -19,7 +19,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.experiment import Trial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lossearch.archive.run_directory import RunDirectory, storage_errors, write_atomically
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver.display import Display
 from lossearch.engine.driver.ending import Ending, SearchLost
 from lossearch.engine.driver.pulse import Pulse, ray_endpoints
@@ -31,6 +31,7 @@ from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
+from lossearch.files import RESUME, StorageError, storage_errors, write_atomically
 
 ISLANDS = "islands.json"
 """The file of a run directory that says where the islands' time went."""
@@ -110,8 +111,9 @@ def _first_line(error: Exception) -> str:
 def _breakdown(job: Job, errors: Sequence[Exception]) -> Exception:
     """What to tell when islands broke; a disk that is full when states are saved shows in Tune's own errors."""
     if any(os.strerror(errno.ENOSPC) in str(error) for error in errors):
-        hint = "free some space, then `lossearch resume`: nothing is lost"
-        return UserError("free disk space for the islands' states", f"none for {job.run.checkpoints}", hint)
+        mend = "free some space"
+        hint = f"{mend}, then {RESUME}: nothing is lost"
+        return StorageError("free disk space for the islands' states", f"none for {job.run.checkpoints}", hint, mend)
     what = f"{len(errors)} of {job.islands} islands broke more often than they may be started again"
     return SearchLost(job.run.path, f"{what} ({_first_line(errors[0])}; see {job.run.log})")
 

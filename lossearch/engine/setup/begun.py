@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lossearch.archive.run_directory import RunDirectory, describe_environment, write_atomically
+from lossearch.archive.run_directory import RunDirectory, describe_environment
 from lossearch.engine.setup.begun_files import Digests, check_unchanged, digests_of
 from lossearch.engine.setup.config import FunctionConfig, SearchConfig, parse_written, validate, with_paths
 from lossearch.errors import UserError
+from lossearch.files import write_atomically
 from lossearch.reading import parse_json, read_text
 from lossearch.tasks.user.function import is_file_reference
 from lossearch.tasks.user.pickled_function import SUFFIX

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-from lossearch.archive.run_directory import RunDirectory, storage_errors
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.files import storage_errors, write_atomically
 from lossearch.tasks.user.first_call import FirstCall
 
 FIRST_CALL = "first_call.bin"
@@ -31,8 +30,5 @@ def keep_first_call(run: RunDirectory, call: FirstCall | None) -> bytes | None:
         return None
     path, content = run.path / FIRST_CALL, call.dumps()
     if not path.exists():
-        draft = path.with_name(f".{FIRST_CALL}.draft")
-        with storage_errors(path):
-            draft.write_bytes(content)
-            os.replace(draft, path)
+        write_atomically(path, content)
     return content

@@ -14,8 +14,9 @@ from lossearch.candidates.screen import Screen, check_signature
 from lossearch.engine.setup.config import FunctionConfig, SearchConfig
 from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
 from lossearch.errors import UserError
-from lossearch.evolve.method import Method, make_method
-from lossearch.ir.core.primitive import load_entry_points
+from lossearch.evolve.method import Method
+from lossearch.evolve.methods.registry import make_method
+from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.core.signature import get_signature
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
@@ -148,7 +149,7 @@ def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Pa
         first_call: what a user's function gives its loss at the first call, where that is known; otherwise the function
             is called to find out.
     """
-    load_entry_points()
+    PRIMITIVES.extend()
     task = make_task(config)
     space = space_for(task, space_of(config))
     reference = graph_of(reference_name(config, space))

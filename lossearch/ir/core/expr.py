@@ -34,6 +34,8 @@ class Expr:
     memo: dict[object, Any]
     """What was found out about this node, by what found it: context-free changes, bounds, values. It dies with it."""
     _key: bytes | None
+    text: ClassVar[Callable[[Expr], str]] = lambda node: f"<{node.op}>"
+    """How a node is written; `forms/text.py` sets the text form, `forms/json.py` says how a node is pickled."""
     _interned: ClassVar[dict[tuple[Any, ...], KeyedRef[tuple[Any, ...], Expr]]] = {}
 
     @classmethod
@@ -142,15 +144,8 @@ class Expr:
         """Whether this is a number."""
         return self.op == "constant"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from lossearch.ir.forms.json import decode, encode
-
-        return decode, (encode((self,)),)
-
     def __repr__(self) -> str:
-        from lossearch.ir.forms.text import format_expression
-
-        return format_expression(self)
+        return Expr.text(self)
 
     def __add__(self, other: Operand) -> Expr:
         return Expr.make("add", (self, as_expr(other)))

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 from lossearch.errors import UserError
 from lossearch.ir.core.interval import EPSILON, REAL, SMALLEST_DENOMINATOR, Interval
 from lossearch.ir.core.types import IllTyped, Type
+from lossearch.registry import Registry
 
 if TYPE_CHECKING:
     from lossearch.ir.core.expr import Expr
-    from lossearch.ir.operators.masks import Masks, Treated
 
 Attribute = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 Attributes = tuple[tuple[str, Attribute], ...]
 TypeRule = Callable[["Operator", Sequence["Expr"], dict[str, Attribute]], Type]
 SlopeRule = Callable[..., tuple[float, ...]]
 Emitter = str | Callable[..., str]
-MaskRule = Callable[["Expr", "Masks"], "Treated"]
+Masks = Sequence["Expr | None"]
+Treated = tuple["Expr", "Expr | None"]
+MaskRule = Callable[["Expr", Masks], Treated]
 
 
 def axes_in(value: Attribute) -> tuple[str, ...]:
@@ -121,24 +123,22 @@ class Operator:
         return self.sympy(module, *arguments)
 
 
-OPERATORS: dict[str, Operator] = {}
-"""Every operator and primitive by name."""
+OPERATORS: Registry[Operator] = Registry("an operator")
+"""Every operator and primitive by name. Other packages add theirs through the group that `PRIMITIVES` names."""
+
+INFIX: dict[str, Operator] = {}
+"""The operators that are written between their arguments, by symbol."""
 
 
 def register(operator: Operator) -> Operator:
     """Add an operator to the table; a name can be taken only once."""
-    if operator.name in OPERATORS:
-        raise UserError("a new operator name", repr(operator.name), "this operator exists already")
-    OPERATORS[operator.name] = operator
-    return operator
+    if operator.symbol is not None:
+        INFIX[operator.symbol[0]] = operator
+    return OPERATORS.add(operator.name, operator)
 
 
-def lookup(name: str) -> Operator:
-    """The operator of this name."""
-    try:
-        return OPERATORS[name]
-    except KeyError:
-        raise UserError("an operator", repr(name), f"known operators: {', '.join(sorted(OPERATORS))}") from None
+lookup = OPERATORS.find
+"""The operator of this name; raises `UserError` where there is none."""
 
 
 def require_real(operator: Operator, arguments: Sequence[Expr]) -> None:

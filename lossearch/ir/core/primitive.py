@@ -10,22 +10,22 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
 from typing import Any, ParamSpec
 
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, as_expr
 from lossearch.ir.core.operator import OPERATORS, Operator, register
 from lossearch.ir.core.types import Type
+from lossearch.registry import Registry
 
 P = ParamSpec("P")
 Body = Callable[P, Expr]
 
-PRIMITIVES: dict[str, Callable[..., Expr]] = {}
-"""Every primitive by name: the function that makes a call."""
+PRIMITIVES: Registry[Callable[..., Expr]] = Registry("a primitive", group="lossearch.primitives")
+"""Every primitive by name: the function that makes a call. Modules in its group may register operators, too."""
 
-ENTRY_POINTS = "lossearch.primitives"
-"""Entry-point group of modules through which other packages add primitives and operators."""
+get_primitive = PRIMITIVES.find
+"""The primitive of this name; raises `UserError` where there is none."""
 
 
 def primitive(*, family: str, latex: str = "") -> Callable[[Body[P]], Body[P]]:
@@ -70,18 +70,10 @@ def primitive(*, family: str, latex: str = "") -> Callable[[Body[P]], Body[P]]:
             attrs = {p.name: given[p.name] for p in keywords}
             return Expr.make(name, [as_expr(given[p.name]) for p in operands], **attrs)
 
-        PRIMITIVES[name] = call
+        PRIMITIVES.add(name, call)
         return call
 
     return decorate
-
-
-def get_primitive(name: str) -> Callable[..., Expr]:
-    """The primitive of this name."""
-    try:
-        return PRIMITIVES[name]
-    except KeyError:
-        raise UserError("a primitive", repr(name), f"known: {', '.join(sorted(PRIMITIVES))}") from None
 
 
 def parameter_names(name: str) -> list[str]:
@@ -96,10 +88,3 @@ def source_of(name: str) -> str:
     expand = OPERATORS[name].expand
     found = re.search(r"([A-Z][\w.]*(?: (?:and|et|al\.|[A-Z][\w.]*))* (?:19|20)\d\d)", inspect.getdoc(expand) or "")
     return found.group(1) if found else ""
-
-
-@functools.cache
-def load_entry_points() -> None:
-    """Once per process, import the modules of other packages that register primitives or operators."""
-    for point in entry_points(group=ENTRY_POINTS):
-        point.load()

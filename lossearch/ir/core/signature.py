@@ -10,6 +10,7 @@ from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.interval import Interval
 from lossearch.ir.core.types import Kind
+from lossearch.registry import Registry
 
 DOMAIN = Interval(-1e4, 1e4)
 """The domain of unbounded inputs: value and gradient of every loss are finite in float32 up to here."""
@@ -92,25 +93,21 @@ class Signature:
         return get_signature, (self.name,)
 
 
-SIGNATURES: dict[str, Signature] = {}
+SIGNATURES: Registry[Signature] = Registry("a signature")
 """Every signature by name."""
 
-
-VARIANTS: dict[str, Signature] = {}
+VARIANTS: Registry[Signature] = Registry("a signature")
 """Signatures that an option of a hand-designed loss asks for; no search starts from them."""
 
 
 def register_signature(signature: Signature, *, variant: bool = False) -> Signature:
     """Add a signature, or a variant of one; a name can be taken only once."""
-    if signature.name in SIGNATURES or signature.name in VARIANTS:
-        raise UserError("a new signature name", repr(signature.name), "choose another name")
-    (VARIANTS if variant else SIGNATURES)[signature.name] = signature
-    return signature
+    table, other = (VARIANTS, SIGNATURES) if variant else (SIGNATURES, VARIANTS)
+    if signature.name in other:
+        raise UserError("a new name for a signature", repr(signature.name), "it is taken: choose another")
+    return table.add(signature.name, signature)
 
 
 def get_signature(name: str) -> Signature:
     """The signature of this name."""
-    try:
-        return VARIANTS[name] if name in VARIANTS else SIGNATURES[name]
-    except KeyError:
-        raise UserError("a signature", repr(name), f"known: {', '.join(sorted(SIGNATURES))}") from None
+    return VARIANTS[name] if name in VARIANTS else SIGNATURES.find(name)

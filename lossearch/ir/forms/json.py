@@ -9,9 +9,10 @@ end of `defined` that is infinite is null.
 
 from __future__ import annotations
 
+import copyreg
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lossearch.errors import UserError
@@ -46,6 +47,14 @@ def encode(roots: Sequence[Expr]) -> dict[str, Any]:
 def decode(document: Mapping[str, Any]) -> Expr:
     """The first root that `encode` wrote."""
     return decode_all(document)[0]
+
+
+def _reduced(node: Expr) -> tuple[Callable[[Mapping[str, Any]], Expr], tuple[dict[str, Any]]]:
+    """How a node is pickled and copied: as its JSON form, so that it is interned where it arrives."""
+    return decode, (encode((node,)),)
+
+
+copyreg.pickle(Expr, _reduced)
 
 
 def decode_all(document: Mapping[str, Any]) -> list[Expr]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lossearch.errors import UserError
-from lossearch.ir.core.operator import OPERATORS
+from lossearch.ir.core.operator import INFIX
 from lossearch.plain_text import is_name
 from lossearch.reading import check_text, number_in, whole_in
 
@@ -21,7 +21,6 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>[^\W\d]\w*'*)"
     r"|(?P<symbol>\*\*|:=|[-+*/(),;:=\[\]?]))"
 )
-_INFIX = {operator.symbol[0]: operator for operator in OPERATORS.values() if operator.symbol}
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,8 @@ class Parser:
         if self.depth > DEEPEST_NESTING:
             raise self.error(f"more than {DEEPEST_NESTING} nested levels")
         left = self._prefix()
-        while self.kind == "symbol" and self.token in _INFIX:
-            operator = _INFIX[self.token]
+        while self.kind == "symbol" and self.token in INFIX:
+            operator = INFIX[self.token]
             assert operator.symbol is not None
             strength = operator.symbol[1]
             if strength <= binding:

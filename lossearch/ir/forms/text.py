@@ -41,6 +41,9 @@ def format_expression(root: Expr) -> str:
     return _format((root,), [""])
 
 
+Expr.text = format_expression
+
+
 def format_graph(graph: Graph) -> str:
     """A whole graph on one line."""
     head = graph.signature.name

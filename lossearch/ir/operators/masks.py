@@ -7,15 +7,14 @@ instead and the mask of that. What is computed at ignored elements is of no acco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from lossearch.ir.core.axes import Axes, without
 from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.operator import Masks, Treated
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.operators import functions as fn
 
-Masks = Sequence[Expr | None]
-Treated = tuple[Expr, Expr | None]
 Change = Callable[[Expr, Expr], Expr]
 
 FAR = 1e30

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossearch.errors import UserError
+from lossearch.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -85,27 +85,28 @@ def confusion(logits: Tensor, target: Tensor) -> Tensor:
     return counts.view(runs, classes, classes)
 
 
-_METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", accuracy, True, 0.0, 1.0, "fraction of correct predictions"),
-        Metric("balanced_accuracy", balanced_accuracy, True, 0.0, 1.0, "mean recall over classes"),
-        Metric("mean_iou", mean_iou, True, 0.0, 1.0, "mean intersection over union over classes"),
-        Metric(
-            "negative_log_likelihood",
-            negative_log_likelihood,
-            False,
-            0.0,
-            float("inf"),
-            "mean -log p(target), nats",
-        ),
-    )
-}
+METRICS: Registry[Metric] = Registry("a metric")
+"""Every metric by name, in listing order."""
+
+for known in (
+    Metric("accuracy", accuracy, True, 0.0, 1.0, "fraction of correct predictions"),
+    Metric("balanced_accuracy", balanced_accuracy, True, 0.0, 1.0, "mean recall over classes"),
+    Metric("mean_iou", mean_iou, True, 0.0, 1.0, "mean intersection over union over classes"),
+    Metric(
+        "negative_log_likelihood",
+        negative_log_likelihood,
+        False,
+        0.0,
+        float("inf"),
+        "mean -log p(target), nats",
+    ),
+):
+    METRICS.add(known.name, known)
 
 
 def metrics() -> dict[str, Metric]:
     """Every metric by name, in listing order."""
-    return dict(_METRICS)
+    return dict(METRICS)
 
 
 def metric(name: str) -> Metric:
@@ -114,6 +115,4 @@ def metric(name: str) -> Metric:
     Raises:
         UserError: there is none of that name.
     """
-    if name not in _METRICS:
-        raise UserError(f"one of the metrics {', '.join(_METRICS)}", repr(name), "correct the name")
-    return _METRICS[name]
+    return METRICS.find(name)

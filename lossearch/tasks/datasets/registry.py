@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from lossearch.errors import UserError
+from lossearch.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,17 @@ FASHION_MNIST = Dataset(
     origin="Xiao, Rasul and Vollgraf 2017",
 )
 
-_DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (DIGITS, FASHION_MNIST)}
+DATASETS: Registry[Dataset] = Registry("a data set", where="see: lossearch data ls", group="lossearch.datasets")
+"""Every known dataset by name, in listing order."""
+
+for known in (DIGITS, FASHION_MNIST):
+    DATASETS.add(known.name, known)
 
 
 def datasets() -> dict[str, Dataset]:
     """Every known dataset by name, in listing order."""
-    return dict(_DATASETS)
+    DATASETS.extend()
+    return dict(DATASETS)
 
 
 def dataset(name: str) -> Dataset:
@@ -126,6 +131,5 @@ def dataset(name: str) -> Dataset:
     Raises:
         UserError: there is none of that name.
     """
-    if name not in _DATASETS:
-        raise UserError(f"one of the datasets {', '.join(_DATASETS)}", repr(name), "see: lossearch data ls")
-    return _DATASETS[name]
+    DATASETS.extend()
+    return DATASETS.find(name)

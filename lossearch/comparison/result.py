@@ -1,0 +1,109 @@
+"""What a comparison found: one row per loss, and the reference that all are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lossearch.comparison.statistics import Interval, PairedDifference
+from lossearch.comparison.tuning import Tuned
+from lossearch.comparison.tuning_space import Edge
+from lossearch.tasks import Metric
+
+Source = Literal["hand-designed", "discovered"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was measured of one loss.
+
+    Attributes:
+        name: unique among the compared losses.
+        source: "hand-designed" or "discovered".
+        tuned: the loss at its best settings.
+        values: metric on the test split, one per seed; None where a training failed; empty where tuning found no
+            setting under which the loss trains.
+        message: why a training failed; otherwise empty.
+    """
+
+    name: str
+    source: Source
+    tuned: Tuned
+    values: tuple[float | None, ...]
+    message: str = ""
+
+    @property
+    def sound(self) -> tuple[float, ...]:
+        """The values if no training failed, otherwise nothing."""
+        kept = tuple(value for value in self.values if value is not None)
+        return kept if len(kept) == len(self.values) else ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One loss in a comparison. Metrics are in the metric's own units.
+
+    Attributes:
+        loss: name.
+        source: "hand-designed" or "discovered".
+        origin: author and year, or the run that found it.
+        formula: text form, at the tuned parameters.
+        parameters: tuned ones.
+        learning_rate: tuned, as the optimiser was given it.
+        validation: metric on validation at these settings: optimistic, since it chose them.
+        values: metric on the test split per seed; None where a training failed.
+        interval: mean over seeds with its bootstrap interval; None for a loss that failed.
+        difference: loss - reference over paired seeds, with interval and permutation p-value; None for the reference
+            and for a loss that failed.
+        p_holm: that p-value corrected for the number of losses.
+        better: whether the loss is better than the reference; None where nothing can be said.
+        noise_floor: how far the means of two comparisons of this same loss differ by their seeds alone.
+        at_edge: settings that lie at an edge of their range, with the side.
+        message: why the loss failed; otherwise empty.
+    """
+
+    loss: str
+    source: Source
+    origin: str
+    formula: str
+    parameters: Mapping[str, float]
+    learning_rate: float
+    validation: float | None
+    values: tuple[float | None, ...]
+    interval: Interval | None = None
+    difference: PairedDifference | None = None
+    p_holm: float | None = None
+    better: bool | None = None
+    noise_floor: float | None = None
+    at_edge: Mapping[str, Edge] | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison of losses on the test split of one task found.
+
+    Attributes:
+        task: its name.
+        metric: what the losses are judged by.
+        seeds: of the trainings, the same for all losses.
+        reference: name of the hand-designed loss with the best mean; of the best loss where none is hand-designed;
+            None where every loss failed. It is chosen by its test values, which can only make it harder to beat.
+        rows: best mean first, losses that failed last.
+        results: the tuned losses by name.
+        settings: everything else that the figures depend on.
+    """
+
+    task: str
+    metric: Metric
+    seeds: tuple[int, ...]
+    reference: str | None
+    rows: tuple[Row, ...]
+    results: Mapping[str, Tuned]
+    settings: Mapping[str, Any]
+
+    @property
+    def noise_floor(self) -> float | None:
+        """How far two comparisons of the reference itself differ by their seeds alone; None below four seeds."""
+        return next((row.noise_floor for row in self.rows if row.loss == self.reference), None)

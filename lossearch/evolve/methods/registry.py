@@ -1,0 +1,32 @@
+"""Which search methods there are, by the name that a configuration gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from lossearch.errors import UserError
+from lossearch.evolve.method import Method
+from lossearch.evolve.methods.random_search import RandomSearch
+from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
+from lossearch.registry import Registry
+from lossearch.search_spaces.space import SearchSpace
+
+METHODS: Registry[type[Method]] = Registry("a search method", group="lossearch.methods")
+"""Every search method by name. Modules in its entry-point group add their own with `METHODS.add`."""
+
+METHODS.add("regularized_evolution", RegularizedEvolution)
+METHODS.add("random", RandomSearch)
+
+
+def make_method(name: str, space: SearchSpace, seed: int, **settings: Any) -> Method:
+    """A search method by name; raises `UserError` for an unknown name or setting."""
+    METHODS.extend()
+    method = METHODS.find(name)
+    try:
+        return method(space, seed, method.Settings(**settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"method.{place}: {first['msg']}", repr(first["input"])[:80], "correct the setting") from None
