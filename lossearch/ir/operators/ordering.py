@@ -150,11 +150,15 @@ def _pick(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, A
     return Type(axes, values.type.interval)
 
 
+# Not torch.gather: with one thread, torch.compile may read its gradient before it has been scattered (torch 2.13).
 _PICKED = '''
 def picked(values: Tensor, scores: Tensor, dim: int) -> Tensor:
     """The values along a dimension at the places of the largest scores."""
     values, scores = torch.broadcast_tensors(values, scores)
-    return torch.gather(values, dim, scores.argmax(dim, keepdim=True)).squeeze(dim)
+    lengths = [1] * scores.dim()
+    lengths[dim] = -1
+    place = torch.arange(scores.shape[dim], device=scores.device).reshape(lengths)
+    return torch.where(place == scores.argmax(dim, keepdim=True), values, 0.0).sum(dim)
 '''
 
 
