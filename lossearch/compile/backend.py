@@ -54,7 +54,7 @@ def _compile(source: Source, backend: Backend) -> Function:
     if backend == "torchscript":
         return torchscript.compile_function(source.text, source.name)
     eager = execute(source.text, f"<lossearch {source.key[:16]}>")[source.name]
-    return inductor.compile_function(eager, "torch.sort(" in source.text) if backend == "compile" else eager
+    return inductor.compile_function(eager, source.scatters) if backend == "compile" else eager
 
 
 def execute(text: str, filename: str) -> dict[str, Any]:

@@ -26,16 +26,16 @@ UNFUSED: dict[str, str | int | bool | Callable[..., Any]] = {"max_fusion_size": 
 """A kernel for each operation."""
 
 
-def compile_function(eager: FunctionType, orders: bool = False) -> Function:
+def compile_function(eager: FunctionType, scatters: bool = False) -> Function:
     """`eager` with fused kernels for value and gradient.
 
-    With `orders`, for what sorts, nothing is fused: where a softmax is sorted along another axis, the kernel that
-    scatters the gradient is otherwise fused with the one that reads it, and the gradient is wrong (torch 2.13).
+    With `scatters`, nothing is fused. On the CPU, torch.compile flattens the loops of kernels that it fuses, and then
+    forgets which of them read what another one scatters: it may run the reader first, which reads zeros (torch 2.13).
 
     Derivatives beyond the first, which fused kernels do not have, and functorch transforms run `eager` itself, so
     they are there and agree. Raises `UserError` at a call on the CPU without a C++ compiler.
     """
-    fused = _Fused(eager, UNFUSED if orders else None)
+    fused = _Fused(eager, UNFUSED if scatters else None)
 
     def call(*arguments: Any) -> Any:
         if torch.compiler.is_compiling() or is_transformed():

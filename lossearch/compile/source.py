@@ -47,6 +47,7 @@ class Source:
         doc: Docstring, or nothing.
         results: How many it returns.
         products: Whether an operator multiplies matrices or convolves, which autocast would do in half precision.
+        scatters: Whether an operator or its gradient writes to places it computes.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source:
     doc: str = ""
     results: int = 1
     products: bool = False
+    scatters: bool = False
 
     @cached_property
     def text(self) -> str:
@@ -113,7 +115,9 @@ def emit_roots(
     results = writer.results()
     used = tuple(arguments.values()) + ((Argument("shape", "shape", "List[int]"),) if writer.shape else ())
     body = (*writer.lines, f"return {results}")
-    return Source(name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots), writer.products)
+    return Source(
+        name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots), writer.products, writer.scatters
+    )
 
 
 def _is_float_tensor(leaf: Expr, argument: Argument) -> bool:
@@ -158,6 +162,7 @@ class _Writer:
     flat: bool = False
     shape: bool = False
     products: bool = False
+    scatters: bool = False
 
     def __post_init__(self) -> None:
         self.uses = Counter(argument for node in postorder(self.roots) for argument in node.args)
@@ -179,6 +184,7 @@ class _Writer:
         made = template(node, tuple([self.values[argument].number for argument in node.args]))
         self.flat, self.shape = self.flat or made.flat, self.shape or made.shape
         self.products = self.products or OPERATORS[node.op].products(node)
+        self.scatters = self.scatters or OPERATORS[node.op].scatters(node)
         if made.helper:
             self.helpers[made.helper] = None
         for argument, count in zip(node.args, made.counts, strict=True):

@@ -77,12 +77,6 @@ def mean_of(*nodes: Expr) -> Expr:
     return total
 
 
-def groups(size: int) -> list[list[str]]:
-    """All elementary operators in groups, so that slow backends compile few graphs; those over labels in the last."""
-    open_to_users = [name for name in ELEMENTARY if name not in INTERNAL]
-    return [open_to_users[start : start + size] for start in range(0, len(open_to_users), size)] + [list(INTERNAL)]
-
-
 def flat_inputs(seed: int, shape: tuple[int, ...] = (2, 3), dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     """Inputs of the dense signature with flattened space, and integer labels."""
     generator = torch.Generator().manual_seed(seed)

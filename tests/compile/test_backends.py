@@ -15,7 +15,6 @@ from compile.examples import (
     buffers_of,
     example,
     flat_inputs,
-    groups,
     mean_of,
     prediction_and_targets,
 )
@@ -80,27 +79,6 @@ def test_torchscript_and_the_interpreter_agree_with_eager_on_each_operator(name:
     value, weight = evaluate(root, inputs, shape=shape)
     assert weight is None
     torch.testing.assert_close(value, expected[0], rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("names", groups(14), ids=lambda names: f"{names[0]}-{names[-1]}")
-def test_torch_compile_agrees_with_eager_on_every_operator(names: list[str]) -> None:
-    torch._dynamo.reset()
-    source = source_for(mean_of(*map(example, names)))
-    given = arguments(source, names == list(INTERNAL))
-    expected = derivatives(compile_source(source, "eager"), given)
-    assert_agree(derivatives(compile_source(source, "compile"), given), expected)
-
-
-@pytest.mark.parametrize("length", [1, 5])
-def test_torch_compile_agrees_with_eager_on_neighbourhoods_of_every_length(length: int) -> None:
-    """At length five, torch.compile has a wrong gradient of pooling with a window that reaches beyond the edge."""
-    torch._dynamo.reset()
-    names = ("difference", "variation", "local_mean", "gaussian_window", "interior", "downsample")
-    source = source_for(mean_of(*map(example, names)))
-    values: dict[str, Any] = {**flat_inputs(0, (length,)), "shape": [length]}
-    given = [values[argument.name] for argument in source.arguments]
-    expected = derivatives(compile_source(source, "eager"), given)
-    assert_agree(derivatives(compile_source(source, "compile"), given), expected)
 
 
 @pytest.mark.parametrize("start", range(0, 2000, 100))

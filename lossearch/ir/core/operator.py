@@ -81,6 +81,8 @@ class Operator:
         convex: +1 convex, -1 concave, 0 neither (of one argument, others fixed).
         internal: Made only by lowering and exports; not for users or search.
         products: Whether a node multiplies matrices or convolves, whose gradients autocast would take in bfloat16.
+        scatters: Whether a node's torch source or its gradient writes to places that it computes, which torch.compile
+            may order wrongly among fused kernels (`compile/inductor.py`).
         helper: Torch source of a function that the emitted expression calls, where one expression cannot say it.
         expand: For a primitive, the function that traces its body; None for an elementary operator.
         family: For a primitive, the file's family.
@@ -108,6 +110,7 @@ class Operator:
     convex: int = 0
     internal: bool = False
     products: Callable[[Expr], bool] = lambda node: False
+    scatters: Callable[[Expr], bool] = lambda node: False
     helper: str = ""
     expand: Callable[..., Expr] | None = None
     family: str = ""

@@ -252,7 +252,9 @@ def _downsample(operator: Operator, arguments: Sequence[Expr], attributes: dict[
     return Type((*without(argument.axes, (finer,)), coarser), argument.type.interval)
 
 
-# Not F.avg_pool1d with ceil_mode: torch.compile has a wrong gradient at the last of five (torch 2.13).
+# Not F.avg_pool1d with ceil_mode: torch.compile has a wrong gradient at the last of five (torch 2.13). Not an
+# index: its gradient scatters, so that nothing would be fused. The last entry is appended once more, as the neighbour
+# that it lacks where the length is odd; where it is even, no step of two reaches it. So the length needs no branch.
 _HALVED = '''
 def halved(x: Tensor, shape: List[int]) -> Tensor:
     """Mean of each pair of neighbours along every spatial axis; a last one without neighbour stays as it is."""
@@ -260,10 +262,10 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
         return x
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
-        length = shape[-1 - axis]
-        first = 2 * torch.arange((length - 1) // 2 + 1, device=x.device)
-        second = torch.clamp_max(first + 1, length - 1)
-        out = (out.index_select(-1 - axis, first) + out.index_select(-1 - axis, second)) / 2
+        out = out.transpose(-1, -1 - axis)
+        last = out[..., -1:]
+        out = (out[..., ::2] + torch.cat([out, last], -1)[..., 1::2]) / 2
+        out = out.transpose(-1, -1 - axis)
     return out.flatten(-len(shape))
 '''
 

@@ -137,6 +137,7 @@ register(
         helper=_SORTED_BY,
         cost=40.0,
         masked=masks.ordering,
+        scatters=lambda node: True,
     )
 )
 
@@ -162,12 +163,18 @@ def picked(values: Tensor, scores: Tensor, dim: int) -> Tensor:
 '''
 
 
+def _picks_rows(node: Expr) -> bool:
+    """Whether each choice is one of a matrix's rows."""
+    (values, scores), over = node.args, node.attr("over")
+    rest, chosen = without(values.axes, over), without(scores.axes, over)
+    return len(chosen) == 1 and node.axes == (*chosen, *rest) and chosen[0] not in rest
+
+
 def _emit_pick(sources: Sequence[str], node: Expr) -> str:
-    """Rows of a matrix where each choice is one of its rows, else entries along the axis of what both broadcast to."""
+    """Rows of a matrix, else entries along the axis of what both broadcast to."""
     (values, scores), (axis,) = node.args, node.attr("over")
-    places = f"torch.argmax({sources[1]}, {scores.axes.index(axis)})"
-    rest, chosen = without(values.axes, (axis,)), without(scores.axes, (axis,))
-    if len(chosen) == 1 and node.axes == (*chosen, *rest) and chosen[0] not in rest:
+    if _picks_rows(node):
+        places = f"torch.argmax({sources[1]}, {scores.axes.index(axis)})"
         return f"{sources[0]}.index_select({values.axes.index(axis)}, {places})"
     full = union(values.axes, scores.axes)
     aligned = [align(s, a.axes, full, lead=True) for s, a in zip(sources, node.args, strict=True)]
@@ -188,6 +195,7 @@ register(
         cost=4.0,
         masked=masks.choosing,
         neutral=(0.0, -math.inf),
+        scatters=_picks_rows,
     )
 )
 
@@ -209,6 +217,7 @@ register(
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",
         attributes=(("over", ...),),
         internal=True,
+        scatters=lambda node: True,
     )
 )
 
@@ -233,6 +242,7 @@ register(
         slopes=lambda a: (1.0,),
         latex="{0}",
         internal=True,
+        scatters=lambda node: True,
     )
 )
 
@@ -246,6 +256,7 @@ register(
         slopes=lambda a: (0.0,),
         latex="{0}",
         internal=True,
+        scatters=lambda node: True,
     )
 )
 
@@ -272,6 +283,7 @@ register(
         attributes=(("over", ...),),
         helper=_IN_ORDER,
         internal=True,
+        scatters=lambda node: True,
     )
 )
 

@@ -182,6 +182,7 @@ along_axis(
     slopes=lambda a, over: (1.0,),
     cost=40.0,
     masked=masks.ordering,
+    scatters=lambda node: True,
 )
 
 
@@ -403,6 +404,7 @@ register(
         latex="\\operatorname{{diag}}({0})",
         attributes=(("axis", ...),),
         masked=masks.diagonals,
+        scatters=lambda node: True,
     )
 )
 

@@ -180,6 +180,7 @@ register(
         latex="{{{0}}}_{{y}}",
         attributes=(("over", ...),),
         internal=True,
+        scatters=lambda node: True,
     )
 )
 
@@ -196,7 +197,7 @@ def _emit_one_hot(sources: Sequence[str], node: Expr) -> str:
     count = f"{sources[1]}.shape[{like.axes.index(axis)}]"
     dim = node.axes.index(axis)
     if like.axes == node.axes:  # one pass in the right dtype and layout; F.one_hot makes int64, and not under vmap
-        return f"{sources[1]}.new_zeros(()).expand_as({sources[1]}).scatter({dim}, {sources[0]}.unsqueeze({dim}), 1.0)"
+        return f"torch.zeros_like({sources[1]}).scatter({dim}, {sources[0]}.unsqueeze({dim}), 1.0)"
     moved = "" if dim == len(node.axes) - 1 else f".movedim(-1, {dim})"
     return f"F.one_hot({sources[0]}, {count}){moved}.to({sources[1]}.dtype)"
 
@@ -267,6 +268,7 @@ register(
         attributes=(("over", ...), ("into", ...)),
         helper=_SCATTER_SUM,
         internal=True,
+        scatters=lambda node: True,
     )
 )
 
@@ -299,6 +301,7 @@ register(
         attributes=(("over", ...), ("into", ...)),
         helper=_COUNT_LABELS,
         internal=True,
+        scatters=lambda node: True,
     )
 )
 
@@ -331,5 +334,6 @@ register(
         latex="{0} + \\mathbb{{1}}[{1}] {2}",
         attributes=(("over", ...),),
         internal=True,
+        scatters=lambda node: True,
     )
 )
