@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from compile.agreement import assert_agree
 from compile.examples import ELEMENTARY, INTERNAL, example, flat_inputs, mean_of
-from functorch.compile import make_boxed_func
 from torch import Tensor
 from torch._dynamo.backends.common import aot_autograd
+from torch._functorch._aot_autograd.utils import make_boxed_func
 from torch._inductor.decomposition import select_decomp_table
 
 from lossearch.compile import compile_source
@@ -43,10 +43,10 @@ def groups(kind: str, names: Sequence[str], size: int) -> dict[str, list[str]]:
 SCATTERS = [name for name in EVERY if source_of([name]).scatters]
 FUSED = [name for name in EVERY if name not in SCATTERS]
 PARTS = {
-    **groups("fused", [name for name in FUSED if name not in INTERNAL], 20),
-    **groups("fused labels", [name for name in FUSED if name in INTERNAL], 20),
-    **groups("scatters", [name for name in SCATTERS if name not in INTERNAL], 20),
-    **groups("scatters labels", [name for name in SCATTERS if name in INTERNAL], 20),
+    **groups("fused", [name for name in FUSED if name not in INTERNAL], 13),
+    **groups("fused labels", [name for name in FUSED if name in INTERNAL], 13),
+    **groups("scatters", [name for name in SCATTERS if name not in INTERNAL], 13),
+    **groups("scatters labels", [name for name in SCATTERS if name in INTERNAL], 13),
     # The smallest set that was wrong while `pick` was a gather, see `reads_what_is_scattered`.
     "around pick": ["min", "minimum", "mul", "pick", "sin", "softplus", "sqrt", "where"],
 }
