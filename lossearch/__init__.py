@@ -6,10 +6,22 @@ from lossearch.version import __version__
 
 if TYPE_CHECKING:
     from lossearch import zoo
-    from lossearch.api import advise, combine, compare, export, layered, load, search
+    from lossearch.api import advise, combine, compare, export, layered, load, search, simplify
     from lossearch.errors import UserError
 
-__all__ = ["UserError", "__version__", "advise", "combine", "compare", "export", "layered", "load", "search", "zoo"]
+__all__ = [
+    "UserError",
+    "__version__",
+    "advise",
+    "combine",
+    "compare",
+    "export",
+    "layered",
+    "load",
+    "search",
+    "simplify",
+    "zoo",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lossearch.comparison.comparison import Comparison
     from lossearch.engine.driver.result import SearchResult
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
+    from lossearch.simplifying import Simplified
     from lossearch.tasks import Task, TaskConfig
 
 LossLike = Loss | str | Path
@@ -319,6 +320,25 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     from lossearch.compile.export import export as write
 
     return write(load(loss), path, **options)
+
+
+def simplify(loss: LossLike, *, labels: bool | None = None) -> Simplified:
+    """The shortest form of a loss that has its value and gradient: `simplify("runs/x@1").loss`.
+
+    Args:
+        loss: What `load` takes.
+        labels: Whether targets are labels, for which more can be taken together; what is found then may differ for soft
+            targets. None takes what the run's task gives for a loss of a run, else any target.
+
+    Raises:
+        UserError: The loss is unknown or too large, or `labels` is asked for where no target may be labels.
+    """
+    from lossearch.simplifying import exact, takes_labels
+
+    found = find(loss)
+    if labels is None:
+        labels = found.run is not None and takes_labels(found.run, found.loss.signature)
+    return exact(found.loss, labels)
 
 
 def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, **options: Any) -> LayeredLoss:

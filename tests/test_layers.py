@@ -35,6 +35,7 @@ LAYERS = (
     ("engine.island",),
     ("engine.driver",),
     ("engine",),
+    ("simplifying",),
     ("report",),
     ("api",),
     ("cli",),

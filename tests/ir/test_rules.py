@@ -14,6 +14,7 @@ from torch import Tensor
 from lossearch.ir import Expr, Graph, IllTyped, constant
 from lossearch.ir.forms.parser import Parser, Syntax
 from lossearch.ir.operators import functions as fn
+from lossearch.ir.rewriting.collecting import DISTRIBUTING, INNER, ON_LABELS, ORDER, SHIFTS, SUMS
 from lossearch.ir.rewriting.lowering import GUARDS, label_node
 from lossearch.ir.rewriting.rule import Rule, Table
 from lossearch.ir.rewriting.simplification import CANONICAL, SIMPLIFICATION
@@ -42,6 +43,8 @@ BOUNDS = {"lower": (-20.0, -1.0, 0.0, 0.3), "upper": (0.6, 1.0, 5.0, 20.0)}
 TRIES, INSTANCES = 20_000, 4
 
 TABLES = {"simplification": SIMPLIFICATION, "stability": STABILITY, "linear": LINEAR, "labels": LABELS}
+TABLES["collecting"] = Table("collecting", [*SUMS, *SHIFTS, *INNER, *ORDER])
+TABLES |= {"distributing": DISTRIBUTING, "on labels": ON_LABELS}
 TABLES["order"] = Table("order", [rule for rule in CANONICAL.rules if rule not in SIMPLIFICATION.rules])
 ROWS = [pytest.param(rule, id=f"{name}: {rule.identity}") for name, table in TABLES.items() for rule in table.rules]
 

@@ -63,6 +63,9 @@ SIGNS = [
     Rule("neg(x) / y = neg(x / y)"),
     Rule("x / neg(y) = neg(x / y)"),
     Rule("neg(x * c) = x * negated", build=lambda b: b["x"] * -_number(b["c"])),
+]
+
+NEGATIVES = [
     Rule("sum(neg(x), over=a) = neg(sum(x, over=a))"),
     Rule("mean(neg(x), over=a) = neg(mean(x, over=a))"),
     Rule("contract(neg(x), y, over=a) = neg(contract(x, y, over=a))"),
@@ -129,7 +132,7 @@ def _merged(name: str, bindings: Mapping[str, Any]) -> Expr:
     return Expr.make(name, (x,), over=tuple(axis for axis in x.axes if axis in (*inner, *outer)))
 
 
-SIMPLIFICATION = Table("simplification", FOLDING + SIGNS + CONSTANTS + POWERS + BOUNDS + REDUCTIONS)
+SIMPLIFICATION = Table("simplification", FOLDING + SIGNS + NEGATIVES + CONSTANTS + POWERS + BOUNDS + REDUCTIONS)
 
 
 def _in_order(bindings: Mapping[str, Any], name: str) -> Expr | None:
