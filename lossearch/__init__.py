@@ -6,7 +6,7 @@ from lossearch.version import __version__
 
 if TYPE_CHECKING:
     from lossearch import zoo
-    from lossearch.api import advise, combine, compare, export, layered, load, search, simplify
+    from lossearch.api import advise, combine, compare, export, layered, load, search, simplify, tune
     from lossearch.errors import UserError
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "load",
     "search",
     "simplify",
+    "tune",
     "zoo",
 ]
 

@@ -15,24 +15,24 @@ from lossearch.archive.discovered import discovered_loss, identifier
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Ranked
 from lossearch.errors import UserError
-from lossearch.files import storage_errors
 from lossearch.loss import Loss
-from lossearch.reading import read_text, usable_path, whole_in
+from lossearch.reading import read_text, whole_in
 from lossearch.zoo.named import hand_designed_loss
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import nn
+    from torch import Tensor, nn
 
     from lossearch.advice import Advice, Situation
     from lossearch.combining.combined import CombinedLoss
     from lossearch.combining.layered import LayeredLoss
     from lossearch.comparison.compare import Progress as ComparisonProgress
     from lossearch.comparison.comparison import Comparison
+    from lossearch.comparison.tuning import Tuned
     from lossearch.engine.driver.result import SearchResult
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
+    from lossearch.engine.setup.subject import Found, TaskLike
     from lossearch.simplifying import Simplified
-    from lossearch.tasks import Task, TaskConfig
 
 LossLike = Loss | str | Path
 """A loss, or what `load` takes."""
@@ -149,25 +149,8 @@ def search(
     return run(config, out, address=address, workers=workers, seed=seed, progress=progress)
 
 
-def task_of(name: str | Path) -> str | TaskConfig:
-    """The task that a bundled name stands for, or that a search configuration (.toml) names.
-
-    Raises:
-        UserError: The configuration is missing or malformed, or its task is a user's function, which has no test
-            split to compare on.
-    """
-    if Path(name).suffix != ".toml":
-        return str(name)
-    from lossearch.engine.setup.config import FunctionConfig, load_config
-
-    task = load_config(name)[0].task
-    if isinstance(task, FunctionConfig):
-        raise _without_test_split(task.function)
-    return task
-
-
 def advise(
-    task: str | Path | Task | None = None,
+    task: TaskLike | None = None,
     *,
     labels: str | Path | npt.ArrayLike | None = None,
     ignore_index: int | None = None,
@@ -177,8 +160,9 @@ def advise(
     """Hand-designed losses worth starting from, the most advisable first, each with its reasons.
 
     Args:
-        task: A bundled task, its name, or a search configuration (.toml) that names one; its training split is
-            measured.
+        task: A bundled task, its name, or a search configuration (.toml) that names one: its training split is
+            measured. A training function of yours, or its reference (`train.py:train`): it is called until it calls
+            its loss, and the targets that it gives are measured.
         labels: Your own labels or masks, which are measured: an array or tensor, `[sample]` classes or
             `[sample, height, width]` masks, a `.npy` or `.npz` file, or a folder of mask images.
         ignore_index: Label that stands for none.
@@ -196,7 +180,7 @@ def advise(
 
 
 def situation(
-    task: str | Path | Task | None,
+    task: TaskLike | None,
     labels: str | Path | npt.ArrayLike | None,
     ignore_index: int | None,
     facts: Mapping[str, Any],
@@ -204,12 +188,19 @@ def situation(
     """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
     from lossearch.advice import Situation, measured, measured_labels, read_labels
     from lossearch.advice.rules import check_asked_for
-    from lossearch.tasks import Task
+    from lossearch.engine.setup.subject import found_subject
+    from lossearch.tasks import ClassificationTask
+    from lossearch.tasks.user.function import is_reference
 
     known: dict[str, Any] = {}
     if task is not None:
-        subject = task if isinstance(task, Task) else Task(task_of(task))
-        known.update(measured(subject).model_dump(exclude_none=True))
+        # Nothing is ranked here, so a function need not tell which way its metric is better.
+        own = (isinstance(task, str) and is_reference(task)) or callable(task)
+        with found_subject(task, direction="maximize" if own else None) as found:
+            if isinstance(found.subject, ClassificationTask):
+                known.update(measured(found.subject).model_dump(exclude_none=True))
+            elif labels is None:
+                labels = _first_targets(found)
     given = Situation.of(facts)
     if labels is not None:
         import numpy as np
@@ -221,25 +212,20 @@ def situation(
     return found
 
 
-def _without_test_split(function: object) -> UserError:
-    hint = "compare in the training script itself, with the exported loss"
-    return UserError("a task with a test split", f"the function {function}", hint)
+def _first_targets(found: Found) -> Tensor:
+    """The labels that a training function gives its loss at its first call."""
+    from lossearch import zoo
+    from lossearch.tasks.user.config import FunctionConfig, user_task
+    from lossearch.training.function_trainer import record_first_call
 
-
-def _comparable(task: object) -> str | Mapping[str, Any] | TaskConfig | Task:
-    """What `compare` may train on."""
-    from lossearch.tasks import Task, TaskConfig
-
-    if isinstance(task, (str, Path)):
-        return task_of(task)
-    if isinstance(task, Mapping) and "function" in task:
-        raise _without_test_split(task["function"])
-    if isinstance(task, (Mapping, TaskConfig, Task)):
-        return task
-    if callable(task):
-        raise _without_test_split(task)
-    required = "a task: its name, a search configuration (.toml), a mapping or a TaskConfig"
-    raise UserError(required, f"{task!r:.80}", "see: lossearch tasks")
+    assert isinstance(found.subject, FunctionConfig)
+    with user_task(found.subject, found.time_limit) as task:
+        call = record_first_call(task, zoo.get("cross_entropy").graph, found.steps or 1)
+    labels = [tensor for tensor in call.tensors().values() if not tensor.is_floating_point()]
+    if not labels:
+        required = f"a loss that {found.subject.name} calls with integer labels or masks, which are measured"
+        raise UserError(required, call.describe(), "give the labels themselves (labels=…, --labels FILE)")
+    return labels[0]
 
 
 def _losses(given: object) -> list[Loss]:
@@ -252,10 +238,13 @@ def _losses(given: object) -> list[Loss]:
 
 
 def compare(
-    task: str | Path | Mapping[str, Any] | TaskConfig | Task,
+    task: TaskLike,
     losses: LossLike | Sequence[LossLike] = (),
     seeds: int | Sequence[int] = 10,
     *,
+    metric: str | None = None,
+    direction: str | None = None,
+    steps: int | None = None,
     trials: int | None = None,
     baselines: bool | LossLike | Sequence[LossLike] = True,
     out: str | Path | None = None,
@@ -266,9 +255,13 @@ def compare(
     """Compare losses with tuned hand-designed ones on held-out test data; see `lossearch.comparison.compare`.
 
     Args:
-        task: A task's name, a search configuration (.toml) whose task is meant, or a configuration.
+        task: A task's name, a search configuration (.toml) whose task is meant, or a configuration. Or a training
+            function of yours, or its reference (`train.py:train`), which takes `learning_rate` and `split`.
         losses: One or more of what `load` takes.
         seeds: Number of paired seeds, or the seeds themselves.
+        metric: What a training function yields that ranks losses, where a configuration does not say it.
+        direction: "maximize" or "minimize", where the metric's name does not tell it.
+        steps: Budget of every training; None takes the task's or the configuration's.
         trials: Of the tuning of each loss, the same for all.
         baselines: Hand-designed losses to compare with: True for those that searches start from, False for none.
             Others are given as `losses` are.
@@ -281,25 +274,62 @@ def compare(
         UserError: A loss or task is unknown or does not fit, or a setting is out of range.
     """
     from lossearch.comparison.compare import compare as run
+    from lossearch.engine.setup.subject import found_subject
 
     if trials is not None:
         details["trials"] = trials
-    chosen, entrants = _comparable(task), _losses(losses)
+    entrants = _losses(losses)
     others = baselines if isinstance(baselines, bool) else _losses(baselines)
-    if out is not None:  # known before hours of training, not after
-        folder = usable_path(out, "a directory for the comparison")
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-    return run(
-        chosen,
-        entrants,
-        seeds,
-        baselines=others,
-        out=out,
-        workers=workers,
-        progress=(_print_progress if progress else None) if isinstance(progress, bool) else progress,
-        **details,
-    )
+    with found_subject(task, metric, direction) as found:
+        return run(
+            found.subject,
+            entrants,
+            seeds,
+            baselines=others,
+            out=out,
+            workers=workers,
+            progress=(_print_progress if progress else None) if isinstance(progress, bool) else progress,
+            steps=found.steps if steps is None else steps,
+            time_limit=found.time_limit,
+            **details,
+        )
+
+
+def tune(
+    loss: LossLike,
+    task: TaskLike,
+    *,
+    metric: str | None = None,
+    direction: str | None = None,
+    steps: int | None = None,
+    trials: int | None = None,
+    workers: int | None = None,
+    **details: Any,
+) -> Tuned:
+    """Find the learning rate and parameters with which a loss serves a task best, on validation data.
+
+    Args:
+        loss: What `load` takes.
+        task: As `compare` takes it; a training function needs `learning_rate` alone.
+        metric: As in `compare`.
+        direction: As in `compare`.
+        steps: As in `compare`.
+        trials: Settings that are tried.
+        workers: Processes; None takes one per core.
+        details: As `lossearch.comparison.tuning.tune` takes them.
+
+    Raises:
+        UserError: The loss or task is unknown or does not fit, or a setting is out of range.
+    """
+    from lossearch.comparison.tuning import Budget
+    from lossearch.comparison.tuning import tune as run
+    from lossearch.engine.setup.subject import found_subject
+
+    if trials is not None:
+        details["budget"] = Budget(trials)
+    with found_subject(task, metric, direction) as found:
+        budget = found.steps if steps is None else steps
+        return run(load(loss), found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details)
 
 
 def _print_progress(progress: ComparisonProgress) -> None:

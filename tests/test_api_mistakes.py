@@ -104,8 +104,8 @@ def test_what_is_no_configuration(config: Any, told: str, tmp_path: Path) -> Non
     [
         (5, "focal", "a task: its name.*found: 5"),
         (None, "focal", "found: None"),
-        (train, "focal", "a task with a test split.*train"),
-        ({"function": train}, "focal", "a task with a test split.*train"),
+        (train, "focal", "the direction of the metric 'metric'"),
+        ({"function": train, "metric": "accuracy"}, "focal", "the budget that .*train is called with"),
         ("digits", 5, "losses to compare, in a list; found: 5"),
         ("digits", "foca", "did you mean focal"),
         ("digits", [5], "found: '5'"),

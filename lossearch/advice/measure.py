@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossearch.advice.situation import Situation
 from lossearch.errors import UserError
-from lossearch.tasks import Task
+from lossearch.tasks import ClassificationTask
 
 MOST_CLASSES = 100_000
 NEIGHBOURS = 10
@@ -20,7 +20,7 @@ FAR = 3.0
 NORMAL_DEVIATIONS_PER_MAD = 1.4826
 
 
-def measured(task: Task) -> Situation:
+def measured(task: ClassificationTask) -> Situation:
     """The facts of a bundled task: class frequencies and label noise from its training split, the rest as declared."""
     images, labels = task.train.images, task.train.labels
     counts = torch.bincount(labels, minlength=task.classes).double()

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +17,8 @@ from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.places import Place, replace_at
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.ranges import graph_out_of_range
-from lossearch.tasks import Task
+from lossearch.tasks import ClassificationTask
+from lossearch.tasks.base import Metric
 from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
@@ -28,14 +30,16 @@ from lossearch.training.untrained import untrained_predictions
 
 
 class EvaluationConfig(BaseModel):
-    """How a candidate is trained. A user's function trains it as it is, without tuning its constants first.
+    """How a candidate is trained.
 
     Attributes:
         steps: optimiser steps of a full training; without it the task's. For a user's function its budget, which has
             no default.
         seeds: trainings whose mean metric is the score.
-        learning_rates: factors on the task's learning rate that are tried.
-        variants: settings of the constants that are tried, the given ones among them.
+        learning_rates: factors on the task's learning rate that are tried. A user's function is called with 1 alone
+            unless others are given, which it must take as `learning_rate`.
+        variants: settings of the constants that are tried, the given ones among them; of a user's function the given
+            ones alone unless more are asked for, since each costs a call.
         spread: standard deviation of a variant's constants, in units of their logarithm.
         rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
             which label noise calls for: there what learns fastest is not what ends best.
@@ -51,6 +55,11 @@ class EvaluationConfig(BaseModel):
     spread: float = Field(default=0.7, gt=0.0)
     rung: float | None = Field(default=None, gt=0.0, lt=1.0)
     time_limit_s: float | None = Field(default=None, gt=0.0)
+
+    def for_function(self) -> Self:
+        """The settings for a user's function, which trains a candidate as it is unless more was asked for."""
+        single = {"variants": 1, "learning_rates": (1.0,)}
+        return self.model_copy(update={name: one for name, one in single.items() if name not in self.model_fields_set})
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class CandidateEvaluator:
         settings: see `EvaluationConfig`.
     """
 
-    def __init__(self, task: Task, reference: Graph, settings: EvaluationConfig) -> None:
+    def __init__(self, task: ClassificationTask, reference: Graph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
         self.class_weight = inverse_frequencies(task)
@@ -117,7 +126,7 @@ class CandidateEvaluator:
         best = settings[0]
         if len(settings) > 1:
             tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
-            best = settings[self._best(tuned)]
+            best = settings[ranked_best(tuned, self.task.metric)]
         outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
         return scored(outcomes, best.graph, best.learning_rate, best.scale, time.perf_counter() - start)
 
@@ -131,20 +140,10 @@ class CandidateEvaluator:
         every = max(1, (steps or self.task.config.steps) // 5)
         return train(self.task, runs, steps, time_limit=limit, eval_every=every)
 
-    def _rank(self, metric: float | None) -> float:
-        if metric is None or math.isnan(metric):
-            return -math.inf
-        return metric if self.task.metric.higher_is_better else -metric
-
     def _better_half(self, step: int, metrics: list[float | None]) -> list[bool]:
-        order = sorted(range(len(metrics)), key=lambda k: (-self._rank(metrics[k]), k))
+        order = sorted(range(len(metrics)), key=lambda k: (-_rank(metrics[k], self.task.metric), k))
         kept = set(order[: (len(order) + 1) // 2])
         return [k in kept for k in range(len(metrics))]
-
-    def _best(self, outcomes: Sequence[Outcome]) -> int:
-        """The best that trained to the end: (steps reached, metric), the first of equals."""
-        reached = [o.curve[-1][0] if o.curve and o.status is Status.OK else 0 for o in outcomes]
-        return max(range(len(outcomes)), key=lambda k: (reached[k], self._rank(outcomes[k].metric), -k))
 
     def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
         variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
@@ -161,6 +160,19 @@ class CandidateEvaluator:
         """RMS gradient of each loss at untrained predictions."""
         gradients = prediction_gradients(losses, self._logits, self._target)
         return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
+
+
+def _rank(value: float | None, metric: Metric) -> float:
+    """Higher for the better; what has no value comes last."""
+    if value is None or math.isnan(value):
+        return -math.inf
+    return value if metric.higher_is_better else -value
+
+
+def ranked_best(outcomes: Sequence[Outcome], metric: Metric) -> int:
+    """The best that trained to the end: (steps reached, metric), the first of equals."""
+    reached = [o.curve[-1][0] if o.curve and o.status is Status.OK else 0 for o in outcomes]
+    return max(range(len(outcomes)), key=lambda k: (reached[k], _rank(outcomes[k].metric, metric), -k))
 
 
 def without_gradient(graph: Graph) -> CandidateResult:

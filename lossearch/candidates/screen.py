@@ -17,7 +17,7 @@ from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace
-from lossearch.tasks import Task, UserTask
+from lossearch.tasks import ClassificationTask, UserTask
 from lossearch.training.untrained import FUNCTION_CLASSES, untrained_predictions
 from lossearch.zoo import get, names
 from lossearch.zoo.named import graph_of
@@ -97,7 +97,7 @@ class Screen:
 
     def __init__(
         self,
-        task: Task | UserTask,
+        task: ClassificationTask | UserTask,
         space: SearchSpace,
         reference: Graph,
         settings: ScreeningConfig,
@@ -106,7 +106,7 @@ class Screen:
     ) -> None:
         check_signature(space, reference)
         dense = space.signature == DENSE.name
-        if isinstance(task, Task) and not dense:
+        if isinstance(task, ClassificationTask) and not dense:
             hint = "choose a space of that signature, or search with a training function of your own"
             raise UserError(f"a space of signature {DENSE.name} for a bundled task", space.signature, hint)
         self.space = space

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossearch.cli.output import note, print_fields, print_table, say, short
-from lossearch.errors import UserError
 from lossearch.reading import LARGEST_WHOLE, numbers_in
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from lossearch.comparison.tuning import Tuned
     from lossearch.ir.core.parameter import Parameter
     from lossearch.loss import Loss
-    from lossearch.tasks import Task
 
 MOST_TRIALS, MOST_WORKERS = 1_000_000, 10_000
 
@@ -26,7 +24,24 @@ LossArgument = Annotated[
     str, typer.Argument(metavar="LOSS", help='A zoo name ("focal(gamma=2)"), a file, a text form, or DIR@RANK.')
 ]
 TaskOption = Annotated[
-    str, typer.Option("--task", "-t", help="Name of a task, or a search configuration (.toml) whose task is meant.")
+    str,
+    typer.Option(
+        "--task",
+        "-t",
+        help="Name of a task, a search configuration (.toml) whose task is meant, or a training function of yours"
+        " (train.py:train).",
+    ),
+]
+MetricOption = Annotated[
+    str | None, typer.Option("--metric", help="What a training function yields that ranks losses.")
+]
+DirectionOption = Annotated[
+    str | None,
+    typer.Option("--direction", help="maximize or minimize, where the metric's name does not tell it."),
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, help="Budget of every training; a training function's is in its own units."),
 ]
 TrialsOption = Annotated[
     int | None,
@@ -129,6 +144,9 @@ def compare(
         bool, typer.Option("--baselines", help="Compare with the hand-designed losses that searches start from.")
     ] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="Paired seeds on the test split.")] = 10,
+    metric: MetricOption = None,
+    direction: DirectionOption = None,
+    steps: StepsOption = None,
     trials: TrialsOption = None,
     out: Annotated[
         Path | None,
@@ -153,6 +171,9 @@ def compare(
                 task,
                 [one.loss for one in found],
                 seeds,
+                metric=metric,
+                direction=direction,
+                steps=steps,
                 trials=trials,
                 baselines=baselines,
                 out=out,
@@ -187,6 +208,9 @@ def tune(
     loss: LossArgument,
     *,
     task: TaskOption,
+    metric: MetricOption = None,
+    direction: DirectionOption = None,
+    steps: StepsOption = None,
     trials: TrialsOption = None,
     workers: WorkersOption = None,
     output: Annotated[
@@ -195,32 +219,24 @@ def tune(
 ) -> None:
     """Tune a loss's learning rate and parameters on validation data."""
     from lossearch import api
-    from lossearch.comparison.compare import SIGNATURE
-    from lossearch.comparison.tuning import Budget
-    from lossearch.comparison.tuning import tune as run
-    from lossearch.tasks import Task
 
-    found, subject = api.load(loss), Task(api.task_of(task))
-    if found.signature.name != SIGNATURE:
-        given = f"{found.name} of {found.signature.name}"
-        raise UserError(f"a loss of signature {SIGNATURE}", given, "tasks train on logits and labels")
-    tuned = run(found, subject, Budget() if trials is None else Budget(trials), workers=workers)
-    print_fields(_tuned(tuned, subject))
+    tuned = api.tune(loss, task, metric=metric, direction=direction, steps=steps, trials=trials, workers=workers)
+    print_fields(_tuned(tuned))
     if output is not None:
         note(f"wrote {api.export(tuned.loss, output)}")
 
 
-def _tuned(tuned: Tuned, task: Task) -> Iterator[tuple[str, str]]:
+def _tuned(tuned: Tuned) -> Iterator[tuple[str, str]]:
     from lossearch.tasks.directions import in_words
 
     yield "loss", tuned.loss.name
-    yield "task", task.name
+    yield "task", tuned.task
     yield "trials", f"{len(tuned.trials)} ({tuned.runs} trainings)"
     if tuned.validation is None:
         yield "failed", tuned.message.strip()
         return
-    direction = in_words(task.metric.higher_is_better)
-    yield task.metric.name, f"{short(tuned.validation)} on validation, {direction}, at the settings that it chose"
+    direction = in_words(tuned.metric.higher_is_better)
+    yield tuned.metric.name, f"{short(tuned.validation)} on validation, {direction}, at the settings that it chose"
     yield "learning rate", f"{tuned.learning_rate:.4g}{_edge(tuned, 'learning_rate')}"
     for parameter in tuned.loss.parameters:
         if parameter.name in tuned.setting.parameters:

@@ -9,14 +9,19 @@ from typing import Any
 from lossearch.comparison import statistics
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.result import Compared, Row
-from lossearch.tasks import Task
+from lossearch.tasks.base import Metric
 
 
 def assemble(
-    task: Task, compared: Sequence[Compared], seeds: tuple[int, ...], settings: Mapping[str, Any], confidence: float
+    task: str,
+    metric: Metric,
+    compared: Sequence[Compared],
+    seeds: tuple[int, ...],
+    settings: Mapping[str, Any],
+    confidence: float,
 ) -> Comparison:
-    """Statistics over what was measured."""
-    higher = task.metric.higher_is_better
+    """Statistics over what was measured on the task of this name."""
+    higher = metric.higher_is_better
     values = {one.name: one.sound for one in compared if one.sound}
     means = {name: sum(sound) / len(sound) for name, sound in values.items()}
     bars = [one.name for one in compared if one.name in means and one.source == "hand-designed"] or list(means)
@@ -29,9 +34,7 @@ def assemble(
     order = {name: index for index, name in enumerate(found)}
     rows.sort(key=lambda row: order.get(row.loss, len(order)))
     tuned = {one.name: one.tuned for one in compared}
-    return Comparison(
-        task.name, task.metric, seeds, reference, tuple(rows), tuned, {**settings, "confidence": confidence}
-    )
+    return Comparison(task, metric, seeds, reference, tuple(rows), tuned, {**settings, "confidence": confidence})
 
 
 def _row(one: Compared, found: statistics.Comparison | None) -> Row:

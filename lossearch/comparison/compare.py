@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,20 +17,21 @@ from lossearch import zoo
 from lossearch.comparison.assembly import assemble
 from lossearch.comparison.checkpoint import Checkpoints, Finished
 from lossearch.comparison.comparison import Comparison
-from lossearch.comparison.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
+from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for
+from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained
 from lossearch.comparison.result import Compared, Source
 from lossearch.comparison.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
 from lossearch.errors import UserError
+from lossearch.files import storage_errors
 from lossearch.loss import Loss
+from lossearch.reading import usable_path
 from lossearch.search_spaces import load_space
-from lossearch.tasks import Task, TaskConfig
+from lossearch.tasks import ClassificationTask, TaskConfig
+from lossearch.tasks.seal import record_opening
 from lossearch.training.plan import LabelledImages
 from lossearch.training.seeds import COMPARING, first, used_elsewhere
 from lossearch.version import __version__
-
-SIGNATURE = "dense"
-"""Of tasks: logits and integer labels. Class weights, which a task can give, are no extra input."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class _Entry:
 
 
 def compare(
-    task: Task | TaskConfig | Mapping[str, Any] | str,
+    task: Subject | TaskConfig | Mapping[str, Any] | str,
     losses: Sequence[Loss | str] = (),
     seeds: int | Sequence[int] = 10,
     trials: int = Budget.trials,
@@ -73,6 +74,7 @@ def compare(
     steps: int | None = None,
     backend: str = STACKED,
     device: str = "cpu",
+    time_limit: float | None = None,
     executor: Executor | None = None,
     confidence: float = 0.95,
 ) -> Comparison:
@@ -84,23 +86,25 @@ def compare(
     labels. Results do not depend on the number of workers.
 
     Args:
-        task: a task, its name, or its configuration.
+        task: a task, its name, or its configuration; or the configuration of a training function, which must take
+            `learning_rate` and `split`: it is asked for the test split when all losses are tuned, and only here.
         losses: to be compared; strings are names of hand-designed losses.
         seeds: number of paired seeds, or the seeds themselves; at least two, none of those that a
             search or tuning uses (`lossearch.training.seeds`).
         trials: of the tuning of each loss.
         baselines: hand-designed losses to compare with: True for those that the bundled search space of the task's
             signature starts from, False for none. Those that take class weights get the inverse class frequencies of
-            the training labels.
+            the training labels; a training function, which tells none, is compared without them.
         out: directory that keeps the result of every finished loss and, in the end, table, CSV, JSON and figure;
             a comparison that was interrupted goes on from there, and losses that an earlier one with the same settings
             finished there are compared along.
         workers: processes; None takes one per core.
         progress: called when a loss has been tuned or tested.
         budget: of the tuning, in detail; overrides `trials`.
-        steps: optimiser steps of every training; None takes the task's budget.
+        steps: optimiser steps of every training, or the budget that a function is called with; None takes the task's.
         backend: how losses are evaluated, see `lossearch.comparison.jobs.Conditions`.
         device: where to train.
+        time_limit: seconds for one call of a function.
         executor: runs the trainings instead of own processes, for example on a cluster.
         confidence: of intervals; 1 - confidence is the level of the tests.
 
@@ -109,21 +113,26 @@ def compare(
             worker process was killed.
         TestSplitSealed: the process has forbidden to open test splits.
     """
-    task = task if isinstance(task, Task) else Task(task)
-    entries = _entries(losses, baselines)
+    subject = task if isinstance(task, Subject) else ClassificationTask(task)
+    signature = _signature(losses, baselines, subject)
+    entries = _entries(losses, baselines, signature, with_buffers=isinstance(subject, ClassificationTask))
     budget = Budget(trials) if budget is None else budget
     chosen = _seeds(seeds)
-    conditions = Conditions(task.config, task.config.steps if steps is None else steps, backend, device)
+    conditions = conditions_for(subject, "compare", signature, steps, backend, device, time_limit)
     settings = _settings(budget, chosen, conditions)
+    if out is not None:  # known before hours of training, not after
+        folder = usable_path(out, "a directory for the comparison")
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     workers = default_workers() if workers is None else workers
     checkpoints = Checkpoints(out, settings)
     entries = _with_kept(entries, checkpoints.kept())
-    session = _Session(task, entries, budget, chosen, conditions, checkpoints, progress)
+    session = _Session(subject, entries, budget, chosen, conditions, checkpoints, progress)
     with open_executor(workers) if executor is None else nullcontext(executor) as pool:
         tuned = session.tune(pool, workers)
         tested = session.test(tuned, pool, workers)
     compared = [_compared(entry, tuned[entry.name], tested.get(entry.name)) for entry in entries]
-    comparison = assemble(task, compared, chosen, settings, confidence)
+    comparison = assemble(subject.name, conditions.metric, compared, chosen, settings, confidence)
     if out is not None:
         comparison.save(out)
     return comparison
@@ -133,7 +142,7 @@ def compare(
 class _Session:
     """One comparison under way."""
 
-    task: Task
+    subject: Subject
     entries: Sequence[_Entry]
     budget: Budget
     seeds: tuple[int, ...]
@@ -153,7 +162,7 @@ class _Session:
         pending: dict[str, Callable[[], Stages[Tuned]]] = {}
         for entry in self.entries:
             if trials := self.finished[entry.name].trials:
-                tuned[entry.name] = tuned_from(entry.loss, trials, self.task.config)
+                tuned[entry.name] = tuned_from(entry.loss, trials, self.conditions)
             else:
                 pending[entry.name] = partial(tuning, entry.loss, self.budget, self.conditions)
         for name, result in drive(pending, executor, workers):
@@ -169,7 +178,7 @@ class _Session:
         if all(name in tested for name in names):
             return tested
         losses = self.losses
-        with self.task.open_test(by="compare") as split:
+        with _opened(self.subject) as split:
             pending: dict[str, Callable[[], Stages[Trained]]] = {
                 name: partial(_testing, losses[name], tuned[name], self.seeds, self.conditions, split)
                 for name in names
@@ -188,11 +197,22 @@ class _Session:
             self.progress(Progress(phase, name, done, len(self.entries), value))
 
 
+@contextmanager
+def _opened(subject: Subject) -> Iterator[LabelledImages | None]:
+    """A bundled task's test split; of a function, which has its own, only the record that it is opened."""
+    if isinstance(subject, ClassificationTask):
+        with subject.open_test(by="compare") as split:
+            yield split
+    else:
+        record_opening(subject.name, "compare")
+        yield None
+
+
 def _testing(
-    loss: Loss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: LabelledImages
+    loss: Loss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: LabelledImages | None
 ) -> Stages[Trained]:
     parts = [seeds[start : start + RUNS_AT_ONCE] for start in range(0, len(seeds), RUNS_AT_ONCE)]
-    results = yield [Job.of(loss, [tuned.setting], part, conditions, split) for part in parts]
+    results = yield [Job.of(loss, [tuned.setting], part, conditions, "test", split) for part in parts]
     trained = [one for (one,) in results]
     metrics = tuple(value for one in trained for value in one.metrics)
     message = next((one.message for one in trained if one.message), "")
@@ -205,16 +225,35 @@ def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
     return Compared(entry.name, entry.source, tuned, tested.metrics, tested.message)
 
 
-def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str]) -> list[_Entry]:
+def _signature(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], subject: Subject) -> str:
+    """The signature of a comparison: that of the task, or for a function that of its first loss."""
+    if isinstance(subject, ClassificationTask):
+        return subject.slots["loss"].signature
+    given = [*losses, *([] if isinstance(baselines, bool) else baselines)]
+    return _loss(given[0]).signature.name if given else "dense"
+
+
+def _loss(given: Loss | str) -> Loss:
+    return zoo.get(given) if isinstance(given, str) else given
+
+
+def _entries(
+    losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], signature: str, with_buffers: bool
+) -> list[_Entry]:
     """The losses under distinct names; one that is given twice is compared once."""
-    chosen = load_space(SIGNATURE).seeds if baselines is True else baselines or []
+    chosen: Sequence[Loss | str] = [] if isinstance(baselines, bool) else baselines
+    if baselines is True:
+        chosen = [name for name in load_space(signature).seeds if with_buffers or not _takes_buffers(zoo.get(name))]
     entries: dict[str, _Entry] = {}
     for given in [*losses, *chosen]:
-        loss = zoo.get(given) if isinstance(given, str) else given
-        if loss.signature.name != SIGNATURE:
+        loss = _loss(given)
+        if loss.signature.name != signature:
             raise UserError(
-                f"losses of signature {SIGNATURE}", f"{loss.name} of {loss.signature.name}", "leave this loss out"
+                f"losses of signature {signature}", f"{loss.name} of {loss.signature.name}", "leave this loss out"
             )
+        if _takes_buffers(loss) and not with_buffers:
+            found = f"{loss.name}, which takes {', '.join(_taken_buffers(loss))}"
+            raise UserError("losses that a training function can be given without more", found, "leave this loss out")
         if any(entry.loss.key == loss.key and entry.loss.name == loss.name for entry in entries.values()):
             continue
         name, number = loss.name, 1
@@ -225,6 +264,15 @@ def _entries(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str
     if not entries:
         raise UserError("at least one loss to compare", "none", "name a loss, or compare with the baselines")
     return list(entries.values())
+
+
+def _taken_buffers(loss: Loss) -> list[str]:
+    return [buffer.name for buffer in loss.signature.buffers if loss.graph.uses(buffer.name)]
+
+
+def _takes_buffers(loss: Loss) -> bool:
+    """Whether a loss is made with tensors that only a bundled task can give, such as class weights."""
+    return bool(_taken_buffers(loss))
 
 
 def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Entry]:
@@ -243,7 +291,7 @@ def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Ent
 
 
 def _source(loss: Loss) -> Source:
-    known = loss.name in zoo.names(signature=SIGNATURE) and zoo.get(loss.name).source == loss.source
+    known = loss.name in zoo.names(signature=loss.signature.name) and zoo.get(loss.name).source == loss.source
     return "hand-designed" if known else "discovered"
 
 
@@ -259,12 +307,9 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 def _settings(budget: Budget, seeds: tuple[int, ...], conditions: Conditions) -> dict[str, Any]:
     return {
-        "task": conditions.config.model_dump(mode="json"),
-        "steps": conditions.steps,
+        **conditions.identity(),
         "budget": asdict(budget),
         "seeds": list(seeds),
-        "backend": conditions.backend,
-        "device": conditions.device,
         "lossearch": __version__,
         "torch": torch.__version__,
     }

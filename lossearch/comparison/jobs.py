@@ -14,37 +14,23 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from lossearch import zoo
+from lossearch.comparison.conditions import STACKED, Conditions
 from lossearch.comparison.tuning_space import Setting, round_to_digits
+from lossearch.errors import UserError
 from lossearch.loss import Loss
-from lossearch.tasks import Outcome, Split, Status, Task, TaskConfig
+from lossearch.tasks import ClassificationTask, Outcome, Split, Status, TaskConfig
 from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.user.config import FunctionConfig, user_task
+from lossearch.tasks.user.first_call import FirstCall
+from lossearch.training.function_trainer import FunctionTrainer
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import LabelledImages, LossFunction, Run
 from lossearch.training.step_size import step_scale
 from lossearch.training.train import train
 
-STACKED = "stacked"
-
 RUNS_AT_ONCE = 24
 """Trainings in one stack: enough to share the cost of each operation, few enough to stay in a CPU's cache."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Under which conditions all losses of one comparison are trained.
-
-    Attributes:
-        config: the task.
-        steps: optimiser steps of each training.
-        backend: how losses are evaluated: "stacked" (all runs of a stack at once, where the loss allows it), or a
-            backend of `Loss.to_module`.
-        device: where to train.
-    """
-
-    config: TaskConfig
-    steps: int
-    backend: str = STACKED
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -56,14 +42,16 @@ class Job:
         settings: what to train with.
         seeds: of initial weights and data order, and of the splits where the task resamples.
         conditions: task, steps, backend, device.
-        test: images and labels of the test split, in the one phase that looks at it; None evaluates on validation. As
-            arrays, since tensors would cross process borders in shared memory, which containers often keep small.
+        split: what is evaluated on.
+        test: images and labels of a bundled task's test split, in the one phase that looks at it. As arrays, since
+            tensors would cross process borders in shared memory, which containers often keep small.
     """
 
     loss: str
     settings: tuple[Setting, ...]
     seeds: tuple[int, ...]
     conditions: Conditions
+    split: Literal["validation", "test"] = "validation"
     test: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
 
     @classmethod
@@ -73,12 +61,13 @@ class Job:
         settings: Sequence[Setting],
         seeds: Sequence[int],
         conditions: Conditions,
+        split: Literal["validation", "test"] = "validation",
         test: LabelledImages | None = None,
     ) -> Job:
-        """The job of training a loss."""
+        """The job of training a loss; `test` is a bundled task's test split, where it is judged on that."""
         expanded = replace(loss, graph=loss.graph.expanded())
         arrays = None if test is None else (test.images.numpy(), test.labels.numpy())
-        return cls(expanded.to_json(), tuple(settings), tuple(seeds), conditions, arrays)
+        return cls(expanded.to_json(), tuple(settings), tuple(seeds), conditions, split, arrays)
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,8 @@ class Trained:
     """How one setting fared.
 
     Attributes:
-        learning_rate: effective: the relative one times `step_scale`.
+        learning_rate: effective: the relative one times `step_scale`. Of a user's function the factor that it is given;
+            there the loss is multiplied by `step_scale`.
         step_scale: by which factor the loss's gradient is smaller than cross-entropy's at the predictions of the
             untrained network; 0 where it has no finite gradient there.
         metrics: one per seed; None where a training failed.
@@ -101,6 +91,8 @@ class Trained:
 
 def run_job(job: Job) -> list[Trained]:
     """Train every setting of a job; one result per setting."""
+    if isinstance(job.conditions.config, FunctionConfig):
+        return run_function_job(job)
     with _one_thread():
         task, loss = _task(job.conditions.config.model_dump_json()), Loss.from_json(job.loss)
         functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
@@ -120,6 +112,35 @@ def run_job(job: Job) -> list[Trained]:
     ]
 
 
+def run_function_job(job: Job) -> list[Trained]:
+    """Call a user's function for every setting and seed; a loss that fails with one seed has failed."""
+    loss, trainer = Loss.from_json(job.loss), _function(job.conditions)
+    return [_call_function(loss.bind(**setting.parameters), setting, trainer, job) for setting in job.settings]
+
+
+def _call_function(loss: Loss, setting: Setting, trainer: FunctionTrainer, job: Job) -> Trained:
+    try:
+        scaled = trainer.scaled(loss.graph.frozen())
+    except UserError as error:  # the loss refuses what the function gives it
+        return Trained(0.0, 0.0, (None,) * len(job.seeds), f"{Status.ERROR}: {error}")
+    if scaled is None:
+        return _without_gradient(job)
+    rate = round_to_digits(setting.learning_rate)
+    given = {"learning_rate": rate, "split": job.split, "device": job.conditions.device}
+    outcomes = trainer.train(scaled.graph, job.seeds, **given)
+    found = _trained(rate, scaled.scale, outcomes)
+    return replace(found, metrics=found.metrics + (None,) * (len(job.seeds) - len(outcomes)))
+
+
+@lru_cache(maxsize=1)
+def _function(conditions: Conditions) -> FunctionTrainer:
+    """What trains under these conditions in this process, with the process that it runs the function in."""
+    assert isinstance(conditions.config, FunctionConfig)
+    task = user_task(conditions.config, conditions.time_limit, conditions.signature)
+    reference = zoo.get(task.slots["loss"].default).graph
+    return FunctionTrainer(task, reference, conditions.steps, FirstCall.loads(conditions.first_call))
+
+
 def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> Trained:
     message = next((f"{o.status}: {o.message}" for o in outcomes if o.metric is None), "")
     return Trained(rate, scale, tuple(outcome.metric for outcome in outcomes), message)
@@ -130,7 +151,7 @@ def _without_gradient(job: Job) -> Trained:
     return Trained(0.0, 0.0, (None,) * len(job.seeds), message)
 
 
-def loss_function(loss: Loss, task: Task, conditions: Conditions) -> LossFunction:
+def loss_function(loss: Loss, task: ClassificationTask, conditions: Conditions) -> LossFunction:
     """The loss as a callable for training; class weights, where it takes them, are the inverse class frequencies."""
     weight = inverse_frequencies(task).to(conditions.device) if loss.graph.uses("class_weight") else None
     if conditions.backend == STACKED:
@@ -151,11 +172,11 @@ def _one_thread() -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _task(config: str) -> Task:
-    return Task(TaskConfig.model_validate_json(config))
+def _task(config: str) -> ClassificationTask:
+    return ClassificationTask(TaskConfig.model_validate_json(config))
 
 
-def _scale(function: LossFunction, task: Task) -> float:
+def _scale(function: LossFunction, task: ClassificationTask) -> float:
     # Adam's steps do not depend on the size of the gradient.
     return step_scale(function, F.cross_entropy, task) if task.config.optimizer == "sgd" else 1.0
 

@@ -35,7 +35,7 @@ def make_table(result: Result) -> Table:
     """One line per loss, and one for the reference against itself with other seeds. Arrows mark edges."""
     units = Units.of(result.metric)
     table = Table(
-        title=_title(result, units),
+        title=Text(_title(result, units), style="table.title"),  # a Text, so that no part of a name is read as an emoji
         caption=_caption(result),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -7,12 +7,13 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from lossearch.comparison.jobs import RUNS_AT_ONCE, STACKED, Conditions, Job, Trained
+from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for
+from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained
 from lossearch.comparison.tuning_space import Edge, Point, Setting, TuningSpace
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
 from lossearch.errors import UserError
 from lossearch.loss import Loss
-from lossearch.tasks import Task, TaskConfig, metric
+from lossearch.tasks.base import Metric
 from lossearch.training.seeds import first
 
 _HALF_WIDTHS = (0.25, 0.125, 0.0625)  # of the box around the best point, round by round
@@ -98,6 +99,8 @@ class Tuned:
         trials: all of them, in the order in which they were tried.
         at_edge: what lies at an edge of its range even so, at its bounds or after the last extension:
             `learning_rate` or a parameter, with the side, "low" or "high". No better value was tried beyond it.
+        task: name of the task.
+        metric: what the trials were ranked by.
     """
 
     loss: Loss
@@ -106,6 +109,8 @@ class Tuned:
     validation: float | None
     trials: tuple[Trial, ...]
     at_edge: Mapping[str, Edge]
+    task: str
+    metric: Metric
 
     @property
     def runs(self) -> int:
@@ -120,12 +125,13 @@ class Tuned:
 
 def tune(
     loss: Loss,
-    task: Task,
+    task: Subject,
     budget: Budget | None = None,
     *,
     steps: int | None = None,
     backend: str = STACKED,
     device: str = "cpu",
+    time_limit: float | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> Tuned:
@@ -143,16 +149,17 @@ def tune(
         loss: its `tunable` parameters are tuned, never beyond their bounds.
         task: what to train.
         budget: how many trainings.
-        steps: optimiser steps of each training; None takes the task's budget.
+        steps: optimiser steps of each training, or the budget that a function is called with; None takes the task's.
         backend: how losses are evaluated, see `lossearch.comparison.jobs.Conditions`.
         device: where to train.
+        time_limit: seconds for one call of a function.
         workers: processes; None takes one per core.
         executor: runs the jobs instead of own processes, for example on a cluster.
 
     Raises:
         UserError: a setting is out of range, or a worker process was killed.
     """
-    conditions = Conditions(task.config, task.config.steps if steps is None else steps, backend, device)
+    conditions = conditions_for(task, "tune", loss.signature.name, steps, backend, device, time_limit, loss.name)
     workers = default_workers() if workers is None else workers
     with open_executor(workers) if executor is None else nullcontext(executor) as pool:
         ((_, tuned),) = drive({loss.name: lambda: tuning(loss, budget or Budget(), conditions)}, pool, workers)
@@ -161,7 +168,7 @@ def tune(
 
 def tuning(loss: Loss, budget: Budget, conditions: Conditions) -> Stages[Tuned]:
     """The stages of one tuning, for `lossearch.comparison.workers.drive`."""
-    space, higher = _space(loss, conditions.config), metric(conditions.config.metric).higher_is_better
+    space, higher = _space(loss, conditions), conditions.metric.higher_is_better
     trials: list[Trial] = []
     for round_, size in enumerate(_round_sizes(budget.trials)):
         points = space.first_points(size) if round_ == 0 else _points_around_best(space, trials, higher, round_, size)
@@ -174,18 +181,18 @@ def tuning(loss: Loss, budget: Budget, conditions: Conditions) -> Stages[Tuned]:
         trained = [result for results in (yield jobs) for result in results]
         for k, result in zip(finalists, trained, strict=True):
             trials[k] = _with_more_seeds(trials[k], result)
-    return tuned_from(loss, trials, conditions.config)
+    return tuned_from(loss, trials, conditions)
 
 
-def tuned_from(loss: Loss, trials: Sequence[Trial], config: TaskConfig) -> Tuned:
+def tuned_from(loss: Loss, trials: Sequence[Trial], conditions: Conditions) -> Tuned:
     """What a tuning found, from its trials."""
-    space = _space(loss, config)
-    best = _choose(trials, metric(config.metric).higher_is_better)
+    space, told = _space(loss, conditions), (conditions.config.name, conditions.metric)
+    best = _choose(trials, conditions.metric.higher_is_better)
     if best.metric is None:
         setting = space.setting(space.default)
-        return Tuned(loss, setting.learning_rate, setting, None, tuple(trials), {})
+        return Tuned(loss, setting.learning_rate, setting, None, tuple(trials), {}, *told)
     bound, at_edge = loss.bind(**best.setting.parameters), space.edges(best.point, [trial.point for trial in trials])
-    return Tuned(bound, best.learning_rate, best.setting, best.metric, tuple(trials), at_edge)
+    return Tuned(bound, best.learning_rate, best.setting, best.metric, tuple(trials), at_edge, *told)
 
 
 def rank(trials: Sequence[Trial], higher_is_better: bool) -> list[int]:
@@ -195,8 +202,8 @@ def rank(trials: Sequence[Trial], higher_is_better: bool) -> list[int]:
     return sorted(range(len(trials)), key=keys.__getitem__)
 
 
-def _space(loss: Loss, config: TaskConfig) -> TuningSpace:
-    return TuningSpace.of(loss.parameters, config.learning_rate)
+def _space(loss: Loss, conditions: Conditions) -> TuningSpace:
+    return TuningSpace.of(loss.parameters, conditions.base_learning_rate)
 
 
 def _choose(trials: Sequence[Trial], higher_is_better: bool) -> Trial:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.engine.setup.config import FunctionConfig, load_config
+from lossearch.engine.setup.config import load_config
 from lossearch.engine.setup.first_call_file import read_first_call
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import Signature
 from lossearch.report.sweeps import CLASSES
 from lossearch.tasks import datasets, task_config
+from lossearch.tasks.user.config import FunctionConfig
 
 MOST = 1000
 """Classes of a drawing, at most: more of them change no curve that a person could tell."""

@@ -16,12 +16,13 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lossearch.engine.setup.config import ExcludeConfig, FunctionConfig, SearchConfig
+from lossearch.engine.setup.config import ExcludeConfig, SearchConfig
 from lossearch.errors import UserError
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
+from lossearch.tasks.user.config import FunctionConfig
 
 
 @dataclass(frozen=True)

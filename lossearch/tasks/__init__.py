@@ -1,19 +1,26 @@
 """Tasks: datasets with train, validation and test splits, models and metrics."""
 
+from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.classification.config import TaskConfig, task_config, tasks
-from lossearch.tasks.classification.metrics import Metric, metric, metrics
-from lossearch.tasks.classification.task import Split, Task, TaskStatistics, TestSplit
+from lossearch.tasks.classification.metrics import metric, metrics
+from lossearch.tasks.classification.task import ClassificationTask, Split, TaskStatistics, TestSplit
 from lossearch.tasks.datasets.data import Arrays, Dataset, datasets
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import Opening, TestSplitSealed, forbid_test_split, openings
 from lossearch.tasks.user.task import UserTask
 
+Task = ClassificationTask
+"""The bundled tasks, made by name or configuration; what every task tells is `lossearch.tasks.base.Task`."""
+
 __all__ = [
     "Arrays",
+    "ClassificationTask",
     "Dataset",
     "Metric",
     "Opening",
     "Outcome",
+    "Rights",
+    "Slot",
     "Split",
     "Status",
     "Task",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from lossearch.tasks.classification.models import StackedModule
-from lossearch.tasks.classification.task import Task
+from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.streams import Stream, generator
 
 Device = str | torch.device
@@ -119,23 +119,23 @@ class DataOrder:
         return torch.stack(rows).to(self.device)
 
 
-def initial_weights(task: Task, seeds: Sequence[int], device: Device = "cpu") -> Tensor:
+def initial_weights(task: ClassificationTask, seeds: Sequence[int], device: Device = "cpu") -> Tensor:
     """Initial parameters `[run, parameter]`: a function of each run's seed alone, on every device."""
     drawn = {seed: _draw_weights(task, seed) for seed in dict.fromkeys(seeds)}
     return torch.stack([drawn[seed] for seed in seeds]).to(device)
 
 
-def template(task: Task, device: Device = "cpu") -> nn.Module:
+def template(task: ClassificationTask, device: Device = "cpu") -> nn.Module:
     """The task's architecture, for a `Stack`. Leaves the global generator as it is."""
     return _build(task, 0).to(device)
 
 
-def _draw_weights(task: Task, seed: int) -> Tensor:
+def _draw_weights(task: ClassificationTask, seed: int) -> Tensor:
     model = _build(task, int(generator(seed, Stream.WEIGHTS).integers(2**63)))
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-def _build(task: Task, torch_seed: int) -> nn.Module:
+def _build(task: ClassificationTask, torch_seed: int) -> nn.Module:
     # torch.manual_seed would also reseed every accelerator; modules are built on the CPU: its generator suffices.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lossearch.compile.module import build
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import Signature
-from lossearch.tasks import Task
+from lossearch.tasks import ClassificationTask
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.untrained import initial_predictions
 
@@ -36,7 +36,7 @@ def gradient_rms(loss: LossFunction, logits: Tensor, target: Tensor) -> float:
     return float(prediction_gradient(loss, logits, target).double().square().mean().sqrt())
 
 
-def step_scale(loss: LossFunction, reference: LossFunction, task: Task, seed: int = 0) -> float:
+def step_scale(loss: LossFunction, reference: LossFunction, task: ClassificationTask, seed: int = 0) -> float:
     """The factor that gives `loss` the reference's RMS gradient at the predictions of an untrained network.
 
     Not finite or not positive where the loss has no gradient there.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from lossearch.errors import UserError
-from lossearch.tasks.classification.task import Task
+from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.training.plan import LabelledImages, Plan, Promote, Run
 from lossearch.training.stacked_models import Device
@@ -15,7 +15,7 @@ from lossearch.training.trainer import Trainer
 
 
 def train(
-    task: Task,
+    task: ClassificationTask,
     runs: Sequence[Run],
     steps: int | None = None,
     *,
@@ -100,7 +100,7 @@ def _rung_steps(rungs: Sequence[float], steps: int) -> frozenset[int]:
     return frozenset(math.ceil(rung * steps) for rung in rungs)
 
 
-def _choose_split(task: Task, split: str | LabelledImages) -> Callable[[int], LabelledImages]:
+def _choose_split(task: ClassificationTask, split: str | LabelledImages) -> Callable[[int], LabelledImages]:
     if not isinstance(split, str):
         return lambda seed: split
     if split not in ("validation", "train"):

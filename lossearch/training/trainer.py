@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lossearch.tasks.classification.task import Task
+from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.optimizers import make_optimizer
@@ -52,7 +52,12 @@ class Trainer:
     """
 
     def __init__(
-        self, task: Task, runs: Sequence[Run], plan: Plan, device: Device, split: Callable[[int], LabelledImages]
+        self,
+        task: ClassificationTask,
+        runs: Sequence[Run],
+        plan: Plan,
+        device: Device,
+        split: Callable[[int], LabelledImages],
     ) -> None:
         self.task, self.plan, self.device, self.split = task, plan, device, split
         self.records = [_Record(run) for run in runs]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lossearch.errors import UserError
-from lossearch.tasks.classification.task import Task
+from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.user.task import UserTask
 from lossearch.training.stacked_models import DataOrder, Device, Stack, initial_weights, template
 
@@ -15,7 +15,7 @@ FUNCTION_CLASSES = 10
 """Classes for which losses are judged before a user's own function sees them."""
 
 
-def initial_predictions(task: Task, seed: int, n: int, device: Device = "cpu") -> tuple[Tensor, Tensor]:
+def initial_predictions(task: ClassificationTask, seed: int, n: int, device: Device = "cpu") -> tuple[Tensor, Tensor]:
     """What the untrained network of a run predicts on the first `n` images of that run's first epoch.
 
     Args:
@@ -42,13 +42,13 @@ def initial_predictions(task: Task, seed: int, n: int, device: Device = "cpu") -
 
 
 def untrained_predictions(
-    task: Task | UserTask, samples: int, classes: int = FUNCTION_CLASSES
+    task: ClassificationTask | UserTask, samples: int, classes: int = FUNCTION_CLASSES
 ) -> tuple[Tensor, Tensor]:
     """Predictions of an untrained network, `logits[batch, class]`, with their `labels[batch]`.
 
     For a user's own function they are small random numbers over so many classes.
     """
-    if isinstance(task, Task):
+    if isinstance(task, ClassificationTask):
         return initial_predictions(task, 0, min(samples, len(task.train)))
     draw = np.random.Generator(np.random.Philox(key=20202))
     logits = torch.from_numpy(0.1 * draw.normal(size=(samples, classes))).float()

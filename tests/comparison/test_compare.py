@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -308,12 +309,13 @@ def test_figure_shows_every_loss_best_at_the_top(comparison: Comparison, tmp_pat
 
 
 def test_a_full_disk_is_reported(comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> int:
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match="No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"No space left.*then run again: finished losses are kept"):
         comparison.to_json(tmp_path / "c.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_seeds_of_searches_are_the_default_baselines(task: Task) -> None:

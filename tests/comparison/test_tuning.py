@@ -206,7 +206,7 @@ def test_failed_trials_rank_last_and_equal_ones_in_order() -> None:
 
 def test_a_trial_that_failed_with_further_seeds_is_not_chosen(task: Task) -> None:
     trials = [trial(0.1, 0.1, None), trial(0.2, 0.2, 0.2), trial(0.15, 0.15)]
-    assert tuned_from(zoo.get("cross_entropy"), trials, task.config).validation == pytest.approx(0.2)
+    assert tuned_from(zoo.get("cross_entropy"), trials, Conditions(task.config, STEPS)).validation == pytest.approx(0.2)
 
 
 SCRIPT = """

@@ -9,20 +9,19 @@ from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Setting
 from lossearch.comparison.verdict import Units, p_text
-from lossearch.tasks import Task, metric
+from lossearch.tasks import metric
 
 SPREAD = (-0.004, 0.001, 0.003, 0.0, -0.002, 0.004, -0.001, 0.002, 0.005, -0.003)
 
 
 def measured(name: str, mean: float | None, source: str = "hand-designed", wobble: float = 0.0) -> Compared:
-    tuned = Tuned(zoo.get("cross_entropy"), 0.1, Setting({}, 0.1), mean, (), {})
+    tuned = Tuned(zoo.get("cross_entropy"), 0.1, Setting({}, 0.1), mean, (), {}, "digits_noise", metric("accuracy"))
     values = () if mean is None else tuple(mean + s + wobble * (-1) ** k for k, s in enumerate(SPREAD))
     return Compared(name, source, tuned, values, "" if values else "diverged: boom")  # pyright: ignore[reportArgumentType]
 
 
 def assembled(*compared: Compared, judged_by: str = "accuracy") -> Comparison:
-    task = Task({"base": "digits_noise", "metric": judged_by})
-    return assemble(task, compared, tuple(range(len(SPREAD))), {}, 0.95)
+    return assemble("digits_noise", metric(judged_by), compared, tuple(range(len(SPREAD))), {}, 0.95)
 
 
 BAR = measured("poly1", 0.90)

@@ -13,10 +13,11 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver import search as engine
 from lossearch.engine.driver.ending import SearchInterrupted
 from lossearch.engine.setup.begun import continued, located, write_beginning
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.config import SearchConfig
 from lossearch.errors import UserError
 from lossearch.files import StorageError
 from lossearch.report.run_summary import summarize
+from lossearch.tasks.user.config import FunctionConfig
 
 CONFIG = """
 space = "narrow.toml"

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig, load_config, parse_config, validate
+from lossearch.engine.setup.config import SearchConfig, load_config, parse_config, validate
 from lossearch.engine.setup.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.tasks import TaskConfig
+from lossearch.tasks.user.config import FunctionConfig
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 

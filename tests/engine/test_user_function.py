@@ -206,13 +206,15 @@ def test_a_plan_tells_what_happens_to_a_function(tmp_path: Path) -> None:
     ("given", "told"),
     [
         ("seeds = 1", r"required: evaluation\.steps.*none for train.py:train.*steps = 20"),
-        ("steps = 3\nvariants = 2", r"evaluation\.variants = 2"),
-        ("steps = 3\nlearning_rates = [1.0, 2.0]", r"evaluation\.learning_rates"),
+        (
+            "steps = 3\nlearning_rates = [1.0, 2.0]",
+            r"a training function with learning_rate=1\.0.*evaluation\.learning_rates",
+        ),
         ("steps = 3\nrung = 0.5", r"evaluation\.rung"),
     ],
 )
 def test_what_a_function_needs_and_does_not_do_is_told(tmp_path: Path, given: str, told: str) -> None:
-    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "train.py").write_text("def train(loss, budget, seed):\n    yield 0.5\n")
     (tmp_path / "search.toml").write_text(CONFIG.partition("[evaluation]")[0] + f"[evaluation]\n{given}\n")
     with pytest.raises(UserError, match=told):
         plan_search(tmp_path / "search.toml")

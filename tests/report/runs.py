@@ -20,7 +20,7 @@ from lossearch.ir.forms.json import dumps, graph_to_dict
 from lossearch.ir.forms.text import format_graph
 from lossearch.loss import Loss
 from lossearch.search_spaces import load_space
-from lossearch.tasks import Task
+from lossearch.tasks import metric
 
 CONFIG = """# <b>40 % of the labels are wrong</b>
 task = "digits_noise"
@@ -129,7 +129,7 @@ def compared(run: Path, gain: float = 0.02, name: str = "discovered_1") -> Path:
     failed = rows[-1]
     rows[-1] = replace(failed, values=(None,) * SEEDS, message="diverged <after> 10 steps\nat line 3")
     settings = {"steps": 300, "note": "</script><script>alert(1)</script>"}
-    comparison = assemble(Task("digits_noise"), rows, tuple(range(SEEDS)), settings, 0.95)
+    comparison = assemble("digits_noise", metric("accuracy"), rows, tuple(range(SEEDS)), settings, 0.95)
     comparison.to_json(run / "comparison" / "comparison.json")
     return run / "comparison" / "comparison.json"
 
@@ -137,5 +137,5 @@ def compared(run: Path, gain: float = 0.02, name: str = "discovered_1") -> Path:
 def _measured(loss: Loss, source: Literal["hand-designed", "discovered"], mean: float, rng: random.Random) -> Compared:
     parameters = {parameter.name: parameter.default for parameter in loss.parameters if parameter.tunable}
     edge: dict[str, Edge] = {"learning_rate": "low"} if loss.name == "hinge" else {}
-    tuned = Tuned(loss, 0.05, Setting(parameters, 4.0), mean, (), edge)
+    tuned = Tuned(loss, 0.05, Setting(parameters, 4.0), mean, (), edge, "digits_noise", metric("accuracy"))
     return Compared(loss.name, source, tuned, tuple(round(rng.gauss(mean, 0.01), 4) for _ in range(SEEDS)))

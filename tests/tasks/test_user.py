@@ -18,6 +18,7 @@ import torch
 from lossearch.archive.failures import headline
 from lossearch.errors import UserError
 from lossearch.tasks import Status, UserTask
+from lossearch.tasks.base import Metric
 
 _SCRIPT = r"""
 import os, signal, subprocess, sys, time
@@ -157,7 +158,7 @@ class _Harness:
 
     def __call__(self, function: str, time_limit: float | None = 60, metric: str = "accuracy") -> UserTask:
         self.task.function = f"{self.folder / 'script.py'}:{function}"
-        self.task.time_limit, self.task.metric = time_limit, metric
+        self.task.time_limit, self.task.metric = time_limit, Metric(metric, True)
         return self.task
 
 

@@ -25,13 +25,14 @@ from lossearch.engine.driver.ending import Ending, SearchLost
 from lossearch.engine.driver.pulse import Pulse, ray_endpoints
 from lossearch.engine.driver.watch import ANSWER_SECONDS, IslandNotes, Watch
 from lossearch.engine.island.island import Assignment, Island, shipped_settings
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
 from lossearch.files import RESUME, StorageError, storage_errors, write_atomically
+from lossearch.tasks.user.config import FunctionConfig
 
 ISLANDS = "islands.json"
 """The file of a run directory that says where the islands' time went."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
+from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.first_call import FirstCall
 
 

@@ -17,10 +17,11 @@ from typing import Any
 
 from lossearch.archive.run_directory import RunDirectory, describe_environment
 from lossearch.engine.setup.begun_files import Digests, check_unchanged, digests_of
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig, parse_written, validate, with_paths
+from lossearch.engine.setup.config import SearchConfig, parse_written, validate, with_paths
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
 from lossearch.reading import parse_json, read_text
+from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import is_file_reference
 from lossearch.tasks.user.pickled_function import SUFFIX
 

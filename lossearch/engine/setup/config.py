@@ -25,11 +25,10 @@ from lossearch.errors import UserError
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
 from lossearch.tasks import TaskConfig, task_config
-from lossearch.tasks.directions import Direction, direction_of
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.streams import MAX_SEED
+from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import is_file_reference
-from lossearch.tasks.user.pickled_function import is_pickled
 
 LARGEST_CONFIG = 1_000_000
 """Bytes of a configuration."""
@@ -39,43 +38,6 @@ MOST_ISLANDS = 10_000
 
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FunctionConfig(_Config):
-    """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
-
-    Its budget is `evaluation.steps`, in the function's own units, which must be given; `evaluation.time_limit_s` bounds
-    each call.
-
-    Attributes:
-        function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
-        metric: its name; the key to look up where the function yields mappings.
-        direction: which way is better, "maximize" or "minimize". Needed unless the metric's name tells it, such as
-            accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
-        folder: working directory of the function, relative to the configuration file.
-    """
-
-    function: str
-    metric: str = "metric"
-    direction: Direction | None = None
-    folder: str = "."
-
-    @model_validator(mode="after")
-    def _directed(self) -> Self:
-        """The direction that the metric's name tells, where none is given; raises `UserError` where it tells none."""
-        object.__setattr__(self, "direction", direction_of(self.metric, self.direction))
-        return self
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether higher values of the metric are better."""
-        return self.direction == "maximize"
-
-    @property
-    def name(self) -> str:
-        """What the task is called in the archive: file or module, and function."""
-        place, _, function = self.function.rpartition(":")
-        return function if is_pickled(self.function) else f"{Path(place).name}:{function}"
 
 
 class MethodConfig(BaseModel):
@@ -201,6 +163,13 @@ class SearchConfig(_Config):
             raise ValueError("one of generations, max_candidates, time_limit_s is required, or it would never end")
         return self
 
+    @model_validator(mode="after")
+    def _one_call_a_seed(self) -> Self:
+        """A user's function trains a candidate as it is, unless the configuration asks for more: each try is a call."""
+        if isinstance(self.task, FunctionConfig):
+            object.__setattr__(self, "evaluation", self.evaluation.for_function())
+        return self
+
     def to_json(self) -> str:
         """The configuration with every default written out; `parse_json` reads it back."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
@@ -251,6 +220,11 @@ def anchored(config: SearchConfig, folder: Path) -> SearchConfig:
     return with_paths(config, lambda field, path: str((folder / path).resolve()))
 
 
+def anchored_function(config: FunctionConfig, folder: Path) -> FunctionConfig:
+    """A function's configuration with absolute paths."""
+    return _placed(config, lambda field, path: str((folder / path).resolve()))
+
+
 def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> SearchConfig:
     """The configuration with other paths: `change` gets each field that is one, by name, and the path."""
     changes: dict[str, Any] = {}
@@ -260,12 +234,16 @@ def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> Searc
     if config.space.endswith(".toml"):
         changes["space"] = change("space", config.space)
     if isinstance(config.task, FunctionConfig):
-        task = {"folder": change("task.folder", config.task.folder)}
-        place, colon, name = config.task.function.rpartition(":")
-        if is_file_reference(config.task.function):
-            task["function"] = f"{change('task.function', place)}{colon}{name}"
-        changes["task"] = config.task.model_copy(update=task)
+        changes["task"] = _placed(config.task, change)
     return config.model_copy(update=changes) if changes else config
+
+
+def _placed(task: FunctionConfig, change: Callable[[str, str], str]) -> FunctionConfig:
+    changes = {"folder": change("task.folder", task.folder)}
+    place, colon, name = task.function.rpartition(":")
+    if is_file_reference(task.function):
+        changes["function"] = f"{change('task.function', place)}{colon}{name}"
+    return task.model_copy(update=changes)
 
 
 def _fields(path: tuple[str, ...]) -> Iterator[str]:

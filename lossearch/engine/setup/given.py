@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig, anchored, parse_written, read_config, with_paths
+from lossearch.engine.setup.config import SearchConfig, anchored, parse_written, read_config, with_paths
 from lossearch.engine.setup.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.reading import check_values
+from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import reference_to
 from lossearch.tasks.user.pickled_function import SUFFIX, name_of, pickled, read_pickled
 

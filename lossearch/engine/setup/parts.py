@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lossearch.candidates.function_scoring import FunctionEvaluator
 from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.candidates.screen import Screen, check_signature
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
@@ -21,10 +19,10 @@ from lossearch.ir.core.signature import get_signature
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
-from lossearch.tasks import Task, UserTask
+from lossearch.tasks import ClassificationTask, UserTask
 from lossearch.tasks.directions import in_words
+from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_call import FirstCall
-from lossearch.tasks.user.function import check_function
 from lossearch.training.first_lengths import axis_lengths
 from lossearch.zoo import names
 from lossearch.zoo.named import graph_of
@@ -77,56 +75,32 @@ class Parts:
     first_call: FirstCall | None = None
 
 
-def make_task(config: SearchConfig) -> Task | UserTask:
+def make_task(config: SearchConfig) -> ClassificationTask | UserTask:
     """The task that a configuration names; raises `UserError` if it cannot be had."""
     if isinstance(config.task, FunctionConfig):
         _check_function(config.task, config.evaluation)
-        with contextlib.chdir(_folder(config.task)):
-            check_function(config.task.function)
-        named, limit = config.task, config.evaluation.time_limit_s
-        return UserTask(named.function, named.metric, named.higher_is_better, limit, _folder(named))
-    return Task(config.task)
-
-
-def _folder(function: FunctionConfig) -> str:
-    """The working directory of a function; where it is missing, as on a node without it, this process's own."""
-    return function.folder if os.path.isdir(function.folder) else os.curdir
+        return user_task(config.task, config.evaluation.time_limit_s, load_space(config.space).signature)
+    return ClassificationTask(config.task)
 
 
 def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> None:
-    """A user's function has no budget of its own, and trains each candidate with one setting only."""
+    """A user's function has no budget of its own, and its variants are trained one after the other."""
     if evaluation.steps is None:
         raise UserError(
             "evaluation.steps, the budget that the training function is called with",
             f"none for {function.name}",
             "add it, in the function's own units, such as epochs:  [evaluation]  steps = 20",
         )
-    fields = EvaluationConfig.model_fields
-    for name, neutral in {"variants": 1, "learning_rates": (1.0,), "spread": None, "rung": None}.items():
-        value = getattr(evaluation, name)
-        if value not in (fields[name].default, neutral):
-            raise UserError(
-                "a training function with one setting of each candidate: only bundled tasks tune them",
-                f"evaluation.{name} = {value}",
-                f"leave out evaluation.{name}",
-            )
+    if evaluation.rung is not None:
+        found = f"evaluation.rung = {evaluation.rung}"
+        raise UserError("a bundled task, to stop variants early", found, "leave it out for a training function")
 
 
-def task_facts(config: SearchConfig, task: Task | UserTask) -> TaskFacts:
+def task_facts(config: SearchConfig, task: ClassificationTask | UserTask) -> TaskFacts:
     """What the archive and the driver need to know of a task."""
-    steps = config.evaluation.steps
-    if isinstance(task, UserTask):
-        assert isinstance(config.task, FunctionConfig)
-        assert steps is not None  # see make_task
-        name = config.task.name
-        return TaskFacts(name, task.metric, config.task.higher_is_better, steps, f"your function {name}")
-    sizes = task.statistics()
-    description = (
-        f"{task.name}: {task.config.model.name} on {task.config.dataset}, {sizes.train_size} training and"
-        f" {sizes.val_size} validation images, {sizes.classes} classes, {sizes.noise_rate:.0%} wrong labels"
-    )
-    budget = steps or task.config.steps
-    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, description)
+    budget = config.evaluation.steps or task.budget
+    assert budget is not None  # see make_task
+    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, task.describe())
 
 
 def reference_name(config: SearchConfig, space: SearchSpace) -> str:
@@ -154,7 +128,7 @@ def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Pa
     space = space_for(task, space_of(config))
     reference = graph_of(reference_name(config, space))
     limit = hang_limit(config, task)
-    if isinstance(task, Task):
+    if isinstance(task, ClassificationTask):
         screen = Screen(task, space, reference, config.screening)
         evaluator = CandidateEvaluator(task, reference, config.evaluation)
         return Parts(task_facts(config, task), space, screen, evaluator, limit)
@@ -171,16 +145,16 @@ def space_of(config: SearchConfig) -> SearchSpace:
     return with_seeds(without(space, **config.exclude.model_dump()), config.seeds)
 
 
-def space_for(task: Task | UserTask, space: SearchSpace) -> SearchSpace:
+def space_for(task: ClassificationTask | UserTask, space: SearchSpace) -> SearchSpace:
     """The space; for a user's function, which tells nothing in advance, without seeds that need class weights."""
-    if isinstance(task, Task):
+    if isinstance(task, ClassificationTask):
         return space
     given = [declared.name for declared in get_signature(space.signature).buffers]
     kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, given)))
     return space.model_copy(update={"seeds": kept})
 
 
-def hang_limit(config: SearchConfig, task: Task | UserTask) -> float | None:
+def hang_limit(config: SearchConfig, task: ClassificationTask | UserTask) -> float | None:
     """Generously more than all trainings of one candidate may take; a user's function is killed at its own limit."""
     limit = config.evaluation.time_limit_s
     if limit is None or isinstance(task, UserTask):

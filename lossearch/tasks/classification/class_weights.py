@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossearch.tasks import Task
+from lossearch.tasks import ClassificationTask
 
 
-def inverse_frequencies(task: Task) -> Tensor:
+def inverse_frequencies(task: ClassificationTask) -> Tensor:
     """Weight 1 / (C · f) of each class with frequency f among the training labels, C the classes that occur: `[class]`.
 
     A class that is absent has weight 0. The mean weight of the training labels is one.

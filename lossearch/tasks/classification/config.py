@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from lossearch.errors import UserError
-from lossearch.tasks.classification.metrics import metrics
+from lossearch.tasks.base import Metric
+from lossearch.tasks.classification.metrics import metric, metrics
 from lossearch.tasks.classification.models import CNN, MLP, ImageShape, ViT
 from lossearch.tasks.datasets.registry import datasets
 from lossearch.tasks.field_error import field_error
@@ -142,6 +143,15 @@ class TaskConfig(_Config):
     weight_decay: float = Field(default=0.0, ge=0.0)
     batch_size: int = Field(default=100, ge=1)
     steps: int = Field(ge=1)
+
+    def ranking_metric(self) -> Metric:
+        """What losses are ranked by."""
+        return metric(self.metric)
+
+    @property
+    def base_learning_rate(self) -> float:
+        """Around which tuning searches."""
+        return self.learning_rate
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -7,41 +7,28 @@ own. Space may be absent (classification).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch.registry import Registry
+from lossearch.tasks.base import Metric
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A named metric. Calling it gives one value per run.
+class LogitsMetric(Metric):
+    """A metric of logits and labels. Calling it gives one value per run.
 
     Attributes:
-        name: name in configs.
         function: `(logits[run, batch, class, *space], target[batch, *space] or [run, batch, *space]) -> [run]`.
-        higher_is_better: direction of improvement.
-        lower: smallest possible value.
-        upper: largest possible value.
-        description: one line.
     """
 
-    name: str
-    function: Callable[[Tensor, Tensor], Tensor]
-    higher_is_better: bool
-    lower: float
-    upper: float
-    description: str
+    function: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         return self.function(logits, target)
-
-    def is_better(self, a: float, b: float) -> bool:
-        """Whether `a` is strictly better than `b`."""
-        return a > b if self.higher_is_better else a < b
 
 
 def accuracy(logits: Tensor, target: Tensor) -> Tensor:
@@ -85,31 +72,31 @@ def confusion(logits: Tensor, target: Tensor) -> Tensor:
     return counts.view(runs, classes, classes)
 
 
-METRICS: Registry[Metric] = Registry("a metric")
+METRICS: Registry[LogitsMetric] = Registry("a metric")
 """Every metric by name, in listing order."""
 
 for known in (
-    Metric("accuracy", accuracy, True, 0.0, 1.0, "fraction of correct predictions"),
-    Metric("balanced_accuracy", balanced_accuracy, True, 0.0, 1.0, "mean recall over classes"),
-    Metric("mean_iou", mean_iou, True, 0.0, 1.0, "mean intersection over union over classes"),
-    Metric(
+    LogitsMetric("accuracy", True, 0.0, 1.0, "fraction of correct predictions", function=accuracy),
+    LogitsMetric("balanced_accuracy", True, 0.0, 1.0, "mean recall over classes", function=balanced_accuracy),
+    LogitsMetric("mean_iou", True, 0.0, 1.0, "mean intersection over union over classes", function=mean_iou),
+    LogitsMetric(
         "negative_log_likelihood",
-        negative_log_likelihood,
         False,
         0.0,
         float("inf"),
         "mean -log p(target), nats",
+        function=negative_log_likelihood,
     ),
 ):
     METRICS.add(known.name, known)
 
 
-def metrics() -> dict[str, Metric]:
+def metrics() -> dict[str, LogitsMetric]:
     """Every metric by name, in listing order."""
     return dict(METRICS)
 
 
-def metric(name: str) -> Metric:
+def metric(name: str) -> LogitsMetric:
     """The metric called `name`.
 
     Raises:

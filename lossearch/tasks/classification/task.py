@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lossearch.errors import UserError
+from lossearch.tasks.base import Rights, Slot
 from lossearch.tasks.classification.config import TaskConfig, task_config
-from lossearch.tasks.classification.metrics import Metric, metric
+from lossearch.tasks.classification.metrics import LogitsMetric, metric
 from lossearch.tasks.classification.splits import Part, search_parts, test_part
 from lossearch.tasks.datasets.data import load
 from lossearch.tasks.datasets.registry import dataset
@@ -93,7 +94,7 @@ class TaskStatistics:
     deviation: float
 
 
-class Task:
+class ClassificationTask:
     """Train and validation splits, model and metric, built from a configuration.
 
     The test split is not an attribute, nor in memory: it is read anew by `open_test`, which records who
@@ -121,13 +122,41 @@ class Task:
         known = dataset(self.config.dataset)
         self.classes = len(known.classes)
         self.image_shape = known.image_shape
-        self.metric: Metric = metric(self.config.metric)
+        self.metric: LogitsMetric = metric(self.config.metric)
         train, validation = search_parts(self.config, load(self.config.dataset))
         _check_size(self.config, train)
         self._statistics = _statistics(train, validation, self.classes)
         self.train = self._split(train)
         self.validation = self._split(validation)
         self._drawn: dict[int, tuple[Split, Split]] = {}
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """One: logits and labels."""
+        return {"loss": Slot("dense", "cross_entropy")}
+
+    @property
+    def budget(self) -> int:
+        """Optimiser steps of a full training."""
+        return self.config.steps
+
+    @property
+    def base_learning_rate(self) -> float:
+        """Of the optimiser, at the start of its schedule."""
+        return self.config.learning_rate
+
+    @property
+    def rights(self) -> Rights:
+        """All."""
+        return Rights()
+
+    def describe(self) -> str:
+        """Network, data and sizes."""
+        sizes = self._statistics
+        return (
+            f"{self.name}: {self.config.model.name} on {self.config.dataset}, {sizes.train_size} training and"
+            f" {sizes.val_size} validation images, {sizes.classes} classes, {sizes.noise_rate:.0%} wrong labels"
+        )
 
     def build_model(self) -> nn.Module:
         """A model of the task's architecture, initialised from torch's global generator.
@@ -184,7 +213,7 @@ class Task:
         return Split(images, torch.from_numpy(part.labels))
 
     def __repr__(self) -> str:
-        return f"Task({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"
+        return f"ClassificationTask({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"
 
 
 def _check_size(config: TaskConfig, train: Part) -> None:

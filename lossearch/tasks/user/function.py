@@ -70,6 +70,12 @@ def _parts(reference: str) -> tuple[str, str]:
     return place, name
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text names a function as `path/to/file.py:function` or `module:function`."""
+    place, _, name = text.rpartition(":")
+    return bool(place) and name.isidentifier()
+
+
 def is_file_reference(reference: str) -> bool:
     """Whether a function is named by its file, whose path is relative to something, rather than by its module."""
     return reference.rpartition(":")[0].endswith((".py", SUFFIX))

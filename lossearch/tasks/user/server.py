@@ -86,6 +86,7 @@ class Evaluation:
     Attributes:
         lost: whether something from outside ended it, such as the system when memory runs out.
         child: process id of the training.
+        keywords: those that the function takes, where that was asked.
     """
 
     server: Connection
@@ -96,6 +97,7 @@ class Evaluation:
     message: str = ""
     lost: bool = False
     child: int | None = None
+    keywords: frozenset[str] = frozenset()
 
     def run(self, request: Request) -> Outcome:
         start = time.perf_counter()
@@ -104,7 +106,7 @@ class Evaluation:
             if self.status is None:
                 self._on_message(*message)
         self._on_exit(*message[1:])
-        metric = self.curve[-1][1] if self.status is Status.OK else None
+        metric = self.curve[-1][1] if self.status is Status.OK and self.curve else None
         seconds = time.perf_counter() - start
         return Outcome(self.status or Status.ERROR, metric, tuple(self.curve), seconds, self.message)
 
@@ -134,6 +136,8 @@ class Evaluation:
         match kind:
             case Message.STARTED:
                 self.child = content[0]
+            case Message.KEYWORDS:
+                self.keywords, self.status = frozenset(content[0]), Status.OK
             case Message.METRIC:
                 self._on_value(*content)
             case Message.DONE if self.curve:

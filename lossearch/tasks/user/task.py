@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import lossearch.zoo as zoo
 from lossearch.errors import UserError
+from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.outcome import Outcome, Status
+from lossearch.tasks.user.calling import rights_of
 from lossearch.tasks.user.descendants import kill_session
 from lossearch.tasks.user.first_call import FirstCall, Recording
 from lossearch.tasks.user.function import is_file_reference, reference_to
-from lossearch.tasks.user.pickled_function import name_of, pickled
+from lossearch.tasks.user.pickled_function import is_pickled, name_of, pickled
 from lossearch.tasks.user.server import Evaluation, OnMetric, Server, ServerDied
 from lossearch.tasks.user.worker import Request
 
@@ -26,15 +30,21 @@ class UserTask:
 
     The function trains with `loss` for `budget` units (its own: epochs, steps) and yields, as often as it likes, the
     metric on its own validation data: a number, or a mapping that contains `metric`. The last one counts; what it
-    returns in place of yielding counts as one yield. It draws all randomness from `seed`. Every evaluation runs in a
-    fresh process, in which the test splits of bundled tasks are sealed: nothing leaks from one to the next, and one
-    that hangs is killed together with the processes that it started (`descendants.py` says which are not found).
+    returns in place of yielding counts as one yield. It draws all randomness from `seed`. It may be the method `train`
+    of a class, which is made anew for each training.
+
+    What it may do besides, it says by the keywords that it takes: `learning_rate`, a factor on its own, so that losses
+    can be tuned; `split`, "validation" or "test", so that they can be compared, which alone asks for "test"; `device`,
+    where to train. Every evaluation runs in a fresh process, in which the test splits of bundled tasks are sealed:
+    nothing leaks from one to the next, and one that hangs is killed together with the processes that it started
+    (`descendants.py` says which are not found).
 
     Args:
         function: the function, or its name: "path/to/file.py:function" or "module:function". One without such a name
             (of a notebook cell, a closure, a partial, a bound method) is pickled with what it refers to.
         metric: name of the metric.
         higher_is_better: its direction, for whoever ranks by it.
+        signature: of the losses that the function calls.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
         folder: working directory of the function; None for that of this process.
 
@@ -47,22 +57,71 @@ class UserTask:
         self,
         function: str | Callable[..., Any],
         metric: str = "metric",
-        higher_is_better: bool | None = None,
+        higher_is_better: bool = True,
         time_limit: float | None = None,
         folder: str | None = None,
+        signature: str = "dense",
     ) -> None:
         if time_limit is not None and not time_limit > 0:
             raise UserError("a positive time limit in seconds", str(time_limit), "raise it, or leave it out")
         reference = function if isinstance(function, str) else reference_to(function)
         self.function = name_of(function) if reference is None else _absolute(reference)
         self._pickled = None if reference is not None or isinstance(function, str) else pickled(function)
-        self.metric = metric
-        self.higher_is_better = higher_is_better
+        self.metric = Metric(metric, higher_is_better)
         self.time_limit = time_limit
         self.folder = None if folder is None else str(Path(folder).absolute())
+        self.signature = signature
         self._server: Server | None = None
+        self._rights: Rights | None = None
 
-    def evaluate(self, loss_factory: LossFactory, budget: int, seed: int, on_metric: OnMetric | None = None) -> Outcome:
+    @property
+    def name(self) -> str:
+        """File or module, and function."""
+        return short_name(self.function)
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """One, of the signature that was given."""
+        known = zoo.names(signature=self.signature)
+        return {"loss": Slot(self.signature, "cross_entropy" if "cross_entropy" in known else known[0])}
+
+    @property
+    def budget(self) -> None:
+        """A function's own units, which only its user knows."""
+        return None
+
+    @property
+    def base_learning_rate(self) -> float:
+        """What the function takes is a factor on its own."""
+        return 1.0
+
+    @property
+    def rights(self) -> Rights:
+        """What the function allows by the keywords that it takes; it is imported, in another process, to see them.
+
+        Raises:
+            UserError: it cannot be imported, or is no training function.
+        """
+        if self._rights is None:
+            evaluation, _ = self._attempt(replace(self._request(_no_loss, 1, 0), ask=True), None)
+            if evaluation.status is not Status.OK:
+                reason = (evaluation.message or "an unknown error").strip().splitlines()[-1]
+                raise UserError(f"a training function that can be imported, as {self.name}", reason, "mend it")
+            self._rights = rights_of(evaluation.keywords)
+        return self._rights
+
+    def describe(self) -> str:
+        """The function's name."""
+        return f"your function {self.name}"
+
+    def evaluate(
+        self,
+        loss_factory: LossFactory,
+        budget: int,
+        seed: int,
+        on_metric: OnMetric | None = None,
+        **keywords: Any,
+    ) -> Outcome:
         """Train once with the loss that `loss_factory` makes.
 
         Args:
@@ -70,6 +129,7 @@ class UserTask:
             budget: passed to the function.
             seed: passed to the function.
             on_metric: called with each metric; returning False stops the training, with the status OK.
+            keywords: `learning_rate`, `split` and `device`, passed to a function that takes them.
 
         Returns:
             OK with the last metric; DIVERGED if a metric is not finite; ERROR with the traceback if the function cannot
@@ -79,9 +139,9 @@ class UserTask:
         Raises:
             UserError: the loss factory cannot be pickled.
         """
-        request = self._request(loss_factory, budget, seed)
-        outcome, lost = self._attempt(request, on_metric)
-        return self._attempt(request, on_metric)[0] if lost else outcome
+        request = self._request(loss_factory, budget, seed, keywords)
+        evaluation, outcome = self._attempt(request, on_metric)
+        return self._attempt(request, on_metric)[1] if evaluation.lost else outcome
 
     def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCall | Outcome:
         """What the function gives its loss at the first call, found by calling the function until it gets there.
@@ -97,25 +157,29 @@ class UserTask:
         with tempfile.TemporaryDirectory(prefix="lossearch-first-call-") as folder:
             path = Path(folder, "call")
             request = self._request(Recording(loss_factory, str(path)), budget, seed)
-            outcome, lost = self._attempt(request, None)
-            if lost and not path.exists():
-                outcome, _ = self._attempt(request, None)
+            evaluation, outcome = self._attempt(request, None)
+            if evaluation.lost and not path.exists():
+                _, outcome = self._attempt(request, None)
             return FirstCall.loads(path.read_bytes()) if path.exists() else outcome
 
-    def _request(self, loss_factory: LossFactory, budget: int, seed: int) -> Request:
-        return Request(self.function, _pickled(loss_factory), budget, seed, self.metric, self._pickled, self.folder)
+    def _request(
+        self, loss_factory: LossFactory, budget: int, seed: int, keywords: Mapping[str, Any] | None = None
+    ) -> Request:
+        factory, given = _pickled(loss_factory), {"split": "validation"} | dict(keywords or {})
+        return Request(self.function, factory, budget, seed, self.metric.name, self._pickled, self.folder, given)
 
-    def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Outcome, bool]:
-        """One training, and whether something from outside ended it."""
+    def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Evaluation, Outcome]:
+        """One training, and how it ended."""
         evaluation = Evaluation(self._running_server().connection, self.time_limit, on_metric)
         try:
-            return evaluation.run(request), evaluation.lost
+            return evaluation, evaluation.run(request)
         except ServerDied:
             self.close()
             if evaluation.child is not None:
                 kill_session(evaluation.child)
             message = "the process that runs training functions died"
-            return Outcome(Status.ERROR, None, tuple(evaluation.curve), 0.0, message), True
+            evaluation.status, evaluation.message, evaluation.lost = Status.ERROR, message, True
+            return evaluation, Outcome(Status.ERROR, None, tuple(evaluation.curve), 0.0, message)
         except BaseException:  # Ctrl-C, or an error in on_metric: the child must not go on
             self.close()
             raise
@@ -136,7 +200,7 @@ class UserTask:
         return self.__dict__ | {"_server": None}
 
     def __repr__(self) -> str:
-        return f"UserTask({self.function!r}, metric={self.metric!r})"
+        return f"UserTask({self.function!r}, metric={self.metric.name!r})"
 
     def _running_server(self) -> Server:
         if self._server is not None and self._server.process.poll() is not None:
@@ -144,6 +208,16 @@ class UserTask:
         if self._server is None:
             self._server = Server()
         return self._server
+
+
+def short_name(reference: str) -> str:
+    """A function's reference without the folder of its file; the name alone of one that is pickled."""
+    place, _, name = reference.rpartition(":")
+    return name if is_pickled(reference) or not place else f"{Path(place).name}:{name}"
+
+
+def _no_loss() -> None:
+    """The loss of a request that only asks about the function."""
 
 
 def _absolute(reference: str) -> str:

@@ -2,7 +2,8 @@
 
 Started by `serve_on`, with a connected socket as inherited file descriptor. The server has imported torch, so
 that a child is ready within milliseconds; the child alone imports the user's code, in a session of its own.
-Once the child has ended, the server kills whatever it left running (`descendants.py`). The server outlives
+Once the child has ended, the server kills whatever it left running (`descendants.py`), and imports the installed
+packages that the child imported, for the next one. The server outlives
 children that crash or are killed; when its own parent ends, it ends too and takes the child with it.
 """
 
@@ -15,18 +16,21 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing.connection import Connection, wait
-from typing import NoReturn
+from typing import IO, Any, NoReturn
 
 import torch
 
 from lossearch.tasks.outcome import is_out_of_memory
+from lossearch.tasks.user.calling import keywords_of, training_function
 from lossearch.tasks.user.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
 from lossearch.tasks.user.function import load_function
 from lossearch.tasks.user.pickled_function import is_pickled, prepare_to_unpickle, unpickled
 from lossearch.tasks.user.values import NoMetric, as_metric, metrics_in
+from lossearch.tasks.user.warm_imports import import_noted, imported_names, note_imports
 
 _POLL = 0.02  # seconds between looks at whether the child has ended
 _OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
@@ -37,6 +41,7 @@ class Message(StrEnum):
 
     READY = "ready"  # ()
     STARTED = "started"  # (process id of the child, which is also that of its session,)
+    KEYWORDS = "keywords"  # (those of `calling.KEYWORDS` that the function takes,)
     METRIC = "metric"  # (value,)
     DONE = "done"  # ()
     ERROR = "error"  # (text,)
@@ -46,7 +51,7 @@ class Message(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """One evaluation.
+    """One evaluation, or a question about the function.
 
     Attributes:
         function: reference to the user's function, or what it is called where it is given pickled.
@@ -56,6 +61,8 @@ class Request:
         metric: key of the metric, where the function yields mappings.
         pickled: the function itself, where it has no reference.
         folder: working directory of the function; None for the server's.
+        keywords: given to a function that takes them; see `calling.KEYWORDS`.
+        ask: whether to tell the keywords that the function takes, in place of calling it.
     """
 
     function: str
@@ -65,6 +72,8 @@ class Request:
     metric: str
     pickled: bytes | None = None
     folder: str | None = None
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    ask: bool = False
 
 
 def serve_on(descriptor: int) -> None:
@@ -88,7 +97,7 @@ def _run_child(parent: Connection, request: Request) -> None:
     if request.pickled is not None or is_pickled(request.function):
         prepare_to_unpickle()  # once, so that no child has to
     reader_fd, writer_fd = os.pipe()
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as imports:
         server = os.getpid()
         child = os.fork()
         if child == 0:
@@ -98,7 +107,7 @@ def _run_child(parent: Connection, request: Request) -> None:
                 os.dup2(output.fileno(), stream)
             for unused in (reader_fd, parent.fileno()):
                 os.close(unused)
-            _evaluate_and_exit(request, Connection(writer_fd, readable=False))
+            _evaluate_and_exit(request, Connection(writer_fd, readable=False), imports)
         os.close(writer_fd)
         try:
             parent.send((Message.STARTED, child))
@@ -111,6 +120,8 @@ def _run_child(parent: Connection, request: Request) -> None:
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _OUTPUT_TAIL))
         parent.send((Message.EXIT, exit_code, output.read().decode(errors="replace")))
+        if exit_code == 0:
+            import_noted(imports)
 
 
 def _relay(parent: Connection, reader: Connection, child: int) -> int:
@@ -148,8 +159,9 @@ def _pass_on(reader: Connection, parent: Connection) -> bool:
     return message is not None
 
 
-def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
-    """Run the user's function in this process, send what it yields, and end the process."""
+def _evaluate_and_exit(request: Request, parent: Connection, imports: IO[bytes]) -> NoReturn:
+    """Run the user's function in this process, send what it yields, note what it imported, and end the process."""
+    before = imported_names()
     try:
         _evaluate(request, parent)
     except NoMetric as error:
@@ -161,15 +173,22 @@ def _evaluate_and_exit(request: Request, parent: Connection) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # the function replaced or closed it
                 stream.flush()
+        note_imports(imports, before)
         os._exit(0)
 
 
 def _evaluate(request: Request, parent: Connection) -> None:
     if request.folder is not None:
         os.chdir(request.folder)
-    function = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
+    found = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
+    function = training_function(found)
+    taken = keywords_of(function)
+    if request.ask:
+        parent.send((Message.KEYWORDS, sorted(taken)))
+        return
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)
-    for value in metrics_in(function(loss, request.budget, request.seed), request.function):
+    given = {name: value for name, value in request.keywords.items() if name in taken}
+    for value in metrics_in(function(loss, request.budget, request.seed, **given), request.function):
         parent.send((Message.METRIC, as_metric(value, request.metric)))
     parent.send((Message.DONE,))

@@ -1,0 +1,124 @@
+"""What every task tells, whatever is trained in it: what searching, tuning, comparing and advising speak to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lossearch.errors import UserError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What losses are ranked by.
+
+    Attributes:
+        name: as configurations and reports call it.
+        higher_is_better: direction of improvement.
+        lower: smallest possible value.
+        upper: largest possible value.
+        description: one line.
+    """
+
+    name: str
+    higher_is_better: bool
+    lower: float = -math.inf
+    upper: float = math.inf
+    description: str = ""
+
+    def is_better(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`."""
+        return a > b if self.higher_is_better else a < b
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place of a task's training step at which a loss stands.
+
+    Attributes:
+        signature: of its losses: the inputs that the step gives them.
+        default: the loss that stands there unless another is given, as `lossearch.load` takes it.
+    """
+
+    signature: str
+    default: str
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a task's trainings allow.
+
+    Attributes:
+        learning_rate: they take a learning rate, which tuning needs.
+        test: they can be judged on a test split, which a comparison needs.
+        device: they can be told where to run.
+    """
+
+    learning_rate: bool = True
+    test: bool = True
+    device: bool = True
+
+
+class Task(Protocol):
+    """What is known of a task before anything is trained in it."""
+
+    @property
+    def name(self) -> str:
+        """As archives and reports call it."""
+        ...
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """The places at which losses stand, by name; `loss` where there is one alone."""
+        ...
+
+    @property
+    def metric(self) -> Metric:
+        """What ranks losses."""
+        ...
+
+    @property
+    def budget(self) -> int | None:
+        """Of a full training, in the task's own units; None where a configuration has to say it."""
+        ...
+
+    @property
+    def base_learning_rate(self) -> float:
+        """The learning rate around which tuning searches."""
+        ...
+
+    @property
+    def rights(self) -> Rights:
+        """What trainings allow."""
+        ...
+
+    def describe(self) -> str:
+        """The task in one line, with sizes where they are known."""
+        ...
+
+
+def require(task: Task, purpose: str, asked: str = "") -> None:
+    """Raise `UserError` where a task lacks a right that a purpose, "tune" or "compare", needs.
+
+    The message names what has to be added to a training function, and the setting that asked for it.
+    """
+    needed = {"tune": ("learning_rate",), "compare": ("learning_rate", "test")}[purpose]
+    missing = [right for right in needed if not getattr(task.rights, right)]
+    if missing:
+        keywords = [_KEYWORDS[right] for right in missing]
+        given = ", ".join(keyword for keyword, _ in keywords)
+        uses = "; ".join(use for _, use in keywords)
+        raise UserError(
+            f"a training function with {given}, to {purpose} losses",
+            f"{task.name} without" + (f", and {asked}" if asked else ""),
+            f"add it: def train(loss, budget, seed, *, {given}), and {uses}",
+        )
+
+
+_KEYWORDS = {
+    "learning_rate": ("learning_rate=1.0", "multiply your optimiser's learning rate by it"),
+    "test": ('split="validation"', 'yield the metric on your test data where split is "test"'),
+}
+"""By right: the keyword of a training function that gives it, and what the function does with it."""

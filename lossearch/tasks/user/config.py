@@ -1,0 +1,85 @@
+"""How a configuration names a training function, and the task that it makes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from lossearch.tasks.base import Metric
+from lossearch.tasks.directions import Direction, direction_of
+from lossearch.tasks.user.function import check_function
+from lossearch.tasks.user.script_files import digest, script_files
+from lossearch.tasks.user.task import UserTask, short_name
+
+
+class FunctionConfig(BaseModel):
+    """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
+
+    Its budget is `evaluation.steps`, in the function's own units, which must be given; `evaluation.time_limit_s` bounds
+    each call.
+
+    Attributes:
+        function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
+        metric: its name; the key to look up where the function yields mappings.
+        direction: which way is better, "maximize" or "minimize". Needed unless the metric's name tells it, such as
+            accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
+        folder: working directory of the function, relative to the configuration file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    function: str
+    metric: str = "metric"
+    direction: Direction | None = None
+    folder: str = "."
+
+    @model_validator(mode="after")
+    def _directed(self) -> Self:
+        """The direction that the metric's name tells, where none is given; raises `UserError` where it tells none."""
+        object.__setattr__(self, "direction", direction_of(self.metric, self.direction))
+        return self
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values of the metric are better."""
+        return self.direction == "maximize"
+
+    @property
+    def name(self) -> str:
+        """What the task is called in the archive: file or module, and function."""
+        return short_name(self.function)
+
+    def ranking_metric(self) -> Metric:
+        """What losses are ranked by."""
+        return Metric(self.metric, self.higher_is_better)
+
+    @property
+    def base_learning_rate(self) -> float:
+        """What the function takes is a factor on its own."""
+        return 1.0
+
+    def identity(self) -> dict[str, Any]:
+        """What results with this function depend on, without paths: its name and metric, and its files' digests."""
+        files = {name: digest(path) for name, path in script_files(self).items()}
+        return {"function": self.name, "metric": self.metric, "direction": self.direction, "files": files}
+
+
+def user_task(config: FunctionConfig, time_limit: float | None = None, signature: str = "dense") -> UserTask:
+    """The task of a function.
+
+    Args:
+        config: names it.
+        time_limit: seconds for one call.
+        signature: of the losses that it calls.
+
+    Raises:
+        UserError: the function cannot be found.
+    """
+    # Where the folder is missing, as on a node without it, this process's own takes its place.
+    folder = config.folder if os.path.isdir(config.folder) else os.curdir
+    with contextlib.chdir(folder):
+        check_function(config.function)
+    return UserTask(config.function, config.metric, config.higher_is_better, time_limit, folder, signature)

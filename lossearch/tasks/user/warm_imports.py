@@ -1,0 +1,56 @@
+"""Packages that a user's function imports, imported once for all its calls.
+
+A call runs in a process that is forked from the server. What it imports of installed packages it notes in a file; the
+server then imports the same, so that the next call finds it there. The user's own modules are not among it: each call
+imports them anew, so that nothing leaks from one to the next through them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import sysconfig
+import threading
+from typing import IO
+
+_FOLDERS = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+_INSTALLED = tuple({*_FOLDERS, *map(os.path.realpath, _FOLDERS)})  # an environment may lie behind a link
+
+
+def imported_names() -> frozenset[str]:
+    """The modules that this process has imported."""
+    return frozenset(sys.modules)
+
+
+def note_imports(file: IO[bytes], before: frozenset[str]) -> None:
+    """Write the installed modules that were imported since, in the order in which they were begun.
+
+    Nothing is noted where threads run besides the main one: what started them cannot be forked.
+    """
+    if threading.active_count() > 1:
+        return
+    names = [name for name in list(sys.modules) if name not in before and _is_installed(name)]
+    file.write(json.dumps(names).encode())
+    file.flush()
+
+
+def import_noted(file: IO[bytes]) -> None:
+    """Import what a call noted; what cannot be imported here is left to the calls."""
+    file.seek(0)
+    text = file.read()
+    for name in json.loads(text) if text else ():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a module lies where packages are installed, and is found there by its name."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    origin = getattr(spec, "origin", None)
+    if spec is None or spec.name != name or not isinstance(origin, str):
+        return False
+    return origin == "built-in" or origin.startswith(_INSTALLED)

@@ -1,0 +1,148 @@
+"""A user's own training function is tuned and compared as a bundled task is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lossearch
+from lossearch.comparison.comparison import Comparison
+from lossearch.comparison.tuning import Budget
+from lossearch.errors import UserError
+from lossearch.tasks import Opening, openings
+from lossearch.training import seeds
+
+SCRIPT = """
+import torch
+
+def data(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(200, 4, generator=generator)
+    noise = 0.5 * torch.randn(200, generator=generator)
+    return x, (x[:, 0] + noise > 0).long()
+
+def train(loss, budget, seed, *, learning_rate=1.0, split="validation"):
+    with open("calls.txt", "a") as file:
+        file.write(f"{split} {seed} {learning_rate:g}\\n")
+    x, y = data(seed)
+    held_x, held_y = data({"validation": 10**6 + seed, "test": 2 * 10**6}[split])
+    model = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02 * learning_rate)
+    for _ in range(budget):
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+    yield {"accuracy": (model(held_x).argmax(1) == held_y).float().mean(), "error": 0.0}
+
+def quick(loss, budget, seed, *, learning_rate=1.0, split="validation"):
+    logits = torch.zeros(4, 3, requires_grad=True)
+    loss(logits, torch.tensor([0, 1, 2, 0])).backward()
+    yield {"accuracy": float(logits.grad.abs().mean())}
+
+def without_split(loss, budget, seed, learning_rate=1.0):
+    yield 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.py").write_text(SCRIPT, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    (folder / "calls.txt").unlink(missing_ok=True)
+    return folder
+
+
+def calls(folder: Path) -> list[tuple[str, int, float]]:
+    lines = (folder / "calls.txt").read_text().splitlines()
+    return [(split, int(seed), float(rate)) for split, seed, rate in map(str.split, lines)]
+
+
+def compared(losses: list[str], **options: Any) -> Comparison:
+    budget = Budget(trials=3, seeds=1, final_seeds=1)
+    given: dict[str, Any] = {"metric": "accuracy", "steps": 4, "seeds": 3, "budget": budget, "workers": 1}
+    return lossearch.compare("mine.py:train", losses, baselines=False, **(given | options))
+
+
+def test_only_the_comparison_asks_for_the_test_split_and_with_seeds_of_its_own(here: Path) -> None:
+    before = len(openings())
+    comparison = compared(["focal(gamma=2)", "brier"])
+    assert [row.loss for row in comparison.rows if len(row.values) == 3] == [row.loss for row in comparison.rows]
+    assert comparison.task == "mine.py:train"
+    seen = calls(here)
+    last_validation = max(place for place, call in enumerate(seen) if call[0] == "validation")
+    first_test = min(place for place, call in enumerate(seen) if call[0] == "test")
+    assert first_test > last_validation
+    assert {seed for split, seed, _ in seen if split == "test"} == {*seeds.first("comparing", 3)}
+    assert not {seed for split, seed, _ in seen if split == "validation"} & {*seeds.first("comparing", 3)}
+    assert openings()[before:] == (Opening("mine.py:train", "compare"),)
+
+
+def test_tuning_passes_learning_rates_and_never_opens_the_test_split(here: Path) -> None:
+    tuned = lossearch.tune("focal", "mine.py:train", metric="accuracy", steps=4, trials=6, workers=1)
+    seen = calls(here)
+    assert {split for split, _, _ in seen} == {"validation"}
+    assert len({rate for _, _, rate in seen}) > 3
+    assert tuned.validation is not None
+    assert (tuned.task, tuned.metric.name) == ("mine.py:train", "accuracy")
+
+
+def test_a_loss_and_its_multiple_train_alike(here: Path) -> None:
+    rows = {
+        row.loss: row.values for row in compared(["cross_entropy", "dense: 30.0 * cross_entropy(logits, target)"]).rows
+    }
+    first, second = rows.values()
+    assert first == second
+
+
+def test_baselines_are_those_that_a_function_can_be_given(here: Path) -> None:
+    comparison = lossearch.compare(
+        "mine.py:quick", metric="accuracy", steps=1, seeds=2, workers=1, budget=Budget(trials=2, seeds=1, final_seeds=0)
+    )
+    names = {row.loss for row in comparison.rows}
+    assert "cross_entropy" in names
+    assert len(names) > 5
+
+
+def test_a_comparison_goes_on_unless_the_script_was_changed(here: Path, tmp_path: Path) -> None:
+    compared(["brier"], out=tmp_path / "out")
+    done = len(calls(here))
+    compared(["brier"], out=tmp_path / "out")
+    assert len(calls(here)) == done + 1  # the call that shows at which predictions the function begins
+    kept = json.loads((tmp_path / "out" / "losses" / "brier.json").read_text())
+    assert str(here) not in json.dumps(kept)
+    text = (here / "mine.py").read_text()
+    try:
+        (here / "mine.py").write_text(text + "\nmore = 1\n")
+        with pytest.raises(UserError, match="results with the same settings"):
+            compared(["brier"], out=tmp_path / "out")
+    finally:
+        (here / "mine.py").write_text(text)
+
+
+def test_what_a_function_lacks_is_named(here: Path) -> None:
+    with pytest.raises(UserError, match=r'split="validation", to compare losses; found: mine.py:without_split without'):
+        lossearch.compare("mine.py:without_split", ["brier"], metric="accuracy", steps=1)
+    with pytest.raises(UserError, match=r"budget that mine\.py:train is called with"):
+        lossearch.compare("mine.py:train", ["brier"], metric="accuracy")
+    with pytest.raises(UserError, match="the direction of the metric 'metric'"):
+        lossearch.compare("mine.py:train", ["brier"], steps=1)
+    with pytest.raises(UserError, match=r"losses of signature dense; found: giou of box"):
+        compared(["brier", "giou"])
+    with pytest.raises(UserError, match="for a training function alone"):
+        lossearch.compare("digits", ["brier"], metric="accuracy")
+
+
+def test_a_loss_that_the_function_cannot_use_fails_and_the_others_are_compared(here: Path) -> None:
+    rows = {row.loss: row for row in compared(["brier", "dense: sum(target * sign(logits), over=class)"]).rows}
+    assert len(rows) == 2
+    assert rows["brier"].interval is not None
+    assert any(row.interval is None and "gradient" in row.message for row in rows.values())
