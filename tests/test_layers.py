@@ -30,6 +30,7 @@ LAYERS = (
     ("advice", "training"),
     ("candidates", "comparison"),
     ("evolve", "meta"),
+    ("testing",),
     ("engine.setup",),
     ("engine.writer",),
     ("engine.island",),

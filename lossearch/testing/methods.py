@@ -1,0 +1,106 @@
+"""What every search method has to hold: one seed gives one sequence, a state resumes exactly, ask and tell fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.methods.registry import make_method
+from lossearch.ir.core.graph import Graph
+from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.testing.findings import Findings
+
+_STEPS = 60  # proposals in each sequence that is looked at
+
+
+def check_method(name: str, space: str | SearchSpace = "dense", **settings: Any) -> None:
+    """Hold a search method against what searches rely on.
+
+    Candidates are scored by a toy objective, every third of them is told as rejected, and migrants come in.
+
+    Args:
+        name: of the method, registered with `METHODS.add`.
+        space: in which it searches; its seeds are proposed first.
+        settings: of the method.
+
+    Raises:
+        Nonconforming: with everything that does not hold.
+    """
+    space = load_space(space) if isinstance(space, str) else space
+    findings = Findings(f"the search method {name}")
+
+    def new(seed: int) -> Method:
+        return make_method(name, space, seed, **settings)
+
+    _check_seeds(new(0), space, findings)
+    _check_sequences(new, len(space.seeds) + _STEPS, findings)
+    _check_candidates(new(1), space, findings)
+    findings.report()
+
+
+def _check_seeds(method: Method, space: SearchSpace, findings: Findings) -> None:
+    operators = [method.ask().operator for _ in space.seeds]
+    findings.require(
+        len(operators) == len(space.seeds) and all(operator.startswith("seed:") for operator in operators),
+        f"the space's {len(space.seeds)} seeds come first; it proposed {operators[:3]} …",
+    )
+
+
+def _check_sequences(new: Callable[[int], Method], length: int, findings: Findings) -> None:
+    first, second, other = (_keys(new(seed), length) for seed in (7, 7, 8))
+    findings.require(first == second, "equal seeds give equal proposals; two runs with seed 7 differ")
+    findings.require(first != other, "other seeds give other proposals; seeds 7 and 8 gave the same")
+    method, resumed = new(7), new(99)
+    _keys(method, length)
+    try:
+        state = json.loads(json.dumps(method.state(), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        findings.require(False, f"state() is plain data that JSON keeps; {error}")
+        return
+    resumed.load_state(state)
+    findings.require(
+        _keys(method, _STEPS) == _keys(resumed, _STEPS),
+        "load_state(state()) goes on exactly; the proposals after it differ",
+    )
+
+
+def _check_candidates(method: Method, space: SearchSpace, findings: Findings) -> None:
+    best: dict[str, float] = {}
+    for number in range(len(space.seeds) + _STEPS):
+        candidate = method.ask()
+        graph = candidate.graph
+        findings.require(
+            graph.signature.name == space.signature,
+            f"candidates have the space's signature {space.signature}; it proposed one of {graph.signature.name}",
+        )
+        score = _score(number, graph)
+        method.tell(candidate, score, graph.complexity)
+        if score is not None:
+            best[graph.key] = max(score, best.get(graph.key, score))
+    elites = method.elites(3)
+    told = sorted(best.values(), reverse=True)[: len(elites)]
+    findings.require(bool(elites), "elites() gives the best of what was told; it gave none")
+    findings.require(
+        [score for _, score in elites] == told, f"elites() gives the best first; it gave {[s for _, s in elites]}"
+    )
+    method.inject(elites[0][0], elites[0][1] + 1.0)
+    findings.require(
+        method.elites(1)[0][1] == elites[0][1] + 1.0, "inject() takes in a migrant that is better than all"
+    )
+
+
+def _keys(method: Method, length: int) -> list[str]:
+    """Keys of proposals, each told its score, or that it was rejected."""
+    keys: list[str] = []
+    for number in range(length):
+        candidate: Candidate = method.ask()
+        keys.append(candidate.graph.key)
+        method.tell(candidate, _score(number, candidate.graph), candidate.graph.complexity)
+    return keys
+
+
+def _score(number: int, graph: Graph) -> float | None:
+    """A toy objective: many different operators in a short expression; every third candidate is rejected."""
+    return None if number % 3 == 2 else float(len({node.op for node in graph.nodes})) - 0.01 * graph.complexity

@@ -1,0 +1,220 @@
+"""What every task has to hold: data by seed, disjoint splits, the seal, one training as many, metrics as declared."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import multiprocessing
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+
+import torch
+from torch import Tensor
+
+from lossearch import zoo
+from lossearch.errors import UserError
+from lossearch.ir.core.signature import SIGNATURES
+from lossearch.loss import Loss
+from lossearch.tasks import ClassificationTask, TestSplitSealed, UserTask, forbid_test_split
+from lossearch.tasks.base import Task
+from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.outcome import Outcome, Status
+from lossearch.tasks.user.first_call import FirstCall
+from lossearch.testing.findings import Findings
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.plan import Run
+from lossearch.training.train import train
+from lossearch.zoo.named import graph_of
+
+STEPS = 30
+"""Optimiser steps after which a trained network must be better than an untrained one."""
+
+_ROUNDING = 1e-4  # by which trainings in one stack may differ from trainings alone
+_SEEDS = (3, 4)
+
+
+def check_task(task: ClassificationTask | UserTask, budget: int | None = None) -> None:
+    """Hold a task against what searching, tuning and comparing rely on.
+
+    Args:
+        task: a bundled task, or a user's function.
+        budget: that a function is called with; a bundled task is trained for a few steps.
+
+    Raises:
+        Nonconforming: with everything that does not hold.
+        UserError: a function without a budget.
+    """
+    findings = Findings(f"the task {task.name}")
+    if _check_declared(task, findings):
+        if isinstance(task, UserTask):
+            _check_function(task, budget, findings)
+        else:
+            _check_data(task, findings)
+            _check_seal(task, findings)
+            _check_trainings(task, findings)
+    findings.report()
+
+
+def _check_declared(task: Task, findings: Findings) -> bool:
+    findings.require(bool(task.name.strip()), "it has a name")
+    findings.require(bool(task.slots), "it has a loss slot")
+    for name, slot in task.slots.items():
+        if findings.require(
+            slot.signature in SIGNATURES, f"the slot {name} has a signature; {slot.signature!r} is none"
+        ):
+            default = graph_of(slot.default).signature.name
+            findings.require(
+                default == slot.signature,
+                f"the default of the slot {name} is of {slot.signature}; {slot.default} is of {default}",
+            )
+    metric = task.metric
+    findings.require(
+        metric.lower < metric.upper, f"{metric.name} has a range; [{metric.lower}, {metric.upper}] is none"
+    )
+    findings.require(task.budget is None or task.budget >= 1, f"a budget is at least 1; it is {task.budget}")
+    rate = task.base_learning_rate
+    findings.require(0.0 < rate < math.inf, f"a learning rate is positive; it is {rate}")
+    return not findings.found
+
+
+def _check_data(task: ClassificationTask, findings: Findings) -> None:
+    first, again = task.draw(_SEEDS[0]), task.draw(_SEEDS[0])
+    equal = all(
+        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in zip(first, again, strict=True)
+    )
+    findings.require(equal, f"equal seeds give equal data; draw({_SEEDS[0]}) gave two kinds")
+    with task.open_test(by="check_task") as test:
+        parts = {"training": first[0].images, "validation": first[1].images, "test": test.images}
+        contents = {name: _contents(images) for name, images in parts.items()}
+    names = list(contents)
+    for place, name in enumerate(names):
+        for other in names[place + 1 :]:
+            shared = len(contents[name] & contents[other])
+            findings.require(shared == 0, f"splits share no content; {shared} samples of {name} are in {other} as well")
+
+
+def _contents(images: Tensor) -> set[str]:
+    """The samples by what they hold, so that a copy under another index counts."""
+    return {hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.contiguous()}
+
+
+def _check_seal(task: ClassificationTask, findings: Findings) -> None:
+    # A forked process needs neither to import nor to unpickle the task, which may be of a test file or a notebook.
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_try_to_open, args=(task, send))
+    process.start()
+    send.close()
+    try:
+        refused = receive.recv()
+    except EOFError:
+        refused = "the process ended"
+    process.join()
+    findings.require(refused is True, f"a process that forbade test splits cannot open them; {refused}")
+
+
+def _try_to_open(task: ClassificationTask, answer: Connection) -> None:
+    forbid_test_split("check_task tries to open it")
+    try:
+        with task.open_test(by="check_task"):
+            answer.send("open_test gave the split")
+    except TestSplitSealed:
+        answer.send(True)
+
+
+def _check_trainings(task: ClassificationTask, findings: Findings) -> None:
+    weight = inverse_frequencies(task)
+    default = GraphLoss(graph_of(task.slots["loss"].default), weight)
+    rate = task.base_learning_rate
+    runs = [Run(default, rate, seed) for seed in _SEEDS]
+    together = train(task, runs, STEPS)
+    alone = [train(task, [run], STEPS)[0] for run in runs]
+    for seed, one, other in zip(_SEEDS, together, alone, strict=True):
+        agree = (
+            one.metric is not None and other.metric is not None and abs(one.metric - other.metric) <= _tolerance(task)
+        )
+        findings.require(
+            agree, f"a run in a stack ends as it does alone; with seed {seed} {_told(one)} and {_told(other)}"
+        )
+    again = train(task, runs, STEPS)
+    findings.require(
+        [o.metric for o in together] == [o.metric for o in again],
+        "equal arguments give equal metrics; two trainings differ",
+    )
+    untrained = train(task, [Run(default, 1e-12, seed) for seed in _SEEDS], 1)
+    _check_metrics(task, untrained, together, findings)
+    losses = zoo.names(signature=task.slots["loss"].signature)
+    outcomes = train(task, [Run(GraphLoss(zoo.get(name).graph, weight), rate, _SEEDS[0]) for name in losses], 2)
+    for name, outcome in zip(losses, outcomes, strict=True):
+        findings.require(
+            outcome.status is Status.OK, f"every hand-designed loss of its signature trains; {name}: {_told(outcome)}"
+        )
+
+
+def _check_metrics(
+    task: ClassificationTask | UserTask, before: Sequence[Outcome], after: Sequence[Outcome], findings: Findings
+) -> None:
+    metric = task.metric
+    values = [outcome.metric for outcome in (*before, *after) if outcome.metric is not None]
+    findings.require(
+        all(metric.lower <= value <= metric.upper for value in values),
+        f"{metric.name} lies in [{metric.lower:g}, {metric.upper:g}]; it was {values}",
+    )
+    mean = [_mean([o.metric for o in outcomes if o.metric is not None]) for outcomes in (before, after)]
+    direction = "rises" if metric.higher_is_better else "falls"
+    findings.require(
+        metric.is_better(mean[1], mean[0]),
+        f"{metric.name} {direction} from an untrained to a trained network; it was {mean[0]:.4g} and {mean[1]:.4g}",
+    )
+
+
+def _check_function(task: UserTask, budget: int | None, findings: Findings) -> None:
+    if budget is None:
+        raise UserError("the budget that the function is called with", "none", "check_task(task, budget=…)")
+    names = [name for name in zoo.names(signature=task.signature) if not _takes_buffers(zoo.get(name))]
+    default = task.slots["loss"].default
+    call = task.first_call(_factory(default), budget, _SEEDS[0])
+    told = "" if isinstance(call, FirstCall) else _told(call)
+    if not findings.require(isinstance(call, FirstCall), f"it calls its loss; {told}"):
+        return
+    first, again = (task.evaluate(_factory(default), budget, _SEEDS[0]) for _ in range(2))
+    findings.require(
+        first.status is Status.OK and first.curve == again.curve,
+        f"equal seeds give equal metrics; {_told(first)} and {_told(again)}",
+    )
+    if task.rights.learning_rate:
+        slow = task.evaluate(_factory(default), budget, _SEEDS[0], learning_rate=1e-9)
+        findings.require(slow.curve != first.curve, "learning_rate changes the training; 1 and 1e-9 gave the same")
+        _check_metrics(task, [slow], [first], findings)
+    if task.rights.test:
+        test = task.evaluate(_factory(default), budget, _SEEDS[0], split="test")
+        findings.require(test.curve != first.curve, "split chooses the data; test and validation gave the same metrics")
+    for name in names:
+        outcome = task.evaluate(_factory(name), budget, _SEEDS[0])
+        findings.require(
+            outcome.status is Status.OK, f"every hand-designed loss of its signature trains; {name}: {_told(outcome)}"
+        )
+
+
+def _factory(name: str) -> functools.partial[torch.nn.Module]:
+    return functools.partial(Loss("checked", zoo.get(name).graph.frozen().expanded()).to_module)
+
+
+def _takes_buffers(loss: Loss) -> bool:
+    return any(loss.graph.uses(buffer.name) for buffer in loss.signature.buffers)
+
+
+def _tolerance(task: ClassificationTask) -> float:
+    """What rounding may change: a prediction or two of a metric that counts them."""
+    return max(_ROUNDING, 2.0 / len(task.validation))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.metric is not None:
+        return f"{outcome.metric:.6g}"
+    return f"{outcome.status}: {outcome.message.strip().splitlines()[-1] if outcome.message.strip() else 'no message'}"

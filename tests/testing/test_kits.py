@@ -1,0 +1,193 @@
+"""The conformance kits pass what is ours, and find each kind of lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lossearch.errors import UserError
+from lossearch.evolve import METHODS
+from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.methods.random_search import RandomSearch
+from lossearch.tasks import ClassificationTask, Metric, Slot, Split, TestSplit, UserTask, tasks
+from lossearch.testing import Nonconforming, check_method, check_task
+
+
+@pytest.mark.parametrize("name", [name for name in tasks() if name.startswith("digits")])
+def test_bundled_tasks_conform(name: str) -> None:
+    check_task(ClassificationTask(name))
+
+
+class Overlapping(ClassificationTask):
+    def draw(self, seed: int) -> tuple[Split, Split]:
+        train, validation = super().draw(seed)
+        images, labels = validation.images.clone(), validation.labels.clone()
+        images[:5], labels[:5] = train.images[10:15], train.labels[10:15]
+        return train, Split(images, labels)
+
+
+class Unseeded(ClassificationTask):
+    def draw(self, seed: int) -> tuple[Split, Split]:
+        train, validation = super().draw(seed)
+        return Split(train.images + torch.rand(()), train.labels), validation
+
+
+class Unsealed(ClassificationTask):
+    @contextmanager
+    def open_test(self, by: str) -> Iterator[TestSplit]:
+        yield TestSplit(Split(self.train.images + 9.0, self.train.labels))  # without asking the seal
+
+
+class WrongDirection(ClassificationTask):
+    def __init__(self, spec: str) -> None:
+        super().__init__(spec)
+        self.metric = dataclasses.replace(self.metric, higher_is_better=False)
+
+
+class WrongRange(ClassificationTask):
+    def __init__(self, spec: str) -> None:
+        super().__init__(spec)
+        self.metric = dataclasses.replace(self.metric, upper=0.05)
+
+
+class WrongSlot(ClassificationTask):
+    @property
+    def slots(self) -> dict[str, Slot]:
+        return {"loss": Slot("dense", "giou"), "other": Slot("densee", "focal")}
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        (Overlapping, "splits share no content; 5 samples of training are in validation as well"),
+        (Unseeded, r"equal seeds give equal data; draw\(3\) gave two kinds"),
+        (Unsealed, "a process that forbade test splits cannot open them; open_test gave the split"),
+        (WrongDirection, "accuracy falls from an untrained to a trained network"),
+        (WrongRange, r"accuracy lies in \[0, 0.05\]"),
+        (WrongSlot, r"(?s)default of the slot loss is of dense; giou is of box.*'densee' is none"),
+    ],
+)
+def test_a_task_that_lies_is_found(lie: type[ClassificationTask], told: str) -> None:
+    with pytest.raises(Nonconforming, match=told):
+        check_task(lie("digits"))
+
+
+SCRIPT = """
+import random, torch
+
+def honest(loss, budget, seed, *, learning_rate=1.0, split="validation"):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(60, 4, generator=generator)
+    y = (x[:, 0] > 0).long()
+    held = {"validation": x[:30], "test": -x[:20]}[split]
+    weight = torch.zeros(4, 2, requires_grad=True)
+    for _ in range(budget):
+        (gradient,) = torch.autograd.grad(loss(x @ weight, y), weight)
+        weight = (weight - learning_rate * gradient).detach().requires_grad_()
+    yield ((held @ weight).softmax(1)[:, 1] - (held[:, 0] > 0).float()).abs().mean()
+
+def unseeded(loss, budget, seed):
+    loss(torch.zeros(4, 2, requires_grad=True), torch.zeros(4, dtype=torch.long))
+    yield random.SystemRandom().random()
+
+def deaf(loss, budget, seed, *, learning_rate=1.0, split="validation"):
+    loss(torch.zeros(4, 2, requires_grad=True), torch.zeros(4, dtype=torch.long))
+    yield 0.5
+
+def silent(loss, budget, seed):
+    yield 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("kit") / "mine.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return path
+
+
+def check_function(script: Path, name: str) -> None:
+    with UserTask(f"{script}:{name}", "error", higher_is_better=False, time_limit=60) as task:
+        check_task(task, budget=20)
+
+
+def test_an_honest_function_conforms(script: Path) -> None:
+    check_function(script, "honest")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("unseeded", "equal seeds give equal metrics"),
+        ("deaf", "(?s)learning_rate changes the training.*split chooses the data"),
+        ("silent", "it calls its loss"),
+    ],
+)
+def test_a_function_that_lies_is_found(script: Path, name: str, told: str) -> None:
+    with pytest.raises(Nonconforming, match=told):
+        check_function(script, name)
+
+
+def test_a_function_needs_a_budget(script: Path) -> None:
+    with UserTask(f"{script}:honest", time_limit=60) as task, pytest.raises(UserError, match="budget"):
+        check_task(task)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_search_methods_conform(name: str) -> None:
+    check_method(name)
+
+
+class Forgetful(RandomSearch):
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "rng": [3, [*range(624), 624], None]}
+
+
+class Unrepeatable(RandomSearch):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.rng = random.Random(random.SystemRandom().random())
+
+
+class SeedBlind(RandomSearch):
+    def __init__(self, space: Any, seed: int, settings: Any) -> None:
+        super().__init__(space, 0, settings)
+
+
+class Impatient(RandomSearch):
+    def ask(self) -> Candidate:
+        return self.propose()
+
+
+class Deaf(RandomSearch):
+    def elites(self, count: int) -> list[Any]:
+        return list(itertools.islice(reversed(super().elites(count)), count))
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        (Forgetful, "goes on exactly"),
+        (Unrepeatable, "equal seeds give equal proposals"),
+        (SeedBlind, "seeds 7 and 8 gave the same"),
+        (Impatient, "seeds come first"),
+        (Deaf, "gives the best first"),
+    ],
+)
+def test_a_method_that_lies_is_found(lie: type[Method], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "lying", lie)
+    with pytest.raises(Nonconforming, match=told):
+        check_method("lying")
+
+
+def test_metrics_tell_which_is_better() -> None:
+    assert Metric("error", False).is_better(0.1, 0.2)
+    assert Metric("accuracy", True).is_better(0.2, 0.1)
