@@ -13,6 +13,8 @@ import lossearch
 from lossearch.engine.driver.search import plan_search
 from lossearch.ir import OPERATORS
 from lossearch.ir.core.primitive import PRIMITIVES
+from lossearch.ir.rewriting.lowering import lower
+from lossearch.ir.rewriting.simplification import SIMPLIFICATION
 from lossearch.loss import Loss
 
 MODULE = '''
@@ -83,3 +85,16 @@ def test_a_search_may_build_with_them(tmp_path: Path) -> None:
     space.write_text(SPACE, encoding="utf-8")
     plan = plan_search({"task": "digits", "generations": 1, "space": str(space), "method": {"name": "random"}})
     assert any("other: 0 seeds" in line for line in plan.lines)
+
+
+def test_what_rewriting_and_text_know_of_operators_they_know_of_theirs() -> None:
+    PRIMITIVES.extend()
+    folded = Loss.from_text("dense: cross_entropy(logits, target) * other_cube(2.0)").graph
+    assert (
+        SIMPLIFICATION.rewrite(folded.roots)[0]
+        is Loss.from_text("dense: cross_entropy(logits, target) * 8.0").graph.root
+    )
+    labels = lower(Loss.from_text("dense: sum(target * other_cube(logits), over=class)").graph, labels=True)
+    assert {"gather", "other_cube"} <= {node.op for node in labels.nodes}
+    (cubed,) = (node for node in labels.nodes if node.op == "other_cube")
+    assert "class" not in cubed.axes

@@ -14,6 +14,7 @@ from typing import Any
 
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, postorder
+from lossearch.ir.core.operator import OPERATORS
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.forms.parser import Parser, Syntax
 from lossearch.ir.rewriting.matching import Bindings, Match, builder, matcher, operator_of
@@ -34,20 +35,39 @@ class Rule:
     build: Callable[[Mapping[str, Any]], Expr | None] | None = None
 
 
+@dataclass(frozen=True)
+class EachOperator:
+    """Rows of one kind: the rule that `make` gives for an operator's name, if any, for each operator that there is.
+
+    Operators that are registered later, as those of other packages are, have theirs from then on.
+    """
+
+    make: Callable[[str], Rule | None]
+
+
 class Table:
     """A named sequence of rules; tables compose with `+` and earlier rows win."""
 
-    def __init__(self, name: str, rules: Iterable[Rule]) -> None:
+    def __init__(self, name: str, rows: Iterable[Rule | EachOperator]) -> None:
         self.name = name
-        self.rules = tuple(rules)
+        self.rows = tuple(rows)
         self._by_operator: dict[str, list[_Compiled]] = {}
         self._fits: dict[tuple[str, ...], list[_Compiled]] = {}
-        for rule in self.rules:
-            compiled = _compiled(rule)
-            self._by_operator.setdefault(compiled.operator, []).append(compiled)
+        self._operators: frozenset[str] = frozenset()
 
     def __add__(self, other: Table) -> Table:
-        return Table(f"{self.name}+{other.name}", self.rules + other.rules)
+        return Table(f"{self.name}+{other.name}", self.rows + other.rows)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule, with those of each operator that is registered now."""
+        found: list[Rule] = []
+        for row in self.rows:
+            if isinstance(row, Rule):
+                found.append(row)
+            else:
+                found += filter(None, map(row.make, OPERATORS))
+        return tuple(found)
 
     def rewrite(self, roots: Sequence[Expr], trace: list[tuple[str, Expr, Expr]] | None = None) -> list[Expr]:
         """Rewrite graphs to the fixed point; `trace` collects (identity, before, after) of what is new.
@@ -114,9 +134,20 @@ class Table:
         operators = (node.op, *[argument.op for argument in node.args])
         found = self._fits.get(operators)
         if found is None:
+            self._take_in_operators()
             rules = self._by_operator.get(node.op, ())
             found = self._fits[operators] = [rule for rule in rules if rule.needed.issubset(operators[1:])]
         return found
+
+    def _take_in_operators(self) -> None:
+        """Have the rules of operators that were registered since."""
+        if self._operators != OPERATORS.keys():
+            self._operators = frozenset(OPERATORS)
+            self._by_operator.clear()
+            self._fits.clear()
+            for rule in self.rules:
+                compiled = _compiled(rule)
+                self._by_operator.setdefault(compiled.operator, []).append(compiled)
 
 
 class _Compiled:

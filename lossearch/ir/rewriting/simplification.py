@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.interval import Interval
 from lossearch.ir.core.operator import OPERATORS, guard_interval
-from lossearch.ir.rewriting.rule import Rule, Table
+from lossearch.ir.rewriting.rule import EachOperator, Rule, Table
 
 
 def _number(node: Expr) -> float:
@@ -30,9 +31,12 @@ def _folded(name: str, *values: float, **attributes: Any) -> Expr | None:
     return constant(result) if isinstance(result, float) and math.isfinite(result) else None
 
 
-def _fold(name: str) -> Rule:
+@cache
+def _fold(name: str) -> Rule | None:
     """Every elementwise operator of constants is a constant; one row per operator, from its own `value`."""
     operator = OPERATORS[name]
+    if not operator.elementwise or operator.value is None:
+        return None
     names = ["c", "d", "e_c"][: operator.arity]
     attributes = [key for key, _ in operator.attributes]
     given = "".join(f", {key}={letter}" for key, letter in zip(attributes, "lu", strict=False))
@@ -44,7 +48,7 @@ def _fold(name: str) -> Rule:
     return Rule(f"{name}({', '.join(names)}{given}) = value", build=build)
 
 
-FOLDING = [_fold(name) for name, op in OPERATORS.items() if op.elementwise and op.value is not None]
+FOLDING: list[Rule | EachOperator] = [EachOperator(_fold)]
 
 SIGNS = [
     Rule("x + 0 = x"),

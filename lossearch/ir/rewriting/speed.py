@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from lossearch.ir.core.axes import Axes, without
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.interval import EPSILON
 from lossearch.ir.core.operator import OPERATORS
-from lossearch.ir.rewriting.rule import Rule, Table
+from lossearch.ir.rewriting.rule import EachOperator, Rule, Table
 
 Found = Mapping[str, Any]
 
@@ -157,9 +158,12 @@ def _count(b: Found) -> Expr | None:
     return Expr.make("label_counts", (b["y"], b["z"]), over=b["a"], into=b["b"])
 
 
-def _gather_inside(name: str) -> Rule:
+@cache
+def _gather_inside(name: str) -> Rule | None:
     """gather(f(x, …), y) = f(gather(x, y), …) for an elementwise f: work on the chosen entries only."""
     operator = OPERATORS[name]
+    if not operator.elementwise or name == "equal":
+        return None
     names = ["x", "u", "v"][: operator.arity]
     keys = [key for key, _ in operator.attributes]
     given = "".join(f", {key}={letter}" for key, letter in zip(keys, "lu", strict=False))
@@ -200,7 +204,7 @@ LABELS = Table(
         Rule(f"contract(x, {ONE_HOT}, over=a) = sums per label", build=_scatter),
         Rule(f"sum(x * {ONE_HOT}, over=a) = sums per label", build=_scatter),
         Rule(f"sum({ONE_HOT}, over=a) = label counts", build=_count),
-        *(_gather_inside(name) for name, op in OPERATORS.items() if op.elementwise and name != "equal"),
+        EachOperator(_gather_inside),
         # One pass over the classes serves probability and log-probability.
         Rule("gather(softmax(x, over=a), y, over=a) = exp(gather(log_softmax(x, over=a), y, over=a))"),
     ],
