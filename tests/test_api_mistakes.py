@@ -30,6 +30,7 @@ CONFIG = {
     "generations": 1,
     "generation_size": 2,
     "evaluation": {"steps": 3, "seeds": 1, "time_limit_s": 60.0},
+    "race": {"candidates": 0},
 }
 """
 SEARCH = """

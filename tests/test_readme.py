@@ -26,6 +26,11 @@ generation_size = 2
 steps = 20
 seeds = 1
 variants = 1
+
+[race]
+candidates = 2
+seeds = 2
+steps = 20
 """
 
 

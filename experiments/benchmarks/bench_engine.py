@@ -54,7 +54,7 @@ def measure(islands: int, seconds: float, folder: Path) -> Measured:
     # Random expressions, and no seeds: so that what one island trains costs the same as what two do.
     space = folder / "space.toml"
     space.write_text(to_toml({**load_space(config["space"]).model_dump(), "seeds": []}), encoding="utf-8")
-    alike = {"space": str(space), "method": {"name": "random"}}
+    alike = {"space": str(space), "method": {"name": "random"}, "race": {"candidates": 0}}
     start = time.perf_counter()
     result = search(validate({**config, **limits, **alike}), folder / f"islands-{islands}", progress=False)
     elapsed = time.perf_counter() - start

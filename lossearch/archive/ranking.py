@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterable
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from lossearch.archive.failures import Failure, summed
-from lossearch.archive.lookups import SELECT_CANDIDATES, ArchiveLookups
+from lossearch.archive.lookups import SELECT_CANDIDATES
+from lossearch.archive.races import ArchiveRaces
 from lossearch.archive.records import (
     ACCEPTED,
     CANDIDATE_KINDS,
@@ -18,15 +20,21 @@ from lossearch.archive.records import (
     MAYBE_TEXT,
     MAYBE_WHOLE,
     OK,
+    REAL,
     TEXT,
     WHOLE,
+    Candidate,
     Kinds,
     Ranked,
+    Standing,
     candidate_from_row,
     damaged,
+    pack_digest,
 )
 from lossearch.archive.schema import storage_errors
 from lossearch.reading import LARGEST_WHOLE
+
+Row = TypeVar("Row")
 
 _SCORE = "SELECT s.structure_id, s.budget, s.seeds, s.failed, s.merit, s.complexity FROM {scores} s"
 _SCORE_KINDS: Kinds = (WHOLE, WHOLE, WHOLE, WHOLE, MAYBE_REAL, MAYBE_WHOLE)
@@ -62,7 +70,7 @@ class _Scope(NamedTuple):
     best_budget: int | None
 
 
-class ArchiveReader(ArchiveLookups):
+class ArchiveReader(ArchiveRaces):
     """Read access to an archive. All methods are safe to call while another process writes.
 
     Where a method ranks, a structure's score is the mean metric over the seeds of one task at the largest
@@ -70,6 +78,9 @@ class ArchiveReader(ArchiveLookups):
     tasks in the archive, `task=None` means the mean over all tasks, for the structures measured on every one
     of them. Only accepted candidates are ranked; ties go to lower complexity, then to the structure that came
     first.
+
+    Where a final race has ended, the candidates that it trained come first, as it ranks them (see `standings`) and with
+    its scores, then all others. With `raced=False`, or at a chosen budget, the search's own scores alone count.
     """
 
     def tasks(self) -> list[str]:
@@ -82,7 +93,15 @@ class ArchiveReader(ArchiveLookups):
             names.append(name)
         return names
 
-    def ranked(self, n: int, *, task: str | None = None, budget: int | None = None, min_seeds: int = 1) -> list[Ranked]:
+    def ranked(
+        self,
+        n: int,
+        *,
+        task: str | None = None,
+        budget: int | None = None,
+        min_seeds: int = 1,
+        raced: bool = True,
+    ) -> list[Ranked]:
         """The best `n` candidates, best first.
 
         Those that stopped at smaller budgets follow those measured at the largest one, and those of which an
@@ -91,17 +110,20 @@ class ArchiveReader(ArchiveLookups):
         """
         with self._lock:
             scope = self._scope(task, budget)
+            of_race = self._of_race(scope, budget, min_seeds, raced)
+            broken = [row for row in of_race.values() if row.metric is None]
             select = (
                 f"{_SCORE.format(scores=scope.table)}"
-                f" WHERE s.task = ? AND s.accepted = 1 AND s.seeds >= ? AND {scope.counted}"
+                f" WHERE s.task = ? AND s.accepted = 1 AND s.seeds >= ? AND {scope.counted}{_except(of_race)}"
             )
             best = "s.failed = 0 ORDER BY s.budget DESC, s.merit DESC, s.complexity, s.structure_id"
             worst = "s.failed > 0 ORDER BY s.budget DESC, s.failed, s.complexity, s.structure_id"
-            rows: list[tuple[Any, ...]] = []
-            for part in (best, worst):
-                left = (scope.task, min_seeds, min(n, LARGEST_WHOLE) - len(rows))
-                rows += self._select(f"{select} AND {part} LIMIT ?", left, _SCORE_KINDS)
-            return [self._ranked(row) for row in rows]
+            rows = [row for row in of_race.values() if row.metric is not None]
+            for part, after in ((best, broken), (worst, [])):
+                left = (scope.task, min_seeds, max(0, min(n, LARGEST_WHOLE) - len(rows)))
+                rows += map(self._ranked, self._select(f"{select} AND {part} LIMIT ?", left, _SCORE_KINDS))
+                rows += after
+            return rows[: max(n, 0)]
 
     def hall_of_fame(
         self,
@@ -110,31 +132,79 @@ class ArchiveReader(ArchiveLookups):
         task: str | None = None,
         budget: int | None = None,
         min_seeds: int = 1,
+        raced: bool = True,
     ) -> list[Ranked]:
         """The best candidate of each complexity, in order of complexity; of these, the `limit` best."""
         with self._lock:
-            rows = self._best_per_complexity(task, budget, min_seeds)
-            if limit is not None:
-                rows = sorted(sorted(rows, key=lambda row: (-row[4], row[5]))[:limit], key=lambda row: row[5])
-            return [self._ranked(row) for row in rows]
+            scope = self._scope(task, budget)
+            of_race = self._of_race(scope, budget, min_seeds, raced)
+            others = sorted(self._best_per_complexity(scope, min_seeds, of_race), key=lambda row: (-row[4], row[5]))
+            best: dict[int | None, Ranked] = {}
+            for row in (*(row for row in of_race.values() if row.metric is not None), *map(self._ranked, others)):
+                best.setdefault(row.candidate.complexity, row)
+            return sorted(list(best.values())[:limit], key=lambda row: row.candidate.complexity or 0)
 
-    def pareto_front(self, *, task: str | None = None, budget: int | None = None, min_seeds: int = 1) -> list[Ranked]:
-        """The candidates that no other one equals at lower, or beats at equal, complexity; in its order."""
+    def pareto_front(
+        self, *, task: str | None = None, budget: int | None = None, min_seeds: int = 1, raced: bool = True
+    ) -> list[Ranked]:
+        """The candidates that no other one equals at lower, or beats at equal, complexity; in its order.
+
+        After a final race these are of the candidates that were trained on all of its seeds.
+        """
         with self._lock:
-            front: list[tuple[Any, ...]] = []
-            for row in self._best_per_complexity(task, budget, min_seeds):
-                if not front or row[4] > front[-1][4]:
-                    front.append(row)
-            return [self._ranked(row) for row in front]
+            scope = self._scope(task, budget)
+            of_race = self._of_race(scope, budget, min_seeds, raced).values()
+            seeds = max((row.seeds for row in of_race if row.metric is not None), default=0)
+            if not seeds:
+                scores = [(row, row[4]) for row in self._best_per_complexity(scope, min_seeds)]
+                return [self._ranked(row) for row in _undominated(scores)]
+            full = [(row, row.metric) for row in of_race if row.metric is not None and row.seeds == seeds]
+            merits = [(row, self._sign * metric) for row, metric in full]
+            return _undominated(sorted(merits, key=lambda one: (one[0].candidate.complexity, -one[1])))
+
+    def rank_in_search(self, key: str, *, task: str | None = None) -> int | None:
+        """The rank of a candidate by the search's own scores, from 1; None where it has none at the largest budget."""
+        with self._lock:
+            scope = self._scope(task, None)
+            usable = f"{_USABLE} AND s.budget = ?"
+            sql = (
+                f"SELECT s.merit, s.complexity, s.structure_id FROM {scope.table} s"
+                f" JOIN structure x ON x.id = s.structure_id WHERE {usable} AND x.key = ?"
+            )
+            own = (scope.task, scope.best_budget, pack_digest(key))
+            found = self._select(sql, own, (REAL, WHOLE, WHOLE))
+            if not found:
+                return None
+            sql = (
+                f"SELECT count(*) FROM {scope.table} s WHERE {usable}"
+                " AND (s.merit > ? OR (s.merit = ? AND (s.complexity, s.structure_id) < (?, ?)))"
+            )
+            better = (scope.task, scope.best_budget, found[0][0], *found[0])
+            return 1 + int(self._select(sql, better, (WHOLE,))[0][0])
+
+    def _of_race(self, scope: _Scope, budget: int | None, min_seeds: int, raced: bool) -> dict[int, Ranked]:
+        """What the final race ranks, best first, by the row of its structure."""
+        if not raced or budget is not None:
+            return {}
+        return {
+            id: self._in_race(id, standing)
+            for id, standing in self._standings()
+            if standing.task == scope.task and standing.seeds >= min_seeds
+        }
+
+    def _in_race(self, structure_id: int, standing: Standing) -> Ranked:
+        metric, failed = standing.metric, standing.failed
+        if (metric is None) != bool(failed) or abs(metric or 0.0) == math.inf:
+            raise damaged(f"a standing of the race that is none in {self.path}")
+        return Ranked(self._first(structure_id), metric, standing.seeds, failed, standing.budget, standing)
 
     def failures(self) -> list[Failure]:
         """Why accepted candidates failed in training, and how many for each reason, the most common first."""
         return summed(self._select(_FAILURES, (), (TEXT, WHOLE)))
 
-    def _best_per_complexity(self, task: str | None, budget: int | None, min_seeds: int) -> list[tuple[Any, ...]]:
-        scope = self._scope(task, budget)
+    def _best_per_complexity(self, scope: _Scope, min_seeds: int, without: Iterable[int] = ()) -> list[tuple[Any, ...]]:
         sql = (
-            f"{_SCORE.format(scores=scope.table)} WHERE {_USABLE} AND {scope.counted}"
+            f"{_SCORE.format(scores=scope.table)} WHERE {_USABLE} AND {scope.counted}{_except(without)}"
             " AND s.budget = ? AND s.seeds >= ? AND s.complexity > ?"
             " ORDER BY s.complexity, s.merit DESC, s.structure_id LIMIT 1"
         )
@@ -175,18 +245,25 @@ class ArchiveReader(ArchiveLookups):
 
     def _ranked(self, row: tuple[Any, ...]) -> Ranked:
         structure_id, budget, seeds, failed, merit, _ = row
+        candidate = self._first(structure_id)
+        if (merit is None) != bool(failed) or abs(merit or 0.0) == math.inf:
+            raise damaged(f"a score of nothing that was trained in {self.path}")
+        return Ranked(candidate, None if failed else self._sign * merit, seeds, failed, budget)
+
+    def _first(self, structure_id: int) -> Candidate:
+        """The first accepted candidate of a structure."""
         sql = f"{SELECT_CANDIDATES} WHERE c.structure_id = ? AND c.verdict = '{ACCEPTED}' ORDER BY c.id LIMIT 1"
         found = self._select(sql, (structure_id,), CANDIDATE_KINDS)
-        if not found or (merit is None) != bool(failed) or abs(merit or 0.0) == math.inf:
+        if not found:
             raise damaged(f"a score of nothing that was trained in {self.path}")
-        return Ranked(candidate_from_row(found[0]), None if failed else self._sign * merit, seeds, failed, budget)
+        return candidate_from_row(found[0])
 
     def best_so_far(self, *, task: str | None = None, budget: int | None = None) -> list[tuple[int, float]]:
         """Each change of the best score, as (number of evaluations archived by then, best score).
 
-        Scores are means over seeds as in `ranked`, so that the curve ends at the score of the candidate
-        ranked first; it steps back where later seeds reveal that the best one was lucky. Seeds that were archived
-        together count together: the first of eight says little.
+        Scores are means over seeds as in `ranked` without the final race, so that the curve ends at the score of the
+        candidate ranked first there; it steps back where later seeds reveal that the best one was lucky. Seeds that
+        were archived together count together: the first of eight says little.
         """
         with self._lock:
             tasks = [task] if task else self.tasks()
@@ -203,6 +280,21 @@ class ArchiveReader(ArchiveLookups):
                 course.add(*evaluation)
             course.note(evaluations[-1][0])
         return course.changes
+
+
+def _undominated(rows: Iterable[tuple[Row, float]]) -> list[Row]:
+    """Of rows with their merit, in order of complexity, those of higher merit than all before them."""
+    front: list[tuple[Row, float]] = []
+    for row, merit in rows:
+        if not front or merit > front[-1][1]:
+            front.append((row, merit))
+    return [row for row, _ in front]
+
+
+def _except(structures: Iterable[int]) -> str:
+    """A condition that leaves rows of structures out."""
+    ids = ", ".join(map(str, structures))
+    return f" AND s.structure_id NOT IN ({ids})" if ids else ""
 
 
 class _Course:

@@ -131,12 +131,53 @@ class FilterCount:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceTraining:
+    """One training of the final race: a candidate, as the search left it, on a fresh seed; fields as in `Evaluation`.
+
+    message: what went wrong.
+    """
+
+    key: str
+    task: str
+    seed: int
+    budget: int
+    metric: float | None
+    status: str = OK
+    message: str = ""
+    seconds: float = 0.0
+    timestamp: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where the final race left a candidate.
+
+    before: its rank by the score of the search, from 1. seeds: trainings of the race that judge it, at `budget` steps.
+    failed: those of them without a metric. metric: their mean, None where one failed. gap: by how much its metric
+    differs from the winner's over the seeds of both. ruled_out: after how many seeds a paired test against the leader
+    ruled it out, with that test's corrected p_value; both None for one that lasted.
+    """
+
+    key: str
+    task: str
+    budget: int
+    before: int
+    seeds: int
+    failed: int
+    metric: float | None
+    gap: float | None
+    ruled_out: int | None = None
+    p_value: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """A candidate with its score: the mean metric over `seeds` evaluations at `budget` steps.
 
     metric is None when any of these evaluations failed (`failed` of them): averaging the survivors alone
-    would reward a loss for diverging on the seeds where it does badly.
+    would reward a loss for diverging on the seeds where it does badly. standing: of a candidate that the final race
+    ranks; the score is then that of the race.
     """
 
     candidate: Candidate
@@ -144,6 +185,7 @@ class Ranked:
     seeds: int
     failed: int
     budget: int
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from lossearch.archive.records import Retention, damaged
 from lossearch.errors import UserError
 from lossearch.files import RESUME, StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The second version keeps the final race; archives of the first are read as of a search without one."""
+
 APPLICATION_ID = 0x4C4F5353  # "LOSS", in the file header: tells an archive from any other SQLite file
 _FAILED = "(status <> 'ok' OR metric IS NULL OR abs(metric) = 9e999)"
 
@@ -67,6 +69,22 @@ CREATE TRIGGER structure_accepted AFTER UPDATE OF accepted, complexity ON struct
 END;
 """
 
+# The race's trainings are no evaluations: the search's own scores stay what they were. `race_standing` holds what the
+# race decided when it ended, whole.
+_RACE_TABLES = """
+CREATE TABLE IF NOT EXISTS race_training (
+    id INTEGER PRIMARY KEY, structure_id INTEGER NOT NULL REFERENCES structure, task TEXT NOT NULL,
+    budget INTEGER NOT NULL, seed INTEGER NOT NULL, metric REAL, status TEXT NOT NULL, message TEXT NOT NULL,
+    seconds REAL NOT NULL, timestamp REAL NOT NULL,
+    UNIQUE (structure_id, task, budget, seed)
+);
+CREATE TABLE IF NOT EXISTS race_standing (
+    structure_id INTEGER NOT NULL UNIQUE REFERENCES structure, task TEXT NOT NULL, budget INTEGER NOT NULL,
+    before INTEGER NOT NULL, seeds INTEGER NOT NULL, failed INTEGER NOT NULL, metric REAL, gap REAL,
+    ruled_out INTEGER, p_value REAL
+);
+"""
+
 SCORES = f"""
 SELECT e.structure_id, e.task, e.budget, count(*), sum({_FAILED}),
        CASE WHEN sum({_FAILED}) = 0 THEN {{sign}} * avg(metric) END, x.complexity, x.accepted
@@ -102,7 +120,9 @@ def create_database(path: Path, metric: str, higher_is_better: bool, keep_reject
         partial.unlink(missing_ok=True)
         connection = sqlite3.connect(partial, isolation_level=None)
         try:
-            connection.executescript("BEGIN;" + _TABLES + _TRIGGER.format(sign=1 if higher_is_better else -1))
+            connection.executescript(
+                "BEGIN;" + _TABLES + _RACE_TABLES + _TRIGGER.format(sign=1 if higher_is_better else -1)
+            )
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -137,6 +157,8 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
         try:
             _verify_header(connection, path)
             _configure(connection, read_only)
+            if not read_only:
+                _upgrade(connection)
         except BaseException:
             connection.close()
             raise
@@ -171,6 +193,16 @@ def _configure(connection: sqlite3.Connection, read_only: bool) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Give an archive of an older version the tables that it lacks."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < SCHEMA_VERSION:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_RACE_TABLES} UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version';"
+            f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
 
 
 _DISK: dict[int, tuple[str, str]] = {

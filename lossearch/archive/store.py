@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lossearch.archive import races
 from lossearch.archive.ranking import ArchiveReader
 from lossearch.archive.records import (
     Candidate,
@@ -16,8 +17,10 @@ from lossearch.archive.records import (
     Evaluation,
     FilterCount,
     Origin,
+    RaceTraining,
     Ranked,
     Retention,
+    Standing,
     encode_json,
     finite_or_none,
     pack_digest,
@@ -34,8 +37,10 @@ __all__ = [
     "Evaluation",
     "FilterCount",
     "Origin",
+    "RaceTraining",
     "Ranked",
     "Retention",
+    "Standing",
 ]
 
 _ROW = "structure_id, verdict, operator, parents"  # what must agree when an origin is submitted again
@@ -251,6 +256,21 @@ class Archive(ArchiveReader):
                 time.time() if evaluation.timestamp is None else evaluation.timestamp,
             ),
         )
+
+    def add_race_trainings(self, batch: Iterable[RaceTraining]) -> None:
+        """Archive trainings of the final race, in one transaction; what is there already stands."""
+        with self._transaction():
+            races.insert_trainings(self._connection, batch)
+
+    def end_race(self, standings: Iterable[Standing]) -> None:
+        """Archive where a race left its candidates: from now on they are ranked by that."""
+        with self._transaction():
+            races.replace_standings(self._connection, standings)
+
+    def forget_race(self) -> None:
+        """Delete all of the final race, as its trainings and later ones would not compare."""
+        with self._transaction():
+            races.delete_all(self._connection)
 
     def add_filter_counts(self, island: int, generation: int, counts: Iterable[FilterCount]) -> None:
         """Add what the filters of one island did in one generation, whole; the same generation again is

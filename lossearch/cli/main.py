@@ -102,7 +102,7 @@ def _add(panel: str, *commands: Any) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add("Search", search.search, search.resume, search.ls, search.report)
+_add("Search", search.search, search.resume, search.race, search.ls, search.report)
 _add("Losses", losses.show, losses.compare, losses.tune, losses.export, simplify.simplify, advise.advise)
 _add("What there is", listings.zoo, listings.tasks, listings.spaces, listings.primitives)
 app.add_typer(data.app, name="data", rich_help_panel="What there is")

@@ -79,6 +79,26 @@ def resume(
     )
 
 
+def race(
+    directory: Directory,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", min=1, help="How many of the best race; the front does, too.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=2, help="Trainings of each loss that lasts.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Of each training; the task's full budget by default.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes that train.")] = None,
+) -> None:
+    """Run or extend a run's final race: its best losses, trained on fresh seeds, are ranked anew.
+
+    Only what is missing is trained. What is not given is as in the configuration's [race], or as in the race before.
+    """
+    from lossearch.engine.driver.race import race_run
+
+    _print_result(race_run(directory, candidates=candidates, seeds=seeds, steps=steps, workers=workers))
+
+
 def _print_result(result: SearchResult) -> None:
     from lossearch.tasks.directions import in_words
 

@@ -93,7 +93,7 @@ def run_job(job: Job) -> list[Trained]:
     """Train every setting of a job; one result per setting."""
     if isinstance(job.conditions.config, FunctionConfig):
         return run_function_job(job)
-    with _one_thread():
+    with one_thread():
         task, loss = _task(job.conditions.config.model_dump_json()), Loss.from_json(job.loss)
         functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
         scales = [_scale(function, task) for function in functions]
@@ -161,7 +161,7 @@ def loss_function(loss: Loss, task: ClassificationTask, conditions: Conditions) 
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One torch thread, as another number would change the last bits of the results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

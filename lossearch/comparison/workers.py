@@ -93,6 +93,13 @@ def open_executor(workers: int) -> Iterator[Executor]:
     if workers == 1:
         yield _InThisProcess()
         return
+    with worker_processes(workers) as pool:
+        yield pool
+
+
+@contextmanager
+def worker_processes(workers: int) -> Iterator[Executor]:
+    """Worker processes from which the test split is sealed; they end with this one."""
     context = _Context()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialize)
     try:

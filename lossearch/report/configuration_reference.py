@@ -16,6 +16,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from lossearch.comparison.racing import RaceConfig
 from lossearch.engine.setup.config import ExcludeConfig, SearchConfig
 from lossearch.errors import UserError
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
@@ -50,6 +51,7 @@ _NESTED = {
     "migration": "a table; see [migration](#migration)",
     "screening": "a table; see [screening](#screening)",
     "evaluation": "a table; see [evaluation](#evaluation)",
+    "race": "a table; see [race](#race)",
 }
 """Fields of a search whose values are tables."""
 
@@ -80,6 +82,7 @@ _SEARCH = (
     _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[evaluation]", "", SearchConfig.model_fields["evaluation"].annotation),  # pyright: ignore[reportArgumentType]
+    _Table("[race]", "", RaceConfig),
 )
 
 _SPACE = (

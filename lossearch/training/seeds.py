@@ -18,7 +18,16 @@ TUNING = range(20_000, 30_000)
 TUNING_CONSTANTS = range(30_000, 40_000)
 """A search tunes a candidate's constants with these."""
 
-RANGES = {"scoring": SCORING, "comparing": COMPARING, "tuning": TUNING, "tuning constants": TUNING_CONSTANTS}
+RACING = range(40_000, 50_000)
+"""The final race of a search trains its best candidates with these, at the full budget."""
+
+RANGES = {
+    "scoring": SCORING,
+    "comparing": COMPARING,
+    "tuning": TUNING,
+    "tuning constants": TUNING_CONSTANTS,
+    "racing": RACING,
+}
 """Every range by what it is for."""
 
 

@@ -34,6 +34,11 @@ generation_size = 2
 steps = 20
 seeds = 1
 variants = 1
+
+[race]
+candidates = 3
+seeds = 2
+steps = 20
 """
 
 

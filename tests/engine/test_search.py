@@ -18,7 +18,9 @@ from engine.fakes import contents, finish
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive
-from lossearch.engine.driver.search import SearchInterrupted, plan_search, resume, search
+from lossearch.engine.driver.ending import SearchInterrupted
+from lossearch.engine.driver.race import hold_race
+from lossearch.engine.driver.search import plan_search, resume, search
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.config import SearchConfig, load_config
 from lossearch.engine.setup.parts import build_parts, island_method, island_setting
@@ -41,11 +43,17 @@ steps = 60
 seeds = 1
 variants = 2
 learning_rates = [1.0]
+
+[race]
+candidates = 2
+seeds = 3
+steps = 30
 """
+NO_RACE = {"race": {"candidates": 0}}
 
 
-def without_ray(config: SearchConfig, folder: Path) -> tuple[list[object], list[object]]:
-    """The contents of the archive after a search that nothing interrupts, by the island's loop alone."""
+def without_ray(config: SearchConfig, folder: Path) -> tuple[tuple[list[object], list[object]], list[object]]:
+    """The contents of the archive and of its race after a search that nothing interrupts, by the island's loop alone."""
     parts = build_parts(config)
     run = RunDirectory.create(folder, "")
     run.create_archive(parts.facts.metric, parts.facts.higher_is_better).close()
@@ -54,8 +62,15 @@ def without_ray(config: SearchConfig, folder: Path) -> tuple[list[object], list[
     method = island_method(config, parts.space, 0, 1)
     finish(IslandLoop(IslandState(0), method, parts.screen, parts.evaluator, writer, setting))
     writer.close()
+    hold_race(run, config, parts.facts, 1, lambda _: None)
     with run.open_archive() as archive:
-        return contents(archive)
+        return contents(archive), race_of(archive)
+
+
+def race_of(archive: Archive) -> list[object]:
+    """What a race trained, and where it left whom."""
+    trained = sorted((one.key, one.seed, one.metric, one.status) for one in archive.race_trainings())
+    return [trained, archive.standings()]
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -217,7 +232,8 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
 
     with RunDirectory.open(moved).open_archive(read_only=True) as archive:
         archive.check()
-        found = contents(archive)
+        found = contents(archive), race_of(archive)
+        assert [row.standing is not None for row in archive.ranked(2)] == [True, True]
         assert archive.counts().disagreements == 0
     assert found == without_ray(load_config(config)[0], tmp_path / "whole")
     assert (moved / "hall_of_fame.csv").read_text().count("\n") > 1
@@ -253,7 +269,7 @@ def test_a_search_that_loses_its_ray_says_how_to_go_on(ray_cluster: None, tmp_pa
 def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_cluster: None, tmp_path: Path) -> None:
     from engine.islands import PryingIsland, search_with
 
-    config = {"task": "digits_noise", "islands": 2, "generations": 2, "generation_size": 8, "seed": 1}
+    config = {"task": "digits_noise", "islands": 2, "generations": 2, "generation_size": 8, "seed": 1, **NO_RACE}
     config["evaluation"] = {"steps": 30, "seeds": 1, "variants": 1, "learning_rates": [1.0]}  # type: ignore[assignment]
     result = search_with(PryingIsland, config, tmp_path / "run")
     counts = result.archive.counts()
@@ -278,7 +294,7 @@ def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_clus
 def test_a_process_that_a_hanging_training_ended_is_replaced(ray_cluster: None, tmp_path: Path) -> None:
     from engine.islands import HangingIsland, search_with
 
-    config = {"task": "digits_noise", "islands": 1, "generations": 1, "generation_size": 4}
+    config = {"task": "digits_noise", "islands": 1, "generations": 1, "generation_size": 4, **NO_RACE}
     config["evaluation"] = {"steps": 5, "seeds": 1, "variants": 1, "learning_rates": [1.0]}  # type: ignore[assignment]
     result = search_with(HangingIsland, config, tmp_path / "run")
     hung = (tmp_path / "hung.txt").read_text().split()
@@ -310,7 +326,7 @@ def test_a_closure_is_searched_over_and_resumed_elsewhere(ray_cluster: None, tmp
     labels = torch.tensor([0, 1, 2, 0])
     evaluation = {"steps": 2, "seeds": 1, "time_limit_s": 60.0}
     config = {"task": {"function": train, "metric": "accuracy"}, "generations": 1, "generation_size": 2}
-    search({**config, "islands": 1, "evaluation": evaluation}, tmp_path / "run", progress=False).close()
+    search({**config, **NO_RACE, "islands": 1, "evaluation": evaluation}, tmp_path / "run", progress=False).close()
     assert 'function = "function.pickle:train"' in (tmp_path / "run" / "config.toml").read_text()
     (tmp_path / "run").rename(tmp_path / "moved")
     result = resume(tmp_path / "moved", generations=2, progress=False)

@@ -27,6 +27,7 @@ from lossearch.engine.driver.watch import ANSWER_SECONDS, IslandNotes, Watch
 from lossearch.engine.island.island import Assignment, Island, shipped_settings
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts
+from lossearch.engine.setup.python_path import python_path
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
@@ -158,7 +159,7 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
         writer=writer,
         namespace=namespace,
         states=job.states,
-        python_path=_python_path(job.config),
+        python_path=python_path(job.config),
         first_call=job.first_call,
         settings=shipped_settings(),
     )
@@ -184,13 +185,3 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
 
 def _folder_name(trial: Trial) -> str:
     return f"island-{trial.config['island']}"
-
-
-def _python_path(config: SearchConfig) -> tuple[str, ...]:
-    """Folders from which islands can import the user's code: this process's own, and the function's."""
-    folders: Sequence[str] = [str(Path.cwd())]
-    if isinstance(config.task, FunctionConfig):
-        place = Path(config.task.function.rpartition(":")[0])
-        own = [str(place.resolve().parent)] if place.suffix == ".py" else []
-        folders = [*own, str(Path(config.task.folder).resolve()), *folders]
-    return tuple(folders)

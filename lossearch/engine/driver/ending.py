@@ -163,3 +163,40 @@ def _is_free(number: int) -> bool:
     handler = signal.getsignal(number)
     of_ray = str(getattr(handler, "__module__", "")).partition(".")[0] == "ray"
     return handler in (signal.SIG_DFL, signal.default_int_handler) or of_ray
+
+
+@contextlib.contextmanager
+def ends_told(path: Path | None) -> Iterator[Ending]:
+    """Let signals, and the end of what a search runs on, come out as the exceptions that say how to go on.
+
+    `path` is the run directory; None before there is one.
+    """
+    with Ending(path) as ending:
+        try:
+            yield ending
+        except KeyboardInterrupt:
+            if ending.path is not None and ending.lost is not None and ending.received is None:
+                raise SearchLost(ending.path, ending.lost) from None
+            raise SearchInterrupted(ending.path, ending.received or signal.SIGINT) from None
+
+
+@contextlib.contextmanager
+def exits_of_ray(ending: Ending) -> Iterator[None]:
+    """Take for a SIGTERM what Ray makes of one while it starts."""
+    try:
+        yield
+    except SystemExit:
+        ending.received = ending.received or signal.SIGTERM
+        raise KeyboardInterrupt from None
+
+
+@contextlib.contextmanager
+def notes_added(path: Path) -> Iterator[None]:
+    """Add to every exception that ends a session how to go on, unless it says so."""
+    try:
+        yield
+    except SearchLost:
+        raise
+    except Exception as error:
+        error.add_note(how_to_go_on(path))
+        raise

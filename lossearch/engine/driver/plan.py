@@ -57,6 +57,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
         f"islands     {islands}",
         f"ends after  {' or '.join(filter(None, limits))}",
         *_training(config, parts),
+        f"final race  {_race(config, parts.facts)}",
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands, parts.first_call)
@@ -77,6 +78,14 @@ def _left_out(config: SearchConfig, parts: Parts) -> str:
     space = space_of(config)
     names = [space.label(seed) for seed in space.seeds if seed not in parts.space.seeds]
     return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
+
+
+def _race(config: SearchConfig, facts: TaskFacts) -> str:
+    """Who is trained once more before the search ends."""
+    race = config.race
+    if not race.candidates:
+        return "none: losses are ranked by the search's own scores"
+    return f"the best {race.candidates} and the front, up to {race.seeds} fresh seeds, {facts.full_budget} steps each"
 
 
 def _training(config: SearchConfig, parts: Parts) -> list[str]:

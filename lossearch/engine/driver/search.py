@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver.address import check_address
 from lossearch.engine.driver.display import CallbackDisplay, Display, make_display
-from lossearch.engine.driver.ending import Ending, SearchInterrupted, SearchLost, how_to_go_on
+from lossearch.engine.driver.ending import Ending, ends_told, exits_of_ray, notes_added
 from lossearch.engine.driver.plan import Plan, make_plan
+from lossearch.engine.driver.race import hold_race
 from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.setup.begun import (
     ScriptChange,
@@ -75,7 +74,7 @@ def search(
         SearchLost: the Ray cluster is gone, or islands broke too often.
     """
     check_not_importing()
-    with _ends_told(None) as ending:
+    with ends_told(None) as ending:
         check_address(address)
         given = read_given(config)
         path = _free_path(Path("runs"), given.name) if out is None else usable_path(out, "a path for the run directory")
@@ -129,7 +128,7 @@ def resume(
     """
     check_not_importing()
     run = RunDirectory.open(path)
-    with _ends_told(run.path) as ending, run.lock():
+    with ends_told(run.path) as ending, run.lock():
         check_address(address)
         written = _with_limits(
             continued(run),
@@ -146,6 +145,8 @@ def resume(
         # A changed script may give its loss other predictions: step sizes are measured there from now on.
         plan = make_plan(resolved, _islands(resolved), None if changed else read_first_call(run))
         if changed:
+            with run.open_archive() as archive:
+                archive.forget_race()  # it pairs trainings over seeds, old ones with new ones
             _LOG.warning("%s: scores before and after need not compare", "; ".join(changed))
             forget_first_call(run)
         change = ScriptChange(tuple(changed), candidates) if changed else None
@@ -162,7 +163,7 @@ def plan_search(
         UserError: as `search` would, before it starts.
     """
     check_not_importing()
-    with _ends_told(None):
+    with ends_told(None):
         given = read_given(config)
         written = resolve(given.config, workers, seed, address)
         with given.usable(written) as usable:
@@ -226,6 +227,7 @@ def _run(
     for path in found.ahead:
         path.unlink()  # the islands' way from here on is another one
     saved = {island: one for island, one in found.states.items() if island < plan.islands}
+    display = _display(progress, config, plan)
     if len(saved) < plan.islands or not all(_has_ended(config, plan, one) for one in saved.values()):
         if plan.islands == 1 and len(found.states) > 1:
             _leave_alone(run, saved)
@@ -234,52 +236,19 @@ def _run(
         call = keep_first_call(run, plan.first_call)
         job = Job(run, config, plan.facts, plan.islands, states, name, first_call=call)
         with (
-            _notes_added(run.path),
-            _exits_of_ray(ending),
+            notes_added(run.path),
+            exits_of_ray(ending),
             ray_session(address, plan.islands, run.log, ending.last_acts) as namespace,
         ):
             ending.take_signals()
-            drive(job, namespace, _display(progress, config, plan), ending)
+            drive(job, namespace, display, ending)
+    if config.race.candidates:
+        with notes_added(run.path):
+            ending.take_signals()
+            hold_race(run, config, plan.facts, None, display.note if progress is True else lambda _: None)
     with run.open_archive(read_only=True) as archive:
         run.write_hall_of_fame(archive.hall_of_fame())
     return SearchResult(run.path)
-
-
-@contextlib.contextmanager
-def _ends_told(path: Path | None) -> Iterator[Ending]:
-    """Let signals, and the end of what a search runs on, come out as the exceptions that say how to go on.
-
-    `path` is the run directory; None before there is one.
-    """
-    with Ending(path) as ending:
-        try:
-            yield ending
-        except KeyboardInterrupt:
-            if ending.path is not None and ending.lost is not None and ending.received is None:
-                raise SearchLost(ending.path, ending.lost) from None
-            raise SearchInterrupted(ending.path, ending.received or signal.SIGINT) from None
-
-
-@contextlib.contextmanager
-def _exits_of_ray(ending: Ending) -> Iterator[None]:
-    """Take for a SIGTERM what Ray makes of one while it starts."""
-    try:
-        yield
-    except SystemExit:
-        ending.received = ending.received or signal.SIGTERM
-        raise KeyboardInterrupt from None
-
-
-@contextlib.contextmanager
-def _notes_added(path: Path) -> Iterator[None]:
-    """Add to every exception that ends a session how to go on, unless it says so."""
-    try:
-        yield
-    except SearchLost:
-        raise
-    except Exception as error:
-        error.add_note(how_to_go_on(path))
-        raise
 
 
 def _leave_alone(run: RunDirectory, saved: Mapping[int, SavedState]) -> None:

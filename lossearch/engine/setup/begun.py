@@ -39,8 +39,11 @@ CHANGEABLE = (
     "time_limit_s",
     "max_restarts",
     "evaluation.time_limit_s",
+    "race.candidates",
+    "race.seeds",
+    "race.steps",
 )
-"""Fields that may be edited before a search goes on: how far it goes and by how many islands."""
+"""Fields that may be edited before a search goes on: how far it goes, by how many islands, and who races at its end."""
 
 _RESTORE = "restore it from a copy"
 

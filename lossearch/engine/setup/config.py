@@ -21,6 +21,7 @@ from pydantic import (
 from lossearch.archive.store import Retention
 from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.screen import ScreeningConfig
+from lossearch.comparison.racing import RaceConfig
 from lossearch.errors import UserError
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
@@ -130,6 +131,7 @@ class SearchConfig(_Config):
         migration: exchange of the best between islands.
         screening: settings of the filters.
         evaluation: how an accepted candidate is trained.
+        race: how the best losses are trained once more before the search ends, and ranked by that.
         seed: decides, with one island, the whole search.
         keep_rejected: what the archive keeps of rejected candidates: "key", "full" or "none".
         audit: share of the rejected candidates, drawn at random, that are trained all the same, to see what the
@@ -152,6 +154,7 @@ class SearchConfig(_Config):
     migration: MigrationConfig = MigrationConfig()
     screening: ScreeningConfig = ScreeningConfig.model_validate({})
     evaluation: EvaluationConfig = EvaluationConfig.model_validate({})
+    race: RaceConfig = RaceConfig.model_validate({})
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     keep_rejected: Retention = "key"
     audit: float = Field(default=0.0, ge=0.0, le=1.0)

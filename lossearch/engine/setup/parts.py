@@ -38,7 +38,8 @@ class TaskFacts:
         name: in the archive.
         metric: its name.
         higher_is_better: its direction.
-        budget: of a full training.
+        budget: of a training that scores a candidate.
+        full_budget: of a training of the final race.
         description: one line, with sizes.
     """
 
@@ -46,6 +47,7 @@ class TaskFacts:
     metric: str
     higher_is_better: bool
     budget: int
+    full_budget: int
     description: str
 
     @property
@@ -100,7 +102,8 @@ def task_facts(config: SearchConfig, task: ClassificationTask | UserTask) -> Tas
     """What the archive and the driver need to know of a task."""
     budget = config.evaluation.steps or task.budget
     assert budget is not None  # see make_task
-    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, task.describe())
+    full = config.race.steps or task.budget or budget
+    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, full, task.describe())
 
 
 def reference_name(config: SearchConfig, space: SearchSpace) -> str:

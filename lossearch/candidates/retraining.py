@@ -1,0 +1,60 @@
+"""Training a candidate again, as the search left it: its constants, step scale and learning rate stay as they are."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lossearch.ir.core.graph import Graph
+from lossearch.loss import Loss
+from lossearch.tasks import Outcome, Status, Task, UserTask
+from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.plan import Run
+from lossearch.training.train import train
+
+
+@dataclass(frozen=True)
+class Found:
+    """A candidate as the search left it.
+
+    Attributes:
+        graph: with its tuned constants; that of a user's function holds its step scale, too.
+        step_scale: by which a bundled task multiplies the loss.
+        learning_rate: that was best, of a bundled task; None takes the task's.
+    """
+
+    graph: Graph
+    step_scale: float
+    learning_rate: float | None
+
+
+def retrain(
+    task: Task | UserTask, found: Found, steps: int, seeds: Sequence[int], time_limit: float | None
+) -> list[Outcome]:
+    """Train a candidate once per seed, and evaluate it on validation data.
+
+    A bundled task trains all seeds in one stack, a user's function is called once for each.
+
+    Args:
+        task: with train and validation splits.
+        found: the candidate.
+        steps: of each training, over which the schedule runs; the budget that a user's function is called with.
+        seeds: of initial weights and data order, and of the splits where the task resamples.
+        time_limit: seconds for one stacked training; a user's function has its own (`UserTask`).
+    """
+    if isinstance(task, UserTask):
+        # Expanded: the user's process knows no primitives.
+        factory = functools.partial(Loss("candidate", found.graph.expanded()).to_module)
+        return [task.evaluate(factory, steps, seed) for seed in seeds]
+    loss = GraphLoss(found.graph, inverse_frequencies(task)).scaled(found.step_scale)
+    rate = task.config.learning_rate if found.learning_rate is None else found.learning_rate
+    return train(task, [Run(loss, rate, seed) for seed in seeds], steps, time_limit=time_limit)
+
+
+def metric_of(outcome: Outcome) -> float | None:
+    """The metric of a training that ended well with a finite one."""
+    metric = outcome.metric
+    return metric if outcome.status is Status.OK and metric is not None and math.isfinite(metric) else None

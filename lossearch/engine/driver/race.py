@@ -1,0 +1,273 @@
+"""The final race of a search: its best losses, trained at the full budget on fresh seeds, rank anew."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Archive, RaceTraining, Ranked, Standing
+from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
+from lossearch.comparison.workers import default_workers, worker_processes
+from lossearch.engine.driver.display import make_display
+from lossearch.engine.driver.ending import ends_told, notes_added
+from lossearch.engine.driver.race_jobs import RaceJob, run_race_job
+from lossearch.engine.driver.result import SearchResult
+from lossearch.engine.setup.begun import continued, files_now, located, write_continuation
+from lossearch.engine.setup.config import FunctionConfig, SearchConfig, validate
+from lossearch.engine.setup.parts import TaskFacts, make_task, task_facts
+from lossearch.engine.setup.python_path import python_path
+from lossearch.engine.writer.writer import WRITER_PATIENCE, hold_writer_lock
+from lossearch.errors import UserError
+from lossearch.tasks.user.function import check_not_importing
+from lossearch.training.seeds import first
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Racer:
+    """A candidate that races: as it is ranked now, and its rank by the search's own scores."""
+
+    row: Ranked
+    before: int
+
+    @property
+    def key(self) -> str:
+        return self.row.candidate.key
+
+    @property
+    def entrant(self) -> Entrant:
+        return Entrant(self.key, self.row.candidate.complexity or 0)
+
+
+def hold_race(run: RunDirectory, config: SearchConfig, facts: TaskFacts, workers: int | None, note: Note) -> None:
+    """Race the best candidates of a run, or go on with its race, and rank them by that.
+
+    A race that was interrupted goes on with the training that was under way. It counts once it has ended. Whoever
+    lasted in an earlier race with the same budget races again, so that a race can be extended.
+
+    Args:
+        run: the run, which is locked, and in which nobody else writes.
+        config: of the search; its `race` says who races for how long.
+        facts: of the task.
+        workers: processes that train; None takes as many as there are islands, at most one per CPU.
+        note: is told how the race stands.
+
+    Raises:
+        UserError: a worker process was killed, or the archive cannot be written.
+    """
+    count = workers or min(config.islands or default_workers(), default_workers())
+    lock = hold_writer_lock(run.path, WRITER_PATIENCE)
+    try:
+        with run.open_archive() as archive:
+            racers = _racers(archive, facts, config.race.candidates)
+            if racers:
+                _Race(archive, config, facts, racers, note).run(count)
+    finally:
+        os.close(lock)
+
+
+def _racers(archive: Archive, facts: TaskFacts, candidates: int) -> list[_Racer]:
+    """The best by the search's own scores, the front of these, and whoever lasted in an earlier race."""
+    rows = [
+        *archive.ranked(candidates, task=facts.name, raced=False),
+        *archive.pareto_front(task=facts.name, raced=False),
+    ]
+    before: dict[str, int] = {}
+    earlier = {s.key: s for s in archive.standings() if s.budget == facts.full_budget and s.task == facts.name}
+    for row in archive.ranked(len(earlier), task=facts.name):
+        standing = earlier.get(row.candidate.key)
+        if standing is not None and standing.ruled_out is None:
+            rows.append(row)
+            before[standing.key] = standing.before
+    found: dict[str, _Racer] = {}
+    for row in rows:
+        key = row.candidate.key
+        if row.metric is not None and row.candidate.graph is not None and key not in found:
+            rank = archive.rank_in_search(key, task=facts.name)
+            found[key] = _Racer(row, before.get(key, len(found) + 1) if rank is None else rank)
+    return sorted(found.values(), key=lambda racer: (racer.before, racer.key))
+
+
+def race_run(
+    path: str | Path,
+    *,
+    candidates: int | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> SearchResult:
+    """Run or extend the final race of a search, wherever its directory is now; only what is missing is trained.
+
+    What is given here counts for later races of the run, too.
+
+    Args:
+        path: the run directory.
+        candidates, seeds, steps: in place of those of the configuration's `race`.
+        workers: processes that train; None takes as many as there are islands, at most one per CPU.
+        progress: whether to say on standard error how the race stands.
+
+    Returns:
+        What was found, ranked by the race.
+
+    Raises:
+        UserError: no run directory, a damaged archive, a search that runs in it now, nothing to race, or something was
+            edited that decides the results.
+        SearchInterrupted: Ctrl-C, SIGTERM or SIGHUP.
+    """
+    check_not_importing()
+    run = RunDirectory.open(path)
+    with ends_told(run.path) as ending, run.lock():
+        given = {"candidates": candidates, "seeds": seeds, "steps": steps}
+        written = _with_race(continued(run), {name: value for name, value in given.items() if value is not None})
+        config = located(written, run)
+        files, _ = files_now(run, config, changed_script=False)
+        with run.open_archive(read_only=True) as archive:
+            archive.check()
+            best = archive.ranked(1, raced=False)
+        if not best or best[0].metric is None:
+            raise UserError("a run with losses that were trained to the end", f"none in {path}", "search longer first")
+        facts = task_facts(config, make_task(config))
+        write_continuation(run, written, files, None)
+        with notes_added(run.path):
+            ending.take_signals()
+            display = make_display(config, facts.metric_with_direction)
+            hold_race(run, config, facts, workers, display.note if progress else lambda _: None)
+        with run.open_archive(read_only=True) as archive:
+            run.write_hall_of_fame(archive.hall_of_fame())
+    return SearchResult(run.path)
+
+
+def _with_race(config: SearchConfig, given: Mapping[str, int]) -> SearchConfig:
+    """The configuration with what is given of its race; one that has switched it off races with the defaults."""
+    values = config.model_dump(mode="json")
+    if not values["race"]["candidates"]:
+        values["race"]["candidates"] = RaceConfig.model_fields["candidates"].default
+    return validate({**values, "race": {**values["race"], **given}}, "the arguments of race")
+
+
+class _Race:
+    """One race.
+
+    Args:
+        archive: open for writing.
+        config: of the search.
+        facts: of the task.
+        racers: who races.
+        note: is told how it stands.
+    """
+
+    def __init__(
+        self, archive: Archive, config: SearchConfig, facts: TaskFacts, racers: Sequence[_Racer], note: Note
+    ) -> None:
+        self._archive, self._config, self._facts = archive, config, facts
+        self._racers, self._note = {racer.key: racer for racer in racers}, note
+        self._job_config = _for_race(config, facts).to_json()
+        self._of_function = isinstance(config.task, FunctionConfig)
+        self._seeds = first("racing", config.race.seeds)
+        self._metrics: dict[str, dict[int, float | None]] = defaultdict(dict)
+        for training in archive.race_trainings():
+            if training.task == facts.name and training.budget == facts.full_budget:
+                self._take(training)
+
+    def run(self, workers: int) -> None:
+        """Train until nothing more is wanted, then rank."""
+        if (course := self._course()).wanted:
+            with worker_processes(min(workers, sum(1 for _ in self._jobs(course)))) as executor:
+                while course.wanted:
+                    self._note(self._stand(course))
+                    self._train(course, executor, workers)
+                    course = self._course()
+        self._archive.end_race(map(self._standing, course.places))
+        self._note(f"final race: {_lasted(course)}")
+
+    def _course(self) -> Course:
+        entrants = [racer.entrant for racer in self._racers.values()]
+        return race(entrants, self._metrics, self._seeds, self._facts.higher_is_better)
+
+    def _take(self, training: RaceTraining) -> None:
+        self._metrics[training.key].setdefault(training.seed, training.metric)
+
+    def _train(self, course: Course, executor: Executor, workers: int) -> None:
+        """Do what a course wants, and archive each training as it ends."""
+        jobs = self._jobs(course)
+        under_way: set[Future[list[RaceTraining]]] = set()
+        try:
+            while True:
+                under_way |= {executor.submit(run_race_job, job) for job in islice(jobs, workers - len(under_way))}
+                if not under_way:
+                    return
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    trainings = future.result()
+                    self._archive.add_race_trainings(trainings)
+                    for training in trainings:
+                        self._take(training)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "worker processes that stay alive",
+                "one of the final race was killed, as happens when memory runs out",
+                "go on with fewer workers: lossearch race DIR --workers N; what was trained is kept",
+            ) from error
+
+    def _jobs(self, course: Course) -> Iterator[RaceJob]:
+        """One for each candidate, whose seeds train in one stack; of a user's function one for each call."""
+        folders = python_path(self._config)
+        for key, wanted in course.wanted:
+            evaluation = next(self._archive.evaluations(key, self._facts.name))
+            candidate = self._racers[key].row.candidate
+            assert candidate.graph is not None  # see `_racers`
+            for together in [(seed,) for seed in wanted] if self._of_function else [wanted]:
+                yield RaceJob(
+                    config=self._job_config,
+                    python_path=folders,
+                    key=key,
+                    graph=candidate.graph,
+                    step_scale=evaluation.step_scale,
+                    learning_rate=evaluation.learning_rate,
+                    task=self._facts.name,
+                    steps=self._facts.full_budget,
+                    seeds=together,
+                )
+
+    def _standing(self, place: Place) -> Standing:
+        return Standing(
+            key=place.key,
+            task=self._facts.name,
+            budget=self._facts.full_budget,
+            before=self._racers[place.key].before,
+            seeds=place.seeds,
+            failed=place.failed,
+            metric=place.metric,
+            gap=place.gap,
+            ruled_out=place.ruled_out,
+            p_value=place.p_value,
+        )
+
+    def _stand(self, course: Course) -> str:
+        trained = sum(len(wanted) for _, wanted in course.wanted)
+        judged = f"after {course.judged} of {len(self._seeds)} seeds, {_lasted(course)}" if course.judged else "begins"
+        losses = len(course.wanted)
+        return f"final race: {judged}; {trained} trainings of {self._facts.full_budget} steps for {losses} losses"
+
+
+def _lasted(course: Course) -> str:
+    lasting = sum(place.ruled_out is None and not place.failed for place in course.places)
+    return f"{lasting} of {len(course.places)} losses lasted"
+
+
+def _for_race(config: SearchConfig, facts: TaskFacts) -> SearchConfig:
+    """The configuration with a time limit for trainings that may be longer than the search's."""
+    limit = config.evaluation.time_limit_s
+    if limit is None:
+        return config
+    longer = limit * max(1.0, facts.full_budget / facts.budget)
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"time_limit_s": longer})})

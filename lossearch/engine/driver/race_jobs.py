@@ -1,0 +1,76 @@
+"""Trainings of the final race as jobs, whose results do not depend on the process that does them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lossearch.archive.records import RaceTraining
+from lossearch.candidates.retraining import Found, metric_of, retrain
+from lossearch.comparison.jobs import one_thread
+from lossearch.engine.setup.config import SearchConfig
+from lossearch.engine.setup.parts import make_task
+from lossearch.ir.core.primitive import PRIMITIVES
+from lossearch.ir.forms.json import graph_from_dict, loads
+from lossearch.tasks import Task, UserTask
+
+_LONGEST_MESSAGE = 2000
+
+
+@dataclass(frozen=True)
+class RaceJob:
+    """Trainings of one candidate.
+
+    Attributes:
+        config: of the search, in JSON; its time limit is that of these trainings.
+        python_path: folders from which the user's code can be imported.
+        key: of the candidate in the archive.
+        graph: in JSON.
+        step_scale, learning_rate: see `Found`.
+        task: its name in the archive.
+        steps: of each training.
+        seeds: one training each.
+    """
+
+    config: str
+    python_path: tuple[str, ...]
+    key: str
+    graph: str
+    step_scale: float
+    learning_rate: float | None
+    task: str
+    steps: int
+    seeds: tuple[int, ...]
+
+
+def run_race_job(job: RaceJob) -> list[RaceTraining]:
+    """Train a candidate; one row for each seed."""
+    # At the end: a file of the user's must not take the place of a module that others import.
+    sys.path.extend(folder for folder in job.python_path if folder not in sys.path)
+    PRIMITIVES.extend()
+    found = Found(graph_from_dict(loads(job.graph)), job.step_scale, job.learning_rate)
+    with one_thread():
+        task, limit = _task(job.config)
+        outcomes = retrain(task, found, job.steps, job.seeds, limit)
+    return [
+        RaceTraining(
+            key=job.key,
+            task=job.task,
+            seed=seed,
+            budget=job.steps,
+            metric=metric_of(outcome),
+            # Plain text: to read the enumeration, the archive would have to import PyTorch.
+            status=outcome.status.value,
+            message=outcome.message[-_LONGEST_MESSAGE:],
+            seconds=outcome.seconds,
+        )
+        for seed, outcome in zip(job.seeds, outcomes, strict=True)
+    ]
+
+
+@lru_cache(maxsize=1)
+def _task(config: str) -> tuple[Task | UserTask, float | None]:
+    """The task, and the time limit of a training."""
+    parsed = SearchConfig.parse_json(config, "the search")
+    return make_task(parsed), parsed.evaluation.time_limit_s
