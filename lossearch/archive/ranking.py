@@ -153,12 +153,12 @@ class ArchiveReader(ArchiveRaces):
         """
         with self._lock:
             scope = self._scope(task, budget)
-            of_race = self._of_race(scope, budget, min_seeds, raced).values()
-            seeds = max((row.seeds for row in of_race if row.metric is not None), default=0)
+            of_race = self._of_race(scope, budget, min_seeds, raced)
+            seeds = max((row.seeds for row in of_race.values() if row.metric is not None), default=0)
             if not seeds:
-                scores = [(row, row[4]) for row in self._best_per_complexity(scope, min_seeds)]
+                scores = [(row, row[4]) for row in self._best_per_complexity(scope, min_seeds, of_race)]
                 return [self._ranked(row) for row in _undominated(scores)]
-            full = [(row, row.metric) for row in of_race if row.metric is not None and row.seeds == seeds]
+            full = [(row, row.metric) for row in of_race.values() if row.metric is not None and row.seeds == seeds]
             merits = [(row, self._sign * metric) for row, metric in full]
             return _undominated(sorted(merits, key=lambda one: (one[0].candidate.complexity, -one[1])))
 

@@ -23,7 +23,8 @@ from lossearch.plain_text import csv_cell, visible
 from lossearch.reading import read_text, usable_path
 
 _PACKAGES = ("lossearch", "torch", "ray", "numpy", "scipy", "scikit-learn")
-_HALL_OF_FAME_COLUMNS = ("complexity", "metric", "seeds", "budget", "text", "key")
+_HALL_OF_FAME_COLUMNS = ("complexity", "metric", "seeds", "budget", "text", "key", "before")
+# before: the rank before the final race, empty for what did not race
 
 
 class RunDirectory:
@@ -107,7 +108,8 @@ class RunDirectory:
             candidate = row.candidate
             metric = "" if row.metric is None else repr(row.metric)
             text = csv_cell(visible(candidate.text or ""))
-            writer.writerow((candidate.complexity, metric, row.seeds, row.budget, text, candidate.key))
+            before = "" if row.standing is None else row.standing.before
+            writer.writerow((candidate.complexity, metric, row.seeds, row.budget, text, candidate.key, before))
         write_atomically(self.hall_of_fame, table.getvalue())
 
     @contextmanager

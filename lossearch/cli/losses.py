@@ -122,6 +122,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
     how = f"mean of {ranked.seeds} seeds" if ranked.seeds > 1 else "one seed"
+    if ranked.standing is not None:
+        how = f"final race, {how}, rank {ranked.standing.before} before"
     yield metric, f"{short(ranked.metric)} on validation, {direction} ({how}, budget {ranked.budget})"
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"

@@ -113,7 +113,10 @@ def _print_result(result: SearchResult) -> None:
             _print_if_read(fields)
             raise failure
         best = result.at_rank(1)
-        fields[archive.metric] = f"{short(best.metric)} on validation, {in_words(archive.higher_is_better)}"
+        where = f"on validation, {in_words(archive.higher_is_better)}"
+        if archive.standings():
+            where += f" (final race, mean of {best.seeds} fresh seeds, budget {best.budget})"
+        fields[archive.metric] = f"{short(best.metric)} {where}"
     fields["complexity"] = f"{best.complexity} operators"
     fields["formula"] = best.loss.to_text()
     _print_if_read(fields)
@@ -142,7 +145,7 @@ def ls(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many candidates.")] = 20,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """List the best candidates of a run."""
+    """List the best candidates of a run: first those of its final race, with the rank that they had before it."""
     from lossearch.archive.failures import headline
     from lossearch.archive.run_directory import RunDirectory
     from lossearch.tasks.directions import in_words
@@ -151,6 +154,7 @@ def ls(
         rows = [
             {
                 "rank": rank,
+                "before": None if ranked.standing is None else ranked.standing.before,
                 archive.metric: ranked.metric,
                 "seeds": ranked.seeds,
                 "failed": ranked.failed,
@@ -165,6 +169,7 @@ def ls(
         ]
         columns = (
             "rank",
+            "before",
             archive.metric,
             "seeds",
             "failed",
@@ -184,7 +189,7 @@ def ls(
         "failed_evaluations": counts.failed,
         "verdicts": dict(counts.verdicts),
     }
-    hidden = (
-        {"failed", "budget", "key"} if any(row["failed"] for row in rows) else {"failed", "budget", "reason", "key"}
-    )
+    hidden = {"failed", "budget", "key"}
+    hidden |= set() if any(row["failed"] for row in rows) else {"reason"}
+    hidden |= set() if any(row["before"] for row in rows) else {"before"}
     print_listing(Listing("candidates", columns, rows, summary, frozenset(hidden)), format)

@@ -37,14 +37,14 @@ def escape(text: str) -> str:
 
 def front_figure(run: RunSummary) -> Figure:
     """Metric over complexity: candidates, hand-designed losses, Pareto front."""
-    own = {one.ranked.candidate.key for one in (*run.front, *run.seeds)}
+    own = {one.ranked.candidate.key for one in (*run.drawn_front, *run.seeds)}
     rest = [one for one in run.scored if one.ranked.candidate.key not in own]
     faint = thinned(rest)
     noun = "candidates" if len(faint) == len(rest) else f"{len(faint)} of {len(rest)} candidates"
     traces = [
         _points(run, faint, noun, "--faint", "circle", 6, _LONGEST_FAINT_FORMULA) | {"opacity": 0.55},
         _points(run, run.seeds, "seeds, as they are", "--series-2", "diamond", 10),
-        _points(run, run.front, "Pareto front", "--series-1", "circle", 9)
+        _points(run, run.drawn_front, "Pareto front", "--series-1", "circle", 9)
         | {"mode": "lines+markers", "line": {"shape": "hv", "width": 2, "color": "--series-1"}},
     ]
     layout = _layout("complexity (operators of the formula)", _metric_title(run))
@@ -260,7 +260,7 @@ def focus(run: RunSummary) -> tuple[float, float] | None:
     ordered = sorted((one.metric for one in run.scored), reverse=run.higher_is_better)
     if len(ordered) < 20:
         return None
-    kept = [ordered[0], ordered[len(ordered) * 9 // 10], *(one.metric for one in (*run.front, *run.seeds))]
+    kept = [ordered[0], ordered[len(ordered) * 9 // 10], *(one.metric for one in (*run.drawn_front, *run.seeds))]
     low, high = min(kept), max(kept)
     outside = ordered[-1] < low or ordered[-1] > high
     margin = 0.05 * (high - low)

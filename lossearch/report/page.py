@@ -108,6 +108,12 @@ def result_sentence(run: RunSummary, winner: Winner) -> str:
     if best is None:
         return "No candidate has a score yet, so there is no result."
     direction = in_words(run.higher_is_better)
+    if best.ranked.standing is not None:
+        found = (
+            f"the winner of the final race reaches {run.metric} {run.shown(best.metric)} on validation data"
+            f" ({direction}), the mean of {best.ranked.seeds} fresh seeds"
+        )
+        return f"No comparison on held-out test data has been run, so nothing is proven: {found}."
     found = f"the best candidate reaches {run.metric} {run.shown(best.metric)} on validation data ({direction})"
     if best.seed is not None:
         found += f"; it is {best.seed}, with which the search began"

@@ -17,6 +17,7 @@ from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.reading import parse_json, read_text
 from lossearch.report.comparison_file import ComparisonFile, read_comparison
+from lossearch.report.race_table import RaceTable, race_table
 from lossearch.tasks import metrics
 
 CONSIDERED = 20_000
@@ -32,7 +33,10 @@ _SEED = "seed:"
 
 @dataclass(frozen=True)
 class Scored:
-    """A candidate that trained without failure, with its place in the ranking, from 1."""
+    """A candidate that trained without failure, with its place in the ranking, from 1.
+
+    The rank is the one that names it on the command line; the metric is the search's own score, or that of the race.
+    """
 
     rank: int
     ranked: Ranked
@@ -78,8 +82,10 @@ class RunSummary:
         metric: Of the search, on validation data.
         units: How its values are written.
         budget: Steps of the trainings that are compared; None where nothing trained.
-        scored: Best first, all measured at `budget`; at most `CONSIDERED`.
+        scored: By the search's own scores, best first, all measured at `budget`; at most `CONSIDERED`.
         others: Candidates considered that are not in `scored`: stopped early, or failed.
+        drawn_front: The front by the search's own scores, which share a scale with `scored`.
+        front, hall, best: By the final race, where there was one.
         course: (trainings done, best score from then on).
         failures: Why candidates failed in training, the most common reason first; at most `REASONS`.
         notes: What is missing or unusual, in sentences.
@@ -98,19 +104,17 @@ class RunSummary:
     budget: int | None
     scored: tuple[Scored, ...]
     others: int
+    best: Scored | None
+    drawn_front: tuple[Scored, ...]
     front: tuple[Scored, ...]
     hall: tuple[Scored, ...]
+    race: RaceTable | None
     course: tuple[tuple[int, float], ...]
     failures: tuple[Failure, ...]
     config: str
     environment: Mapping[str, Any]
     comparison: ComparisonFile | None
     notes: tuple[str, ...]
-
-    @property
-    def best(self) -> Scored | None:
-        """The best candidate."""
-        return self.scored[0] if self.scored else None
 
     @property
     def seeds(self) -> tuple[Scored, ...]:
@@ -132,14 +136,12 @@ def summarize(path: Path) -> RunSummary:
 
 def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummary:
     counts = archive.counts()
-    ranked = archive.ranked(min(counts.accepted, CONSIDERED))
+    considered = min(counts.accepted, CONSIDERED)
+    ranked = archive.ranked(considered, raced=False)
+    final = archive.ranked(considered)
+    ranks = {row.candidate.key: rank for rank, row in enumerate(final, start=1)}
     budget = next((row.budget for row in ranked if row.metric is not None), None)
-    scored = [
-        Scored(rank, row, row.metric)
-        for rank, row in enumerate(ranked, start=1)
-        if row.metric is not None and row.budget == budget
-    ]
-    ranks = {one.ranked.candidate.key: one.rank for one in scored}
+    scored = [one for one in _placed(ranked, ranks) if one.ranked.budget == budget]
     trainings = _trainings(archive)
     notes += [*_peculiarities(counts, ranked), *_script_changes(run)]
     return RunSummary(
@@ -156,8 +158,11 @@ def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummar
         budget=budget,
         scored=tuple(scored),
         others=len(ranked) - len(scored),
+        best=next(_placed(final, ranks), None),
+        drawn_front=tuple(_placed(archive.pareto_front(raced=False), ranks)),
         front=tuple(_placed(archive.pareto_front(), ranks)),
         hall=tuple(_placed(archive.hall_of_fame(HALL_OF_FAME), ranks)),
+        race=race_table(archive),
         course=tuple(archive.best_so_far()),
         failures=tuple(archive.failures()[:REASONS]),
         config=run.config_text(),

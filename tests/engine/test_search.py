@@ -53,7 +53,7 @@ NO_RACE = {"race": {"candidates": 0}}
 
 
 def without_ray(config: SearchConfig, folder: Path) -> tuple[tuple[list[object], list[object]], list[object]]:
-    """The contents of the archive and of its race after a search that nothing interrupts, by the island's loop alone."""
+    """What an archive and its race hold after a search that nothing interrupts, by the island's loop alone."""
     parts = build_parts(config)
     run = RunDirectory.create(folder, "")
     run.create_archive(parts.facts.metric, parts.facts.higher_is_better).close()

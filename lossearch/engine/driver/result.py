@@ -33,7 +33,8 @@ class Found:
 
     Attributes:
         loss: with its tuned constants.
-        metric: mean over the seeds, on validation data; optimistic, as the search picked it. `compare` judges.
+        metric: mean over the seeds, on validation data; optimistic where no final race with fresh seeds gave it, as
+            the search picked it. `compare` judges.
         complexity: distinct operators.
         seeds: trainings that the mean is over.
         budget: steps of each.
@@ -126,6 +127,7 @@ class SearchResult:
         rows = [
             {
                 "rank": rank,
+                "before": None if row.standing is None else row.standing.before,
                 self.archive.metric: row.metric,
                 "seeds": row.seeds,
                 "failed": row.failed,
@@ -137,7 +139,18 @@ class SearchResult:
             }
             for rank, row in enumerate(ranked, start=1)
         ]
-        columns = ("rank", self.archive.metric, "seeds", "failed", "budget", "complexity", "made_by", "formula", "key")
+        columns = (
+            "rank",
+            "before",
+            self.archive.metric,
+            "seeds",
+            "failed",
+            "budget",
+            "complexity",
+            "made_by",
+            "formula",
+            "key",
+        )
         return data_frame(columns, rows)
 
     def _repr_html_(self) -> str:
@@ -190,7 +203,8 @@ class SearchResult:
 
     def audit(self) -> list[Audit]:
         """Per filter, what a search with `audit` above zero found among the rejects."""
-        accepted = [row.metric for row in self.archive.ranked(sys.maxsize) if row.metric is not None]
+        ranked = self.archive.ranked(sys.maxsize, raced=False)
+        accepted = [row.metric for row in ranked if row.metric is not None]
         if not accepted:
             return []
         sign = 1.0 if self.archive.higher_is_better else -1.0

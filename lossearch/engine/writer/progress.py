@@ -91,7 +91,7 @@ class Tracker:
             self._arrivals.popleft()
         rate = sum(count for _, count in self._arrivals) / max(1e-9, min(_WINDOW, now - self._start))
         counts = self._archive.counts()
-        ranked = self._archive.pareto_front(task=self._task)
+        ranked = self._archive.pareto_front(task=self._task, raced=False)
         front = tuple(
             FrontPoint(row.candidate.complexity or 0, row.metric, row.candidate.text or "")
             for row in ranked

@@ -1,0 +1,157 @@
+"""The final race of a run: who enters, what is trained, and how it goes on."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossearch import zoo
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Candidate, Evaluation, Origin, Standing
+from lossearch.engine.driver.race import hold_race, race_run
+from lossearch.engine.driver.search import plan_search
+from lossearch.engine.island.rows import graph_to_json
+from lossearch.engine.setup.begun import continued
+from lossearch.engine.setup.config import SearchConfig, validate
+from lossearch.engine.setup.parts import make_task, task_facts
+from lossearch.errors import UserError
+from lossearch.training.seeds import RACING
+
+# By the search's own scores, which are made up; `brier` failed.
+SCORES = {"focal": 0.93, "poly1": 0.92, "tversky": 0.91, "cross_entropy": 0.85, "hinge": 0.3, "brier": None}
+CONFIG = {
+    "task": {"base": "digits_noise", "steps": 12},
+    "islands": 1,
+    "generations": 1,
+    "evaluation": {"steps": 3},
+    "race": {"candidates": 2, "seeds": 4},
+}
+TRAIN = """
+from pathlib import Path
+import torch
+
+def train(loss, budget, seed):
+    with open("calls.txt", "a") as file:
+        file.write(f"{budget} {seed}\\n")
+    logits = torch.zeros(4, 10, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(logits, torch.arange(4)), logits)
+    yield {"accuracy": float(gradient.square().mean()) + seed % 7}
+"""
+
+
+def new_run(folder: Path, config: SearchConfig, scores: dict[str, float | None] = SCORES) -> RunDirectory:
+    """A run whose search has ended."""
+    run = RunDirectory.create(folder, "task = 'digits'\n")
+    (run.path / "resolved.json").write_text(config.to_json())
+    name = task_facts(config, make_task(config)).name
+    with run.create_archive("accuracy", True) as archive:
+        for index, (loss, score) in enumerate(scores.items()):
+            graph = zoo.get(loss).graph.frozen()
+            row = Candidate(
+                origin=Origin(0, 0, index), key=graph.key, graph=graph_to_json(graph), text=loss,
+                complexity=graph.complexity,
+            )  # fmt: skip
+            archive.add_candidate(row)
+            status = "ok" if score is not None else "diverged"
+            archive.add_evaluation(
+                Evaluation(key=row.key, task=name, seed=0, budget=3, metric=score, status=status, learning_rate=0.05,
+                           step_scale=1.5)
+            )  # fmt: skip
+    return run
+
+
+def hold(run: RunDirectory, config: SearchConfig, note: Any = lambda text: None) -> None:
+    hold_race(run, config, task_facts(config, make_task(config)), 2, note)
+
+
+def outcome(run: RunDirectory) -> tuple[list[Any], list[Standing], list[str | None]]:
+    with run.open_archive(read_only=True) as archive:
+        trained = sorted((one.key, one.seed, one.metric, one.status) for one in archive.race_trainings())
+        return trained, archive.standings(), [row.candidate.text for row in archive.ranked(9)]
+
+
+def test_a_race_that_ends_between_blocks_goes_on_and_counts_when_it_has_ended(tmp_path: Path) -> None:
+    config = validate(CONFIG)
+    whole, broken = new_run(tmp_path / "whole", config), new_run(tmp_path / "broken", config)
+    hold(whole, config)
+    trained, standings, names = outcome(whole)
+    # The two best, and the front, which lies below them in complexity: each at the task's full budget.
+    assert len(standings) == len({key for key, *_ in trained}) == 3
+    assert {standing.budget for standing in standings} == {12}
+    assert {standing.before for standing in standings} == {1, 2, 4}
+    assert {seed for _, seed, *_ in trained} == set(RACING[:4])
+    assert set(names[:3]) == {"focal", "poly1", "cross_entropy"}
+    assert names[-1] == "brier"
+
+    def interrupt(text: str) -> None:
+        if "after 3 of 4 seeds" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hold(broken, config, interrupt)
+    assert outcome(broken)[1:] == ([], ["focal", "poly1", "tversky", "cross_entropy", "hinge", "brier"])
+    assert len(outcome(broken)[0]) == 9
+    hold(broken, config)
+    assert outcome(broken) == (trained, standings, names)
+
+
+def test_a_race_is_extended_and_remembers_what_it_was_told(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run", validate({**CONFIG, "race": {"candidates": 0}}))
+    with race_run(run.path, candidates=1, seeds=2, steps=5, workers=1, progress=False).archive as archive:
+        first = list(archive.race_trainings())
+        assert {(one.seed, one.budget) for one in first} == {(seed, 5) for seed in RACING[:2]}
+    with race_run(run.path, seeds=3, workers=1, progress=False).archive as archive:
+        assert list(archive.race_trainings())[: len(first)] == first
+        assert {standing.seeds for standing in archive.standings()} == {3}
+        winner = archive.ranked(1)[0]
+    assert continued(run).race.model_dump() == {"candidates": 1, "seeds": 3, "steps": 5}
+    assert run.hall_of_fame.read_text().splitlines()[0].endswith("key,before")
+    assert f"{winner.candidate.key},{winner.standing.before}" in run.hall_of_fame.read_text()  # type: ignore[union-attr]
+
+
+def test_a_users_function_is_called_once_a_seed_with_seeds_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    monkeypatch.chdir(tmp_path)
+    task = {"function": str(tmp_path / "train.py:train"), "metric": "accuracy", "folder": str(tmp_path)}
+    config = validate({**CONFIG, "task": task, "race": {"candidates": 1, "seeds": 2}})
+    run = new_run(tmp_path / "run", config, {"cross_entropy": 0.9})
+    hold(run, config)
+    assert sorted((tmp_path / "calls.txt").read_text().splitlines()) == [f"3 {seed}" for seed in RACING[:2]]
+    trained, (standing,), _ = outcome(run)
+    assert standing.metric == pytest.approx(sum(metric for _, _, metric, _ in trained) / 2)
+
+
+def test_who_lasted_before_races_again(tmp_path: Path) -> None:
+    config = validate({**CONFIG, "race": {"candidates": 1, "seeds": 2}})
+    run = new_run(tmp_path / "run", config)
+    with run.open_archive() as archive:
+        rows = {row.candidate.text: row for row in archive.ranked(9)}
+        name = archive.tasks()[0]
+        earlier = Standing(
+            key=rows["tversky"].candidate.key, task=name, budget=12, before=3, seeds=2, failed=0, metric=0.99, gap=0.0
+        )
+        dropped = replace(earlier, key=rows["hinge"].candidate.key, before=5, ruled_out=2, p_value=0.01)
+        archive.end_race([earlier, dropped])
+    hold(run, config)
+    keys = {standing.key for standing in outcome(run)[1]}
+    assert rows["tversky"].candidate.key in keys
+    assert rows["hinge"].candidate.key not in keys
+
+
+def test_a_dry_run_says_who_will_race() -> None:
+    assert "final race  the best 2 and the front, up to 4 fresh seeds, 12 steps each" in plan_search(CONFIG).lines
+    assert (
+        "final race  none: losses are ranked by the search's own scores"
+        in plan_search({**CONFIG, "race": {"candidates": 0}}).lines
+    )
+
+
+def test_nothing_to_race_is_told(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run", validate(CONFIG), {"brier": None})
+    with pytest.raises(UserError, match="a run with losses that were trained to the end"):
+        race_run(run.path)
+    with pytest.raises(UserError, match=r"race\.seeds"):
+        race_run(new_run(tmp_path / "other", validate(CONFIG)).path, seeds=1)
