@@ -6,10 +6,11 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lossearch.ir.core.graph import Graph
 from lossearch.loss import Loss
-from lossearch.tasks import Outcome, Status, Task, UserTask
+from lossearch.tasks import ClassificationTask, Outcome, Status, UserTask
 from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
@@ -23,7 +24,7 @@ class Found:
     Attributes:
         graph: with its tuned constants; that of a user's function holds its step scale, too.
         step_scale: by which a bundled task multiplies the loss.
-        learning_rate: that was best, of a bundled task; None takes the task's.
+        learning_rate: that was best; None takes the task's, or the function's own.
     """
 
     graph: Graph
@@ -32,7 +33,7 @@ class Found:
 
 
 def retrain(
-    task: Task | UserTask, found: Found, steps: int, seeds: Sequence[int], time_limit: float | None
+    task: ClassificationTask | UserTask, found: Found, steps: int, seeds: Sequence[int], time_limit: float | None
 ) -> list[Outcome]:
     """Train a candidate once per seed, and evaluate it on validation data.
 
@@ -48,7 +49,8 @@ def retrain(
     if isinstance(task, UserTask):
         # Expanded: the user's process knows no primitives.
         factory = functools.partial(Loss("candidate", found.graph.expanded()).to_module)
-        return [task.evaluate(factory, steps, seed) for seed in seeds]
+        given: dict[str, Any] = {} if found.learning_rate is None else {"learning_rate": found.learning_rate}
+        return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
     loss = GraphLoss(found.graph, inverse_frequencies(task)).scaled(found.step_scale)
     rate = task.config.learning_rate if found.learning_rate is None else found.learning_rate
     return train(task, [Run(loss, rate, seed) for seed in seeds], steps, time_limit=time_limit)

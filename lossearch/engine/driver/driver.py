@@ -33,7 +33,6 @@ from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
 from lossearch.errors import UserError
 from lossearch.files import RESUME, StorageError, storage_errors, write_atomically
-from lossearch.tasks.user.config import FunctionConfig
 
 ISLANDS = "islands.json"
 """The file of a run directory that says where the islands' time went."""

@@ -20,11 +20,12 @@ from lossearch.engine.driver.ending import ends_told, notes_added
 from lossearch.engine.driver.race_jobs import RaceJob, run_race_job
 from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.setup.begun import continued, files_now, located, write_continuation
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig, validate
+from lossearch.engine.setup.config import SearchConfig, validate
 from lossearch.engine.setup.parts import TaskFacts, make_task, task_facts
 from lossearch.engine.setup.python_path import python_path
 from lossearch.engine.writer.writer import WRITER_PATIENCE, hold_writer_lock
 from lossearch.errors import UserError
+from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import check_not_importing
 from lossearch.training.seeds import first
 

@@ -13,7 +13,7 @@ from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import make_task
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.forms.json import graph_from_dict, loads
-from lossearch.tasks import Task, UserTask
+from lossearch.tasks import ClassificationTask, UserTask
 
 _LONGEST_MESSAGE = 2000
 
@@ -70,7 +70,7 @@ def run_race_job(job: RaceJob) -> list[RaceTraining]:
 
 
 @lru_cache(maxsize=1)
-def _task(config: str) -> tuple[Task | UserTask, float | None]:
+def _task(config: str) -> tuple[ClassificationTask | UserTask, float | None]:
     """The task, and the time limit of a training."""
     parsed = SearchConfig.parse_json(config, "the search")
     return make_task(parsed), parsed.evaluation.time_limit_s

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lossearch.engine.setup.config import FunctionConfig, SearchConfig
+from lossearch.engine.setup.config import SearchConfig
+from lossearch.tasks.user.config import FunctionConfig
 
 
 def python_path(config: SearchConfig) -> tuple[str, ...]:
