@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from lossearch.ir.core.expr import Expr
@@ -57,6 +57,9 @@ QUALIFIERS = {
 SAME = frozenset({"merge", "rename"})
 """Operators that give other names to axes, and none to the value."""
 
+ENTRIES = {"coord": ("x1", "y1", "x2", "y2")}
+"""What the entries of an axis are called."""
+
 LONGEST_QUALIFIED = 12
 """Longest name of an input that a qualifier is put in front of."""
 
@@ -76,12 +79,13 @@ def safe(name: str) -> str:
 class Names:
     """Hands out distinct variable names for one function."""
 
-    def __init__(self, taken: Iterable[str]) -> None:
+    def __init__(self, taken: Iterable[str], nouns: Mapping[Expr, str] | None = None) -> None:
         self._taken = set(taken)
+        self._nouns = nouns or {}
 
     def fresh(self, node: Expr, noun: str = "") -> str:
         """A new name for the value of `node`, or a given one, with a number from the second of its kind on."""
-        noun = noun or self._noun(node)
+        noun = noun or self._nouns.get(node) or self._noun(node)
         name, count = safe(noun), 2
         while name in self._taken:
             name, count = f"{noun}_{count}", count + 1
@@ -93,6 +97,8 @@ class Names:
             first, second = node.args[0].args
             if first.op == "input" and first.attr("name") == "target" and second.args:
                 return f"true_{self._noun(second)}"
+        if node.op == "exp" and node.args[0].op == "log_softmax":
+            return NOUNS["softmax"]
         if node.op == "select" and node.args[0].op == "input":
             return f"{node.args[0].attr('name')}_{node.attr('index')}"
         if node.op in SAME:

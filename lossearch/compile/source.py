@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from lossearch.compile.names import Names, safe
+from lossearch.compile.names import ENTRIES, Names, safe
 from lossearch.compile.template import ATOM, UNARY, template
 from lossearch.ir.core.expr import Expr, postorder
 from lossearch.ir.core.graph import Graph
@@ -102,14 +102,15 @@ def emit_roots(
     learnable: frozenset[str] | set[str] = frozenset(),
     name: str = "loss",
     doc: str = "",
+    nouns: Mapping[Expr, str] | None = None,
 ) -> Source:
-    """The source of several expressions at once; `order` names the inputs that come first."""
+    """The source of several expressions at once; `order` names the inputs that come first, `nouns` some values."""
     leaves = [node for node in postorder(roots) if node.op in ("input", "parameter")]
     arguments = _arguments(leaves, order, learnable)
     like = next((a.variable for leaf, a in arguments.items() if _is_float_tensor(leaf, a)), None)
     if like is None:
         raise IllTyped("a loss that uses its inputs", "an expression of numbers only", "use a prediction")
-    writer = _Writer(roots, arguments, like)
+    writer = _Writer(roots, arguments, like, nouns or {})
     for node in postorder(roots):
         writer.visit(node)
     results = writer.results()
@@ -156,6 +157,7 @@ class _Writer:
     roots: Sequence[Expr]
     arguments: Mapping[Expr, Argument]
     like: str
+    nouns: Mapping[Expr, str]
     lines: list[str] = field(default_factory=list)
     helpers: dict[str, None] = field(default_factory=dict)
     values: dict[Expr, _Value] = field(default_factory=dict)
@@ -167,11 +169,11 @@ class _Writer:
     def __post_init__(self) -> None:
         self.uses = Counter(argument for node in postorder(self.roots) for argument in node.args)
         self.uses.update(self.roots)
-        self.names = Names(argument.variable for argument in self.arguments.values())
-        self.columns: dict[tuple[Expr, object], str] = {}
+        self.names = Names((argument.variable for argument in self.arguments.values()), self.nouns)
+        self.columns: dict[tuple[Expr, object], tuple[str, ...] | str] = {}
         entries = {node for node in postorder(self.roots) if node.op == "select"}
         taken = Counter((node.args[0], node.attr("over")) for node in entries)
-        self.unbound = {key for key, count in taken.items() if count > 1}
+        self.unbound = {key: count for key, count in taken.items() if count > 1}
 
     def visit(self, node: Expr) -> None:
         """Write the node's value as an expression, and as a line of its own where it is shared."""
@@ -217,13 +219,21 @@ class _Writer:
     def _entry(self, node: Expr) -> _Value:
         """One of several entries of an axis: they are taken apart at once, so that there is one step back."""
         argument, over = node.args[0], node.attr("over")
-        if (argument, over) not in self.columns:
+        key = argument, over
+        if key not in self.columns:
             self._assign(argument)
             whole, dim = self.values[argument].text, argument.axes.index(over[0])
-            name = self.names.fresh(node, f"{whole}_entries")
-            self.lines.append(f"{name} = {whole}.unbind({dim})")
-            self.columns[argument, over] = name
-        return _Value(f"{self.columns[argument, over]}[{node.attr('index')}]", ATOM, False, True)
+            entries = ENTRIES.get(over[0], ())
+            if self.unbound[key] == len(entries):
+                found = tuple(self.names.fresh(node, f"{whole}_{entry}") for entry in entries)
+                self.lines.append(f"{', '.join(found)} = {whole}.unbind({dim})")
+            else:
+                name = self.names.fresh(node, f"{whole}_entries")
+                self.lines.append(f"{name} = {whole}.unbind({dim})")
+                found = name
+            self.columns[key] = found
+        known, index = self.columns[key], node.attr("index")
+        return _Value(known[index] if isinstance(known, tuple) else f"{known}[{index}]", ATOM, False, True)
 
     def _result(self, root: Expr) -> str:
         """What is returned for a root: always a tensor."""

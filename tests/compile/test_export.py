@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -376,3 +377,34 @@ def test_scripted_files_name_what_does_not_fit(tmp_path: Path) -> None:
         scripted(image, image[..., 1:])
     with pytest.raises(torch.jit.Error, match=r"image must be 11 or longer .* not \[12, 9\]"):
         scripted(image[..., 3:], image[..., 3:])
+
+
+NEEDLESS = (
+    re.compile(r'check_shape\("(\w+)", \w+, \1\.shape\)'),  # a shape compared with itself
+    re.compile(r"def (check_\w+)\((?![\s\S]*\n\s+\1\()"),  # a check that nothing calls
+    re.compile(
+        r"loss = (\w+)\(.*\n\s+class_weight = self.weight\n.*\n\s+loss = weighted_\1"
+    ),  # computed and thrown away
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["cross_entropy", "focal", "dice", "triplet_batch_hard", "ciou", "ssim", "center", "mse"]
+)
+def test_an_exported_file_has_nothing_needless(name: str) -> None:
+    text = standalone(zoo.get(name))
+    assert [found.group() for pattern in NEEDLESS if (found := pattern.search(text))] == []
+
+
+def test_a_weight_that_always_comes_is_not_optional() -> None:
+    assert "def reduce(self, loss: Tensor, weight: Tensor) -> Tensor:" in standalone(zoo.get("triplet_batch_hard"))
+    assert "weight: Tensor | None" in standalone(zoo.get("dice"))
+
+
+def test_values_are_called_after_what_they_are() -> None:
+    boxes = standalone(zoo.get("ciou"))
+    assert "boxes_x1, boxes_y1, boxes_x2, boxes_y2 = boxes.unbind(1)" in boxes
+    for name in ("box_intersection", "boxes_width", "target_height", "box_centre_penalty", "box_aspect_penalty"):
+        assert f"    {name} = " in boxes
+    margin = Loss.from_text("dense: cross_entropy(logits, target) + exp(probability_margin(logits, target))")
+    assert "probability = torch.exp(log_probability)" in standalone(margin)

@@ -55,10 +55,9 @@ def _of_one(plan: Plan) -> list[str]:
                 ["weight = self.weight", "at = 0 if weight is not None and len(weight) > 1 else 1"],
             )
     lines += [f"{name} = {name}.unsqueeze({place})" for name in names]
-    lines += [f"loss = self.{ARRANGED}({', '.join(names)})"]
-    lost = "batch" if place == "0" else CLASS
-    squeezed = f'loss.squeeze({place}) if self.reduction == "none" else loss'
-    lines += [f"return {squeezed if lost in plan.graph.root.axes else 'loss'}"]
+    if ("batch" if place == "0" else CLASS) in plan.graph.root.axes:
+        lines += [f"loss = self.{ARRANGED}({', '.join(names)})"]
+        lines += [f'return loss.squeeze({place}) if self.reduction == "none" else loss']
     what = "elements of one class, or one element" if place == "at" else "one class" if place == "1" else "one element"
     return [
         f"if {names[0]}.dim() == 1:  # {what}",

@@ -18,13 +18,18 @@ from lossearch.compile.targets import CLASS, FOREGROUND, SEVERAL_CLASSES, needs_
 from lossearch.ir.core.axes import Axes, without
 from lossearch.ir.core.signature import Input
 
-HELPER = '''
-def check_input(name: str, x: Tensor, shape: list[int], floating: bool) -> None:
-    """Refuse an input of another kind of number, or of a shape that does not agree with the inputs before it."""
-    if x.is_floating_point() != floating or x.dtype == torch.bool:
-        kind = "a floating" if floating else "an integer"
-        raise ValueError(f"{name} must be of {kind} dtype")
-    check_shape(name, x, shape)
+_FLOATING = '''
+def check_floating(name: str, x: Tensor) -> None:
+    """Refuse an input of integers or a mask."""
+    if not x.is_floating_point():
+        raise ValueError(f"{name} must be of a floating dtype")
+'''.strip()
+
+_INTEGER = '''
+def check_integer(name: str, x: Tensor) -> None:
+    """Refuse an input of floating numbers or a mask."""
+    if x.is_floating_point() or x.dtype == torch.bool:
+        raise ValueError(f"{name} must be of an integer dtype")
 '''.strip()
 
 _SHAPE = '''
@@ -45,8 +50,8 @@ def check_numbers(name: str, x: Tensor) -> None:
 def helpers(plan: Plan) -> list[str]:
     """The functions that the checks call."""
     text = "\n".join(checks(plan))
-    called = [helper for helper in (HELPER, _NUMBERS) if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
-    return [_SHAPE, *called]
+    known = (_SHAPE, _FLOATING, _INTEGER, _NUMBERS)
+    return [helper for helper in known if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
 
 
 def checks(plan: Plan) -> list[str]:
@@ -57,11 +62,14 @@ def checks(plan: Plan) -> list[str]:
         name = safe(declared.name)
         if declared is plan.target:
             lines += _check_target(plan, declared, earlier)
-        elif declared.kind == "real" and takes_integers(declared, torch.int64):
-            lines += [] if takes_integers(declared, torch.bool) else [f'check_numbers("{name}", {name})']
-            lines.append(f'check_shape("{name}", {name}, {_shape(plan, name, declared.axes, earlier)})')
         else:
-            lines.append(_check(plan, declared, declared.axes, earlier, str(declared.kind == "real")))
+            if declared.kind != "real":
+                lines.append(f'check_integer("{name}", {name})')
+            elif not takes_integers(declared, torch.int64):
+                lines.append(f'check_floating("{name}", {name})')
+            elif not takes_integers(declared, torch.bool):
+                lines.append(f'check_numbers("{name}", {name})')
+            lines += _check_shape(plan, declared, declared.axes, earlier)
         earlier.append(declared)
     return [*lines, *_coordinates(plan), *_classes(plan), *_extent(plan)]
 
@@ -74,21 +82,22 @@ def _check_target(plan: Plan, declared: Input, earlier: Sequence[Input]) -> Iter
         only = "" if plan.by_class else f" and {scores}.shape[1] == {FOREGROUND}"
         yield f"if {name}.dtype == torch.bool{only}:"
         yield f"    {name} = {name}.long()"
-    whole, kinds = floating, ("True", "False")
-    if plan.by_class:
-        whole, kinds = (
-            f"{name}.dim() == {scores}.dim() or ({floating} and {scores}.shape[1] != 1)",
-            (floating, floating),
-        )
+    whole = floating
+    if plan.by_class:  # a mask is integers by now
+        whole = f"{name}.dim() == {scores}.dim() or ({floating} and {scores}.shape[1] != 1)"
     yield f"if {whole}:"
-    yield f"    {_check(plan, declared, declared.axes, earlier, kinds[0])}"
+    yield from (f"    {line}" for line in _check_shape(plan, declared, declared.axes, earlier))
     yield "else:"
-    yield f"    {_check(plan, declared, labels, earlier, kinds[1])}"
+    if not plan.by_class:
+        yield f'    check_integer("{name}", {name})'
+    yield from (f"    {line}" for line in _check_shape(plan, declared, labels, earlier))
 
 
-def _check(plan: Plan, declared: Input, axes: Axes, earlier: Sequence[Input], floating: str) -> str:
+def _check_shape(plan: Plan, declared: Input, axes: Axes, earlier: Sequence[Input]) -> list[str]:
+    """The line that compares a shape with those before it, where they say anything about it."""
     name = safe(declared.name)
-    return f'check_input("{name}", {name}, {_shape(plan, name, axes, earlier)}, {floating})'
+    wanted = _shape(plan, name, axes, earlier)
+    return [] if wanted == f"{name}.shape" else [f'check_shape("{name}", {name}, {wanted})']
 
 
 def _shape(plan: Plan, name: str, axes: Axes, earlier: Sequence[Input]) -> str:

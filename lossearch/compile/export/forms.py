@@ -14,6 +14,7 @@ from lossearch.compile.class_weights import (
     weighted_inside,
 )
 from lossearch.compile.export.extending import with_neutral_entry
+from lossearch.compile.export.origins import origins
 from lossearch.compile.names import safe
 from lossearch.compile.source import Source, emit_roots
 from lossearch.compile.targets import class_by_class
@@ -165,7 +166,8 @@ class Plan:
             roots = map_nodes(roots, with_neutral_entry)
         order = [declared.name for declared in self.graph.signature.inputs]
         learnable = {parameter.name for parameter in self.graph.parameters}
-        source = emit_roots(roots, order, learnable, name, doc)
+        nouns = origins(self.graph, roots, variant.labels, variant.masked)
+        source = emit_roots(roots, order, learnable, name, doc, nouns)
         axes = None if product is None else product.axes
         return source, lowered.root.axes, axes, len(inside) < len(lowered.weights)
 
@@ -214,6 +216,11 @@ class Plan:
     def weighs(self) -> bool:
         """Whether the reduction takes weights."""
         return self.scales or any(form.kept or form.weight is not None for form in self.forms)
+
+    @property
+    def always_weighs(self) -> bool:
+        """Whether every call of the reduction brings a weight."""
+        return all(form.kept or form.weight is not None for form in self.forms)
 
     @property
     def buffers(self) -> list[str]:

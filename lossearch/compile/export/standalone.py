@@ -252,14 +252,17 @@ class _Writer:
         """Lines from prepared inputs to the reduced loss."""
         call = f"{form.source.name}({', '.join(self._passed(form.source))})"
         factors = ["weight"] if form.weight is not None else []
-        lines = [f"loss, weight = {call}" if factors else f"loss = {call}"]
+        plain = [f"loss, weight = {call}" if factors else f"loss = {call}"]
         factors = [align("weight", form.weight or (), form.root) for _ in factors]
         if form.kept:
             assert self.plan.target is not None
             factors.append(align("mask", label_axes(self.plan.target), form.root))
-        if self.plan.scales:
-            lines += ["class_weight = self.weight", "if class_weight is not None:"]
-            lines += [f"    {line}" for line in self._with_class_weights(form, factors)]
+        if not self.plan.scales:
+            return [*plain, self._returned(factors)]
+        given = ["class_weight = self.weight", "if class_weight is not None:"]
+        given += [f"    {line}" for line in self._with_class_weights(form, factors)]
+        # A function with class weights in it stands in the place of the other one.
+        lines = [*plain, *given] if form.weighted is None else [*given, *plain]
         return [*lines, self._returned(factors)]
 
     def _with_class_weights(self, form: Form, factors: Sequence[str]) -> list[str]:
@@ -328,23 +331,29 @@ class _Writer:
                 yield f"{held}.to(dtype)" if argument.name in buffers else argument.variable
 
     def _reduce(self) -> list[str]:
+        always = self.plan.always_weighs
         optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")
+        optional = "weight: Tensor" if always else optional
         arguments = ["self", "loss: Tensor", *([optional] if self.plan.weighs else [])]
         arguments += ["shape: list[int]"] if self.plan.restores else []
         arguments += ["share: Tensor | None = None"] if self.plan.shares else []
         lines = [f"def reduce({', '.join(arguments)}) -> Tensor:"]
-        if self.plan.weighs:
+        if always:
+            lines += ["    loss = weight * loss"]
+        elif self.plan.weighs:
             lines += ["    if weight is not None:", "        loss = weight * loss"]
         restored = "loss.reshape(loss.shape[:-1] + shape)" if self.plan.restores else "loss"
         lines += ['    if self.reduction == "none":', f"        return {restored}"]
-        # An empty batch has loss zero, where a mean would be nan.
-        lines += ['    if self.reduction == "sum" or loss.numel() == 0:', "        return loss.sum()"]
+        # The mean of an empty batch would be nan; elsewhere it does not come here.
+        empty = " or loss.numel() == 0" if self.plan.traced else ""
+        lines += [f'    if self.reduction == "sum"{empty}:', "        return loss.sum()"]
         if "batchmean" in self.plan.reductions:
             lines += ['    if self.reduction == "batchmean":', "        return loss.sum() / loss.shape[0]"]
         if self.plan.shares:
-            lines += ["    if share is not None:", "        weight = share if weight is None else weight * share"]
+            product = "weight * share" if always else "share if weight is None else weight * share"
+            lines += ["    if share is not None:", f"        weight = {product}"]
         if self.plan.weighs:
-            lines += ["    if weight is None:", "        return loss.mean()"]
+            lines += [] if always else ["    if weight is None:", "        return loss.mean()"]
             lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({SMALLEST_DENOMINATOR!r})"]
         else:
             lines += ["    return loss.mean()"]
