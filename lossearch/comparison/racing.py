@@ -206,7 +206,9 @@ class _Running:
 def _p_value(first: Sequence[float], second: Sequence[float]) -> float:
     """Of no difference between paired values, two-sided."""
     differences = np.subtract(first, second)
-    if np.allclose(differences, differences[0], rtol=1e-9, atol=1e-12):
-        # No spread, which a t-test would take for certainty: how likely is it that all signs agree?
-        return 1.0 if abs(differences[0]) <= 1e-12 else 2.0 ** (1 - len(differences))
+    rounding = 1e-6 * max(map(abs, (*first, *second)))  # of metrics that were computed in float32
+    if np.ptp(differences) <= rounding:
+        # No spread, which a t-test would take for certainty, though three counts of hits may well differ by the same:
+        # how likely is it that all signs agree?
+        return 1.0 if abs(differences[0]) <= rounding else 2.0 ** (1 - len(differences))
     return paired_difference(first, second, test_train_ratio=0.0).p_value
