@@ -92,7 +92,7 @@ def race(
 ) -> None:
     """Run or extend a run's final race: its best losses, trained on fresh seeds, are ranked anew.
 
-    Only what is missing is trained. What is not given is as in the configuration's table race, or as in the race before.
+    Only what is missing is trained. What is not given is as in the configuration, or as in the race before.
     """
     from lossearch.engine.driver.race import race_run
 

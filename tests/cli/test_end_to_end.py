@@ -130,6 +130,8 @@ def test_resume_goes_on_and_says_what_was_found(interrupted: Session, resumed: S
     assert resumed.output.startswith("run:           runs/tiny\n")
     assert "formula:       dense" in resumed.output
     assert "trained, best accuracy (higher is better) 0." in resumed.messages
+    assert "final race: begins; " in resumed.messages
+    assert "(final race, mean of 2 fresh seeds, budget 20)" in resumed.output
 
 
 def test_ls_and_show_agree_with_the_archive(run: Path, lossearch: Command) -> None:
@@ -137,6 +139,9 @@ def test_ls_and_show_agree_with_the_archive(run: Path, lossearch: Command) -> No
     with RunDirectory.open(run).open_archive(read_only=True) as archive:
         assert [row["key"] for row in rows] == [ranked.candidate.key for ranked in archive.ranked(20)]
     assert len(rows) >= 4
+    raced = [row["before"] for row in rows if row["before"] is not None]
+    assert len(raced) >= 3
+    assert raced == [row["before"] for row in rows[: len(raced)]]
     shown = lossearch("show", f"{run}@1")
     assert rows[0]["key"] in shown
     assert rows[0]["formula"] in shown
@@ -160,7 +165,10 @@ def test_an_exported_loss_works_without_lossearch_and_reads_back(run: Path, loss
 def test_a_report_is_written(run: Path, lossearch: Command) -> None:
     path = Path(lossearch("report", run).strip())
     assert path.samefile(run / "report.html")
-    assert "<html" in path.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
+    assert "<html" in page
+    assert page.count("<td>lasted</td>") >= 1
+    assert '<th scope="col" class="number">Rank before</th>' in page
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(
