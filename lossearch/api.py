@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lossearch.engine.driver.result import SearchResult
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
     from lossearch.engine.setup.subject import Found, TaskLike
-    from lossearch.simplifying import Simplified
+    from lossearch.simplifying import Attempt, Simplified
 
 LossLike = Loss | str | Path
 """A loss, or what `load` takes."""
@@ -352,23 +353,84 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     return write(load(loss), path, **options)
 
 
-def simplify(loss: LossLike, *, labels: bool | None = None) -> Simplified:
-    """The shortest form of a loss that has its value and gradient: `simplify("runs/x@1").loss`.
+def simplify(
+    loss: LossLike,
+    task: TaskLike | None = None,
+    *,
+    labels: bool | None = None,
+    evidence: bool | None = None,
+    metric: str | None = None,
+    direction: str | None = None,
+    steps: int | None = None,
+    seeds: int | None = None,
+    workers: int | None = None,
+    progress: Callable[[Attempt], None] | None = None,
+) -> Simplified:
+    """The shortest form of a loss that has its value and gradient, and then what trainings on a task do not miss.
+
+    The shorter form of a run's loss is kept in the run directory (`simplified.json`); `DIR@RANK` stays what was scored.
 
     Args:
         loss: What `load` takes.
+        task: On whose validation data to see what does not matter, as `tune` takes it; None takes a run's own for its
+            loss.
         labels: Whether targets are labels, for which more can be taken together; what is found then may differ for soft
-            targets. None takes what the run's task gives for a loss of a run, else any target.
+            targets. None takes what the run's task gives for a loss of a run, else any target, or labels for a bundled
+            task.
+        evidence: False for the exact form alone, for which nothing is trained.
+        metric: As in `compare`.
+        direction: As in `compare`.
+        steps: As in `compare`.
+        seeds: Pairs of trainings of each shorter form.
+        workers: Processes; None takes one per core.
+        progress: Called after each shorter form that was trained.
 
     Raises:
-        UserError: The loss is unknown or too large, or `labels` is asked for where no target may be labels.
+        UserError: The loss or task is unknown or does not fit, the loss is too large, or `labels` is asked for where no
+            target may be labels.
     """
-    from lossearch.simplifying import exact, takes_labels
+    from lossearch.engine.setup.subject import found_subject
+    from lossearch.simplifying import by_evidence, exact, kept_beside, task_of_run
+    from lossearch.simplifying.evidence import SEEDS
 
     found = find(loss)
-    if labels is None:
-        labels = found.run is not None and takes_labels(found.run, found.loss.signature)
-    return exact(found.loss, labels)
+    if evidence is False and task is not None:
+        raise UserError("a task, or no evidence", "both", "leave the task out for the exact form alone")
+    given = nullcontext(None)
+    if task is not None:
+        given = found_subject(task, metric, direction)
+    elif found.run is not None and evidence is not False:
+        given = nullcontext(task_of_run(found.run))
+    elif evidence:
+        raise UserError("a task for the evidence", "none", "name it, as in --task digits_noise")
+    with given as at:
+        if labels is None:
+            labels = _labels_known(found, at)
+        result = exact(found.loss, labels)
+        if at is not None:
+            budget = at.steps if steps is None else steps
+            result = by_evidence(
+                result,
+                at.subject,
+                seeds=SEEDS if seeds is None else seeds,
+                steps=budget,
+                time_limit=at.time_limit,
+                workers=workers,
+                progress=progress,
+            )
+    if found.run is not None and result.is_shorter and os.access(found.run.path, os.W_OK):
+        kept_beside(found.run, result)
+    return result
+
+
+def _labels_known(found: Resolved, at: Found | None) -> bool:
+    """Whether targets are known to be labels: of the task that is named, or of the run."""
+    from lossearch.simplifying import takes_labels
+    from lossearch.tasks import ClassificationTask
+
+    if at is not None and isinstance(at.subject, ClassificationTask):
+        return found.loss.signature.name == at.subject.slots["loss"].signature
+    return found.run is not None and takes_labels(found.run, found.loss.signature)
 
 
 def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, **options: Any) -> LayeredLoss:

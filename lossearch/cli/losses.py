@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossearch.cli.output import note, print_fields, print_table, say, short
+from lossearch.errors import UserError
 from lossearch.reading import LARGEST_WHOLE, numbers_in
 
 if TYPE_CHECKING:
     from lossearch.api import Resolved
+    from lossearch.archive.run_directory import RunDirectory
     from lossearch.comparison.tuning import Tuned
     from lossearch.ir.core.parameter import Parameter
     from lossearch.loss import Loss
@@ -128,11 +130,25 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
         yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
+    yield from _shorter(found.run, candidate.key)
     origin = candidate.origin
     yield "made by", f"{candidate.operator} (island {origin.island}, generation {origin.generation})"
     for parent in parents:
         if parent is not None and parent.text is not None:
             yield "parent", parent.text
+
+
+def _shorter(run: RunDirectory, key: str) -> Iterator[tuple[str, str]]:
+    """The shorter form that `simplify` kept in the run, if it did."""
+    from lossearch.archive.simplified import shorter_of
+
+    try:
+        shorter = shorter_of(run, key)
+        if shorter is not None:
+            yield "simplified", shorter.loss.to_text()
+            yield "serves", shorter.how
+    except UserError as error:
+        yield "simplified", f"cannot be read. {error}"
 
 
 def compare(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.simplified import shorter_of
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.report.classes import classes_of
@@ -29,6 +30,7 @@ class Winner:
         row: Its row of the comparison.
         scored: Its place in the search, where it is the best one.
         notes: Why there is none.
+        shorter: The shorter form that `lossearch simplify` kept of it, and how it is known to serve as well.
     """
 
     loss: Loss | None
@@ -36,6 +38,7 @@ class Winner:
     row: ComparisonRow | None = None
     scored: Scored | None = None
     notes: tuple[str, ...] = ()
+    shorter: tuple[str, str] | None = None
 
 
 def winner_of(run: RunSummary) -> Winner:
@@ -44,15 +47,29 @@ def winner_of(run: RunSummary) -> Winner:
     notes: list[str] = []
     if row is not None:
         try:
-            return Winner(row.to_loss(), "compared", row)
+            shorter = _shorter(run, run.best, notes)
+            return Winner(row.to_loss(), "compared", row, None, tuple(notes), shorter)
         except UserError as error:
             notes.append(f"The compared loss {row.loss} cannot be read. {error}.")
     if run.best is not None:
         try:
-            return Winner(candidate_loss(run.name, run.best), "found", None, run.best, tuple(notes))
+            shorter = _shorter(run, run.best, notes)
+            return Winner(candidate_loss(run.name, run.best), "found", None, run.best, tuple(notes), shorter)
         except UserError as error:
             notes.append(f"The best candidate cannot be read. {error}.")
     return Winner(None, "none", notes=tuple(notes))
+
+
+def _shorter(run: RunSummary, best: Scored | None, notes: list[str]) -> tuple[str, str] | None:
+    """Text of the shorter form of the best candidate, and how it is known."""
+    if best is None:
+        return None
+    try:
+        found = shorter_of(RunDirectory(run.path), best.ranked.candidate.key)
+        return None if found is None else (found.loss.to_text(), found.how)
+    except UserError as error:
+        notes.append(f"The shorter form of the best candidate cannot be read. {error}.")
+        return None
 
 
 def curves_beside(winner: Winner, run: RunSummary) -> tuple[list[LossCurves], list[str]]:

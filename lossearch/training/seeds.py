@@ -21,12 +21,16 @@ TUNING_CONSTANTS = range(30_000, 40_000)
 RACING = range(40_000, 50_000)
 """The final race of a search trains its best candidates with these, at the full budget."""
 
+SIMPLIFYING = range(50_000, 60_000)
+"""Shorter forms of a loss are judged by these."""
+
 RANGES = {
     "scoring": SCORING,
     "comparing": COMPARING,
     "tuning": TUNING,
     "tuning constants": TUNING_CONSTANTS,
     "racing": RACING,
+    "simplifying": SIMPLIFYING,
 }
 """Every range by what it is for."""
 

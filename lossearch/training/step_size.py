@@ -20,9 +20,12 @@ SAMPLES = 256
 
 
 def prediction_gradient(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
-    """∂ loss / ∂ logits: the shape of `logits`."""
+    """∂ loss / ∂ logits: the shape of `logits`; zero where no gradient leads to them."""
     free = logits.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(free, target), free)
+    value = loss(free, target)
+    if not value.requires_grad:
+        return torch.zeros_like(free)
+    (gradient,) = torch.autograd.grad(value, free)
     return gradient
 
 
