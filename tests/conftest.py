@@ -1,9 +1,14 @@
 import os
+import signal
 
 # Set before torch, matplotlib or ray are first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would be all that tests start: they send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import settings
 
