@@ -82,6 +82,8 @@ def _made(pool: list[Expr], rng: random.Random) -> Iterator[Expr]:
             continue
         args = [some[max(rng.randrange(len(some)) for _ in range(2))] for _ in range(OPERATORS[name].arity)]
         try:
+            if name == "fraction":  # of a whole that is no smaller than the part
+                args[0] = Expr.make("minimum", args)
             node = Expr.make(name, args, **attributes(name, args, rng))  # type: ignore[arg-type]
         except UserError:
             continue

@@ -197,7 +197,7 @@ SMALLEST_WHOLE = 1e-18
 elementwise(
     "fraction",
     2,
-    "torch.where({0} > {1}, {1}, {0}) / {1}",  # a part that exceeds the whole counts as it, in the gradient too
+    "torch.clamp_max({0} / {1}, 1.0)",
     "A part of a whole, 0 ≤ part ≤ whole, relative to it: in [0, 1], and 0 of a whole that is 0.",
     range=lambda a, b: Interval(min(a.lower / b.upper, 1.0), min(a.upper / b.lower, 1.0)),
     slopes=lambda a, b: (1.0 / b.lower,) * 2,

@@ -252,9 +252,8 @@ def _downsample(operator: Operator, arguments: Sequence[Expr], attributes: dict[
     return Type((*without(argument.axes, (finer,)), coarser), argument.type.interval)
 
 
-# Not F.avg_pool1d with ceil_mode: torch.compile has a wrong gradient at the last of five (torch 2.13). Not an
-# index: its gradient scatters, so that nothing would be fused. The last entry is appended once more, as the neighbour
-# that it lacks where the length is odd; where it is even, no step of two reaches it. So the length needs no branch.
+# Not F.avg_pool1d with ceil_mode: torch.compile has a wrong gradient at the last of five (torch 2.13). Not slices of
+# two: torch.export would then demand two numbers at least, which an empty batch has not.
 _HALVED = '''
 def halved(x: Tensor, shape: List[int]) -> Tensor:
     """Mean of each pair of neighbours along every spatial axis; a last one without neighbour stays as it is."""
@@ -262,10 +261,10 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
         return x
     out = x.unflatten(-1, shape)
     for axis in range(len(shape)):
-        out = out.transpose(-1, -1 - axis)
-        last = out[..., -1:]
-        out = (out[..., ::2] + torch.cat([out, last], -1)[..., 1::2]) / 2
-        out = out.transpose(-1, -1 - axis)
+        length = shape[-1 - axis]
+        first = 2 * torch.arange((length - 1) // 2 + 1, device=x.device)
+        second = torch.clamp_max(first + 1, length - 1)
+        out = (out.index_select(-1 - axis, first) + out.index_select(-1 - axis, second)) / 2
     return out.flatten(-len(shape))
 '''
 
@@ -283,6 +282,7 @@ register(
         "Half the resolution: means over blocks of two per axis; at the far edge over the part inside.",
         slopes=lambda a, **_: (1.0,),
         latex="{0}\\!\\downarrow_2",
+        scatters=lambda node: True,  # the gradient of index_select
         helper=_HALVED,
         cost=2.0,
         masked=masks.block_means,
