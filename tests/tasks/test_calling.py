@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 import torch
 
 from lossearch.errors import UserError
-from lossearch.tasks import Rights, UserTask
+from lossearch.tasks import Rights, Status, UserTask
 from lossearch.tasks.base import require
 from lossearch.tasks.user.calling import keywords_of, rights_of, training_function
+from lossearch.tasks.user.warm_imports import import_noted
 
 
 def plain(loss, budget, seed): ...
@@ -97,6 +100,11 @@ def warm(loss, budget, seed):
     import wave
     yield float(found)
 
+def closing(loss, budget, seed):
+    import os
+    yield 0.5
+    os.closerange(3, 1000)
+
 class Trains:
     made = 0
     def __init__(self):
@@ -153,6 +161,26 @@ def test_rights_of_what_cannot_be_imported_say_why(tmp_path: Path) -> None:
         pytest.raises(UserError, match=r"broken\.py:train; found: .*does_not_exist"),
     ):
         _ = task.rights
+
+
+def test_a_function_that_closes_every_file_ends_as_itself_and_leaves_the_next_call_alone(script: Path) -> None:
+    with UserTask(f"{script}:closing", time_limit=60) as task:
+        assert task.evaluate(torch.nn.CrossEntropyLoss, 1, 0).status is Status.ERROR  # it cannot say that it ended
+        task.function = f"{script}:bare"
+        assert task.evaluate(torch.nn.CrossEntropyLoss, 1, 0).metric == 0.5
+
+
+def test_what_cannot_be_imported_ahead_is_left_to_the_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "explodes.py").write_text("print('loud')\nraise RuntimeError('not here')\n")
+    for content in (b'["explodes", "wave"]', b"[", b""):
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            import_noted(file)
+    assert "wave" in sys.modules
+    assert capfd.readouterr().out == ""
 
 
 def test_packages_that_a_call_imported_are_there_in_the_next(script: Path) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import sys
 import sysconfig
 import threading
 from typing import IO
+
+import torch
 
 _FOLDERS = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
 _INSTALLED = tuple({*_FOLDERS, *map(os.path.realpath, _FOLDERS)})  # an environment may lie behind a link
@@ -28,9 +31,10 @@ def imported_names() -> frozenset[str]:
 def note_imports(file: IO[bytes], before: frozenset[str]) -> None:
     """Write the installed modules that were imported since, in the order in which they were begun.
 
-    Nothing is noted where threads run besides the main one: what started them cannot be forked.
+    Nothing is noted where threads run besides the main one, or where CUDA is in use: an import may have begun that, and
+    a process with either cannot be forked.
     """
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 or torch.cuda.is_initialized():
         return
     names = [name for name in list(sys.modules) if name not in before and _is_installed(name)]
     file.write(json.dumps(names).encode())
@@ -38,12 +42,18 @@ def note_imports(file: IO[bytes], before: frozenset[str]) -> None:
 
 
 def import_noted(file: IO[bytes]) -> None:
-    """Import what a call noted; what cannot be imported here is left to the calls."""
+    """Import what a call noted, silently; what cannot be imported here is left to the calls."""
     file.seek(0)
-    text = file.read()
-    for name in json.loads(text) if text else ():
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    try:
+        names = json.loads(file.read() or b"[]")
+    except ValueError:  # the training wrote to files that are not its own
+        return
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except Exception:
+                continue  # code of strangers, run ahead of time: whatever is wrong with it, the call will say
 
 
 def _is_installed(name: str) -> bool:

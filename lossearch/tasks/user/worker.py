@@ -173,8 +173,10 @@ def _evaluate_and_exit(request: Request, parent: Connection, imports: IO[bytes])
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # the function replaced or closed it
                 stream.flush()
-        note_imports(imports, before)
-        os._exit(0)
+        try:
+            note_imports(imports, before)
+        finally:  # also where the function has closed that file: this process must not go on as the server
+            os._exit(0)
 
 
 def _evaluate(request: Request, parent: Connection) -> None:
