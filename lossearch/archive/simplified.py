@@ -12,7 +12,7 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
 from lossearch.loss import Loss
-from lossearch.reading import read_text
+from lossearch.reading import parse_json, read_text
 
 FILE = "simplified.json"
 AGAIN = "run `lossearch simplify` again"
@@ -69,11 +69,8 @@ def _documents(run: RunDirectory) -> dict[str, dict[str, Any]]:
     path = place(run)
     if not path.exists():
         return {}
-    text = read_text(path, "shorter forms of the run's losses", f"delete it, and {AGAIN}")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
+    what, hint = "shorter forms of the run's losses", f"delete it, and {AGAIN}"
+    found = parse_json(read_text(path, what, hint), f"{what} in {path}", hint, infinite=True)
     fields = {"document": str, "exact": str, "holds": str}
     if not isinstance(found, dict):
         raise _damaged(path, type(found).__name__)

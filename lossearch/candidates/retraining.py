@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lossearch.ir.core.graph import Graph
-from lossearch.loss import Loss
 from lossearch.tasks import ClassificationTask, Outcome, Status, UserTask
 from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
 from lossearch.training.train import train
@@ -47,8 +46,7 @@ def retrain(
         time_limit: seconds for one stacked training; a user's function has its own (`UserTask`).
     """
     if isinstance(task, UserTask):
-        # Expanded: the user's process knows no primitives.
-        factory = functools.partial(Loss("candidate", found.graph.expanded()).to_module)
+        factory = loss_factory(found.graph)
         given: dict[str, Any] = {} if found.learning_rate is None else {"learning_rate": found.learning_rate}
         return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
     loss = GraphLoss(found.graph, inverse_frequencies(task)).scaled(found.step_scale)

@@ -121,6 +121,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     with found.run.open_archive(read_only=True) as archive:
         metric, direction = archive.metric, in_words(archive.higher_is_better)
         parents = [archive.candidate(key) for key in candidate.parents]
+        rates = {one.learning_rate for one in archive.evaluations(candidate.key) if one.learning_rate is not None}
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
     how = f"mean of {ranked.seeds} seeds" if ranked.seeds > 1 else "one seed"
@@ -130,6 +131,9 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
         yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
+    if rates:
+        # Of a user's function a factor on its own; one that takes none has none.
+        yield "learning rate", ", ".join(f"{rate:.4g}" for rate in sorted(rates))
     yield from _shorter(found.run, candidate.key)
     origin = candidate.origin
     yield "made by", f"{candidate.operator} (island {origin.island}, generation {origin.generation})"

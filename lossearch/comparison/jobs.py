@@ -132,6 +132,11 @@ def _call_function(loss: Loss, setting: Setting, trainer: FunctionTrainer, job: 
     return replace(found, metrics=found.metrics + (None,) * (len(job.seeds) - len(outcomes)))
 
 
+def end_function() -> None:
+    """End the process that runs a user's function for this one, if there is one."""
+    _function.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _function(conditions: Conditions) -> FunctionTrainer:
     """What trains under these conditions in this process, with the process that it runs the function in."""

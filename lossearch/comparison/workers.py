@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
-from lossearch.comparison.jobs import Job, Trained, run_job
+from lossearch.comparison.jobs import Job, Trained, end_function, run_job
 from lossearch.errors import UserError
 from lossearch.tasks import forbid_test_split
 
@@ -91,7 +91,10 @@ def open_executor(workers: int) -> Iterator[Executor]:
     if workers < 1:
         raise UserError("at least one worker", str(workers), "raise workers")
     if workers == 1:
-        yield _InThisProcess()
+        try:
+            yield _InThisProcess()
+        finally:
+            end_function()  # other workers end with theirs
         return
     with worker_processes(workers) as pool:
         yield pool

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.engine.setup.config import FunctionConfig, load_config
+from lossearch.engine.setup.config import load_config
 from lossearch.engine.setup.first_call_file import read_first_call
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import Signature
+from lossearch.tasks.user.config import FunctionConfig
 
 
 def takes_labels(run: RunDirectory, signature: Signature) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 import multiprocessing
@@ -22,6 +21,7 @@ from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.testing.findings import Findings
+from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
 from lossearch.training.train import train
@@ -173,32 +173,28 @@ def _check_function(task: UserTask, budget: int | None, findings: Findings) -> N
     if budget is None:
         raise UserError("the budget that the function is called with", "none", "check_task(task, budget=…)")
     names = [name for name in zoo.names(signature=task.signature) if not _takes_buffers(zoo.get(name))]
-    default = task.slots["loss"].default
-    call = task.first_call(_factory(default), budget, _SEEDS[0])
+    default = loss_factory(graph_of(task.slots["loss"].default).frozen())
+    call = task.first_call(default, budget, _SEEDS[0])
     told = "" if isinstance(call, FirstCall) else _told(call)
     if not findings.require(isinstance(call, FirstCall), f"it calls its loss; {told}"):
         return
-    first, again = (task.evaluate(_factory(default), budget, _SEEDS[0]) for _ in range(2))
+    first, again = (task.evaluate(default, budget, _SEEDS[0]) for _ in range(2))
     findings.require(
         first.status is Status.OK and first.curve == again.curve,
         f"equal seeds give equal metrics; {_told(first)} and {_told(again)}",
     )
     if task.rights.learning_rate:
-        slow = task.evaluate(_factory(default), budget, _SEEDS[0], learning_rate=1e-9)
+        slow = task.evaluate(default, budget, _SEEDS[0], learning_rate=1e-9)
         findings.require(slow.curve != first.curve, "learning_rate changes the training; 1 and 1e-9 gave the same")
         _check_metrics(task, [slow], [first], findings)
     if task.rights.test:
-        test = task.evaluate(_factory(default), budget, _SEEDS[0], split="test")
+        test = task.evaluate(default, budget, _SEEDS[0], split="test")
         findings.require(test.curve != first.curve, "split chooses the data; test and validation gave the same metrics")
     for name in names:
-        outcome = task.evaluate(_factory(name), budget, _SEEDS[0])
+        outcome = task.evaluate(loss_factory(zoo.get(name).graph.frozen()), budget, _SEEDS[0])
         findings.require(
             outcome.status is Status.OK, f"every hand-designed loss of its signature trains; {name}: {_told(outcome)}"
         )
-
-
-def _factory(name: str) -> functools.partial[torch.nn.Module]:
-    return functools.partial(Loss("checked", zoo.get(name).graph.frozen().expanded()).to_module)
 
 
 def _takes_buffers(loss: Loss) -> bool:

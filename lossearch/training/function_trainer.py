@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lossearch.archive.failures import headline
+from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
@@ -78,8 +79,7 @@ class FunctionTrainer:
             training_seeds: passed to the function.
             keywords: `learning_rate`, `split` and `device`, for functions that take them.
         """
-        # Expanded: the user's process knows no primitives.
-        factory = functools.partial(Loss("candidate", graph.expanded()).to_module)
+        factory = loss_factory(graph)
         outcomes: list[Outcome] = []
         for seed in training_seeds:
             outcomes.append(self.task.evaluate(factory, self.budget, seed, **keywords))
@@ -99,6 +99,11 @@ class FunctionTrainer:
         return size
 
 
+def loss_factory(graph: Graph) -> Callable[[], LossModule]:
+    """What makes a loss's module in the process of a user's function, which knows no primitives: it is expanded."""
+    return functools.partial(Loss("candidate", graph.expanded()).to_module)
+
+
 def record_first_call(task: UserTask, reference: Graph, budget: int) -> FirstCall:
     """What a user's function gives its loss at the first call, from calling it until it gets there.
 
@@ -107,7 +112,7 @@ def record_first_call(task: UserTask, reference: Graph, budget: int) -> FirstCal
     Raises:
         UserError: the function fails before, or never calls its loss.
     """
-    factory = functools.partial(Loss("reference", reference.expanded()).to_module)
+    factory = loss_factory(reference)
     (seed,) = seeds.first("scoring", 1)
     found = task.first_call(factory, budget, seed)
     if isinstance(found, FirstCall):
