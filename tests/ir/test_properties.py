@@ -85,9 +85,12 @@ def test_lowering_keeps_value_and_gradient(chunk):
     assert len(held) <= 2, held
 
 
+HELD = {1014, 1531}
+"""They hold sqrt(square(target)): a guard makes 1e-6 of each zero of a one-hot target, a label has none."""
+
+
 @chunks
 def test_integer_labels_equal_one_hot_targets(chunk):
-    held = []
     for seed, graph in graphs(chunk, SIGNATURES["dense"]):
         given = inputs(graph, seed)
         labelled = {**given, "target": given["target"].argmax(1)}
@@ -95,11 +98,10 @@ def test_integer_labels_equal_one_hot_targets(chunk):
             value_and_gradient(lower(graph), given),
             value_and_gradient(lower(graph, labels=True), labelled),
         )
-        if not agree_twice(expected, found):
-            # Such as sqrt(square(target)): a guard makes 1e-6 of each zero of a one-hot target, a label has none.
-            assert is_held(graph, given), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
-            held.append(seed)
-    assert len(held) <= 2, held
+        if seed in HELD and is_held(graph, given):
+            continue
+        assert agree(expected[0], found[0]), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
+        assert agree(expected[1], found[1], 1e-6), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
 
 
 @chunks
