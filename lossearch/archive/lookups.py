@@ -30,20 +30,25 @@ from lossearch.archive.records import (
     Retention,
     candidate_from_row,
     damaged,
+    decode_json,
     evaluation_from_row,
     pack_digest,
     unpack_digest,
     verify_kinds,
 )
-from lossearch.archive.schema import SCORES, connect, storage_errors
+from lossearch.archive.schema import SCORES, WITH_METRICS, connect, storage_errors
 
 SELECT_CANDIDATES = f"SELECT {CANDIDATE_COLUMNS} FROM candidate c JOIN structure x ON x.id = c.structure_id"
-SELECT_EVALUATIONS = f"SELECT {EVALUATION_COLUMNS} FROM evaluation e JOIN structure x ON x.id = e.structure_id"
+_SELECT_EVALUATIONS = f"SELECT {EVALUATION_COLUMNS} FROM evaluation e JOIN structure x ON x.id = e.structure_id"
 _PAGE = 2000
 
 
 class ArchiveLookups:
-    """An open archive and what can be looked up in it. Safe to use while another process writes."""
+    """An open archive and what can be looked up in it. Safe to use while another process writes.
+
+    `directions` says of metrics besides the ranking one which way is better, "maximize" or "minimize", where the
+    search's configuration said so.
+    """
 
     def __init__(self, path: str | Path, read_only: bool = True) -> None:
         self.path = Path(path)
@@ -52,6 +57,8 @@ class ArchiveLookups:
         self._lock = threading.RLock()
         try:
             meta = self._meta()
+            self.directions = _directions(meta.get("directions"), self.path)
+            self._version = self._number("PRAGMA user_version")
         except BaseException:
             self._connection.close()
             raise
@@ -59,6 +66,8 @@ class ArchiveLookups:
         self.higher_is_better: bool = meta["direction"] == "maximize"
         self.keep_rejected: Retention = meta["keep_rejected"]  # type: ignore[assignment]
         self.created: str = meta["created"]
+        metrics = self._metrics_column("e")
+        self._select_evaluations = _SELECT_EVALUATIONS.format(metrics=metrics)
         self._sign = 1 if self.higher_is_better else -1
 
     def _meta(self) -> dict[str, str]:
@@ -70,6 +79,10 @@ class ArchiveLookups:
             if found[name] not in words:
                 raise damaged(f"{name} {found[name]!r:.40} recorded in {self.path}")
         return found
+
+    def _metrics_column(self, table: str) -> str:
+        """The column of all metrics; nothing where an archive of an older version is read that has none."""
+        return f"{table}.metrics" if self._version >= WITH_METRICS else "NULL"
 
     def close(self) -> None:
         self._connection.close()
@@ -132,14 +145,14 @@ class ArchiveLookups:
 
     def evaluation(self, key: str, task: str, seed: int, budget: int) -> Evaluation | None:
         """The archived evaluation of that cell, or None."""
-        sql = f"{SELECT_EVALUATIONS} WHERE x.key = ? AND e.task = ? AND e.seed = ? AND e.budget = ?"
+        sql = f"{self._select_evaluations} WHERE x.key = ? AND e.task = ? AND e.seed = ? AND e.budget = ?"
         rows = self._select(sql, (pack_digest(key), task, seed, budget), EVALUATION_KINDS)
         return evaluation_from_row(rows[0]) if rows else None
 
     def evaluations(self, key: str | None = None, task: str | None = None) -> Iterator[Evaluation]:
         """Evaluations in the order they were archived."""
         where, parameters = _conditions({"x.key": None if key is None else pack_digest(key), "e.task": task})
-        for row in self._pages(SELECT_EVALUATIONS, "e.id", where, parameters, EVALUATION_KINDS):
+        for row in self._pages(self._select_evaluations, "e.id", where, parameters, EVALUATION_KINDS):
             yield evaluation_from_row(row)
 
     def candidate(self, key: str) -> Candidate | None:
@@ -211,6 +224,14 @@ class ArchiveLookups:
                 faults.append("scores that do not follow from the evaluations")
         if faults:
             raise damaged(f"{faults[0]} ({self.path})")
+
+
+def _directions(text: str | None, path: Path) -> dict[str, str]:
+    """Directions of metrics in an archive's facts; archives of older versions have none."""
+    found = {} if text is None else decode_json(text, str(path), dict)
+    if not set(found.values()) <= {"maximize", "minimize"}:
+        raise damaged(f"directions {text!r:.60} recorded in {path}")
+    return found
 
 
 def _conditions(values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:

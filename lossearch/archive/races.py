@@ -10,6 +10,7 @@ from lossearch.archive.lookups import ArchiveLookups
 from lossearch.archive.records import (
     DIGEST,
     MAYBE_REAL,
+    MAYBE_TEXT,
     MAYBE_WHOLE,
     REAL,
     TEXT,
@@ -17,17 +18,19 @@ from lossearch.archive.records import (
     Kinds,
     RaceTraining,
     Standing,
+    decode_numbers,
+    encode_numbers,
     finite_or_none,
     pack_digest,
     unpack_digest,
 )
+from lossearch.archive.schema import WITH_RACES
 
-_FIRST_VERSION = 2  # of the schema with a race
 _TRAININGS = """
-SELECT x.key, r.task, r.seed, r.budget, r.metric, r.status, r.message, r.seconds, r.timestamp
+SELECT x.key, r.task, r.seed, r.budget, r.metric, r.status, r.message, r.seconds, r.timestamp, {metrics}
 FROM race_training r JOIN structure x ON x.id = r.structure_id ORDER BY r.id
 """
-_TRAINING_KINDS: Kinds = (DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL)
+_TRAINING_KINDS: Kinds = (DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_TEXT)
 _STANDINGS = """
 SELECT r.structure_id, x.key, r.task, r.budget, r.before, r.seeds, r.failed, r.metric, r.gap, r.ruled_out, r.p_value
 FROM race_standing r JOIN structure x ON x.id = r.structure_id
@@ -54,9 +57,9 @@ class ArchiveRaces(ArchiveLookups):
     def race_trainings(self) -> Iterator[RaceTraining]:
         """Trainings of races, in the order in which they were archived."""
         if self._has_races():
-            for key, task, seed, budget, metric, status, message, seconds, timestamp in self._select(
-                _TRAININGS, (), _TRAINING_KINDS
-            ):
+            sql = _TRAININGS.format(metrics=self._metrics_column("r"))
+            rows = self._select(sql, (), _TRAINING_KINDS)
+            for key, task, seed, budget, metric, status, message, seconds, timestamp, metrics in rows:
                 yield RaceTraining(
                     key=unpack_digest(key),
                     task=task,
@@ -67,6 +70,7 @@ class ArchiveRaces(ArchiveLookups):
                     message=message,
                     seconds=seconds,
                     timestamp=timestamp,
+                    metrics=decode_numbers(metrics, "a training of the race in the archive"),
                 )
 
     def standings(self) -> list[Standing]:
@@ -89,14 +93,14 @@ class ArchiveRaces(ArchiveLookups):
         ]
 
     def _has_races(self) -> bool:
-        return self._number("PRAGMA user_version") >= _FIRST_VERSION
+        return self._version >= WITH_RACES
 
 
 def insert_trainings(connection: sqlite3.Connection, trainings: Iterable[RaceTraining]) -> None:
     """Add trainings; the first of a cell (candidate, task, seed, budget) stands."""
     connection.executemany(
-        "INSERT INTO race_training (structure_id, task, budget, seed, metric, status, message, seconds, timestamp)"
-        " VALUES ((SELECT id FROM structure WHERE key = ?), ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO race_training (structure_id, task, budget, seed, metric, status, message, seconds, timestamp,"
+        " metrics) VALUES ((SELECT id FROM structure WHERE key = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (structure_id, task, budget, seed) DO NOTHING",
         [
             (
@@ -109,6 +113,7 @@ def insert_trainings(connection: sqlite3.Connection, trainings: Iterable[RaceTra
                 one.message,
                 one.seconds,
                 time.time() if one.timestamp is None else one.timestamp,
+                encode_numbers(one.metrics),
             )
             for one in trainings
         ],

@@ -198,6 +198,21 @@ class ArchiveReader(ArchiveRaces):
             raise damaged(f"a standing of the race that is none in {self.path}")
         return Ranked(self._first(structure_id), metric, standing.seeds, failed, standing.budget, standing)
 
+    def other_metrics(self, ranked: Ranked) -> dict[str, float]:
+        """All metrics of a candidate but the ranking one: means over the trainings that its score is of.
+
+        A metric that one of these did not give is left out.
+        """
+        key, standing = ranked.candidate.key, ranked.standing
+        if standing is None:
+            told = [one.metrics for one in self.evaluations(key) if one.budget == ranked.budget]
+        else:
+            cell = (key, standing.task, standing.budget)
+            rows = [one for one in self.race_trainings() if (one.key, one.task, one.budget) == cell]
+            told = [one.metrics for one in sorted(rows, key=lambda one: one.seed)[: standing.seeds]]
+        names = [name for name in (told[0] if told else ()) if all(name in one for one in told)]
+        return {name: sum(one[name] for one in told) / len(told) for name in names if name != self.metric}
+
     def failures(self) -> list[Failure]:
         """Why accepted candidates failed in training, and how many for each reason, the most common first."""
         return summed(self._select(_FAILURES, (), (TEXT, WHOLE)))

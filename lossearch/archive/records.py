@@ -98,7 +98,8 @@ class Evaluation:
     which holds one evaluation. metric is None (NaN becomes None) when there was nothing to measure. status:
     "ok", or what went wrong ("diverged", "out_of_memory", "timeout", "error", …). curve: (step, metric)
     pairs. step_scale: the factor that brought the candidate's gradient to the reference's RMS. timestamp:
-    seconds since the epoch, for display only.
+    seconds since the epoch, for display only. metrics: all that the training gave, by name, the ranking one
+    among them; empty where the archive tells none.
     """
 
     key: str
@@ -113,6 +114,7 @@ class Evaluation:
     learning_rate: float | None = None
     island: int | None = None
     timestamp: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     id: int | None = None
 
     @property
@@ -147,6 +149,7 @@ class RaceTraining:
     message: str = ""
     seconds: float = 0.0
     timestamp: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +245,19 @@ def _pairs(text: str, where: str) -> tuple[tuple[int, float], ...]:
     return tuple((step, float(value)) for step, value in found)
 
 
+def encode_numbers(numbers: Mapping[str, float]) -> str | None:
+    """Named numbers as a JSON object; None for none."""
+    return encode_json(dict(numbers)) if numbers else None
+
+
+def decode_numbers(text: str | None, where: str) -> dict[str, float]:
+    """What `encode_numbers` wrote. Raises UserError naming `where` it stands if it cannot be that."""
+    found = {} if text is None else decode_json(text, where, dict)
+    if not all(type(value) in (int, float) for value in found.values()):
+        raise damaged(f"{text!r:.60} in {where}")
+    return {name: float(value) for name, value in found.items()}
+
+
 def finite_or_none(metric: float | None) -> float | None:
     """SQLite has no NaN: it stores NULL. Saying so here keeps records equal before and after."""
     return None if metric is None or math.isnan(metric) else float(metric)
@@ -282,10 +298,10 @@ def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
 
 EVALUATION_COLUMNS = (
     "e.id, x.key, e.task, e.seed, e.budget, e.metric, e.status, e.curve, e.seconds, e.step_scale, "
-    "e.learning_rate, e.island, e.timestamp"
+    "e.learning_rate, e.island, e.timestamp, {metrics}"
 )
 EVALUATION_KINDS: Kinds = (
-    WHOLE, DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_REAL, MAYBE_WHOLE, REAL
+    WHOLE, DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_REAL, MAYBE_WHOLE, REAL, MAYBE_TEXT
 )  # fmt: skip
 
 
@@ -305,7 +321,9 @@ def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
         learning_rate,
         island,
         timestamp,
+        metrics,
     ) = row
+    where = f"evaluation {id} of the archive"
     return Evaluation(
         id=id,
         key=unpack_digest(key),
@@ -314,10 +332,11 @@ def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
         budget=budget,
         metric=metric,
         status=status,
-        curve=_pairs(curve, f"the curve of evaluation {id} of the archive"),
+        curve=_pairs(curve, f"the curve of {where}"),
         seconds=seconds,
         step_scale=step_scale,
         learning_rate=learning_rate,
         island=island,
         timestamp=timestamp,
+        metrics=decode_numbers(metrics, f"the metrics of {where}"),
     )

@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -91,9 +91,15 @@ class RunDirectory:
         """The configuration as it stands in the directory now; raises UserError if it cannot be read."""
         return read_text(self.config, "a configuration", "restore config.toml from a copy")
 
-    def create_archive(self, metric: str, higher_is_better: bool, keep_rejected: Retention = "key") -> Archive:
+    def create_archive(
+        self,
+        metric: str,
+        higher_is_better: bool,
+        keep_rejected: Retention = "key",
+        directions: Mapping[str, str] | None = None,
+    ) -> Archive:
         """The run's archive, new. Raises UserError if it exists."""
-        return Archive.create(self.archive, metric, higher_is_better, keep_rejected)
+        return Archive.create(self.archive, metric, higher_is_better, keep_rejected, directions)
 
     def open_archive(self, read_only: bool = False) -> Archive:
         """The run's archive. Raises UserError if it is missing or damaged."""

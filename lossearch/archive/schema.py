@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lossearch.archive.records import Retention, damaged
+from lossearch.archive.records import Retention, damaged, encode_json
 from lossearch.errors import UserError
 from lossearch.files import RESUME, StorageError
 
-SCHEMA_VERSION = 2
-"""The second version keeps the final race; archives of the first are read as of a search without one."""
+SCHEMA_VERSION = 3
+"""The second version keeps the final race; archives of the first are read as of a search without one. The third keeps
+every metric of a training; those of earlier ones are read as without any but the ranking one."""
+
+WITH_RACES, WITH_METRICS = 2, 3
+"""The first versions with the final race, and with all metrics."""
 
 APPLICATION_ID = 0x4C4F5353  # "LOSS", in the file header: tells an archive from any other SQLite file
 _FAILED = "(status <> 'ok' OR metric IS NULL OR abs(metric) = 9e999)"
@@ -43,7 +47,7 @@ CREATE TABLE evaluation (
     budget INTEGER NOT NULL, seed INTEGER NOT NULL, metric REAL, status TEXT NOT NULL, curve TEXT NOT NULL,
     seconds REAL NOT NULL, step_scale REAL NOT NULL, learning_rate REAL, island INTEGER,
     timestamp REAL NOT NULL,
-    disagreements INTEGER NOT NULL DEFAULT 0,
+    disagreements INTEGER NOT NULL DEFAULT 0, metrics TEXT,
     UNIQUE (structure_id, task, budget, seed)
 );
 CREATE TABLE score (
@@ -75,7 +79,7 @@ _RACE_TABLES = """
 CREATE TABLE IF NOT EXISTS race_training (
     id INTEGER PRIMARY KEY, structure_id INTEGER NOT NULL REFERENCES structure, task TEXT NOT NULL,
     budget INTEGER NOT NULL, seed INTEGER NOT NULL, metric REAL, status TEXT NOT NULL, message TEXT NOT NULL,
-    seconds REAL NOT NULL, timestamp REAL NOT NULL,
+    seconds REAL NOT NULL, timestamp REAL NOT NULL, metrics TEXT,
     UNIQUE (structure_id, task, budget, seed)
 );
 CREATE TABLE IF NOT EXISTS race_standing (
@@ -100,7 +104,9 @@ END;
 """
 
 
-def create_database(path: Path, metric: str, higher_is_better: bool, keep_rejected: Retention) -> None:
+def create_database(
+    path: Path, metric: str, higher_is_better: bool, keep_rejected: Retention, directions: Mapping[str, str]
+) -> None:
     """Write an empty archive at `path`, complete or not at all. Raises UserError if something is there."""
     if path.exists():
         raise UserError(
@@ -115,6 +121,7 @@ def create_database(path: Path, metric: str, higher_is_better: bool, keep_reject
         "metric": metric,
         "direction": "maximize" if higher_is_better else "minimize",
         "keep_rejected": keep_rejected,
+        "directions": encode_json(dict(directions)),
     }
     with storage_errors(path):
         partial.unlink(missing_ok=True)
@@ -196,11 +203,13 @@ def _configure(connection: sqlite3.Connection, read_only: bool) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Give an archive of an older version the tables that it lacks."""
+    """Give an archive of an older version the tables and columns that it lacks."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < SCHEMA_VERSION:
+        races = "ALTER TABLE race_training ADD COLUMN metrics TEXT;" if version >= WITH_RACES else _RACE_TABLES
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_RACE_TABLES} UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version';"
+            f"BEGIN IMMEDIATE; {races} ALTER TABLE evaluation ADD COLUMN metrics TEXT;"
+            f" UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version';"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
 

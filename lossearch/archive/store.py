@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lossearch.archive.records import (
     Retention,
     Standing,
     encode_json,
+    encode_numbers,
     finite_or_none,
     pack_digest,
     unpack_digest,
@@ -59,8 +60,17 @@ class Archive(ArchiveReader):
         super().__init__(path, read_only)
 
     @classmethod
-    def create(cls, path: str | Path, metric: str, higher_is_better: bool, keep_rejected: Retention = "key") -> Archive:
-        """A new archive. `keep_rejected`: how much of a rejected candidate is stored.
+    def create(
+        cls,
+        path: str | Path,
+        metric: str,
+        higher_is_better: bool,
+        keep_rejected: Retention = "key",
+        directions: Mapping[str, str] | None = None,
+    ) -> Archive:
+        """A new archive. `directions`: of further metrics, see `ArchiveLookups`.
+
+        `keep_rejected`: how much of a rejected candidate is stored.
 
         "key": key, verdict, and the fingerprint where it serves deduplication; "full": all; "none": it is
         only counted, and a later duplicate of it is not recognised.
@@ -71,7 +81,7 @@ class Archive(ArchiveReader):
                 found=repr(keep_rejected),
                 hint="correct the configuration",
             )
-        create_database(Path(path), metric, higher_is_better, keep_rejected)
+        create_database(Path(path), metric, higher_is_better, keep_rejected, directions or {})
         return cls(path)
 
     @classmethod
@@ -240,7 +250,7 @@ class Archive(ArchiveReader):
             raise ValueError(f"evaluation of {evaluation.key}, which is not in the archive: add the candidate first")
         self._connection.execute(
             "INSERT INTO evaluation (structure_id, task, budget, seed, metric, status, curve, seconds,"
-            " step_scale, learning_rate, island, timestamp) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " step_scale, learning_rate, island, timestamp, metrics) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 found[0],
                 evaluation.task,
@@ -254,6 +264,7 @@ class Archive(ArchiveReader):
                 evaluation.learning_rate,
                 evaluation.island,
                 time.time() if evaluation.timestamp is None else evaluation.timestamp,
+                encode_numbers(evaluation.metrics),
             ),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,6 +76,7 @@ class CandidateResult:
         curve: (step, metric) of the first seed.
         seconds: wall-clock of tuning and scoring.
         message: what went wrong.
+        all_metrics: of each seed all metrics that its training gave, by name, the ranking one among them.
     """
 
     status: Status
@@ -87,6 +88,7 @@ class CandidateResult:
     curve: tuple[tuple[int, float], ...]
     seconds: float
     message: str
+    all_metrics: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ def scored(
         outcomes[0].curve,
         seconds,
         "" if failed is None else failed.message,
+        tuple(outcome.metrics for outcome in outcomes),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import torch
@@ -29,6 +30,8 @@ class Outcome:
         seconds: wall-clock; of trainings that ran at the same time, each has its share.
         message: what went wrong, a traceback where there is one; of a run stopped early at a rung, where;
             otherwise empty.
+        metrics: last values of all metrics that the training gave, by name, the ranking one among them; empty unless
+            the status is OK. Any but the ranking one may be nan or infinite.
     """
 
     status: Status
@@ -36,6 +39,7 @@ class Outcome:
     curve: tuple[tuple[int, float], ...]
     seconds: float
     message: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

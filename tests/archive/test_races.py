@@ -130,7 +130,10 @@ def test_a_training_of_nothing_is_refused(archive: Archive) -> None:
 def test_an_archive_of_the_first_version_reads_as_without_a_race_and_takes_one(archive: Archive) -> None:
     archive.close()
     with sqlite3.connect(archive.path) as connection:
-        connection.executescript("DROP TABLE race_training; DROP TABLE race_standing; PRAGMA user_version = 1;")
+        connection.executescript(
+            "DROP TABLE race_training; DROP TABLE race_standing; ALTER TABLE evaluation DROP COLUMN metrics;"
+            "DELETE FROM meta WHERE name = 'directions'; PRAGMA user_version = 1;"
+        )
     connection.close()
     with Archive.open(archive.path, read_only=True) as reader:
         assert (reader.standings(), list(reader.race_trainings())) == ([], [])

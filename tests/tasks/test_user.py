@@ -66,6 +66,13 @@ def hangs(loss, budget, seed):
     while True:
         pass
 
+def several(loss, budget, seed):
+    for epoch in range(budget):
+        yield {"nll": 3.0 - epoch, "epoch": epoch, "name": "a text", "tensor": torch.tensor([3]), "accuracy": 0.5, 5: 1}
+
+def many(loss, budget, seed):
+    yield {"accuracy": 0.5} | {f"weight {index}": 0.0 for index in range(200)}
+
 def floods(loss, budget, seed):
     while True:
         yield 0.5
@@ -195,6 +202,33 @@ def test_mappings_are_read_by_the_metrics_name(user: _Harness) -> None:
     outcome = user("mappings", metric="recall").evaluate(LOSS, 1, 0)
     assert outcome.status is Status.ERROR
     assert re.search(r"metric 'recall'.*accuracy.*other", outcome.message)
+
+
+def test_all_numbers_of_a_mapping_are_kept_the_last_of_each(user: _Harness) -> None:
+    outcome = user("several").evaluate(LOSS, 2, 0)
+    assert list(outcome.metrics.items()) == [("accuracy", 0.5), ("nll", 2.0), ("epoch", 1.0), ("tensor", 3.0)]
+    assert user("counts").evaluate(LOSS, 1, 0).metrics == {"accuracy": 7.0}
+    assert user("diverges").evaluate(LOSS, 1, 0).metrics == {}
+
+
+def test_metrics_that_are_configured_must_be_yielded(user: _Harness) -> None:
+    task = user("several")
+    for directions, found in (
+        ({"nll": "minimize", "accuracy": "maximize"}, None),
+        ({"dice": "maximize"}, "metric 'dice'.*accuracy.*nll"),
+        ({"name": "maximize"}, "a number.*'a text'"),
+    ):
+        task.directions = directions  # type: ignore[assignment]
+        outcome = task.evaluate(LOSS, 1, 0)
+        assert (outcome.status is Status.OK) == (found is None)
+        assert found is None or re.search(found, outcome.message)
+    task.directions = {"nll": "minimize"}
+    assert "mapping with the metrics 'accuracy', 'nll'" in user("counts").evaluate(LOSS, 1, 0).message
+    task.directions = {}
+
+
+def test_more_metrics_than_anybody_reads_are_refused(user: _Harness) -> None:
+    assert "at most 100 numbers" in user("many").evaluate(LOSS, 1, 0).message
 
 
 @pytest.mark.parametrize("number", range(12))

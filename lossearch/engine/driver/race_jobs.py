@@ -64,6 +64,7 @@ def run_race_job(job: RaceJob) -> list[RaceTraining]:
             status=outcome.status.value,
             message=outcome.message[-_LONGEST_MESSAGE:],
             seconds=outcome.seconds,
+            metrics=outcome.metrics,
         )
         for seed, outcome in zip(job.seeds, outcomes, strict=True)
     ]

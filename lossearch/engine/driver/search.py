@@ -83,7 +83,9 @@ def search(
             plan, files = make_plan(usable, _islands(written)), digests_of(usable)
 
         def begin(draft: RunDirectory) -> None:
-            draft.create_archive(plan.facts.metric, plan.facts.higher_is_better, written.keep_rejected).close()
+            facts = plan.facts
+            metric = (facts.metric, facts.higher_is_better)
+            draft.create_archive(*metric, written.keep_rejected, facts.directions).close()
             given.write_function(draft.path)
             write_beginning(draft, path, written, given.folder, files)
 

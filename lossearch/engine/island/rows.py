@@ -115,6 +115,7 @@ def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int
             step_scale=_finite(result.step_scale) or 0.0,
             learning_rate=_finite(result.learning_rate),
             island=row.origin.island,
+            metrics=result.all_metrics[seed] if result.all_metrics else {},
         )
         for seed, metric in enumerate(metrics)
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from lossearch.candidates.function_scoring import FunctionEvaluator
 from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
@@ -41,6 +41,7 @@ class TaskFacts:
         budget: of a training that scores a candidate.
         full_budget: of a training of the final race.
         description: one line, with sizes.
+        directions: of further metrics whose direction the configuration gives.
     """
 
     name: str
@@ -49,6 +50,7 @@ class TaskFacts:
     budget: int
     full_budget: int
     description: str
+    directions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def metric_with_direction(self) -> str:
@@ -103,7 +105,9 @@ def task_facts(config: SearchConfig, task: ClassificationTask | UserTask) -> Tas
     budget = config.evaluation.steps or task.budget
     assert budget is not None  # see make_task
     full = config.race.steps or task.budget or budget
-    return TaskFacts(task.name, task.metric.name, task.metric.higher_is_better, budget, full, task.describe())
+    directions = task.directions if isinstance(task, UserTask) else {}
+    metric, higher = task.metric.name, task.metric.higher_is_better
+    return TaskFacts(task.name, metric, higher, budget, full, task.describe(), directions)
 
 
 def reference_name(config: SearchConfig, space: SearchSpace) -> str:

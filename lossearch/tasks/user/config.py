@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
 from lossearch.tasks.directions import Direction, direction_of
 from lossearch.tasks.user.function import check_function
@@ -23,9 +24,13 @@ class FunctionConfig(BaseModel):
 
     Attributes:
         function: "path/to/file.py:function" or "module:function"; a path is relative to the configuration file.
-        metric: its name; the key to look up where the function yields mappings.
-        direction: which way is better, "maximize" or "minimize". Needed unless the metric's name tells it, such as
-            accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
+        metric: name of what ranks losses; the key to look up where the function yields mappings. Without it the first
+            of `metrics`.
+        direction: which way is better, "maximize" or "minimize". Needed unless `metrics` or the metric's name tells it,
+            such as accuracy, dice, iou, psnr or auc, or mae, rmse, loss, perplexity or error.
+        metrics: metrics that the function yields, each with its direction, such as
+            { val_dice = "maximize", val_loss = "minimize" }; a yield that lacks one is an error. All numbers of a
+            yielded mapping are archived, named here or not.
         folder: working directory of the function, relative to the configuration file.
     """
 
@@ -34,12 +39,19 @@ class FunctionConfig(BaseModel):
     function: str
     metric: str = "metric"
     direction: Direction | None = None
+    metrics: dict[str, Direction] = {}
     folder: str = "."
 
     @model_validator(mode="after")
     def _directed(self) -> Self:
-        """The direction that the metric's name tells, where none is given; raises `UserError` where it tells none."""
-        object.__setattr__(self, "direction", direction_of(self.metric, self.direction))
+        """What ranks, and its direction, where `metrics` or a name tells them; raises `UserError` where they do not."""
+        if self.metrics and "metric" not in self.model_fields_set:
+            object.__setattr__(self, "metric", next(iter(self.metrics)))
+        told = self.metrics.get(self.metric)
+        if told is not None and self.direction not in (None, told):
+            found = f'direction = "{self.direction}" and {self.metric} = "{told}" in metrics'
+            raise UserError(f"one direction of the metric {self.metric!r}", found, "leave direction out")
+        object.__setattr__(self, "direction", direction_of(self.metric, told or self.direction))
         return self
 
     @property
@@ -82,4 +94,5 @@ def user_task(config: FunctionConfig, time_limit: float | None = None, signature
     folder = config.folder if os.path.isdir(config.folder) else os.curdir
     with contextlib.chdir(folder):
         check_function(config.function)
-    return UserTask(config.function, config.metric, config.higher_is_better, time_limit, folder, signature)
+    metric, higher, directions = config.metric, config.higher_is_better, config.metrics
+    return UserTask(config.function, metric, higher, time_limit, folder, signature, directions)

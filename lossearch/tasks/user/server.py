@@ -84,6 +84,7 @@ class Evaluation:
     """One request to a server, from sending it to the end of the child.
 
     Attributes:
+        metrics: the last ones, by name, the one that ranks first.
         lost: whether something from outside ended it, such as the system when memory runs out.
         child: process id of the training.
         keywords: those that the function takes, where that was asked.
@@ -93,6 +94,7 @@ class Evaluation:
     time_limit: float | None
     on_metric: OnMetric | None
     curve: list[tuple[int, float]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
     status: Status | None = None
     message: str = ""
     lost: bool = False
@@ -106,9 +108,10 @@ class Evaluation:
             if self.status is None:
                 self._on_message(*message)
         self._on_exit(*message[1:])
-        metric = self.curve[-1][1] if self.status is Status.OK and self.curve else None
+        ended_well = self.status is Status.OK and bool(self.curve)
+        metric, metrics = (self.curve[-1][1], self.metrics) if ended_well else (None, {})
         seconds = time.perf_counter() - start
-        return Outcome(self.status or Status.ERROR, metric, tuple(self.curve), seconds, self.message)
+        return Outcome(self.status or Status.ERROR, metric, tuple(self.curve), seconds, self.message, metrics)
 
     def _next(self, start: float) -> tuple[Any, ...]:
         try:
@@ -138,8 +141,9 @@ class Evaluation:
                 self.child = content[0]
             case Message.KEYWORDS:
                 self.keywords, self.status = frozenset(content[0]), Status.OK
-            case Message.METRIC:
-                self._on_value(*content)
+            case Message.METRICS:
+                self.metrics = content[0]
+                self._on_value(next(iter(self.metrics.values())))
             case Message.DONE if self.curve:
                 self.status = Status.OK
             case Message.DONE:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import lossearch.zoo as zoo
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric, Rights, Slot
+from lossearch.tasks.directions import Direction
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.calling import rights_of
 from lossearch.tasks.user.descendants import kill_session
@@ -29,9 +30,9 @@ class UserTask:
     """A task that is the user's own function `train(loss, budget, seed) -> iterator of metrics`.
 
     The function trains with `loss` for `budget` units (its own: epochs, steps) and yields, as often as it likes, the
-    metric on its own validation data: a number, or a mapping that contains `metric`. The last one counts; what it
-    returns in place of yielding counts as one yield. It draws all randomness from `seed`. It may be the method `train`
-    of a class, which is made anew for each training.
+    metric on its own validation data: a number, or a mapping that contains `metric`, whose other numbers are kept, too.
+    The last ones count; what it returns in place of yielding counts as one yield. It draws all randomness from `seed`.
+    It may be the method `train` of a class, which is made anew for each training.
 
     What it may do besides, it says by the keywords that it takes: `learning_rate`, a factor on its own, so that losses
     can be tuned; `split`, "validation" or "test", so that they can be compared, which alone asks for "test"; `device`,
@@ -42,9 +43,10 @@ class UserTask:
     Args:
         function: the function, or its name: "path/to/file.py:function" or "module:function". One without such a name
             (of a notebook cell, a closure, a partial, a bound method) is pickled with what it refers to.
-        metric: name of the metric.
+        metric: name of the metric that ranks.
         higher_is_better: its direction, for whoever ranks by it.
         signature: of the losses that the function calls.
+        directions: further metrics that it must yield, each with whether "maximize" or "minimize" is better.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
         folder: working directory of the function; None for that of this process.
 
@@ -61,6 +63,7 @@ class UserTask:
         time_limit: float | None = None,
         folder: str | None = None,
         signature: str = "dense",
+        directions: Mapping[str, Direction] | None = None,
     ) -> None:
         if time_limit is not None and not time_limit > 0:
             raise UserError("a positive time limit in seconds", str(time_limit), "raise it, or leave it out")
@@ -68,6 +71,7 @@ class UserTask:
         self.function = name_of(function) if reference is None else _absolute(reference)
         self._pickled = None if reference is not None or isinstance(function, str) else pickled(function)
         self.metric = Metric(metric, higher_is_better)
+        self.directions = dict(directions or {})
         self.time_limit = time_limit
         self.folder = None if folder is None else str(Path(folder).absolute())
         self.signature = signature
@@ -132,9 +136,9 @@ class UserTask:
             keywords: `learning_rate`, `split` and `device`, passed to a function that takes them.
 
         Returns:
-            OK with the last metric; DIVERGED if a metric is not finite; ERROR with the traceback if the function cannot
-            be imported, raises, gives no metric or its process dies; TIMEOUT; OUT_OF_MEMORY. The steps of the curve
-            count yields. A training that something from outside kills is begun once more.
+            OK with the last metrics; DIVERGED if the metric that ranks is not finite; ERROR with the traceback if the
+            function cannot be imported, raises, gives no metric or its process dies; TIMEOUT; OUT_OF_MEMORY. The steps
+            of the curve count yields. A training that something from outside kills is begun once more.
 
         Raises:
             UserError: the loss factory cannot be pickled.
@@ -166,7 +170,8 @@ class UserTask:
         self, loss_factory: LossFactory, budget: int, seed: int, keywords: Mapping[str, Any] | None = None
     ) -> Request:
         factory, given = _pickled(loss_factory), {"split": "validation"} | dict(keywords or {})
-        return Request(self.function, factory, budget, seed, self.metric.name, self._pickled, self.folder, given)
+        metric, also = self.metric.name, tuple(self.directions)
+        return Request(self.function, factory, budget, seed, metric, self._pickled, self.folder, given, also)
 
     def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Evaluation, Outcome]:
         """One training, and how it ended."""

@@ -29,7 +29,7 @@ from lossearch.tasks.user.calling import keywords_of, training_function
 from lossearch.tasks.user.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
 from lossearch.tasks.user.function import load_function
 from lossearch.tasks.user.pickled_function import is_pickled, prepare_to_unpickle, unpickled
-from lossearch.tasks.user.values import NoMetric, as_metric, metrics_in
+from lossearch.tasks.user.values import NoMetric, as_metrics, metrics_in
 from lossearch.tasks.user.warm_imports import import_noted, imported_names, note_imports
 
 _POLL = 0.02  # seconds between looks at whether the child has ended
@@ -42,7 +42,7 @@ class Message(StrEnum):
     READY = "ready"  # ()
     STARTED = "started"  # (process id of the child, which is also that of its session,)
     KEYWORDS = "keywords"  # (those of `calling.KEYWORDS` that the function takes,)
-    METRIC = "metric"  # (value,)
+    METRICS = "metrics"  # (number by name, the ranking one first,)
     DONE = "done"  # ()
     ERROR = "error"  # (text,)
     OUT_OF_MEMORY = "out_of_memory"  # (text,)
@@ -58,7 +58,8 @@ class Request:
         loss_factory: pickled callable without arguments that makes the loss.
         budget: passed on.
         seed: passed on; torch's global generator is seeded with it, too.
-        metric: key of the metric, where the function yields mappings.
+        metric: key of the metric that ranks, where the function yields mappings.
+        required: keys of further metrics that it must yield.
         pickled: the function itself, where it has no reference.
         folder: working directory of the function; None for the server's.
         keywords: given to a function that takes them; see `calling.KEYWORDS`.
@@ -73,6 +74,7 @@ class Request:
     pickled: bytes | None = None
     folder: str | None = None
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
     ask: bool = False
 
 
@@ -192,5 +194,5 @@ def _evaluate(request: Request, parent: Connection) -> None:
     torch.manual_seed(request.seed)
     given = {name: value for name, value in request.keywords.items() if name in taken}
     for value in metrics_in(function(loss, request.budget, request.seed, **given), request.function):
-        parent.send((Message.METRIC, as_metric(value, request.metric)))
+        parent.send((Message.METRICS, as_metrics(value, request.metric, request.required)))
     parent.send((Message.DONE,))
