@@ -282,6 +282,7 @@ def compare(
     entrants = _losses(losses)
     others = baselines if isinstance(baselines, bool) else _losses(baselines)
     with found_subject(task, metric, direction) as found:
+        details.setdefault("device", found.device or "cpu")
         return run(
             found.subject,
             entrants,
@@ -330,6 +331,7 @@ def tune(
         details["budget"] = Budget(trials)
     with found_subject(task, metric, direction) as found:
         budget = found.steps if steps is None else steps
+        details.setdefault("device", found.device or "cpu")
         return run(load(loss), found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 from lossearch.candidates.scoring import (
     CandidateResult,
@@ -21,6 +23,7 @@ from lossearch.tasks.base import require
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training import seeds
+from lossearch.training.device import check_takes_device, usable_device
 from lossearch.training.function_trainer import FunctionTrainer, Scaled
 
 
@@ -37,8 +40,8 @@ class FunctionEvaluator:
         first_call: what the function gives its loss at its first call; None calls it to find out.
 
     Raises:
-        UserError: there is no budget, learning rates are given for a function that takes none, or the reference has
-            no gradient at the first call.
+        UserError: there is no budget, learning rates or a device are given for a function that takes none, or the
+            reference has no gradient at the first call.
     """
 
     def __init__(
@@ -50,10 +53,16 @@ class FunctionEvaluator:
         self._tunes_rate = settings.learning_rates != (1.0,)
         if self._tunes_rate:
             require(task, "tune", f"evaluation.learning_rates = {list(settings.learning_rates)}")
+        check_takes_device(task, settings.device)
         self.task = task
         self.settings = settings
         self._trainer = FunctionTrainer(task, reference, settings.steps, first_call)
         self.first_call = self._trainer.first_call
+
+    @cached_property
+    def device(self) -> str | None:
+        """What the function is told of where to train; None where it decides by itself."""
+        return None if self.settings.device is None else usable_device(self.settings.device)
 
     def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
         """Score a candidate; what the function and the loss do wrong is its outcome. `seed` draws the variants."""
@@ -71,8 +80,9 @@ class FunctionEvaluator:
         learning_rate = rate if self._tunes_rate else math.nan
         return scored(outcomes, best.graph, learning_rate, best.scale, time.perf_counter() - start)
 
-    def _given(self, rate: float) -> dict[str, float]:
-        return {"learning_rate": rate} if self._tunes_rate else {}
+    def _given(self, rate: float) -> dict[str, Any]:
+        given: dict[str, Any] = {"learning_rate": rate} if self._tunes_rate else {}
+        return given if self.device is None else {**given, "device": self.device}
 
     def _best(self, settings: Sequence[tuple[Scaled, float]]) -> tuple[Scaled, float]:
         """The setting that is best on the seed for tuning."""

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,7 @@ from lossearch.tasks.base import Metric
 from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
+from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
 from lossearch.training.step_size import SAMPLES, prediction_gradients
@@ -44,6 +46,8 @@ class EvaluationConfig(BaseModel):
         rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
             which label noise calls for: there what learns fastest is not what ends best.
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
+        device: where to train: "cpu", "cuda" (a GPU), or "auto" (a GPU where the process that trains sees one). Without
+            it on the CPU; a user's function, which is given it as `device`, decides then by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -55,6 +59,7 @@ class EvaluationConfig(BaseModel):
     spread: float = Field(default=0.7, gt=0.0)
     rung: float | None = Field(default=None, gt=0.0, lt=1.0)
     time_limit_s: float | None = Field(default=None, gt=0.0)
+    device: DeviceName | None = None
 
     def for_function(self) -> Self:
         """The settings for a user's function, which trains a candidate as it is unless more was asked for."""
@@ -115,6 +120,11 @@ class CandidateEvaluator:
         self._logits, self._target = untrained_predictions(task, SAMPLES)
         (self._wanted,) = self._sizes([GraphLoss(reference, self.class_weight)])
 
+    @cached_property
+    def device(self) -> str:
+        """Where to train; asked for where a training begins, since a driver need not have what its workers have."""
+        return usable_device(self.settings.device or "cpu")
+
     @property
     def _scoring_seeds(self) -> tuple[int, ...]:
         return seeds.first("scoring", self.settings.seeds)
@@ -134,13 +144,16 @@ class CandidateEvaluator:
 
     def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
         pairs = zip(settings, trained, strict=True)
-        runs = [Run(s.loss.scaled(s.scale), s.learning_rate, seed) for s, seed in pairs]
+        device = self.device
+        runs = [Run(s.loss.scaled(s.scale).to(device), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
         if rung and self.settings.rung is not None:
             rungs = (self.settings.rung,)
-            return train(self.task, runs, steps, time_limit=limit, rungs=rungs, promote=self._better_half)
+            return train(
+                self.task, runs, steps, device=device, time_limit=limit, rungs=rungs, promote=self._better_half
+            )
         every = max(1, (steps or self.task.config.steps) // 5)
-        return train(self.task, runs, steps, time_limit=limit, eval_every=every)
+        return train(self.task, runs, steps, device=device, time_limit=limit, eval_every=every)
 
     def _better_half(self, step: int, metrics: list[float | None]) -> list[bool]:
         order = sorted(range(len(metrics)), key=lambda k: (-_rank(metrics[k], self.task.metric), k))

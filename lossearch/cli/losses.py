@@ -52,6 +52,9 @@ TrialsOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, max=MOST_WORKERS, help="Processes; one per core by default.")
 ]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train; on the CPU by default.")
+]
 
 
 def show(
@@ -180,6 +183,7 @@ def compare(
         ),
     ] = None,
     workers: WorkersOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Tune losses on validation data and compare them on the test split."""
     from lossearch import api
@@ -201,6 +205,7 @@ def compare(
                 out=out,
                 workers=workers,
                 progress=progress,
+                **_placed(device),
             )
     except KeyboardInterrupt:
         if out is not None:
@@ -210,6 +215,11 @@ def compare(
     say(comparison.verdict)
     if out is not None:
         note(f"wrote table.txt, comparison.csv, comparison.json and comparison.png to {out}")
+
+
+def _placed(device: str | None) -> dict[str, str]:
+    """Where to train; without a word the configuration's device, or the CPU."""
+    return {} if device is None else {"device": device}
 
 
 def _place_in_run(found: list[Resolved]) -> Path | None:
@@ -235,6 +245,7 @@ def tune(
     steps: StepsOption = None,
     trials: TrialsOption = None,
     workers: WorkersOption = None,
+    device: DeviceOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Export the tuned loss; by suffix.")
     ] = None,
@@ -242,7 +253,16 @@ def tune(
     """Tune a loss's learning rate and parameters on validation data."""
     from lossearch import api
 
-    tuned = api.tune(loss, task, metric=metric, direction=direction, steps=steps, trials=trials, workers=workers)
+    tuned = api.tune(
+        loss,
+        task,
+        metric=metric,
+        direction=direction,
+        steps=steps,
+        trials=trials,
+        workers=workers,
+        **_placed(device),
+    )
     print_fields(_tuned(tuned))
     if output is not None:
         note(f"wrote {api.export(tuned.loss, output)}")

@@ -103,7 +103,7 @@ def compare(
         budget: of the tuning, in detail; overrides `trials`.
         steps: optimiser steps of every training, or the budget that a function is called with; None takes the task's.
         backend: how losses are evaluated, see `lossearch.comparison.jobs.Conditions`.
-        device: where to train.
+        device: where to train; "auto" takes a GPU where this machine has one.
         time_limit: seconds for one call of a function.
         executor: runs the trainings instead of own processes, for example on a cluster.
         confidence: of intervals; 1 - confidence is the level of the tests.

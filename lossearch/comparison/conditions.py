@@ -10,6 +10,7 @@ from lossearch.errors import UserError
 from lossearch.tasks import ClassificationTask, TaskConfig
 from lossearch.tasks.base import Metric, require
 from lossearch.tasks.user.config import FunctionConfig, user_task
+from lossearch.training.device import check_takes_device, usable_device
 from lossearch.training.function_trainer import record_first_call
 
 STACKED = "stacked"
@@ -80,7 +81,7 @@ def conditions_for(
         signature: of the losses.
         steps: of every training; None takes the task's budget, which a function does not have.
         backend: see `Conditions`; a function always gets modules.
-        device: where to train.
+        device: where to train; "auto" takes a GPU where this machine has one.
         time_limit: seconds for one call of a function.
         named: what a message calls the loss.
 
@@ -88,6 +89,7 @@ def conditions_for(
         UserError: the task's losses have another signature, or a function does not take what the purpose needs, has no
             budget, or fails before it calls its loss.
     """
+    device = usable_device(device)  # this machine's: jobs run in its processes
     if isinstance(subject, ClassificationTask):
         slot = subject.slots["loss"]
         if signature != slot.signature:
@@ -100,9 +102,6 @@ def conditions_for(
         raise UserError(f"the budget that {subject.name} is called with", "none", hint)
     with user_task(subject, time_limit, signature) as task:
         require(task, purpose)
-        if device != "cpu" and not task.rights.device:
-            raise UserError(
-                'a training function with device="cpu"', f"{task.name} without", "add the keyword, or leave device out"
-            )
+        check_takes_device(task, None if device == "cpu" else device)
         call = record_first_call(task, zoo.get(task.slots["loss"].default).graph, steps)
     return Conditions(subject, steps, backend, device, signature, time_limit, call.dumps())

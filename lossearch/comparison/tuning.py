@@ -151,7 +151,7 @@ def tune(
         budget: how many trainings.
         steps: optimiser steps of each training, or the budget that a function is called with; None takes the task's.
         backend: how losses are evaluated, see `lossearch.comparison.jobs.Conditions`.
-        device: where to train.
+        device: where to train; "auto" takes a GPU where this machine has one.
         time_limit: seconds for one call of a function.
         workers: processes; None takes one per core.
         executor: runs the jobs instead of own processes, for example on a cluster.

@@ -43,6 +43,14 @@ class GraphLoss:
         other.__dict__.update(self.__dict__, scale=scale)
         return other
 
+    def to(self, device: str | torch.device) -> GraphLoss:
+        """The same loss with its class weights, if it has any, on a device."""
+        if self.class_weight is None or self.class_weight.device == torch.device(device):
+            return self
+        other = self.scaled(self.scale)
+        other.class_weight = self.class_weight.to(device)
+        return other
+
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The mean loss of one run."""
         return self.stacked([self], logits.unsqueeze(0), target.unsqueeze(0))[0]

@@ -51,8 +51,8 @@ def run_race_job(job: RaceJob) -> list[RaceTraining]:
     PRIMITIVES.extend()
     found = Found(graph_from_dict(loads(job.graph)), job.step_scale, job.learning_rate)
     with one_thread():
-        task, limit = _task(job.config)
-        outcomes = retrain(task, found, job.steps, job.seeds, limit)
+        task, limit, device = _task(job.config)
+        outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
     return [
         RaceTraining(
             key=job.key,
@@ -71,7 +71,7 @@ def run_race_job(job: RaceJob) -> list[RaceTraining]:
 
 
 @lru_cache(maxsize=1)
-def _task(config: str) -> tuple[ClassificationTask | UserTask, float | None]:
-    """The task, and the time limit of a training."""
+def _task(config: str) -> tuple[ClassificationTask | UserTask, float | None, str | None]:
+    """The task, the time limit of a training, and where to train."""
     parsed = SearchConfig.parse_json(config, "the search")
-    return make_task(parsed), parsed.evaluation.time_limit_s
+    return make_task(parsed), parsed.evaluation.time_limit_s, parsed.evaluation.device

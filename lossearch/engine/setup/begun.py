@@ -39,11 +39,13 @@ CHANGEABLE = (
     "time_limit_s",
     "max_restarts",
     "evaluation.time_limit_s",
+    "evaluation.device",
     "race.candidates",
     "race.seeds",
     "race.steps",
 )
-"""Fields that may be edited before a search goes on: how far it goes, by how many islands, and who races at its end."""
+"""Fields that may be edited before a search goes on: how far it goes, by how many islands, where its trainings
+run, and who races at its end."""
 
 _RESTORE = "restore it from a copy"
 

@@ -36,11 +36,13 @@ class Found:
         subject: the task.
         steps: budget of a training; None where it is the task's own, or not said.
         time_limit: seconds for one call of a function; None for no limit.
+        device: where to train; None where it is not said.
     """
 
     subject: Subject
     steps: int | None = None
     time_limit: float | None = None
+    device: str | None = None
 
 
 @contextmanager
@@ -79,10 +81,10 @@ def _named(task: object) -> Found:
         return Found(task)
     if isinstance(task, (str, Path)) and Path(task).suffix == ".toml":
         config = load_config(task)[0]
-        steps, limit = config.evaluation.steps, config.evaluation.time_limit_s
+        steps, limit, device = config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device
         if isinstance(config.task, FunctionConfig):
-            return Found(config.task, steps, limit)
-        return Found(ClassificationTask(config.task))
+            return Found(config.task, steps, limit, device)
+        return Found(ClassificationTask(config.task), device=device)
     if isinstance(task, (str, Path)):
         return Found(ClassificationTask(str(task)))
     if isinstance(task, (Mapping, TaskConfig)):
