@@ -28,7 +28,7 @@ class Block:
     Attributes:
         kind: Its language: `python` and `console` blocks are run.
         note: What follows the language: `file=NAME` for a block that becomes a file, `elsewhere` for commands that need
-            other machines.
+            other machines or that other tests run.
         text: Its lines.
     """
 
@@ -107,7 +107,7 @@ def follow(page: Path, folder: Path) -> None:
             script = folder / f"{page.stem}_{number}.py"
             script.write_text(block.text, encoding="utf-8")
             run_python(script)
-        else:
+        elif block.kind != "diff":
             assert block.kind == "console"
             for line in block.text.splitlines() if block.note != "elsewhere" else ():
                 run_command(line)
