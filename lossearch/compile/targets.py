@@ -17,8 +17,8 @@ SOFTMAX = frozenset({"softmax", "log_softmax", "logsumexp"})
 SEVERAL_CLASSES = "two classes or more: over one, a softmax is 1 whatever the scores"
 """What a loss that shares probability between classes requires."""
 
-BINARY = "binary_cross_entropy, binary_focal, binary_hinge, logistic or lovasz_hinge"
-"""The hand-designed losses that judge each class by itself."""
+BINARY = "binary_cross_entropy, binary_focal, binary_dice or binary_cross_entropy_dice"
+"""Some of the hand-designed losses that judge each class by itself."""
 
 OF_PLACES = frozenset({"size", "along", "position"})
 """Operators whose results depend on places or lengths along their axis alone, not on the values there."""

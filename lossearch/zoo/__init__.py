@@ -6,6 +6,7 @@ from lossearch.zoo import dense  # first: losses are listed as they are declared
 from lossearch.zoo import (
     adversarial,
     binary,
+    binary_overlap,
     boundary,
     box,
     combining,
@@ -19,6 +20,7 @@ from lossearch.zoo import (
     multi_view,
     overlap,
     regression,
+    robust,
     tracking,
 )
 from lossearch.zoo.registry import ENTRIES, Entry, entries, entry, get, hand_designed, names
@@ -26,7 +28,7 @@ from lossearch.zoo.registry import ENTRIES, Entry, entries, entry, get, hand_des
 __all__ = ["ENTRIES", "Entry", "entries", "entry", "get", "hand_designed", "names"]
 
 FAMILIES = (
-    *(dense, binary, overlap, lovasz, boundary, box, regression, embedding, margin),
+    *(dense, robust, binary, overlap, binary_overlap, lovasz, boundary, box, regression, embedding, margin),
     *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining),
 )
 """The modules whose import declares the losses."""

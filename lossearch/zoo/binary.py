@@ -67,3 +67,59 @@ def logistic(logits: Expr, target: Expr) -> Expr:
     Equal to binary cross-entropy for targets of 0 and 1; for those between it is the smaller. The paper's F is x/2.
     """
     return fn.softplus(-pr.signed_logits(logits, target))
+
+
+def _asymmetric_without_clip(logits: Expr, target: Expr, gamma_positive: Expr, gamma_negative: Expr) -> Expr:
+    absent = (1 - target) * pr.binary_focal_term(-logits, gamma_negative)
+    return target * pr.binary_focal_term(logits, gamma_positive) + absent
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Ridnik et al. 2021",
+    parameters=[
+        Parameter("gamma_positive", 0.0, 0.0, 10.0, tunable=True, search=(0.0, 3.0), defined=NON_NEGATIVE),
+        Parameter("gamma_negative", 4.0, 0.0, 10.0, tunable=True, search=(0.0, 8.0), defined=NON_NEGATIVE),
+        Parameter("clip", 0.05, 0.001, 0.5, tunable=True, log=True, search=(0.01, 0.3), defined=(1e-6, 0.99)),
+    ],
+    limits={("clip", 0.0): _asymmetric_without_clip},
+)
+def asymmetric(logits: Expr, target: Expr, gamma_positive: Expr, gamma_negative: Expr, clip: Expr) -> Expr:
+    """Asymmetric loss of each class, -t(1 - p)^γ₊ log p - (1 - t)q^γ₋ log(1 - q) with p = σ(x), q = max(p - m, 0).
+
+    `clip` is m: absent classes whose probability is below it cost nothing. For many classes of which few are present.
+    """
+    shifted = fn.relu(fn.sigmoid(logits) - clip)
+    absent = -(shifted**gamma_negative * fn.log(1 - shifted))
+    return target * pr.binary_focal_term(logits, gamma_positive) + (1 - target) * absent
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Li et al. 2020",
+    parameters=[Parameter("beta", 2.0, 0.0, 10.0, tunable=True, search=(0.0, 5.0), defined=NON_NEGATIVE)],
+)
+def quality_focal(logits: Expr, target: Expr, beta: Expr) -> Expr:
+    """Quality focal loss |t - p|^β·BCE(p, t) of each class, p = σ(x).
+
+    A target between 0 and 1 is the quality of a detection, such as its IoU. The paper divides the sum by the number of
+    positives.
+    """
+    return fn.abs(target - fn.sigmoid(logits)) ** beta * pr.binary_cross_entropy(logits, target)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Zhang et al. 2021",
+    parameters=[
+        Parameter("gamma", 2.0, 0.0, 10.0, tunable=True, search=(0.0, 5.0), defined=NON_NEGATIVE),
+        Parameter("alpha", 0.75, 0.01, 10.0, tunable=True, log=True, search=(0.05, 2.0), defined=NON_NEGATIVE),
+    ],
+)
+def varifocal(logits: Expr, target: Expr, gamma: Expr, alpha: Expr) -> Expr:
+    """Varifocal loss of each class: t·BCE(p, t) where t > 0, else -α·p^γ log(1 - p), p = σ(x).
+
+    A target above 0 is the quality of a detection, such as its IoU; the paper divides the sum by the number of those.
+    """
+    present = target * pr.binary_cross_entropy(logits, target)
+    return fn.where(fn.greater(target, 0.0), present, alpha * pr.binary_focal_term(-logits, gamma))

@@ -16,6 +16,7 @@ from lossearch.compile import torchscript
 from lossearch.compile.door import least_extent
 from lossearch.compile.export import export, standalone
 from lossearch.compile.export.standalone import class_name
+from lossearch.compile.targets import class_by_class
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter
 from lossearch.ir.operators import functions as fn
@@ -27,11 +28,12 @@ LEARNABLE = Loss("learnable_focal", Graph(DENSE, (1.0 - TRUE_P) ** GAMMA.node, (
 HARDEST = Loss("hardest", Graph(DENSE, fn.max(1.0 - TRUE_P, ("batch",)) ** GAMMA.node, (GAMMA,)))
 LOSSES = {**{name: zoo.get(name) for name in zoo.names()}, "learnable_focal": LEARNABLE, "hardest": HARDEST}
 LABELLED = [name for name in LOSSES if label_input(LOSSES[name].graph)]
-BY_CLASS = ["binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_hinge"]
+BY_CLASS = [name for name in LOSSES if class_by_class(LOSSES[name].graph)]
 
 # One of each way of reducing a batch, for files that take long to compile.
 SCRIPTED = ["cross_entropy", "dice", "lovasz_softmax", "weighted_cross_entropy", "learnable_focal", "center", "mse"]
-SCRIPTED += ["supervised_contrastive", "barlow_twins", "giou", "ssim", "style", "gradnorm", *BY_CLASS]
+SCRIPTED += ["supervised_contrastive", "barlow_twins", "giou", "ssim", "style", "gradnorm"]
+SCRIPTED += ["binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_hinge", "binary_dice"]
 
 REFUSALS = (UserError, torch.jit.Error, ValueError, IndexError, RuntimeError, AssertionError)
 

@@ -68,7 +68,7 @@ def random_graph(seed: int, signature: Signature | None = None, steps: int = 40)
     roots = [node for node in reversed(pool) if predictions[0] in node.leaves and node.type.kind == "real"]
     for root in sorted((node for node in roots if out_of_range((node,)) is None), key=lambda node: -node.size):
         graph = Graph(signature, root, (parameter,) if parameter.node in root.leaves else ())
-        if any(leaf.op == "input" for leaf in lower(graph.frozen()).root.leaves):
+        if any(leaf.op == "input" and leaf.type.kind == "real" for leaf in lower(graph.frozen()).root.leaves):
             return graph
     raise AssertionError("the prediction itself is a graph")
 

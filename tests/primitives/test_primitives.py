@@ -14,7 +14,11 @@ from lossearch import primitives as pr
 from lossearch.ir import OPERATORS, PRIMITIVES, Graph, get_signature
 from lossearch.loss import Loss
 
-from .rows import MARGIN, ROWS, Row
+from .newer_rows import ROBUST
+from .rows import MARGIN, Row
+from .rows import ROWS as OLDER
+
+ROWS = OLDER + ROBUST
 
 
 def inputs(signature: str) -> list[tuple[Tensor, Tensor]]:

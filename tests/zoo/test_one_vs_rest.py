@@ -8,13 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch import zoo
+from lossearch.compile.targets import class_by_class
 
-from .families.dense import CASES
+from .cases import CASES
 from .harness import BACKENDS, Case, check_derivatives, check_finite, check_oracle, close, value_and_gradient
 from .samples import Sample, dense, extreme_dense
 
-ONE_VS_REST = ("binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_hinge")
-ROWS = pytest.mark.parametrize("case", [case for case in CASES if case.name in ONE_VS_REST], ids=lambda case: case.id)
+ROWS = pytest.mark.parametrize(
+    "case", [case for case in CASES if class_by_class(case.loss.graph)], ids=lambda case: case.id
+)
 
 
 def multi_label() -> list[Sample]:

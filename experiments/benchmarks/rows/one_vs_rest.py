@@ -22,6 +22,8 @@ def distributions(*size: int) -> tuple[Tensor, Tensor]:
     return torch.randn(size), torch.randn(size).softmax(1)
 
 
+SMOOTH = 1e-5
+
 MULTI_LABEL = Inputs(several, **SIZES)
 SOFT = Inputs(distributions, **SIZES)
 
@@ -54,6 +56,53 @@ def _kl_div(logits: Tensor, target: Tensor) -> Tensor:
     return F.kl_div(F.log_softmax(logits, 1), target, reduction="none").sum(1).mean()
 
 
+def _sums(x: Tensor) -> Tensor:
+    return x.transpose(0, 1).flatten(1).sum(1)
+
+
+def binary_dice_by_sums(logits: Tensor, target: Tensor) -> Tensor:
+    p = logits.sigmoid()
+    sizes = _sums(p.square()) + _sums(target)
+    return (1 - (2 * _sums(p * target) + SMOOTH) / (sizes + SMOOTH)).mean()
+
+
+def binary_jaccard_by_sums(logits: Tensor, target: Tensor) -> Tensor:
+    p = logits.sigmoid()
+    common = _sums(p * target)
+    return (1 - (common + SMOOTH) / (_sums(p + target) - common + SMOOTH)).mean()
+
+
+def binary_tversky_by_sums(logits: Tensor, target: Tensor) -> Tensor:
+    """α = 0.3, β = 0.7."""
+    p = logits.sigmoid()
+    common = _sums(p * target)
+    return (1 - (common + SMOOTH) / (0.3 * _sums(p) + 0.7 * _sums(target) + SMOOTH)).mean()
+
+
+def binary_cross_entropy_dice_by_sums(logits: Tensor, target: Tensor) -> Tensor:
+    p = logits.sigmoid()
+    dice = 1 - (2 * _sums(p * target) + SMOOTH) / (_sums(p) + _sums(target) + SMOOTH)
+    return F.binary_cross_entropy_with_logits(logits, target) + dice.mean()
+
+
+def asymmetric_by_powers(logits: Tensor, target: Tensor) -> Tensor:
+    """γ₊ = 0, γ₋ = 4, m = 0.05."""
+    shifted = (logits.sigmoid() - 0.05).clamp(min=0)
+    return -(target * F.logsigmoid(logits) + (1 - target) * shifted**4 * torch.log1p(-shifted)).mean()
+
+
+def quality_focal_by_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """β = 2."""
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return ((target - logits.sigmoid()).square() * cross_entropy).mean()
+
+
+def varifocal_by_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """γ = 2, α = 0.75."""
+    weight = torch.where(target > 0, target, 0.75 * logits.sigmoid().square())
+    return (weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none")).mean()
+
+
 def _signed(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return logits, 2 * target - 1
 
@@ -79,5 +128,12 @@ ROWS = [
     Row(
         "logistic", MULTI_LABEL, (Form("torch soft_margin_loss", F.soft_margin_loss, _signed),), (logistic_by_softplus,)
     ),
+    Row("binary_dice", MULTI_LABEL, (), (binary_dice_by_sums,)),
+    Row("binary_jaccard", MULTI_LABEL, (), (binary_jaccard_by_sums,)),
+    Row("binary_tversky", MULTI_LABEL, (), (binary_tversky_by_sums,)),
+    Row("binary_cross_entropy_dice", MULTI_LABEL, (), (binary_cross_entropy_dice_by_sums,)),
+    Row("asymmetric", MULTI_LABEL, (), (asymmetric_by_powers,)),
+    Row("quality_focal", MULTI_LABEL, (), (quality_focal_by_cross_entropy,)),
+    Row("varifocal", MULTI_LABEL, (), (varifocal_by_cross_entropy,)),
     Row("kl_divergence", SOFT, (Form("torch kl_div", _kl_div),), (kl_by_logarithms,)),
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import combining, dense, embedding, features, generative, image, multi_view, regression
+from . import binary, combining, dense, embedding, features, generative, image, multi_view, regression, robust
 
-MODULES: list[ModuleType] = [combining, dense, embedding, features, generative, image, multi_view, regression]
+MODULES: list[ModuleType] = [
+    *(binary, combining, dense, embedding, features, generative, image, multi_view, regression, robust)
+]
