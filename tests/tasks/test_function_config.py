@@ -40,4 +40,5 @@ def test_metrics_survive_json_in_their_order() -> None:
     made = config(metrics={"z": "minimize", "a": "maximize"})
     read = FunctionConfig.model_validate_json(made.model_dump_json())
     assert read == made
+    assert hash(read) == hash(made)
     assert (read.metric, list(read.metrics)) == ("z", ["z", "a"])

@@ -54,6 +54,10 @@ class FunctionConfig(BaseModel):
         object.__setattr__(self, "direction", direction_of(self.metric, told or self.direction))
         return self
 
+    def __hash__(self) -> int:
+        """By what it says, a table of metrics included."""
+        return hash(self.model_dump_json())
+
     @property
     def higher_is_better(self) -> bool:
         """Whether higher values of the metric are better."""
