@@ -342,6 +342,8 @@ def _print_progress(progress: ComparisonProgress) -> None:
 def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     """Write a loss to a file that works without lossearch, and return its path.
 
+    The docstring of a `.py` file tells the shorter form of a run's loss, where the run keeps one.
+
     Args:
         loss: What `load` takes.
         path: The suffix decides: `.py`, `.pt` (TorchScript), `.pt2` (torch.export), `.json` or `.tex`.
@@ -350,9 +352,15 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     Raises:
         UserError: The loss is unknown, or suffix, option or path do not fit.
     """
+    from lossearch.archive.simplified import shorter_of
     from lossearch.compile.export import export as write
 
-    return write(load(loss), path, **options)
+    found = find(loss)
+    if found.run is not None and Path(path).suffix == ".py":
+        shorter = shorter_of(found.run, found.loss.key)
+        if shorter is not None:
+            options.setdefault("shorter", (shorter.loss.to_text(), shorter.how))
+    return write(found.loss, path, **options)
 
 
 def simplify(
@@ -418,6 +426,7 @@ def simplify(
                 steps=budget,
                 time_limit=at.time_limit,
                 workers=workers,
+                device=at.device or "cpu",
                 progress=progress,
             )
     if found.run is not None and result.is_shorter and os.access(found.run.path, os.W_OK):

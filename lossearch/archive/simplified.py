@@ -60,9 +60,26 @@ def keep_shorter(run: RunDirectory, key: str, shorter: Shorter) -> None:
 
 
 def shorter_of(run: RunDirectory, key: str) -> Shorter | None:
-    """The shorter form of the loss with this key, or None; raises `UserError` where the file is damaged."""
+    """The shorter form of the loss with this key; None where none was sought, or nothing shorter was found.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     found = _documents(run).get(key)
-    return None if found is None else Shorter(**found)
+    if found is None:
+        return None
+    shorter = Shorter(**found)
+    return None if shorter.loss.key == key else shorter
+
+
+def was_sought(run: RunDirectory, key: str, evidence: bool) -> bool:
+    """Whether a shorter form of the loss with this key was sought, with `evidence` also by trainings.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    found = _documents(run).get(key)
+    return found is not None and (found["evidence"] is not None or not evidence)
 
 
 def _documents(run: RunDirectory) -> dict[str, dict[str, Any]]:

@@ -100,6 +100,8 @@ def race(
 
 
 def _print_result(result: SearchResult) -> None:
+    from lossearch.archive.run_directory import RunDirectory
+    from lossearch.archive.simplified import shorter_of
     from lossearch.tasks.directions import in_words
 
     with result.archive as archive:
@@ -119,6 +121,9 @@ def _print_result(result: SearchResult) -> None:
         fields[archive.metric] = f"{short(best.metric)} {where}"
     fields["complexity"] = f"{best.complexity} operators"
     fields["formula"] = best.loss.to_text()
+    shorter = shorter_of(RunDirectory(result.path), best.key)
+    if shorter is not None:
+        fields["simplified"] = f"{shorter.loss.to_text()} ({shorter.how})"
     _print_if_read(fields)
 
 

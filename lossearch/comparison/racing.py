@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,6 +42,10 @@ class RaceConfig(BaseModel):
         seeds: trainings of each that lasts; those that a paired test rules out are dropped earlier.
         steps: optimiser steps of each training; without it the task's full budget, whatever `evaluation.steps` says. Of
             a user's function its budget, without it `evaluation.steps`.
+        simplify: how the winner is read back, whose shorter form is kept beside it: "exact" for what has its value and
+            gradient, "evidence" also without the terms and digits that paired trainings do not miss, for which each is
+            trained as in the race, "none". Left out, "evidence" for a bundled task, and "exact" for a user's function,
+            whose calls may take hours.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,6 +53,7 @@ class RaceConfig(BaseModel):
     candidates: int = Field(default=8, ge=0, le=1000)
     seeds: int = Field(default=10, ge=2, le=len(RACING))
     steps: int | None = Field(default=None, ge=1)
+    simplify: Literal["evidence", "exact", "none"] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
 from lossearch.comparison.conditions import Conditions, Subject, conditions_for
@@ -27,6 +28,9 @@ from lossearch.simplifying.variations import Variation, rounded, without_terms
 from lossearch.training.seeds import first
 
 SEEDS = 16
+FEWEST_SEEDS = 4
+"""With fewer, the spread of the original says nothing of a noise floor."""
+
 RATES = (0.5, 1.0, 2.0, 4.0)
 """Factors on the task's learning rate of which the original's best is taken for all."""
 
@@ -46,6 +50,7 @@ def by_evidence(
     steps: int | None = None,
     time_limit: float | None = None,
     workers: int | None = None,
+    device: str = "cpu",
     progress: Callable[[Attempt], None] | None = None,
 ) -> Simplified:
     """Leave out terms and digits that do not matter, as long as trainings on a task do not miss them.
@@ -57,16 +62,24 @@ def by_evidence(
         steps: of each training, or the budget of a function; None takes the task's.
         time_limit: seconds for one call of a function.
         workers: processes; None takes one per core.
+        device: where to train; "auto" takes a GPU where this machine has one.
         progress: called after every attempt.
 
+    Returns:
+        The loss with what is left of it; `found` itself, for which nothing is trained, where there is nothing to leave
+        out or to round.
+
     Raises:
-        UserError: the loss does not fit the task, fails in training, or a setting is out of range.
+        UserError: the loss does not fit the task, fails in training, a worker process was killed, or a setting is out
+            of range.
     """
-    if seeds < 4:
-        raise UserError("at least 4 seeds", str(seeds), "fewer tell nothing about a noise floor")
+    if seeds < FEWEST_SEEDS:
+        raise UserError(f"at least {FEWEST_SEEDS} seeds", str(seeds), "fewer tell nothing about a noise floor")
+    if not (without_terms(found.exact.graph) or rounded(found.exact.graph)):
+        return found
     original = found.original
     conditions = conditions_for(
-        subject, "tune", original.signature.name, steps, time_limit=time_limit, named=original.name
+        subject, "tune", original.signature.name, steps, device=device, time_limit=time_limit, named=original.name
     )
     workers = default_workers() if workers is None else workers
     with open_executor(workers) as pool:
@@ -164,7 +177,11 @@ class _Session:
             [self.pool.submit(run_job, Job.of(loss, [Setting({}, rate)], part, self.conditions)) for part in parts]
             for loss in losses
         ]
-        return [_metrics([future.result()[0] for future in one]) for one in futures]
+        try:
+            return [_metrics([future.result()[0] for future in one]) for one in futures]
+        except BrokenProcessPool as error:
+            found = "one was killed, as happens when memory runs out"
+            raise UserError("worker processes that stay alive", found, "run again with fewer workers") from error
 
 
 def _metrics(trained: Sequence[Trained]) -> list[float] | None:

@@ -18,10 +18,10 @@ def task_of_run(run: RunDirectory) -> Found:
     """The task of a run: a bundled one with its full budget, a user's function with that of the search."""
     config = load_config(run.config)[0]
     if not isinstance(config.task, FunctionConfig):
-        return Found(ClassificationTask(config.task))
+        return Found(ClassificationTask(config.task), device=config.evaluation.device)
     config = located(continued(run), run)  # paths as the search found them
     assert isinstance(config.task, FunctionConfig)
-    return Found(config.task, config.evaluation.steps, config.evaluation.time_limit_s)
+    return Found(config.task, config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device)
 
 
 def kept_beside(run: RunDirectory, found: Simplified) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.archive.simplified import FILE, Shorter, keep_shorter, shorter_of
+from lossearch.archive.simplified import FILE, Shorter, keep_shorter, shorter_of, was_sought
 from lossearch.errors import UserError
 
 SHORTER = Shorter(zoo.get("focal").to_json(), "dense: logits", "equal for every input")
@@ -32,10 +32,22 @@ def test_shorter_forms_are_kept_side_by_side(run: RunDirectory) -> None:
     assert found.how == "no worse than the original on digits, over 16 paired seeds on validation"
 
 
+def test_a_loss_with_nothing_shorter_was_sought_and_has_none(run: RunDirectory) -> None:
+    key = SHORTER.loss.key
+    assert not was_sought(run, key, evidence=False)
+    keep_shorter(run, key, SHORTER)
+    assert shorter_of(run, key) is None
+    assert was_sought(run, key, evidence=False)
+    assert not was_sought(run, key, evidence=True)
+
+
 NO_EVIDENCE = '{"a": {"document": "", "exact": "", "holds": "", "evidence": 3}}'
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"document": 1}}', "[" * 100_000, NO_EVIDENCE])
+DAMAGED = ["", "[]", '{"a": 1}', '{"a": {"document": 1}}', "[" * 100_000, NO_EVIDENCE]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=lambda text: f"{len(text)} characters")
 def test_a_damaged_file_says_what_to_do(run: RunDirectory, text: str) -> None:
     (run.path / FILE).write_text(text)
     with pytest.raises(UserError, match="delete it"):

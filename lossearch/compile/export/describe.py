@@ -12,12 +12,19 @@ from lossearch.ir.core.signature import Input
 WIDTH = 100
 
 
-def docstring(loss: Exportable, plan: Plan) -> Iterator[str]:
+Shorter = tuple[str, str]
+"""The one-line form of a shorter loss that serves as well, and how that is known."""
+
+
+def docstring(loss: Exportable, plan: Plan, shorter: Shorter | None = None) -> Iterator[str]:
     """Its lines, quotes included."""
     source = f" ({plain(loss.source)})" if loss.source else ""
     yield f'r"""The loss {loss.name}{source}.'
     yield from ("", "Formula:", *_wrapped(loss.latex()), "")
     yield from ("As lossearch reads it:", *_wrapped(loss.to_text()), "")
+    if shorter is not None:
+        text, how = shorter
+        yield from (*_wrapped(f"Its shorter form, {how}:", ""), *_wrapped(text), "")
     if parameters := loss.graph.parameters:
         values = (f"{p.name} = {p.default:g}{' (learnable)' * p.learnable}" for p in parameters)
         yield from (f"Parameters: {', '.join(values)}.", "")
@@ -41,15 +48,15 @@ def _arguments(plan: Plan) -> Iterator[str]:
         yield "ignore_index: integer label whose elements are left out."
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, indent: str = "    ") -> list[str]:
     """Lines that break at spaces only, as LaTeX and the text form allow."""
     return textwrap.wrap(
         plain(text),
         WIDTH,
         break_long_words=False,
         break_on_hyphens=False,
-        initial_indent="    ",
-        subsequent_indent="    ",
+        initial_indent=indent,
+        subsequent_indent=indent,
     )
 
 

@@ -29,7 +29,8 @@ def export(loss: Exportable, path: str | os.PathLike[str], **options: Any) -> Pa
 
     The suffix decides: `.py` a module whose only import is torch; `.pt` TorchScript for `torch.jit.load`; `.pt2` for
     `torch.export.load`; `.json` the exchange form; `.tex` the formula. Options: `reduction` and `ignore_index` (.py,
-    .pt, .pt2; as defaults of the constructor in .py), `weight` (.pt, .pt2: class weights), `buffers` (.pt, .pt2: other
+    .pt, .pt2; as defaults of the constructor in .py), `shorter` (.py: the one-line form of a shorter loss that serves
+    as well, and how that is known, for the docstring), `weight` (.pt, .pt2: class weights), `buffers` (.pt, .pt2: other
     tensors that the signature takes at construction, by name), `labels`, `rank` and `classes` (.pt2:
     whether the target is integer labels, how many spatial axes there are, and how many classes, where a single one is
     meant; by default labels where the signature has them, and no spatial axes for them, nor for plain numbers; two for
@@ -135,7 +136,7 @@ WRITERS: dict[str, Writer] = {
 """What writes each kind of file."""
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    ".py": ("reduction", "ignore_index"),
+    ".py": ("reduction", "ignore_index", "shorter"),
     ".pt": ("reduction", "ignore_index", "weight", "buffers"),
     ".pt2": ("reduction", "ignore_index", "weight", "buffers", "labels", "rank", "classes"),
 }

@@ -17,7 +17,7 @@ from lossearch.compile.door import present
 from lossearch.compile.export import under_autocast
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers, nothing, sizing
-from lossearch.compile.export.describe import docstring
+from lossearch.compile.export.describe import Shorter, docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
 from lossearch.compile.layout import takes_rows
 from lossearch.compile.module import IGNORE_INDEX
@@ -49,9 +49,15 @@ def class_name(name: str) -> str:
 
 
 def standalone(
-    loss: Exportable, reduction: str = "mean", ignore_index: int | None = IGNORE_INDEX, traced: bool = False
+    loss: Exportable,
+    reduction: str = "mean",
+    ignore_index: int | None = IGNORE_INDEX,
+    traced: bool = False,
+    shorter: Shorter | None = None,
 ) -> str:
     """The source of the file; `reduction` and `ignore_index` are the defaults of the module's constructor.
+
+    The docstring of the module tells a `shorter` form.
 
     A module that is to be `traced` does not branch for an empty batch, since torch.export follows one branch only: it
     computes the loss of what there is, and gives zero in its place where that is nothing.
@@ -61,7 +67,7 @@ def standalone(
     label = IGNORE_INDEX if ignore_index is None else ignore_index
     if isinstance(label, bool) or not isinstance(label, int) or abs(label) > LARGEST_WHOLE:
         raise UserError("`ignore_index` as an integer of 64 bits", f"{label!r:.80}", "give the label to leave out")
-    return _Writer(loss, plan, check_reduction(reduction), label).text
+    return _Writer(loss, plan, check_reduction(reduction), label, shorter).text
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class _Writer:
     plan: Plan
     reduction: str
     ignore_index: int
+    shorter: Shorter | None
 
     @cached_property
     def text(self) -> str:
@@ -106,7 +113,7 @@ class _Writer:
         return Source(source.name, source.arguments, body, doc=source.doc, results=source.results).text.strip()
 
     def _class(self) -> str:
-        lines = [f"class {self.name}(nn.Module):", *_indented(list(docstring(self.loss, self.plan)))]
+        lines = [f"class {self.name}(nn.Module):", *_indented(list(docstring(self.loss, self.plan, self.shorter)))]
         declared = [name for name in self.plan.buffers if not self.plan.graph.signature[name].learnable]
         lines += [""] if declared else []
         for name in declared:

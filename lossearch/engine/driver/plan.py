@@ -9,6 +9,13 @@ from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_m
 from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.first_call import FirstCall
 
+READ_BACK = {
+    "evidence": "the winner's shortest form with the same value and gradient, and what of it trainings do not miss",
+    "exact": "the winner's shortest form with the same value and gradient",
+    "none": "nothing: the winner stays as it is",
+}
+"""What is done with the winner of the race, by how it is read back."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,6 +65,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
         f"ends after  {' or '.join(filter(None, limits))}",
         *_training(config, parts),
         f"final race  {_race(config, parts.facts)}",
+        f"read back   {READ_BACK[config.read_back]}",
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands, parts.first_call)

@@ -14,11 +14,12 @@ from pathlib import Path
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, RaceTraining, Ranked, Standing
 from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
-from lossearch.comparison.workers import default_workers, worker_processes
+from lossearch.comparison.workers import worker_processes
 from lossearch.engine.driver.display import make_display
 from lossearch.engine.driver.ending import ends_told, notes_added
-from lossearch.engine.driver.race_jobs import RaceJob, run_race_job
+from lossearch.engine.driver.race_jobs import RaceJob, for_race, race_workers, run_race_job
 from lossearch.engine.driver.result import SearchResult
+from lossearch.engine.driver.winner import shorten_winner
 from lossearch.engine.setup.begun import continued, files_now, located, write_continuation
 from lossearch.engine.setup.config import SearchConfig, validate
 from lossearch.engine.setup.parts import TaskFacts, make_task, task_facts
@@ -64,7 +65,7 @@ def hold_race(run: RunDirectory, config: SearchConfig, facts: TaskFacts, workers
     Raises:
         UserError: a worker process was killed, or the archive cannot be written.
     """
-    count = workers or min(config.islands or default_workers(), default_workers())
+    count = race_workers(config, workers)
     lock = hold_writer_lock(run.path, WRITER_PATIENCE)
     try:
         with run.open_archive() as archive:
@@ -141,7 +142,9 @@ def race_run(
         with notes_added(run.path):
             ending.take_signals()
             display = make_display(config, facts.metric_with_direction)
-            hold_race(run, config, facts, workers, display.note if progress else lambda _: None)
+            note = display.note if progress else lambda _: None
+            hold_race(run, config, facts, workers, note)
+            shorten_winner(run, config, facts, workers, note)
         with run.open_archive(read_only=True) as archive:
             run.write_hall_of_fame(archive.hall_of_fame())
     return SearchResult(run.path)
@@ -171,7 +174,7 @@ class _Race:
     ) -> None:
         self._archive, self._config, self._facts = archive, config, facts
         self._racers, self._note = {racer.key: racer for racer in racers}, note
-        self._job_config = _for_race(config, facts).to_json()
+        self._job_config = for_race(config, facts).to_json()
         self._of_function = isinstance(config.task, FunctionConfig)
         self._seeds = first("racing", config.race.seeds)
         self._metrics: dict[str, dict[int, float | None]] = defaultdict(dict)
@@ -263,12 +266,3 @@ class _Race:
 def _lasted(course: Course) -> str:
     lasting = sum(place.ruled_out is None and not place.failed for place in course.places)
     return f"{lasting} of {len(course.places)} losses lasted"
-
-
-def _for_race(config: SearchConfig, facts: TaskFacts) -> SearchConfig:
-    """The configuration with a time limit for trainings that may be longer than the search's."""
-    limit = config.evaluation.time_limit_s
-    if limit is None:
-        return config
-    longer = limit * max(1.0, facts.full_budget / facts.budget)
-    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"time_limit_s": longer})})

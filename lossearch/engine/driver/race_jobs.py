@@ -9,8 +9,9 @@ from functools import lru_cache
 from lossearch.archive.records import RaceTraining
 from lossearch.candidates.retraining import Found, metric_of, retrain
 from lossearch.comparison.jobs import one_thread
+from lossearch.comparison.workers import default_workers
 from lossearch.engine.setup.config import SearchConfig
-from lossearch.engine.setup.parts import make_task
+from lossearch.engine.setup.parts import TaskFacts, make_task
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.forms.json import graph_from_dict, loads
 from lossearch.tasks import ClassificationTask, UserTask
@@ -75,3 +76,17 @@ def _task(config: str) -> tuple[ClassificationTask | UserTask, float | None, str
     """The task, the time limit of a training, and where to train."""
     parsed = SearchConfig.parse_json(config, "the search")
     return make_task(parsed), parsed.evaluation.time_limit_s, parsed.evaluation.device
+
+
+def race_workers(config: SearchConfig, workers: int | None) -> int:
+    """Processes that train: as many as there are islands, at most one per CPU, where it is not said."""
+    return workers or min(config.islands or default_workers(), default_workers())
+
+
+def for_race(config: SearchConfig, facts: TaskFacts) -> SearchConfig:
+    """The configuration with a time limit for trainings that may be longer than the search's."""
+    limit = config.evaluation.time_limit_s
+    if limit is None:
+        return config
+    longer = limit * max(1.0, facts.full_budget / facts.budget)
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"time_limit_s": longer})})

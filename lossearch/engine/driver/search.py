@@ -17,6 +17,7 @@ from lossearch.engine.driver.ending import Ending, ends_told, exits_of_ray, note
 from lossearch.engine.driver.plan import Plan, make_plan
 from lossearch.engine.driver.race import hold_race
 from lossearch.engine.driver.result import SearchResult
+from lossearch.engine.driver.winner import shorten_winner
 from lossearch.engine.setup.begun import (
     ScriptChange,
     continued,
@@ -247,7 +248,9 @@ def _run(
     if config.race.candidates:
         with notes_added(run.path):
             ending.take_signals()
-            hold_race(run, config, plan.facts, None, display.note if progress is True else lambda _: None)
+            note = display.note if progress is True else lambda _: None
+            hold_race(run, config, plan.facts, None, note)
+            shorten_winner(run, config, plan.facts, None, note)
     with run.open_archive(read_only=True) as archive:
         run.write_hall_of_fame(archive.hall_of_fame())
     return SearchResult(run.path)

@@ -43,9 +43,10 @@ CHANGEABLE = (
     "race.candidates",
     "race.seeds",
     "race.steps",
+    "race.simplify",
 )
 """Fields that may be edited before a search goes on: how far it goes, by how many islands, where its trainings
-run, and who races at its end."""
+run, who races at its end, and how the winner is read back."""
 
 _RESTORE = "restore it from a copy"
 

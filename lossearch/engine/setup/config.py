@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -172,6 +172,13 @@ class SearchConfig(_Config):
         if isinstance(self.task, FunctionConfig):
             object.__setattr__(self, "evaluation", self.evaluation.for_function())
         return self
+
+    @property
+    def read_back(self) -> Literal["evidence", "exact", "none"]:
+        """How the winner of the race is read back, where `race.simplify` does not say it: see there."""
+        if not self.race.candidates:
+            return "none"
+        return self.race.simplify or ("exact" if isinstance(self.task, FunctionConfig) else "evidence")
 
     def to_json(self) -> str:
         """The configuration with every default written out; `parse_json` reads it back."""
