@@ -168,6 +168,8 @@ def _spell(annotation: Any, metadata: list[Any]) -> str:
         return ", ".join(f'`"{value}"`' for value in arguments)
     if origin is tuple:
         return f"list of {_spell(arguments[0], [])}".replace("integer", "integers").replace("number", "numbers")
+    if origin is dict:
+        return f"a table: {_spell(arguments[0], [])}, and {_spell(arguments[1], [])}"
     names = {int: "integer", float: "number", str: "text", bool: "`true` or `false`"}
     if annotation not in names:
         raise UserError("a type that a TOML value has", str(annotation), "give the field a text of its own")
