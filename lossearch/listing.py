@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ def html_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], captio
     body = "".join(f"<tr>{''.join(_cell(row.get(column)) for column in columns)}</tr>" for row in rows)
     title = f"<caption>{escaped(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Named numbers as JSON can hold them: None for what is not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def html_formula(latex: str) -> str:

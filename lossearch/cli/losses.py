@@ -119,11 +119,12 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
     from lossearch.archive.failures import UNKNOWN
-    from lossearch.tasks.directions import in_words
+    from lossearch.tasks.directions import in_words, told
 
     with found.run.open_archive(read_only=True) as archive:
         metric, direction = archive.metric, in_words(archive.higher_is_better)
         parents = [archive.candidate(key) for key in candidate.parents]
+        others, directions = archive.other_metrics(ranked), archive.directions
         rates = {one.learning_rate for one in archive.evaluations(candidate.key) if one.learning_rate is not None}
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
@@ -131,6 +132,9 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if ranked.standing is not None:
         how = f"final race, {how}, rank {ranked.standing.before} before"
     yield metric, f"{short(ranked.metric)} on validation, {direction} ({how}, budget {ranked.budget})"
+    for name, value in others.items():
+        which = told(name, directions.get(name))
+        yield name, f"{short(value)} on validation" + (f", {which}" if which else "")
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
         yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN

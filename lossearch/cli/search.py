@@ -153,6 +153,7 @@ def ls(
     """List the best candidates of a run: first those of its final race, with the rank that they had before it."""
     from lossearch.archive.failures import headline
     from lossearch.archive.run_directory import RunDirectory
+    from lossearch.listing import finite
     from lossearch.tasks.directions import in_words
 
     with RunDirectory.open(directory).open_archive(read_only=True) as archive:
@@ -161,6 +162,7 @@ def ls(
                 "rank": rank,
                 "before": None if ranked.standing is None else ranked.standing.before,
                 archive.metric: ranked.metric,
+                "metrics": finite(archive.other_metrics(ranked)),
                 "seeds": ranked.seeds,
                 "failed": ranked.failed,
                 "budget": ranked.budget,
@@ -176,6 +178,7 @@ def ls(
             "rank",
             "before",
             archive.metric,
+            "metrics",
             "seeds",
             "failed",
             "budget",
@@ -197,4 +200,5 @@ def ls(
     hidden = {"failed", "budget", "key"}
     hidden |= set() if any(row["failed"] for row in rows) else {"reason"}
     hidden |= set() if any(row["before"] for row in rows) else {"before"}
+    hidden |= set() if any(row["metrics"] for row in rows) else {"metrics"}
     print_listing(Listing("candidates", columns, rows, summary, frozenset(hidden)), format)

@@ -30,14 +30,14 @@ def assemble(
     if reference is not None:
         results = statistics.compare(values, reference, higher_is_better=higher, confidence=confidence)
         found = {result.loss: result for result in results}
-    rows = [_row(one, found.get(one.name)) for one in compared]
+    rows = [_row(one, metric, found.get(one.name)) for one in compared]
     order = {name: index for index, name in enumerate(found)}
     rows.sort(key=lambda row: order.get(row.loss, len(order)))
     tuned = {one.name: one.tuned for one in compared}
     return Comparison(task, metric, seeds, reference, tuple(rows), tuned, {**settings, "confidence": confidence})
 
 
-def _row(one: Compared, found: statistics.Comparison | None) -> Row:
+def _row(one: Compared, metric: Metric, found: statistics.Comparison | None) -> Row:
     tuned = one.tuned
     row = Row(
         loss=one.name,
@@ -50,6 +50,7 @@ def _row(one: Compared, found: statistics.Comparison | None) -> Row:
         values=one.values,
         at_edge=dict(tuned.at_edge),
         message=one.message,
+        others=one.others(metric.name),
     )
     if found is None:
         return row

@@ -216,13 +216,14 @@ def _testing(
     trained = [one for (one,) in results]
     metrics = tuple(value for one in trained for value in one.metrics)
     message = next((one.message for one in trained if one.message), "")
-    return Trained(trained[0].learning_rate, trained[0].step_scale, metrics, message)
+    all_metrics = tuple(metrics for one in trained for metrics in one.all_metrics)
+    return Trained(trained[0].learning_rate, trained[0].step_scale, metrics, message, all_metrics)
 
 
 def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
     if tested is None:
         return Compared(entry.name, entry.source, tuned, (), tuned.message)
-    return Compared(entry.name, entry.source, tuned, tested.metrics, tested.message)
+    return Compared(entry.name, entry.source, tuned, tested.metrics, tested.message, tested.all_metrics)
 
 
 def _signature(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], subject: Subject) -> str:

@@ -81,12 +81,14 @@ class Trained:
             untrained network; 0 where it has no finite gradient there.
         metrics: one per seed; None where a training failed.
         message: of the first failure; otherwise empty.
+        all_metrics: of each training that ended well all metrics that it gave, by name, the ranking one among them.
     """
 
     learning_rate: float
     step_scale: float
     metrics: tuple[float | None, ...]
     message: str = ""
+    all_metrics: tuple[dict[str, float], ...] = ()
 
 
 def run_job(job: Job) -> list[Trained]:
@@ -148,7 +150,8 @@ def _function(conditions: Conditions) -> FunctionTrainer:
 
 def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> Trained:
     message = next((f"{o.status}: {o.message}" for o in outcomes if o.metric is None), "")
-    return Trained(rate, scale, tuple(outcome.metric for outcome in outcomes), message)
+    all_metrics = tuple(dict(outcome.metrics) for outcome in outcomes)
+    return Trained(rate, scale, tuple(outcome.metric for outcome in outcomes), message, all_metrics)
 
 
 def _without_gradient(job: Job) -> Trained:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lossearch.comparison.statistics import Interval, PairedDifference
@@ -25,6 +26,7 @@ class Compared:
         values: metric on the test split, one per seed; None where a training failed; empty where tuning found no
             setting under which the loss trains.
         message: why a training failed; otherwise empty.
+        all_metrics: on the test split, of each seed all metrics that its training gave, by name.
     """
 
     name: str
@@ -32,6 +34,13 @@ class Compared:
     tuned: Tuned
     values: tuple[float | None, ...]
     message: str = ""
+    all_metrics: tuple[Mapping[str, float], ...] = ()
+
+    def others(self, ranking: str) -> dict[str, tuple[float | None, ...]]:
+        """Per seed the metrics besides the ranking one that every seed gave; None for values that are not finite."""
+        told = self.all_metrics if self.sound else ()
+        names = [name for name in (told[0] if told else ()) if name != ranking and all(name in one for one in told)]
+        return {name: tuple(one[name] if math.isfinite(one[name]) else None for one in told) for name in names}
 
     @property
     def sound(self) -> tuple[float, ...]:
@@ -61,6 +70,8 @@ class Row:
         noise_floor: how far the means of two comparisons of this same loss differ by their seeds alone.
         at_edge: settings that lie at an edge of their range, with the side.
         message: why the loss failed; otherwise empty.
+        others: metrics besides the ranking one on the test split per seed, by name; None for values that are not
+            finite. Nothing is judged by them.
     """
 
     loss: str
@@ -78,6 +89,18 @@ class Row:
     noise_floor: float | None = None
     at_edge: Mapping[str, Edge] | None = None
     message: str = ""
+    others: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+
+    @property
+    def other_means(self) -> dict[str, float]:
+        """Means over the seeds of the metrics besides the ranking one; of those that are finite with each."""
+        return means_of(self.others)
+
+
+def means_of(others: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+    """Means of values per seed by name, of those that have a value for each."""
+    complete = {name: [value for value in values if value is not None] for name, values in others.items()}
+    return {name: sum(kept) / len(kept) for name, kept in complete.items() if kept and len(kept) == len(others[name])}
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 COLUMNS: tuple[str, ...] = (
     "loss", "source", "origin", "parameters", "learning_rate", "validation", "test_mean", "test_low", "test_high",
     "difference", "difference_low", "difference_high", "p_value", "p_holm", "better", "noise_floor", "at_edge",
-    "seeds", "message", "formula",
+    "seeds", "message", "formula", "others",
 )  # fmt: skip
-"""Of the CSV. Metrics are in the metric's own units; differences are loss minus reference, on test data."""
+"""Of the CSV. Metrics are in the metric's own units; differences are loss minus reference, on test data. `others` are
+the test means of metrics besides the ranking one."""
 
 _NONE = "-"
 _WIDEST = 400  # characters: more than a table needs
@@ -49,9 +50,14 @@ def make_table(result: Result) -> Table:
     for name in ("test [interval]", "difference"):
         table.add_column(Text(name))
     table.add_column("p (Holm)", justify="right")
+    others = list(dict.fromkeys(name for row in result.rows for name in row.others))
+    for name in others:
+        table.add_column(Text(f"test {visible(name)}"), justify="right")
     for row in result.rows:
+        means = row.other_means
+        further = [f"{means[name]:.4g}" if name in means else _NONE for name in others]
         # As Text, so that brackets are never read as markup.
-        cells = map(Text, _cells(row, result.reference, units))
+        cells = map(Text, [*_cells(row, result.reference, units), *further])
         table.add_row(*cells, style="bold" if row.source == "discovered" else None)
     if result.noise_floor is not None:
         floor = f"±{units.value(result.noise_floor)}"
@@ -171,4 +177,5 @@ def _record(row: Row, result: Result) -> dict[str, object]:
         "seeds": len(result.seeds),
         "message": _first_line(row.message),
         "formula": row.formula,
+        "others": ", ".join(f"{name}={value!r}" for name, value in row.other_means.items()),
     }

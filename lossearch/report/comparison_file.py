@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lossearch.archive.run_directory import RunDirectory
+from lossearch.comparison.result import means_of
 from lossearch.comparison.statistics import Interval, PairedDifference
 from lossearch.errors import UserError
 from lossearch.loss import Loss
@@ -38,7 +39,13 @@ class ComparisonRow(_Part):
     noise_floor: float | None
     at_edge: Mapping[str, str] | None
     message: str
+    others: Mapping[str, tuple[float | None, ...]] = {}
     document: Mapping[str, Any]
+
+    @property
+    def other_means(self) -> dict[str, float]:
+        """Test means of the metrics besides the ranking one."""
+        return means_of(self.others)
 
     def to_loss(self) -> Loss:
         """The loss with its tuned parameters; raises `UserError` for a malformed document."""
@@ -64,6 +71,11 @@ class ComparisonFile(_Part):
         if len(set(names)) < len(names) or (self.reference is not None and self.reference not in names):
             raise ValueError("rows need distinct names, the reference's among them")
         return self
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the metrics besides the ranking one."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.others))
 
     @property
     def trained(self) -> tuple[ComparisonRow, ...]:

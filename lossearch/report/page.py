@@ -78,7 +78,7 @@ def render(run: RunSummary) -> str:
         run=run,
         place=shlex.quote(str(run.path)),
         task=next((name for name in run.tasks if name in tasks()), shlex.quote(str(run.path / "config.toml"))),
-        # Named after file and function; only bundled tasks have a test split that `compare` can open.
+        # Named after file and function, which a bundled task is not.
         of_function=any(":" in name for name in run.tasks),
         winner=winner,
         formula=None if winner.loss is None else Formula.of(winner.loss),

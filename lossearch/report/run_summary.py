@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,13 @@ class Scored:
     """A candidate that trained without failure, with its place in the ranking, from 1.
 
     The rank is the one that names it on the command line; the metric is the search's own score, or that of the race.
+    The others, the metrics besides the ranking one, are there for what stands in a table.
     """
 
     rank: int
     ranked: Ranked
     metric: float
+    others: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def complexity(self) -> int:
@@ -160,8 +162,8 @@ def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummar
         others=len(ranked) - len(scored),
         best=next(_placed(final, ranks), None),
         drawn_front=tuple(_placed(archive.pareto_front(raced=False), ranks)),
-        front=tuple(_placed(archive.pareto_front(), ranks)),
-        hall=tuple(_placed(archive.hall_of_fame(HALL_OF_FAME), ranks)),
+        front=tuple(_with_others(archive, _placed(archive.pareto_front(), ranks))),
+        hall=tuple(_with_others(archive, _placed(archive.hall_of_fame(HALL_OF_FAME), ranks))),
         race=race_table(archive),
         course=tuple(archive.best_so_far()),
         failures=tuple(archive.failures()[:REASONS]),
@@ -177,6 +179,11 @@ def _placed(rows: list[Ranked], ranks: Mapping[str, int]) -> Iterator[Scored]:
     for row in rows:
         if row.metric is not None:
             yield Scored(ranks.get(row.candidate.key, 0), row, row.metric)
+
+
+def _with_others(archive: Archive, rows: Iterable[Scored]) -> Iterator[Scored]:
+    for row in rows:
+        yield replace(row, others=archive.other_metrics(row.ranked))
 
 
 def _trainings(archive: Archive) -> Trainings:

@@ -102,6 +102,12 @@ def direction_of(name: str, given: Direction | None = None) -> Direction:
     return found
 
 
+def told(name: str, given: str | None = None) -> str | None:
+    """For a person, the direction that is given, or else known by a metric's name; None where it is neither."""
+    found = given or known_direction(name)
+    return None if found is None else in_words(found == "maximize")
+
+
 def in_words(higher_is_better: bool) -> str:
     """The direction for a person."""
     return f"{'higher' if higher_is_better else 'lower'} is better"

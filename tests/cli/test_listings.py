@@ -74,7 +74,10 @@ def test_ls_ranks_candidates_and_counts_them(run: RunDirectory, lossearch: Comma
     assert document["verdicts"] == {"accepted": 3, "probe": 1}
     read = list(csv.DictReader(io.StringIO(lossearch("ls", run.path, "-f", "csv", "--limit", "2"))))
     assert [float(row["accuracy"]) for row in read] == [row["accuracy"] for row in rows[:2]]
+    assert [row["metrics"] for row in rows] == [{"nll": 0.25, "worst": 1.0}, {"nll": None, "worst": 2.0}, {}]
+    assert [row["metrics"] for row in read] == ["nll=0.25, worst=1.0", "nll=, worst=2.0"]
     table = lossearch("ls", run.path)
+    assert "nll=0.25, worst=1" in table
     assert "accepted: 3; evaluations: 6; failed evaluations: 1; verdicts: accepted=3, probe=1" in table
 
 

@@ -61,6 +61,7 @@ def test_show_a_loss_of_a_run(run: RunDirectory, lossearch: Command) -> None:
     assert shown["run"] == str(run.path)
     assert shown["rank"] == "1"
     assert shown["accuracy"] == "0.92 on validation, higher is better (mean of 2 seeds, budget 100)"
+    assert (shown["nll"], shown["worst"]) == ("0.25 on validation, lower is better", "1 on validation")
     assert shown["made by"] == "mutation:constant (island 0, generation 0)"
     assert shown["parent"] == zoo.get("cross_entropy").to_text()
     assert fields(lossearch("show", f"{run.path}@3"))["failed"] == "1 of 2 evaluations"

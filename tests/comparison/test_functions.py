@@ -86,6 +86,25 @@ def test_only_the_comparison_asks_for_the_test_split_and_with_seeds_of_its_own(h
     assert openings()[before:] == (Opening("mine.py:train", "compare"),)
 
 
+def test_every_metric_of_the_test_split_is_told_and_nothing_is_judged_by_it(here: Path, tmp_path: Path) -> None:
+    by_one = compared(["focal(gamma=2)", "brier"], out=tmp_path / "out")
+    assert [dict(row.others) for row in by_one.rows] == [{"error": (0.0, 0.0, 0.0)}] * 2
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [row["others"] for row in document["rows"]] == [{"error": [0.0, 0.0, 0.0]}] * 2
+    assert "test error" in by_one.to_text()
+    assert by_one.to_pandas()["others"].tolist() == ["error=0.0"] * 2
+    again = compared(["focal(gamma=2)", "brier"], out=tmp_path / "out")
+    assert again.rows == by_one.rows
+
+
+def test_losses_are_compared_by_a_table_of_metrics_with_their_directions(here: Path) -> None:
+    task = {"function": "mine.py:train", "metrics": {"error": "maximize", "accuracy": "maximize"}}
+    budget = Budget(trials=2, seeds=1, final_seeds=0)
+    comparison = lossearch.compare(task, ["brier"], 2, baselines=False, steps=1, budget=budget, workers=1)
+    assert (comparison.metric.name, comparison.metric.higher_is_better) == ("error", True)
+    assert list(comparison.rows[0].others) == ["accuracy"]
+
+
 def test_tuning_passes_learning_rates_and_never_opens_the_test_split(here: Path) -> None:
     tuned = lossearch.tune("focal", "mine.py:train", metric="accuracy", steps=4, trials=6, workers=1)
     seen = calls(here)

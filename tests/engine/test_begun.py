@@ -14,6 +14,7 @@ from lossearch.engine.driver import search as engine
 from lossearch.engine.driver.ending import SearchInterrupted
 from lossearch.engine.setup.begun import continued, located, write_beginning
 from lossearch.engine.setup.config import SearchConfig
+from lossearch.engine.setup.subject import found_subject
 from lossearch.errors import UserError
 from lossearch.files import StorageError
 from lossearch.report.run_summary import summarize
@@ -94,6 +95,14 @@ def test_a_run_appears_with_all_that_resuming_needs_and_names_no_folder(project:
     assert {"archive.sqlite", "begun.json", "config.toml", "env.json", "resolved.json"} <= names
     for name in ("resolved.json", "begun.json"):
         assert str(project.parent) not in (run / name).read_text()
+
+
+def test_the_configuration_in_a_run_is_a_task_wherever_the_script_lies(project: Path) -> None:
+    for path in (project / "search.toml", project / "runs" / "first" / "config.toml"):
+        with found_subject(path) as found:
+            assert isinstance(found.subject, FunctionConfig)
+            assert found.subject.function == f"{project / 'train.py'}:train"
+            assert found.subject.folder == str(project)
 
 
 def test_a_disk_that_is_full_from_the_beginning_leaves_nothing_to_resume(

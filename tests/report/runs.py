@@ -119,7 +119,7 @@ def _reject(archive: Archive, rng: random.Random, count: int) -> None:
     archive.add_filter_counts(0, 0, counts)
 
 
-def compared(run: Path, gain: float = 0.02, name: str = "discovered_1") -> Path:
+def compared(run: Path, gain: float = 0.03, name: str = "discovered_1") -> Path:
     """Add a comparison as `lossearch compare` writes it, of a focal-like loss, with one that failed."""
     rng = random.Random(1)
     discovered = Loss(name, Loss.from_text(DISCOVERED).graph, "discovered by lossearch in run, rank 1")
@@ -138,4 +138,6 @@ def _measured(loss: Loss, source: Literal["hand-designed", "discovered"], mean: 
     parameters = {parameter.name: parameter.default for parameter in loss.parameters if parameter.tunable}
     edge: dict[str, Edge] = {"learning_rate": "low"} if loss.name == "hinge" else {}
     tuned = Tuned(loss, 0.05, Setting(parameters, 4.0), mean, (), edge, "digits_noise", metric("accuracy"))
-    return Compared(loss.name, source, tuned, tuple(round(rng.gauss(mean, 0.01), 4) for _ in range(SEEDS)))
+    values = tuple(round(rng.gauss(mean, 0.01), 4) for _ in range(SEEDS))
+    all_metrics = tuple({"accuracy": value, "nll": 1.0 - value} for value in values)
+    return Compared(loss.name, source, tuned, values, "", all_metrics)

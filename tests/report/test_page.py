@@ -182,19 +182,24 @@ def test_without_a_comparison_nothing_is_claimed(page: Page, run: Path) -> None:
     assert f"lossearch compare {run}@1 --task digits_noise" in page.text
 
 
-def test_a_function_is_compared_by_its_own_script(tmp_path: Path) -> None:
+def test_a_function_is_compared_by_its_configuration(tmp_path: Path) -> None:
     """Of any family: the loss of a regression is drawn over its error."""
     with empty_run(tmp_path / "run", metric="mae", higher_is_better=False) as archive:
         row = candidate(zoo.get("huber").graph.frozen(), Origin(0, 0, 0))
         archive.add_candidates([row])
-        archive.add_evaluations([replace(evaluation(row, 0.5), task="train.py:train")])
-    page, _ = report(tmp_path / "run")
-    assert f"lossearch export {tmp_path / 'run'}@1 -o best.py" in page.text
-    assert "lossearch compare" not in page.text
+        metrics = {"mae": 0.5, "<b>R²</b>": 0.12345}
+        archive.add_evaluations([replace(evaluation(row, 0.5), task="train.py:train", metrics=metrics)])
+    page, text = report(tmp_path / "run")
+    run = tmp_path / "run"
+    assert f"lossearch compare {run}@1 --task {run}/config.toml --baselines" in page.text
+    assert "<b>R²</b>" in page.text
+    assert "<b>R²</b>" not in text
+    assert text.count(">0.1235<") == 1 + 1  # the front and the hall of fame
     assert {"values", "gradients", "front"} <= page.figures.keys()
 
 
 def test_a_comparison_gives_the_result(compared_page: Page, compared_run: Path) -> None:
+    assert compared_page.text.count("Test nll") == 1
     verdict = json.loads((compared_run / "comparison" / "comparison.json").read_text(encoding="utf-8"))["verdict"]
     assert verdict in compared_page.text
     assert "discovered_1 beats" in verdict

@@ -115,7 +115,7 @@ class SearchResult:
         return Front(self.archive.metric, [one for one in found if one is not None])
 
     def to_pandas(self, limit: int | None = None) -> DataFrame:
-        """The ranked losses, best first, one line each.
+        """The ranked losses, best first, one line each; `metrics` holds those besides the ranking one, by name.
 
         Args:
             limit: Lines at most.
@@ -129,6 +129,7 @@ class SearchResult:
                 "rank": rank,
                 "before": None if row.standing is None else row.standing.before,
                 self.archive.metric: row.metric,
+                "metrics": self.archive.other_metrics(row),
                 "seeds": row.seeds,
                 "failed": row.failed,
                 "budget": row.budget,
@@ -143,6 +144,7 @@ class SearchResult:
             "rank",
             "before",
             self.archive.metric,
+            "metrics",
             "seeds",
             "failed",
             "budget",

@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.comparison.conditions import Subject
-from lossearch.engine.setup.config import anchored_function, load_config
+from lossearch.engine.setup.begun import BEGUN, continued, located
+from lossearch.engine.setup.config import SearchConfig, anchored_function, load_config
 from lossearch.engine.setup.given import PICKLED
 from lossearch.errors import UserError
 from lossearch.tasks import ClassificationTask, TaskConfig
@@ -80,7 +82,7 @@ def _named(task: object) -> Found:
     if isinstance(task, (ClassificationTask, FunctionConfig)):
         return Found(task)
     if isinstance(task, (str, Path)) and Path(task).suffix == ".toml":
-        config = load_config(task)[0]
+        config = _configuration(Path(task))
         steps, limit, device = config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device
         if isinstance(config.task, FunctionConfig):
             return Found(config.task, steps, limit, device)
@@ -90,6 +92,14 @@ def _named(task: object) -> Found:
     if isinstance(task, (Mapping, TaskConfig)):
         return Found(ClassificationTask(task))
     raise UserError(_REQUIRED, f"{task!r:.80}", "see: lossearch tasks")
+
+
+def _configuration(path: Path) -> SearchConfig:
+    """The search configuration in a file; in a run directory that of the run, with its files where they are now."""
+    run = RunDirectory(path.parent)
+    if path.name == run.config.name and (run.path / BEGUN).is_file():
+        return located(continued(run), run)
+    return load_config(path)[0]
 
 
 def _reference(function: Callable[..., Any], folder: Path) -> str:
