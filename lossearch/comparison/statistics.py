@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from lossearch.errors import UserError
 
@@ -81,6 +80,8 @@ def bootstrap_interval(values: Values, confidence: float = 0.95, resamples: int 
     if np.all(sample == sample[0]):
         mean = float(sample[0])
         return Interval(mean, mean, mean, confidence, "constant")
+    from scipy import stats  # costs half a second to import
+
     mean = float(sample.mean())
     with warnings.catch_warnings():
         # Undefined BCa shows as NaN limits, which are looked at below.
@@ -176,6 +177,8 @@ def _corrected_t(
     mean = float(differences.mean())
     if np.all(differences == differences[0]):
         return Interval(mean, mean, mean, confidence, "constant"), 1.0 if mean == 0 else 0.0
+    from scipy import stats  # costs half a second to import
+
     error = math.sqrt((1 / n + test_train_ratio) * float(differences.var(ddof=1)))
     p_value = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
     half_width = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error

@@ -74,8 +74,10 @@ def test_files_are_found_in_either_layout(folder: Path, place: str, compressed: 
     train, test = data.load("fashion_mnist"), data.load("fashion_mnist", "test")
     assert train.images.shape == (60, 1, 28, 28)
     assert test.labels.tolist() == [*range(10)] * 2
-    assert train.images.dtype == np.float32
-    assert 0 <= train.images.min() < train.images.max() <= 1
+    chosen = train.images_at(np.array([7, 3]))
+    assert chosen.dtype == np.float32
+    assert 0 <= chosen.min() < chosen.max() <= 1
+    np.testing.assert_array_equal(chosen * 255, train.images[[7, 3]])
 
 
 def test_missing_data_names_the_command_that_fetches_it(folder: Path) -> None:

@@ -83,7 +83,7 @@ def _draw(labels: np.ndarray, pool: np.ndarray, size: int, seed: int, stream: St
 
 def _part(arrays: Arrays, indices: np.ndarray) -> Part:
     labels = arrays.labels[indices]
-    return Part(arrays.images[indices], labels, labels.copy())
+    return Part(arrays.images_at(indices), labels, labels.copy())
 
 
 def _corrupted(config: TaskConfig, part: Part, classes: int, seed: int) -> Part:

@@ -24,7 +24,7 @@ class Arrays:
     """Images and labels of one part of a dataset.
 
     Attributes:
-        images: `[sample, channel, height, width]`, float32 in [0, 1].
+        images: `[sample, channel, height, width]`, as stored: uint8, or float32 in [0, 1]. See `images_at`.
         labels: `[sample]`, int64 in 0 … classes - 1.
         classes: class names, in label order.
         part: "train" (all that is not official test data) or "test" (the official test split).
@@ -36,6 +36,11 @@ class Arrays:
     classes: tuple[str, ...]
     part: str
     has_official_test: bool
+
+    def images_at(self, indices: np.ndarray) -> np.ndarray:
+        """The images at these places, float32 in [0, 1]; only they are converted, as a task takes few of many."""
+        chosen = self.images[indices]
+        return chosen.astype(np.float32) / 255 if chosen.dtype == np.uint8 else chosen
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +110,7 @@ def parse_idx(content: bytes) -> np.ndarray:
 
 
 def read_idx_part(dataset: Dataset, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one part of an idx dataset in `folder`. The other part's files are not touched.
+    """Images (uint8) and labels of one part of an idx dataset in `folder`. The other part's files are not touched.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -118,8 +123,7 @@ def read_idx_part(dataset: Dataset, folder: Path, part: str) -> tuple[np.ndarray
             if path is None:
                 raise missing(dataset, folder)
             arrays["images" if "images" in name else "labels"] = parse_idx(read_verified(path, sha256, dataset))
-    images = arrays["images"].reshape(-1, *dataset.image_shape).astype(np.float32) / 255
-    return images, arrays["labels"].astype(np.int64)
+    return arrays["images"].reshape(-1, *dataset.image_shape), arrays["labels"].astype(np.int64)
 
 
 def missing(dataset: Dataset, folder: Path) -> UserError:
