@@ -76,12 +76,18 @@ def box_giou(boxes: Expr, target: Expr) -> Expr:
     return box_iou(boxes, target) - fn.fraction(empty, enclosure)
 
 
-def _centre_distance(boxes: Expr, target: Expr) -> Expr:
-    """Squared distance of two boxes' centres: [batch], ≥ 0."""
+def _centre_shift(boxes: Expr, target: Expr) -> tuple[Expr, Expr]:
+    """From one centre to the other, along x and y."""
     # Differences of corners first: far from the origin, sums of corners lose what their difference is about.
     x = (_corner(boxes, X1) - _corner(target, X1)) + (_corner(boxes, X2) - _corner(target, X2))
     y = (_corner(boxes, Y1) - _corner(target, Y1)) + (_corner(boxes, Y2) - _corner(target, Y2))
-    return (fn.square(x) + fn.square(y)) / 4
+    return x / 2, y / 2
+
+
+def _centre_distance(boxes: Expr, target: Expr) -> Expr:
+    """Squared distance of two boxes' centres: [batch], ≥ 0."""
+    x, y = _centre_shift(boxes, target)
+    return fn.square(x) + fn.square(y)
 
 
 def _around(boxes: Expr, target: Expr) -> tuple[Expr, Expr]:
@@ -120,3 +126,42 @@ def box_gaussian_distance(boxes: Expr, target: Expr) -> Expr:
     wide = fn.square(box_width(boxes) - box_width(target))
     high = fn.square(box_height(boxes) - box_height(target))
     return _centre_distance(boxes, target) + (wide + high) / 4
+
+
+@primitive(family=FAMILY)
+def box_wise_factor(boxes: Expr, target: Expr) -> Expr:
+    """exp(ρ²/c²): ρ the distance of centres, c the enclosure's diagonal, held: [batch] in [1, e). Tong et al. 2023."""
+    width, height = _around(boxes, target)
+    diagonal = fn.stop_gradient(fn.square(width) + fn.square(height))
+    return fn.exp(fn.fraction(_centre_distance(boxes, target), diagonal))
+
+
+@primitive(family=FAMILY)
+def box_corner_distance(boxes: Expr, target: Expr) -> Expr:
+    """Squared distance of the upper left corners plus that of the lower right ones: [batch], ≥ 0. Ma and Xu 2023."""
+    return fn.sum(fn.square(boxes - target), "coord")
+
+
+@primitive(family=FAMILY)
+def box_distance_cost(boxes: Expr, target: Expr) -> Expr:
+    """Σ 1 - e^(-γρ) over ρ = (Δx/W)², (Δy/H)², the shifts of centres in sides of the enclosure: [batch] in [0, 2).
+
+    γ = 2 - Λ, Λ = 2|Δx||Δy|/(Δx² + Δy²) the sine of twice the angle of the shift. Gevorgyan 2022.
+    """
+    width, height = _around(boxes, target)
+    x, y = (fn.square(shift) for shift in _centre_shift(boxes, target))
+    across, along = (fn.abs(shift) for shift in _centre_shift(boxes, target))
+    # 2 - Λ = 1 + (|Δx| - |Δy|)²/(Δx² + Δy²), a fraction that is not at its bound where the angle is 45°.
+    gamma = 1 + fn.fraction(fn.square(across - along), x + y)
+    wide, high = fn.fraction(x, fn.square(width)), fn.fraction(y, fn.square(height))
+    return -(fn.expm1(-(gamma * wide)) + fn.expm1(-(gamma * high)))
+
+
+@primitive(family=FAMILY)
+def box_shape_cost(boxes: Expr, target: Expr, theta: Expr) -> Expr:
+    """Σ (1 - e^(-ω))^θ over ω = |w - w'|/max(w, w'), |h - h'|/max(h, h'): [batch] in [0, 2); θ > 0. Gevorgyan 2022."""
+
+    def cost(first: Expr, second: Expr) -> Expr:
+        return (-fn.expm1(-fn.fraction(fn.abs(first - second), fn.maximum(first, second)))) ** theta
+
+    return cost(box_width(boxes), box_width(target)) + cost(box_height(boxes), box_height(target))

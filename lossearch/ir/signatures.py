@@ -86,6 +86,20 @@ BOUNDARY_DISTANCE = register_signature(
     )
 )
 
+DISTILLATION = register_signature(
+    Signature(
+        "distillation",
+        (
+            Input("logits", ("batch", "class", "space"), DOMAIN, doc="unnormalised class scores of the student"),
+            DENSE["target"],
+            Input("teacher", ("batch", "class", "space"), DOMAIN, "target", doc="class scores of the teacher"),
+            _CLASS_WEIGHT,
+        ),
+        "classification and segmentation with the class scores of a teacher",
+        family="dense",
+    )
+)
+
 BOX = register_signature(
     Signature(
         "box",
@@ -129,6 +143,18 @@ REGRESSION_VARIANCE = register_signature(
             Input("variance", ("batch", "space"), Interval(0.0, DOMAIN.upper), doc="predicted variance of each number"),
         ),
         "numbers with a predicted variance each",
+        family="regression",
+    )
+)
+
+REGRESSION_COUNTS = register_signature(
+    Signature(
+        "regression_counts",
+        (
+            Input("log_mean", ("batch", "space"), DOMAIN, doc="logarithms of the predicted means"),
+            Input("target", ("batch", "space"), Interval(0.0, DOMAIN.upper), "target", doc="counts or amounts, ≥ 0"),
+        ),
+        "counts and amounts, whose mean is predicted by its logarithm",
         family="regression",
     )
 )

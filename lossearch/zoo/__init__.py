@@ -11,6 +11,7 @@ from lossearch.zoo import (
     box,
     combining,
     diffusion,
+    distillation,
     embedding,
     features,
     image,
@@ -28,7 +29,20 @@ from lossearch.zoo.registry import ENTRIES, Entry, entries, entry, get, hand_des
 __all__ = ["ENTRIES", "Entry", "entries", "entry", "get", "hand_designed", "names"]
 
 FAMILIES = (
-    *(dense, robust, binary, overlap, binary_overlap, lovasz, boundary, box, regression, embedding, margin),
+    *(
+        dense,
+        robust,
+        binary,
+        overlap,
+        binary_overlap,
+        lovasz,
+        boundary,
+        distillation,
+        box,
+        regression,
+        embedding,
+        margin,
+    ),
     *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining),
 )
 """The modules whose import declares the losses."""

@@ -45,3 +45,24 @@ def hinge_gan(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
 def wgan(fake: Expr, real: Expr, *, side: str = "discriminator") -> Expr:
     """Wasserstein: critic f - r, generator -f. The critic's Lipschitz bound is the training's business."""
     return _side(side, fake - real, -fake)
+
+
+@hand_designed(signature=SIGNATURE, source="Jolicoeur-Martineau 2019")
+def relativistic_gan(fake: Expr, real: Expr, *, side: str = "discriminator", average: bool = False) -> Expr:
+    """Relativistic: discriminator -log σ(r - f), generator -log σ(f - r), each real sample beside a generated one.
+
+    `average=True` sets samples beside the other kind's mean score over the batch, RaGAN: discriminator -log σ(r - f̄) -
+    log(1 - σ(f - r̄)), generator with the roles exchanged.
+    """
+    if choose("average", average, {False: False, True: True}):
+        above_fake, above_real = real - _average(fake), fake - _average(real)
+        ours, theirs = (
+            fn.softplus(-above_fake) + fn.softplus(above_real),
+            fn.softplus(above_fake) + fn.softplus(-above_real),
+        )
+        return _side(side, ours, theirs)
+    return _side(side, fn.softplus(fake - real), fn.softplus(real - fake))
+
+
+def _average(scores: Expr) -> Expr:
+    return fn.mean(scores, ("batch", "space"))

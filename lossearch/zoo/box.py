@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import POSITIVE, Parameter
@@ -60,6 +62,54 @@ def ciou(boxes: Expr, target: Expr) -> Expr:
 def eiou(boxes: Expr, target: Expr) -> Expr:
     """Efficient-IoU loss DIoU + (w - w')²/W² + (h - h')²/H² with the enclosure's sides W and H."""
     return 1 - pr.box_iou(boxes, target) + pr.box_centre_penalty(boxes, target) + pr.box_side_penalty(boxes, target)
+
+
+@hand_designed(
+    signature="box",
+    source="He et al. 2021",
+    parameters=[Parameter("alpha", 3.0, 0.1, 10.0, tunable=True, search=(0.5, 6.0), defined=POSITIVE)],
+)
+def alpha_iou(boxes: Expr, target: Expr, alpha: Expr) -> Expr:
+    """Alpha-IoU loss 1 - IoU^α of each box: α > 1 attends to boxes that overlap much; `iou` at α = 1."""
+    return 1 - pr.box_iou(boxes, target) ** alpha
+
+
+@hand_designed(
+    signature="box",
+    source="Gevorgyan 2022",
+    parameters=[Parameter("theta", 4.0, 1.0, 10.0, tunable=True, search=(2.0, 6.0), defined=POSITIVE)],
+)
+def siou(boxes: Expr, target: Expr, theta: Expr) -> Expr:
+    """SIoU loss 1 - IoU + (Δ + Ω)/2: Δ the cost of the shift of centres by its angle, Ω that of other sides.
+
+    Δ = Σ 1 - e^(-γρ) and Ω = Σ (1 - e^(-ω))^θ, each over width and height.
+    """
+    cost = pr.box_distance_cost(boxes, target) + pr.box_shape_cost(boxes, target, theta)
+    return 1 - pr.box_iou(boxes, target) + cost / 2
+
+
+@hand_designed(signature="box", source="Tong et al. 2023")
+def wiou(boxes: Expr, target: Expr) -> Expr:
+    """Wise-IoU v1: (1 - IoU)·exp(ρ²/c²), c² without gradient: ρ the distance of centres, c the enclosure's diagonal.
+
+    Versions 2 and 3 also weigh by a running mean of the loss.
+    """
+    return pr.box_wise_factor(boxes, target) * (1 - pr.box_iou(boxes, target))
+
+
+@hand_designed(
+    signature="box",
+    source="Ma and Xu 2023",
+    parameters=[
+        Parameter("diagonal", math.sqrt(2.0), 1e-2, 1e4, tunable=True, log=True, search=(0.1, 1e3), defined=POSITIVE)
+    ],
+)
+def mpdiou(boxes: Expr, target: Expr, diagonal: Expr) -> Expr:
+    """MPDIoU loss 1 - IoU + (d₁² + d₂²)/D², d the distances of both corners, D the `diagonal` of the image.
+
+    D = √2 is that of boxes as shares of the image; for boxes in pixels give √(width² + height²).
+    """
+    return 1 - pr.box_iou(boxes, target) + pr.box_corner_distance(boxes, target) / fn.square(diagonal)
 
 
 @hand_designed(

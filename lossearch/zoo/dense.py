@@ -150,3 +150,21 @@ def poly1(logits: Expr, target: Expr, epsilon: Expr) -> Expr:
     """Poly-1 cross-entropy CE + ε(1 - p_y), with p_y = Σ_c t_c p_c."""
     true_probability = pr.true_class_probability(logits, target)
     return pr.cross_entropy(logits, target) + pr.poly1_term(true_probability, epsilon)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Wu et al. 2016",
+    parameters=[Parameter("share", 0.1, 0.001, 1.0, tunable=True, log=True, search=(0.02, 1.0), defined=(1e-6, 1.0))],
+)
+def top_k_cross_entropy(logits: Expr, target: Expr, share: Expr) -> Expr:
+    """Mean cross-entropy of the hardest elements of the batch, a `share` of all, at least one: one number.
+
+    Online hard example mining, as the TopK loss of nnU-Net, whose share is 0.1. `cross_entropy`'s mean at share 1.
+    """
+    elements = fn.merge(pr.cross_entropy(logits, target))
+    # Once ordered, places are ranks: an element that a mask leaves out has loss 0 and comes last.
+    hardest_first = fn.rename(fn.sort_by(elements, elements, "element"), "element", "rank")
+    place = fn.position(hardest_first, "rank")
+    chosen = fn.where(fn.less(place, share * fn.size(elements, "element")), 1.0, 0.0)
+    return fn.contract(hardest_first, chosen, "rank") / fn.clamp(fn.sum(chosen, "rank"), lower=1.0)

@@ -167,3 +167,83 @@ def supervised_contrastive(embeddings: Expr, target: Expr, temperature: Expr) ->
     attraction = fn.contract(positives, similarity, "batch'") / count
     everything = fn.logsumexp(pr.without_self(similarity), "batch'")
     return everything - attraction, fn.max(positives, "batch'")
+
+
+@hand_designed(
+    signature="triplet",
+    source="He et al. 2020",
+    parameters=[Parameter("temperature", 0.07, 0.01, 10.0, tunable=True, log=True, defined=POSITIVE)],
+)
+def info_nce_negatives(anchor: Expr, positive: Expr, negative: Expr, temperature: Expr) -> Expr:
+    """InfoNCE with given negatives: -log of the softmax of cos/τ over the anchor's positive and all negatives.
+
+    Every anchor has every row of `negative`, such as MoCo's queue, and the positives of others are none.
+    """
+    own = pr.cosine_similarity(anchor, positive) / temperature
+    others = fn.logsumexp(pr.pairwise_cosine(anchor, negative) / temperature, "batch'")
+    return fn.softplus(others - own)
+
+
+ABSENT = -1e4
+"""What stands for a similarity that a sum of exponentials leaves out."""
+
+
+@hand_designed(
+    signature="embedding",
+    source="Wang et al. 2019",
+    parameters=[
+        Parameter("alpha", 2.0, 0.1, 100.0, tunable=True, log=True, search=(0.5, 20.0), defined=POSITIVE),
+        Parameter("beta", 50.0, 0.1, 200.0, tunable=True, log=True, search=(5.0, 100.0), defined=POSITIVE),
+        Parameter("base", 1.0, -1.0, 1.0, tunable=True, search=(0.0, 1.0), defined=REAL),
+        Parameter("epsilon", 0.1, 0.0, 2.0, tunable=True, search=(0.0, 0.5), defined=(0.0, 2.0)),
+    ],
+)
+def multi_similarity(
+    embeddings: Expr, target: Expr, alpha: Expr, beta: Expr, base: Expr, epsilon: Expr, *, mining: bool = True
+) -> Expr:
+    """Multi-similarity loss log(1 + Σ_p e^(-α(s - λ)))/α + log(1 + Σ_n e^(β(s - λ)))/β of cosines s of each anchor.
+
+    `base` is λ, 1 in the paper and ½ in the authors' code. `mining` keeps negatives nearer than the farthest positive
+    by less than ε, and positives farther than the nearest negative likewise; an anchor left without pairs has loss 0.
+    """
+    cosine = pr.pairwise_cosine(embeddings, embeddings)
+    positives, negatives = _positives_and_negatives(cosine, target)
+    if choose("mining", mining, {True: True, False: False}):
+        farthest = fn.min(fn.where(fn.greater(positives, 0.5), cosine, 4.0), "batch'")
+        nearest = fn.max(fn.where(fn.greater(negatives, 0.5), cosine, -4.0), "batch'")
+        # What is easy is dropped, rather than what is hard kept: a nan is no easy pair.
+        positives = fn.where(fn.greater(cosine - epsilon, nearest), 0.0, positives)
+        negatives = fn.where(fn.less(cosine + epsilon, farthest), 0.0, negatives)
+
+    def joined(exponent: Expr, mask: Expr) -> Expr:
+        return fn.softplus(fn.logsumexp(fn.where(fn.greater(mask, 0.5), exponent, ABSENT), "batch'"))
+
+    attraction = joined(-(alpha * (cosine - base)), positives) / alpha
+    return attraction + joined(beta * (cosine - base), negatives) / beta
+
+
+@hand_designed(
+    signature="embedding",
+    source="Sun et al. 2020",
+    parameters=[
+        Parameter("margin", 0.4, 0.0, 1.0, tunable=True, search=(0.0, 0.8), defined=REAL),
+        Parameter("scale", 80.0, 1.0, 512.0, tunable=True, log=True, search=(8.0, 256.0), defined=POSITIVE),
+    ],
+)
+def circle(embeddings: Expr, target: Expr, margin: Expr, scale: Expr) -> tuple[Expr, Expr]:
+    """Circle loss log(1 + Σ_n e^(γα_n(s - m))·Σ_p e^(-γα_p(s - 1 + m))) of cosines s of each anchor.
+
+    α_p = max(1 + m - s, 0) and α_n = max(s + m, 0) have no gradient. m = 0.4, γ = 80 are the paper's for retrieval; for
+    faces it has 0.25 and 256. Anchors without positive or without negative do not count.
+    """
+    cosine = pr.pairwise_cosine(embeddings, embeddings)
+    positives, negatives = _positives_and_negatives(cosine, target)
+    held = fn.stop_gradient(cosine)
+    near = scale * fn.relu(held + margin) * (cosine - margin)
+    far = -(scale * fn.relu(1 + margin - held) * (cosine - (1 - margin)))
+
+    def joined(exponent: Expr, mask: Expr) -> Expr:
+        return fn.logsumexp(fn.where(fn.greater(mask, 0.5), exponent, ABSENT), "batch'")
+
+    loss = fn.softplus(joined(near, negatives) + joined(far, positives))
+    return loss, fn.max(positives, "batch'") * fn.max(negatives, "batch'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import lossearch.primitives as pr
+from lossearch.ir.core.axes import SPATIAL_AXES
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn
@@ -102,3 +103,16 @@ def masked_reconstruction(image: Expr, target: Expr, masked: Expr, *, norm: str 
 def cycle_consistency(first_cycle: Expr, second_cycle: Expr, first: Expr, second: Expr, weight: Expr) -> Expr:
     """Cycle consistency λ(|F(G(x)) - x| + |G(F(y)) - y|) of each value, with λ the `weight`."""
     return weight * (fn.abs(first_cycle - first) + fn.abs(second_cycle - second))
+
+
+@hand_designed(signature=SIGNATURE, source="Mathieu et al. 2016")
+def gradient_difference(image: Expr, target: Expr) -> Expr:
+    """Gradient difference loss Σ_d ||∂_d x| - |∂_d y|| of each value, over directions d, forward differences.
+
+    It asks for edges as sharp as the reference's, beside a loss of intensities.
+    """
+    first, *others = [
+        fn.abs(fn.abs(fn.difference(image, direction)) - fn.abs(fn.difference(target, direction)))
+        for direction in SPATIAL_AXES
+    ]
+    return sum(others, first)

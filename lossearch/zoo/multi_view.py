@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
-from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
 from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
@@ -75,3 +75,66 @@ def attention_target(attention: Expr, target: Expr, *, distance: str = "squared"
         "kl": pr.map_divergence,
     }
     return choose("distance", distance, ways)(attention, target)
+
+
+@hand_designed(
+    signature="views",
+    source="Zhai et al. 2023",
+    parameters=[
+        Parameter("scale", 10.0, 0.1, 200.0, tunable=True, log=True, search=(1.0, 100.0), defined=POSITIVE),
+        Parameter("bias", -10.0, -50.0, 10.0, tunable=True, search=(-20.0, 5.0), defined=REAL),
+    ],
+)
+def siglip(first: Expr, second: Expr, scale: Expr, bias: Expr) -> Expr:
+    """SigLIP: Σ_j -log σ(z_ij(s·cos(x_i, y_j) + b)) for each x_i, z = 1 for its partner and -1 for the others.
+
+    The paper learns s and b from these values on; here they are numbers.
+    """
+    logits = scale * pr.pairwise_cosine(first, second) + bias
+    apart = fn.softplus(logits)
+    # softplus(-x) = softplus(x) - x
+    return fn.sum(apart, "batch'") - fn.diagonal(logits, "batch")
+
+
+@hand_designed(
+    signature="views",
+    source="Bardes et al. 2022",
+    parameters=[
+        Parameter("invariance", 25.0, 0.01, 1e3, tunable=True, log=True, search=(1.0, 100.0), defined=NON_NEGATIVE),
+        Parameter("variance", 25.0, 0.01, 1e3, tunable=True, log=True, search=(1.0, 100.0), defined=NON_NEGATIVE),
+        Parameter("covariance", 1.0, 0.01, 1e3, tunable=True, log=True, search=(0.1, 10.0), defined=NON_NEGATIVE),
+    ],
+)
+def vicreg(first: Expr, second: Expr, invariance: Expr, variance: Expr, covariance: Expr) -> Expr:
+    """VICReg λ·s + μ·(v + v') + ν·(c + c') of both views' embeddings: one number.
+
+    s is their mean squared error; v = mean_j max(1 - √(Var_j + 1e-4), 0) asks each feature to vary over the batch; c =
+    Σ_{i≠j} C_ij²/d asks for no covariance between features. As algorithm 1 of the paper; the text sums s over features,
+    and the authors' code has half of v + v'.
+    """
+    error = fn.mean(fn.square(first - second), ("batch", "feature"))
+    spread, shared = _spread(first) + _spread(second), _shared(first) + _shared(second)
+    return invariance * error + variance * spread + covariance * shared
+
+
+def _degrees(x: Expr) -> Expr:
+    """Samples less one, for unbiased moments; a single sample varies with nothing."""
+    return fn.clamp(fn.size(x, "batch") - 1, lower=1.0)
+
+
+def _spread(x: Expr) -> Expr:
+    """How much features lack of a standard deviation of one over the batch, on average."""
+    variance = fn.sum(fn.square(pr.centred(x)), "batch") / _degrees(x)
+    return fn.mean(fn.relu(1 - fn.sqrt(variance + 1e-4)), "feature")
+
+
+LARGEST_COVARIANCE = 1e9
+"""No two features in the signature's domain have more than (2e4)²·n/(n - 1): it tells the types."""
+
+
+def _shared(x: Expr) -> Expr:
+    """Squared covariances over the batch of different features, over the number of features."""
+    deviation = pr.centred(x)
+    covariance = fn.contract(deviation, fn.rename(deviation, "feature", "feature'"), "batch") / _degrees(x)
+    others = fn.clamp(covariance, -LARGEST_COVARIANCE, LARGEST_COVARIANCE) * (1 - fn.same(covariance, "feature"))
+    return fn.mean(fn.sum(fn.square(others), "feature'"), "feature")

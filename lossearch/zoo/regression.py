@@ -92,3 +92,60 @@ def mahalanobis(prediction: Expr, target: Expr, precision: Expr, *, squared: boo
     """Squared Mahalanobis distance (ŷ - y)ᵀ P (ŷ - y) with the precision matrix P; `squared=False` takes its root."""
     form = pr.quadratic_form(prediction - target, precision)
     return choose("squared", squared, {True: form, False: fn.sqrt(form)})
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Feng et al. 2018",
+    parameters=[
+        Parameter("width", 10.0, 1e-2, 1e3, tunable=True, log=True, search=(0.1, 100.0), defined=POSITIVE),
+        Parameter("epsilon", 2.0, 1e-3, 1e3, tunable=True, log=True, search=(0.05, 20.0), defined=POSITIVE),
+    ],
+)
+def wing(prediction: Expr, target: Expr, width: Expr, epsilon: Expr) -> Expr:
+    """Wing loss: w·log(1 + |r|/ε) where |r| < w, else |r| - w + w·log(1 + w/ε); small errors weigh more than in `mae`.
+
+    For landmarks in pixels; w and ε are in the units of the target.
+    """
+    size = fn.abs(prediction - target)
+    near = fn.minimum(size, width)
+    return width * fn.log1p(near / epsilon) + (size - near)
+
+
+@hand_designed(
+    signature="regression_variance",
+    source="Seitzer et al. 2022",
+    parameters=[
+        Parameter("beta", 0.5, 0.0, 1.0, tunable=True, defined=NON_NEGATIVE),
+        Parameter("eps", 1e-6, 1e-9, 1.0, defined=POSITIVE),
+    ],
+)
+def beta_nll(prediction: Expr, target: Expr, variance: Expr, beta: Expr, eps: Expr) -> Expr:
+    """β-NLL: `gaussian_nll` times v^β without gradient, v = max(variance, ε); the squared error's gradient at β = 1.
+
+    Large variances no longer silence the error of the mean.
+    """
+    held = fn.maximum(variance, eps)
+    loss = (fn.log(held) + fn.square(prediction - target) / held) / 2
+    return fn.stop_gradient(held**beta) * loss
+
+
+@hand_designed(signature="regression_counts", source="Cameron and Trivedi 1998")
+def poisson(log_mean: Expr, target: Expr) -> Expr:
+    """Poisson negative log-likelihood e^η - y·η without its constant, as `torch.nn.functional.poisson_nll_loss`."""
+    return fn.exp(log_mean) - target * log_mean
+
+
+@hand_designed(
+    signature="regression_counts",
+    source="Jørgensen 1987",
+    parameters=[Parameter("power", 1.5, 1.01, 1.99, tunable=True, defined=(1.001, 1.999))],
+)
+def tweedie(log_mean: Expr, target: Expr, power: Expr) -> Expr:
+    """Tweedie loss e^((2 - p)η)/(2 - p) - y·e^((1 - p)η)/(1 - p), half the deviance without its constant.
+
+    For amounts that are often zero and else spread widely, such as claims and rainfall: p → 1 is `poisson`, p → 2 a
+    gamma distribution. e^η is the mean.
+    """
+    size, excess = 2 - power, power - 1
+    return fn.exp(size * log_mean) / size + target * fn.exp(-(excess * log_mean)) / excess

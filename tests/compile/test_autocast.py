@@ -129,7 +129,9 @@ def test_a_transform(name: str, backend: str) -> None:
         return torch.func.vjp(torch.func.grad(value), x)[1](torch.ones_like(x))[0]
 
     for taken in (torch.func.grad(value), twice):
-        torch.testing.assert_close(under_autocast(taken)(first), taken(first), rtol=1e-4, atol=1e-6)
+        expected = taken(first)
+        nearly = max(1e-6, 2e-5 * float(expected.abs().max()))  # float32's share of entries that are differences
+        torch.testing.assert_close(under_autocast(taken)(first), expected, rtol=1e-4, atol=nearly)
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

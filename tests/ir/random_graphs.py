@@ -9,6 +9,7 @@ import lossearch.primitives  # noqa: F401  (registers the primitives)
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Graph, Parameter, constant
 from lossearch.ir.core.signature import SIGNATURES, Signature
+from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.lowering import lower
 from lossearch.ir.rewriting.ranges import out_of_range
 
@@ -68,7 +69,11 @@ def random_graph(seed: int, signature: Signature | None = None, steps: int = 40)
     roots = [node for node in reversed(pool) if predictions[0] in node.leaves and node.type.kind == "real"]
     for root in sorted((node for node in roots if out_of_range((node,)) is None), key=lambda node: -node.size):
         graph = Graph(signature, root, (parameter,) if parameter.node in root.leaves else ())
-        if any(leaf.op == "input" and leaf.type.kind == "real" for leaf in lower(graph.frozen()).root.leaves):
+        try:
+            lowered = lower(graph.frozen())
+        except IllTyped:  # at its default, the parameter makes a divisor zero
+            continue
+        if any(leaf.op == "input" and leaf.type.kind == "real" for leaf in lowered.root.leaves):
             return graph
     raise AssertionError("the prediction itself is a graph")
 

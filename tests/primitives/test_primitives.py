@@ -14,11 +14,11 @@ from lossearch import primitives as pr
 from lossearch.ir import OPERATORS, PRIMITIVES, Graph, get_signature
 from lossearch.loss import Loss
 
-from .newer_rows import ROBUST
+from .newer_rows import BOXES, ROBUST
 from .rows import MARGIN, Row
 from .rows import ROWS as OLDER
 
-ROWS = OLDER + ROBUST
+ROWS = OLDER + ROBUST + BOXES
 
 
 def inputs(signature: str) -> list[tuple[Tensor, Tensor]]:

@@ -149,7 +149,8 @@ def _kept_parts(case: Case, inputs: Sequence[Tensor], kept: Tensor) -> list[tupl
     """The kept elements as one batch without space or, where a loss reduces over space alone, per image."""
     prediction, target, *others = inputs
     if case.loss.root.axes != ("batch", "class") or "space" not in case.loss.signature["target"].axes:
-        return [(prediction.movedim(1, -1)[kept], target.movedim(1, -1)[kept], *(x[kept] for x in others))]
+        whole = [prediction, target, *others]
+        return [tuple((x if x.shape == kept.shape else x.movedim(1, -1))[kept] for x in whole)]
     images = [i for i in range(len(kept)) if kept[i].any()]
     return [(prediction[i][:, kept[i]][None], target[i][:, kept[i]][None]) for i in images]
 

@@ -100,7 +100,36 @@ def box_smooth_l1_by_where(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(error < 1, error.square() / 2, error - 0.5).sum(1).mean()
 
 
+def alpha_iou_by_columns(a: Tensor, b: Tensor) -> Tensor:
+    """α = 3."""
+    return (1 - _overlap(a, b)[0] ** 3).mean()
+
+
+def siou_by_columns(a: Tensor, b: Tensor) -> Tensor:
+    """θ = 4."""
+    shift = (a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
+    sine = shift.abs().prod(1) * 2 / (shift.square().sum(1) + EPS)
+    distance = 1 - torch.exp((sine - 2)[:, None] * (shift / _outer(a, b)).square())
+    first, second = a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2]
+    shape = (1 - torch.exp(-(first - second).abs() / torch.maximum(first, second))) ** 4
+    return (1 - _overlap(a, b)[0] + (distance + shape).sum(1) / 2).mean()
+
+
+def wiou_by_columns(a: Tensor, b: Tensor) -> Tensor:
+    factor = torch.exp(_shift(a, b) / _outer(a, b).square().sum(1).detach())
+    return (factor * (1 - _overlap(a, b)[0])).mean()
+
+
+def mpdiou_by_columns(a: Tensor, b: Tensor) -> Tensor:
+    """D² = 2."""
+    return (1 - _overlap(a, b)[0] + (a - b).square().sum(1) / 2).mean()
+
+
 ROWS = [
+    Row("alpha_iou", BOX, (), (alpha_iou_by_columns,)),
+    Row("siou", BOX, (), (siou_by_columns,)),
+    Row("wiou", BOX, (), (wiou_by_columns,)),
+    Row("mpdiou", BOX, (), (mpdiou_by_columns,)),
     Row("giou", BOX, (Form("monai BoxGIoULoss", BoxGIoULoss()),), (giou_by_columns,)),
     Row("box_l1", BOX, (Form("torch l1_loss", lambda a, b: F.l1_loss(a, b) * 4),), (box_l1_by_sum,)),
     Row(

@@ -239,7 +239,43 @@ def _margin_head(base: type, margin: float) -> Form:
     return Form(f"pytorch_metric_learning {base.__name__}", mean, convert)
 
 
+def top_k_by_topk(logits: Tensor, target: Tensor) -> Tensor:
+    """The hardest tenth."""
+    losses = F.cross_entropy(logits, target, reduction="none").flatten()
+    return torch.topk(losses, math.ceil(0.1 * len(losses))).values.mean()
+
+
+def taught(*size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, integer labels, and a teacher's logits."""
+    return *labelled(*size), torch.randn(size)
+
+
+TAUGHT = Inputs(taught, small=DENSE.small, large=DENSE.large, tiny=DENSE.tiny)
+
+
+def distillation_by_kl_div(logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+    """α = 0.9, T = 4."""
+    student, known = F.log_softmax(logits / 4, 1), F.log_softmax(teacher / 4, 1)
+    divergence = F.kl_div(student, known, reduction="none", log_target=True).sum(1).mean()
+    return 0.9 * 16 * divergence + 0.1 * F.cross_entropy(logits, target)
+
+
+def decoupled_by_masking(logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+    """α = 1, β = 8, T = 4; the true class hidden by a large number."""
+    own = _one_hot(target, logits)
+    p, q = (F.softmax(x / 4, 1) for x in (logits, teacher))
+    yes = [(x * own).sum(1) for x in (p, q)]
+    of_target = F.kl_div(yes[0].log(), yes[1], reduction="none")
+    of_target = of_target + F.kl_div((1 - yes[0]).log(), 1 - yes[1], reduction="none")
+    rest = [F.log_softmax(x / 4 - 1000 * own, 1) for x in (logits, teacher)]
+    of_others = F.kl_div(rest[0], rest[1], reduction="none", log_target=True).sum(1)
+    return F.cross_entropy(logits, target) + 16 * (of_target + 8 * of_others).mean()
+
+
 ROWS = [
+    Row("top_k_cross_entropy", DENSE, (), (top_k_by_topk,)),
+    Row("knowledge_distillation", TAUGHT, (), (distillation_by_kl_div,)),
+    Row("decoupled_distillation", TAUGHT, (), (decoupled_by_masking,)),
     Row("cross_entropy", DENSE, (_torch(F.cross_entropy),), (cross_entropy_by_gather,)),
     Row(
         "weighted_cross_entropy",

@@ -159,6 +159,59 @@ def attention_by_normalize(attention: Tensor, target: Tensor) -> Tensor:
     return difference.square().sum(1).mean()
 
 
+def siglip_by_product(first: Tensor, second: Tensor) -> Tensor:
+    """t = 10, b = -10."""
+    logits = 10 * F.normalize(first) @ F.normalize(second).T - 10
+    signs = 2 * torch.eye(len(first), device=first.device) - 1
+    return -F.logsigmoid(signs * logits).sum(1).mean()
+
+
+def vicreg_by_product(first: Tensor, second: Tensor) -> Tensor:
+    """λ = μ = 25, ν = 1."""
+    total = 25 * F.mse_loss(first, second)
+    for x in (first, second):
+        centred = x - x.mean(0)
+        moments = centred.T @ centred / (len(x) - 1)
+        total = total + 25 * F.relu(1 - (moments.diagonal() + 1e-4).sqrt()).mean()
+        total = total + (moments.square().sum() - moments.diagonal().square().sum()) / x.shape[1]
+    return total
+
+
+def info_nce_with_queue(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """τ = 0.07, as MoCo's code."""
+    a, p, n = (F.normalize(x) for x in (anchor, positive, negative))
+    logits = torch.cat([(a * p).sum(1, keepdim=True), a @ n.T], 1) / 0.07
+    return F.cross_entropy(logits, torch.zeros(len(a), dtype=torch.int64, device=a.device))
+
+
+def _signs(embeddings: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosines, and masks of positives and negatives."""
+    unit = F.normalize(embeddings)
+    same = target[:, None] == target
+    return unit @ unit.T, same & ~torch.eye(len(target), dtype=torch.bool, device=target.device), ~same
+
+
+def multi_similarity_by_masks(embeddings: Tensor, target: Tensor) -> Tensor:
+    """α = 2, β = 50, λ = 1, ε = 0.1."""
+    cosine, positives, negatives = _signs(embeddings, target)
+    farthest = cosine.masked_fill(~positives, float("inf")).amin(1, keepdim=True)
+    nearest = cosine.masked_fill(~negatives, -float("inf")).amax(1, keepdim=True)
+    near = torch.exp(-2 * (cosine - 1)) * (positives & (cosine - 0.1 < nearest))
+    far = torch.exp(50 * (cosine - 1)) * (negatives & (cosine + 0.1 > farthest))
+    return (torch.log1p(near.sum(1)) / 2 + torch.log1p(far.sum(1)) / 50).mean()
+
+
+def circle_by_masks(embeddings: Tensor, target: Tensor) -> Tensor:
+    """m = 0.4, γ = 80."""
+    cosine, positives, negatives = _signs(embeddings, target)
+    held = cosine.detach()
+    far = -80 * F.relu(1.4 - held) * (cosine - 0.6)
+    near = 80 * F.relu(held + 0.4) * (cosine - 0.4)
+    hidden = float("-inf")
+    joined = far.masked_fill(~positives, hidden).logsumexp(1) + near.masked_fill(~negatives, hidden).logsumexp(1)
+    return F.softplus(joined).mean()
+
+
 def _metric(loss: Any, convert: Any = None) -> Form:
     scales = not isinstance(loss, losses.NTXentLoss)  # which has a row of all negatives for every positive pair
     return Form(f"pytorch_metric_learning {type(loss).__name__}", loss, convert, scales)
@@ -189,7 +242,18 @@ def _batch_hard() -> Form:
     return Form(name, lambda embeddings, target: loss(embeddings, target, miner(embeddings, target)))
 
 
+def _multi_similarity() -> Form:
+    miner, loss = miners.MultiSimilarityMiner(0.1), losses.MultiSimilarityLoss(2, 50, 1.0)
+    name = "pytorch_metric_learning MultiSimilarityLoss"
+    return Form(name, lambda embeddings, target: loss(embeddings, target, miner(embeddings, target)))
+
+
 ROWS = [
+    Row("siglip", POSITIVES, (), (siglip_by_product,)),
+    Row("vicreg", POSITIVES, (), (vicreg_by_product,)),
+    Row("info_nce_negatives", Inputs(several(3), **PAIRWISE), (), (info_nce_with_queue,)),
+    Row("multi_similarity", EMBEDDING, (_multi_similarity(),), (multi_similarity_by_masks,)),
+    Row("circle", EMBEDDING, (_metric(losses.CircleLoss(0.4, 80)),), (circle_by_masks,)),
     Row("contrastive", PAIR, (), (contrastive_by_norm,)),
     Row(
         "triplet",

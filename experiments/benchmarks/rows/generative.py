@@ -135,7 +135,13 @@ def _with_labels(fake: Tensor, real: Tensor) -> Sequence[Any]:
 
 CROSS_ENTROPY = Form("torch binary_cross_entropy_with_logits", torch_minimax, _with_labels)
 
+
+def relativistic_by_softplus(fake: Tensor, real: Tensor) -> Tensor:
+    return F.softplus(fake - real).mean()
+
+
 ROWS = [
+    Row("relativistic_gan", ADVERSARIAL, (), (relativistic_by_softplus,)),
     Row("gan_minimax", ADVERSARIAL, (CROSS_ENTROPY,), (minimax_by_softplus,)),
     Row("gan_non_saturating", ADVERSARIAL, (CROSS_ENTROPY,), (minimax_by_softplus,)),
     Row("lsgan", ADVERSARIAL, (Form("torch mse_loss", torch_lsgan, _with_labels),), (lsgan_by_square,)),

@@ -143,7 +143,13 @@ def contextual_by_product(features: Tensor, target: Tensor) -> Tensor:
     return -(weight / weight.sum(2, keepdim=True)).max(1).values.mean(1).log().mean()
 
 
+def gradient_difference_by_diff(image: Tensor, target: Tensor) -> Tensor:
+    across, down = ((torch.diff(image, dim=d).abs() - torch.diff(target, dim=d).abs()).abs().sum() for d in (-1, -2))
+    return (across + down) / image.numel()
+
+
 ROWS = [
+    Row("gradient_difference", IMAGE, (), (gradient_difference_by_diff,)),
     Row("l1", IMAGE, (Form("torch l1_loss", F.l1_loss),), (l1_by_abs,)),
     Row(
         "charbonnier",

@@ -29,8 +29,14 @@ def with_precision(*size: int) -> tuple[tuple[Tensor, Tensor], Mapping[str, Tens
     return pair(*size), {"precision": factor @ factor.T / size[1] + torch.eye(size[1])}
 
 
+def counted(*size: int) -> tuple[Tensor, Tensor]:
+    """Logarithms of means, and counts."""
+    return torch.randn(size), torch.poisson(torch.full(size, 2.0))
+
+
 REGRESSION = Inputs(pair, small=(256,), large=(16, 256, 256), tiny=(3, 4))
 VARIANCE = Inputs(with_variance, small=REGRESSION.small, large=REGRESSION.large, tiny=REGRESSION.tiny)
+COUNTS = Inputs(counted, small=REGRESSION.small, large=REGRESSION.large, tiny=REGRESSION.tiny)
 VECTOR = Inputs(with_precision, small=(64, 16), large=(16384, 64), tiny=(4, 3))
 
 
@@ -67,7 +73,33 @@ def mahalanobis_by_product(prediction: Tensor, target: Tensor, precision: Tensor
     return (difference @ precision * difference).sum(1).mean()
 
 
+def wing_by_where(prediction: Tensor, target: Tensor) -> Tensor:
+    """w = 10, ε = 2."""
+    size = (prediction - target).abs()
+    rest = 10 - 10 * math.log(6)
+    return torch.where(size < 10, 10 * torch.log1p(size / 2), size - rest).mean()
+
+
+def beta_nll_by_log(prediction: Tensor, target: Tensor, variance: Tensor) -> Tensor:
+    """β = 1/2."""
+    loss = (variance.log() + (prediction - target).square() / variance) / 2
+    return (variance.detach().sqrt() * loss).mean()
+
+
+def poisson_by_exp(log_mean: Tensor, target: Tensor) -> Tensor:
+    return (log_mean.exp() - target * log_mean).mean()
+
+
+def tweedie_by_exp(log_mean: Tensor, target: Tensor) -> Tensor:
+    """p = 1.5."""
+    return (2 * torch.exp(log_mean / 2) + 2 * target * torch.exp(-log_mean / 2)).mean()
+
+
 ROWS = [
+    Row("wing", REGRESSION, (), (wing_by_where,)),
+    Row("beta_nll", VARIANCE, (), (beta_nll_by_log,)),
+    Row("poisson", COUNTS, (Form("torch poisson_nll_loss", F.poisson_nll_loss),), (poisson_by_exp,)),
+    Row("tweedie", COUNTS, (), (tweedie_by_exp,)),
     Row("mse", REGRESSION, (Form("torch mse_loss", F.mse_loss),), (mse_by_square,)),
     Row("mae", REGRESSION, (Form("torch l1_loss", F.l1_loss),), (mae_by_abs,)),
     Row("huber", REGRESSION, (Form("torch huber_loss", F.huber_loss),), (huber_by_where,)),

@@ -79,3 +79,11 @@ def _margin(setting: Setting) -> tuple[Sweep, ...]:
     axis = "angle to the true class's centre; π/2 to the others"
     angles = grid(0.0, math.pi)
     return (Sweep(axis, "dL/d(angle)", angles, lambda a: (true * torch.cos(a), label), ("cosine",), 0.0, math.pi / 2),)
+
+
+@sweeps("distillation")
+def _distillation(setting: Setting) -> tuple[Sweep, ...]:
+    """The teacher is sure of the true class to e² against each other."""
+    labels = _bands(setting.classes)
+    teacher = 2.0 * F.one_hot(labels, setting.classes).movedim(-1, 1).to(torch.float64)
+    return (_probability(setting.classes, labels, teacher),)

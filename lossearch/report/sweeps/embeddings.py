@@ -34,16 +34,17 @@ def _pair(setting: Setting) -> tuple[Sweep, ...]:
 
 @sweeps("triplet")
 def _triplet(setting: Setting) -> tuple[Sweep, ...]:
-    origin, right, up = vector(0.0, 0.0)[None], vector(1.0, 0.0)[None], vector(0.0, 1.0)[None]
+    """The anchor is no zero vector, so that losses of angles see the others move."""
+    anchor, right, up = vector(1.0, 1.0)[None], vector(1.0, 0.0)[None], vector(0.0, 1.0)[None]
     return (
         _distance(
-            lambda d: (origin, d * right, 2.0 * up),
+            lambda d: (anchor, anchor + d * right, anchor + 2.0 * up),
             "positive",
             "distance of anchor and positive, the negative at 2",
             untrained=2.0,
         ),
         _distance(
-            lambda d: (origin, right, d * up),
+            lambda d: (anchor, anchor + right, anchor + d * up),
             "negative",
             "distance of anchor and negative, the positive at 1",
             ideal=3.0,

@@ -56,6 +56,14 @@ def _regression_variance(setting: Setting) -> tuple[Sweep, ...]:
     return (error(lambda e: (NUMBERS + e, NUMBERS, ones), "prediction", "error, at variance 1"), variance)
 
 
+@sweeps("regression_counts")
+def _regression_counts(setting: Setting) -> tuple[Sweep, ...]:
+    counts = vector(2.0)[None]
+    return (
+        error(lambda e: (counts.log() + e, counts), "log_mean", "error of the logarithm of the mean, at a count of 2"),
+    )
+
+
 @sweeps("regression_vector")
 def _regressionvector(setting: Setting) -> tuple[Sweep, ...]:
     target, first = vector(1.0, 2.0)[None], vector(1.0, 0.0)

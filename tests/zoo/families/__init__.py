@@ -4,8 +4,34 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import binary, combining, dense, embedding, features, generative, image, multi_view, regression, robust
+from . import (
+    binary,
+    box,
+    combining,
+    dense,
+    distillation,
+    embedding,
+    features,
+    generative,
+    image,
+    multi_view,
+    regression,
+    robust,
+)
 
 MODULES: list[ModuleType] = [
-    *(binary, combining, dense, embedding, features, generative, image, multi_view, regression, robust)
+    *(
+        binary,
+        box,
+        combining,
+        dense,
+        distillation,
+        embedding,
+        features,
+        generative,
+        image,
+        multi_view,
+        regression,
+        robust,
+    )
 ]

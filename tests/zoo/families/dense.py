@@ -193,6 +193,13 @@ def _shape(logits: Tensor, per: str) -> tuple[int, ...]:
     return (logits.shape[1],) if per == "batch" else (logits.shape[0], logits.shape[1])
 
 
+def top_k_cross_entropy(logits: Tensor, target: Tensor, share: float) -> Tensor:
+    """As nnU-Net's TopKLoss, with the number of elements rounded up."""
+    losses = F.cross_entropy(logits, target, reduction="none").flatten()
+    count = math.ceil(share * len(losses) - 1e-9)
+    return torch.topk(losses, count).values.mean() if count else losses.sum()
+
+
 def _numbers(*shape: int, seed: int) -> Tensor:
     return 3.0 * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -260,6 +267,7 @@ CASES = [
         for per in PER
     ),
     *(Case("lovasz_hinge", lovasz_hinge, {"per": per}, twice=False) for per in PER),
+    *(Case("top_k_cross_entropy", top_k_cross_entropy, {"share": share}) for share in (0.1, 0.45)),
     Case("boundary", boundary, weight=lambda logits, distance: _foreground(logits)),
     Case("boundary", boundary, {"background": True}),
     Case("boundary_weighted_cross_entropy", boundary_weighted_cross_entropy, {"w0": 10.0, "sigma": 5.0}),

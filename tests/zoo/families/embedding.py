@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from pytorch_metric_learning import losses, miners
@@ -65,6 +67,39 @@ def n_pair(anchor: Tensor, positive: Tensor) -> Tensor:
     loss = losses.NPairsLoss(reducer=DoNothingReducer())
     loss.distance.normalize_embeddings = False
     return loss(torch.cat([anchor, positive]), labels)["loss"]["losses"]
+
+
+def info_nce_negatives(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """Algorithm 1 of He et al. with the negatives as the queue: cross-entropy with the positive as class 0."""
+    own = F.cosine_similarity(anchor, positive)[:, None]
+    logits = torch.cat([own, F.cosine_similarity(anchor[:, None], negative[None], dim=2)], 1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(anchor), dtype=torch.int64), reduction="none")
+
+
+def multi_similarity(
+    embeddings: Tensor,
+    target: Tensor,
+    alpha: float,
+    beta: float,
+    base: float,
+    epsilon: float = 0.0,
+    mining: bool = True,
+) -> Tensor:
+    """The library's loss, with its miner where pairs are mined; without any pair all are zero."""
+    zero = embeddings.sum(1) * 0
+    chosen = miners.MultiSimilarityMiner(epsilon)(embeddings, target) if mining else None
+    if chosen is not None and not sum(map(len, chosen)):
+        return zero
+    given: Any = {"alpha": alpha, "beta": beta, "base": base}  # integers to the library's annotations
+    loss = losses.MultiSimilarityLoss(**given, reducer=DoNothingReducer())
+    found = loss(embeddings, target, chosen)["loss"]["losses"]
+    return zero + (found.flatten() if isinstance(found, Tensor) else 0)
+
+
+def circle(embeddings: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    loss = losses.CircleLoss(m=margin, gamma=cast(Any, scale), reducer=DoNothingReducer())
+    found = loss(embeddings, target)["loss"]["losses"]
+    return embeddings.sum(1) * 0 + (found.flatten() if isinstance(found, Tensor) else 0)
 
 
 def center(embeddings: Tensor, target: Tensor, centers: Tensor) -> Tensor:
@@ -227,6 +262,10 @@ CASES = [
     *(Case("margin_ranking", margin_ranking, {"margin": margin}, twice=False) for margin in (1.0, 0.0)),
     *(Case("nt_xent", nt_xent, {"temperature": t}) for t in (0.1, 0.5)),
     *(Case("info_nce", info_nce, {"temperature": t}) for t in (0.07, 1.0)),
+    *(Case("info_nce_negatives", info_nce_negatives, {"temperature": t}) for t in (0.07, 1.0)),
+    Case("multi_similarity", multi_similarity, {"alpha": 2.0, "beta": 50.0, "base": 1.0, "epsilon": 0.1}),
+    Case("multi_similarity", multi_similarity, {"alpha": 3.0, "beta": 10.0, "base": 0.5, "mining": False}),
+    *(Case("circle", circle, {"margin": m, "scale": s}, has_both) for m, s in ((0.4, 80.0), (0.25, 8.0))),
     *(Case("supervised_contrastive", supervised_contrastive, {"temperature": t}, has_positive) for t in (0.1, 0.5)),
 ]
 

@@ -44,6 +44,14 @@ def wgan(fake: Tensor, real: Tensor, side: str) -> Tensor:
     return -fake if side == "generator" else fake - real
 
 
+def relativistic_gan(fake: Tensor, real: Tensor, side: str, average: bool) -> Tensor:
+    """Equations 9, 10, 16 and 17 of Jolicoeur-Martineau: the generator's are those with the roles exchanged."""
+    first, second = (fake, real) if side == "generator" else (real, fake)
+    if not average:
+        return _log_sigmoid(first - second, True)
+    return _log_sigmoid(first - second.mean(), True) + _log_sigmoid(second - first.mean(), False)
+
+
 def vae(
     reconstruction: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, beta: float, norm: str = "squared"
 ) -> Tensor:
@@ -153,6 +161,7 @@ GANS = (gan_minimax, gan_non_saturating, lsgan, hinge_gan, wgan)
 FLAT = (hinge_gan, wgan)
 CASES = [
     *(Case(gan.__name__, gan, {"side": side}, twice=gan not in FLAT) for gan in GANS for side in SIDES),
+    *(Case("relativistic_gan", relativistic_gan, {"side": s, "average": a}) for s in SIDES for a in (False, True)),
     Case("vae", vae, {"beta": 1.0}),
     Case("vae", vae, {"beta": 4.0, "norm": "absolute"}),
     Case("noise_prediction", noise_prediction),

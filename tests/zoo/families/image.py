@@ -54,6 +54,14 @@ def total_variation(image: Tensor, isotropic: bool = False) -> Tensor:
     return length.flatten(1).sum(1)
 
 
+def gradient_difference(image: Tensor, target: Tensor) -> Tensor:
+    """Equation 6 of Mathieu et al. with α = 1, with forward differences; zero without a direction."""
+    if image.ndim == 2:
+        return 0.0 * image
+    terms = [(a.abs() - b.abs()).abs() for a, b in zip(_steps(image), _steps(target), strict=True)]
+    return torch.stack(terms).sum(0)
+
+
 def reconstruction(image: Tensor, target: Tensor, norm: str = "squared") -> Tensor:
     error = F.mse_loss if norm == "squared" else F.l1_loss
     return torch.stack([error(x, y, reduction="sum") for x, y in zip(image, target, strict=True)])
@@ -237,6 +245,7 @@ def empty_images() -> list[Sample]:
 CASES = [
     Case("l1", l1, twice=False),
     *(Case("charbonnier", charbonnier, {"eps": eps}) for eps in (1e-3, 0.5)),
+    Case("gradient_difference", gradient_difference, twice=False),
     Case("total_variation", total_variation, twice=False),
     Case("total_variation", total_variation, {"isotropic": True}),
     *(Case("ssim", ssim, {"data_range": level}) for level in (1.0, 2.5)),

@@ -40,6 +40,25 @@ def barlow_twins(first: Tensor, second: Tensor, redundancy: float) -> Tensor:
     return ((1 - diagonal) ** 2).sum() + redundancy * ((correlation**2).sum() - (diagonal**2).sum())
 
 
+def siglip(first: Tensor, second: Tensor, scale: float, bias: float) -> Tensor:
+    """Algorithm 1 of Zhai et al., before its sum over one side."""
+    logits = scale * F.cosine_similarity(first[:, None], second[None], dim=2) + bias
+    signs = 2 * torch.eye(len(first), dtype=first.dtype) - 1
+    return -F.logsigmoid(signs * logits).sum(1)
+
+
+def vicreg(first: Tensor, second: Tensor, invariance: float, variance: float, covariance: float) -> Tensor:
+    """Algorithm 1 of Bardes et al.; a single sample varies with nothing."""
+    total = invariance * F.mse_loss(first, second)
+    for x in (first, second):
+        size = x.shape[1]
+        moments = torch.cov(x.T).reshape(size, size) if len(x) > 1 else torch.zeros(size, size).double() * x.sum()
+        deviation = (torch.diagonal(moments) + 1e-4).sqrt()
+        total = total + variance * torch.relu(1 - deviation).mean()
+        total = total + covariance * (moments - torch.diag(torch.diagonal(moments))).square().sum() / size
+    return total
+
+
 def attention_target(attention: Tensor, target: Tensor, distance: str = "squared") -> Tensor:
     """Equation 2 of Zagoruyko and Komodakis without its factor β/2, or PyTorch's divergence."""
     a, t = attention.reshape(len(attention), -1), target.reshape(len(target), -1)
@@ -81,6 +100,8 @@ CASES = [
     Case("byol", byol),
     Case("simsiam", simsiam),
     *(Case("barlow_twins", barlow_twins, {"redundancy": r}) for r in (0.005, 1.0)),
+    *(Case("siglip", siglip, {"scale": s, "bias": b}) for s, b in ((10.0, -10.0), (2.0, 1.0))),
+    Case("vicreg", vicreg, {"invariance": 25.0, "variance": 25.0, "covariance": 1.0}),
     *(Case("attention_target", attention_target, {"distance": d}) for d in ("squared", "norm", "kl")),
 ]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
+from sklearn.metrics import mean_tweedie_deviance
 from torch import Tensor
 from torchmetrics.functional.regression import log_cosh_error
 
@@ -45,6 +49,35 @@ def pinball(prediction: Tensor, target: Tensor, quantile: float) -> Tensor:
 
 def gaussian_nll(prediction: Tensor, target: Tensor, variance: Tensor, eps: float, full: bool = False) -> Tensor:
     return F.gaussian_nll_loss(prediction, target, variance, full=full, eps=eps, reduction="none")
+
+
+def wing(prediction: Tensor, target: Tensor, width: float, epsilon: float) -> Tensor:
+    """Equation 5 of Feng et al."""
+    size = (prediction - target).abs()
+    rest = width - width * math.log(1 + width / epsilon)
+    return torch.where(size < width, width * torch.log(1 + size / epsilon), size - rest)
+
+
+def beta_nll(prediction: Tensor, target: Tensor, variance: Tensor, beta: float, eps: float) -> Tensor:
+    """Equation 5 of Seitzer et al. over PyTorch's likelihood."""
+    weight = variance.detach().clamp(min=eps) ** beta
+    return weight * gaussian_nll(prediction, target, variance, eps)
+
+
+def poisson(log_mean: Tensor, target: Tensor) -> Tensor:
+    return F.poisson_nll_loss(log_mean, target, log_input=True, reduction="none")
+
+
+def tweedie(log_mean: Tensor, target: Tensor, power: float) -> Tensor:
+    """Half of scikit-learn's deviance up to what does not depend on the prediction, checked at one other mean."""
+    mean = log_mean.exp()
+    value = mean ** (2 - power) / (2 - power) - target * mean ** (1 - power) / (1 - power)
+    if value.numel():
+        given, predicted = target.flatten().numpy(), mean.detach().flatten().numpy()
+        deviance = mean_tweedie_deviance(given, predicted, power=cast(Any, power))
+        constant = (target ** (2 - power) / ((1 - power) * (2 - power))).mean()
+        torch.testing.assert_close(value.mean().item() + constant.item(), deviance / 2, rtol=1e-9, atol=1e-12)
+    return value
 
 
 def mahalanobis(prediction: Tensor, target: Tensor, precision: Tensor, squared: bool = True) -> Tensor:
@@ -88,6 +121,14 @@ def extreme_variances() -> list[Sample]:
     ]
 
 
+def counts() -> list[Sample]:
+    return [Sample(s.name, (s.inputs[0], s.inputs[1].abs().round()), differentiable=True) for s in numbers()]
+
+
+def extreme_counts() -> list[Sample]:
+    return [s for s in extreme_numbers() if not (s.inputs[1] < 0).any()]
+
+
 def _precision(size: int) -> Tensor:
     factor = _numbers(size, size, seed=5)
     return factor @ factor.T / size + 0.5 * torch.eye(size, dtype=torch.float64)
@@ -123,22 +164,29 @@ CASES = [
     *(Case("pinball", pinball, {"quantile": q}, twice=False) for q in (0.5, 0.1, 0.9)),
     Case("gaussian_nll", gaussian_nll, {"eps": 1e-6}),
     Case("gaussian_nll", gaussian_nll, {"eps": 1e-2, "full": True}),
+    *(Case("wing", wing, {"width": w, "epsilon": e}) for w, e in ((10.0, 2.0), (1.0, 0.1))),
+    *(Case("beta_nll", beta_nll, {"beta": beta, "eps": 1e-6}) for beta in (0.5, 1.0)),
+    Case("poisson", poisson),
+    *(Case("tweedie", tweedie, {"power": power}) for power in (1.5, 1.1)),
     Case("mahalanobis", mahalanobis),
     Case("mahalanobis", mahalanobis, {"squared": False}),
 ]
 
 ORDINARY: dict[str, Samples] = {
     "regression": numbers,
+    "regression_counts": counts,
     "regression_variance": variances,
     "regression_vector": vectors,
 }
 EMPTY: dict[str, Samples] = {
     "regression": lambda: [Sample(f"{shape}", (_empty(*shape), _empty(*shape))) for shape in ((0,), (0, 3), (2, 0))],
+    "regression_counts": lambda: [Sample("empty", (_empty(0, 3), _empty(0, 3)))],
     "regression_variance": lambda: [Sample("empty", (_empty(0, 3), _empty(0, 3), _empty(0, 3)))],
     "regression_vector": lambda: [Sample("empty", (_empty(0, 3), _empty(0, 3)), buffers=_of(3))],
 }
 EXTREME: dict[str, Samples] = {
     "regression": extreme_numbers,
+    "regression_counts": extreme_counts,
     "regression_variance": extreme_variances,
     "regression_vector": extreme_vectors,
 }
