@@ -162,6 +162,21 @@ class ArchiveReader(ArchiveRaces):
             merits = [(row, self._sign * metric) for row, metric in full]
             return _undominated(sorted(merits, key=lambda one: (one[0].candidate.complexity, -one[1])))
 
+    def stopped(self) -> int:
+        """How many candidates were trained at less than the largest budget alone, as they were stopped early."""
+        with self._lock:
+            scopes = [self._scope(task, None) for task in self.tasks()]
+            sql = f"SELECT count(*) FROM score s WHERE {_USABLE} AND {_AT_ITS_LARGEST_BUDGET} AND s.budget < ?"
+            return sum(int(self._select(sql, (one.task, one.best_budget), (WHOLE,))[0][0]) for one in scopes)
+
+    def stopped_early(self, ranked: Ranked) -> str | None:
+        """In words, where a candidate was stopped; None for one that was trained to the end."""
+        with self._lock:
+            whole = self._scope(None, None).best_budget
+        if ranked.standing is not None or ranked.failed or whole is None or ranked.budget >= whole:
+            return None
+        return f"stopped early, at a budget of {ranked.budget} of {whole}"
+
     def rank_in_search(self, key: str, *, task: str | None = None) -> int | None:
         """The rank of a candidate by the search's own scores, from 1; None where it has none at the largest budget."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from lossearch.candidates.scoring import (
     scored,
     without_gradient,
 )
+from lossearch.candidates.stopping import NEVER, Stops, Watch
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.tasks import UserTask
@@ -64,8 +66,15 @@ class FunctionEvaluator:
         """What the function is told of where to train; None where it decides by itself."""
         return None if self.settings.device is None else usable_device(self.settings.device)
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
-        """Score a candidate; what the function and the loss do wrong is its outcome. `seed` draws the variants."""
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+        """Score a candidate; what the function and the loss do wrong is its outcome.
+
+        Args:
+            graph: the candidate.
+            seed: draws the variants.
+            stops: ends its first scoring training where that lags behind those of earlier candidates, and its other
+                seeds with it; of its variants those that lag behind each other.
+        """
         start = time.perf_counter()
         try:
             variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
@@ -75,19 +84,30 @@ class FunctionEvaluator:
         settings = [(scaled, rate) for scaled in found if scaled is not None for rate in self.settings.learning_rates]
         if not settings:
             return without_gradient(graph)
-        best, rate = settings[0] if len(settings) == 1 else self._best(settings)
-        outcomes = self._trainer.train(best.graph, seeds.first("scoring", self.settings.seeds), **self._given(rate))
+        (best, rate), spent = (settings[0], 0) if len(settings) == 1 else self._best(settings, stops)
+        watch = Watch(stops.allow)
+        scoring = seeds.first("scoring", self.settings.seeds)
+        outcomes = self._trainer.train(best.graph, scoring, watch, **self._given(rate))
         learning_rate = rate if self._tunes_rate else math.nan
-        return scored(outcomes, best.graph, learning_rate, best.scale, time.perf_counter() - start)
+        result = scored(outcomes, best.graph, learning_rate, best.scale, time.perf_counter() - start)
+        whole = spent + len(outcomes) * self._trainer.budget
+        if watch.stopped is None or result.status is not Status.OK:
+            return replace(result, spent=whole)
+        reached = stops.reached(watch.stopped, self._trainer.budget)
+        return replace(result, stopped=reached, spent=spent + reached)
 
     def _given(self, rate: float) -> dict[str, Any]:
         given: dict[str, Any] = {"learning_rate": rate} if self._tunes_rate else {}
         return given if self.device is None else {**given, "device": self.device}
 
-    def _best(self, settings: Sequence[tuple[Scaled, float]]) -> tuple[Scaled, float]:
-        """The setting that is best on the seed for tuning."""
+    def _best(self, settings: Sequence[tuple[Scaled, float]], stops: Stops) -> tuple[tuple[Scaled, float], int]:
+        """The setting that is best on the seed for tuning, and the budget that was spent to find it."""
         (tuning_seed,) = seeds.first("tuning constants", 1)
         outcomes: list[Outcome] = []
+        spent, allow = 0, stops.among()
         for scaled, rate in settings:
-            outcomes += self._trainer.train(scaled.graph, [tuning_seed], **self._given(rate))
-        return settings[ranked_best(outcomes, self.task.metric)]
+            watch = Watch(allow)
+            outcomes += self._trainer.train(scaled.graph, [tuning_seed], watch, **self._given(rate))
+            budget = self._trainer.budget
+            spent += budget if watch.stopped is None else stops.reached(watch.stopped, budget)
+        return settings[ranked_best(outcomes, self.task.metric)], spent

@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops
 from lossearch.compile.constants import candidates
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
@@ -48,6 +49,7 @@ class EvaluationConfig(BaseModel):
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
         device: where to train: "cpu", "cuda" (a GPU), or "auto" (a GPU where the process that trains sees one). Without
             it on the CPU; a user's function, which is given it as `device`, decides then by itself.
+        stopping: when calls of a user's function that lag behind are stopped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -60,6 +62,7 @@ class EvaluationConfig(BaseModel):
     rung: float | None = Field(default=None, gt=0.0, lt=1.0)
     time_limit_s: float | None = Field(default=None, gt=0.0)
     device: DeviceName | None = None
+    stopping: StoppingConfig = StoppingConfig.model_validate({})
 
     def for_function(self) -> Self:
         """The settings for a user's function, which trains a candidate as it is unless more was asked for."""
@@ -82,6 +85,9 @@ class CandidateResult:
         seconds: wall-clock of tuning and scoring.
         message: what went wrong.
         all_metrics: of each seed all metrics that its training gave, by name, the ranking one among them.
+        stopped: the share of the budget after which its first training was stopped, as it lagged behind earlier
+            candidates; its score is then of that one seed. None for a candidate that was trained to the end.
+        spent: budget of all calls of a user's function together, those of variants included.
     """
 
     status: Status
@@ -94,6 +100,8 @@ class CandidateResult:
     seconds: float
     message: str
     all_metrics: tuple[Mapping[str, float], ...] = ()
+    stopped: int | None = None
+    spent: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,8 @@ class CandidateEvaluator:
     def _scoring_seeds(self) -> tuple[int, ...]:
         return seeds.first("scoring", self.settings.seeds)
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
-        """Tune the constants of `graph` and score it; `seed` draws the variants."""
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+        """Tune the constants of `graph` and score it; `seed` draws the variants. Nothing is stopped but at a rung."""
         start = time.perf_counter()
         settings = self._settings(graph, seed)
         if not settings:

@@ -124,6 +124,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     with found.run.open_archive(read_only=True) as archive:
         metric, direction = archive.metric, in_words(archive.higher_is_better)
         parents = [archive.candidate(key) for key in candidate.parents]
+        stopped = archive.stopped_early(ranked)
         others, directions = archive.other_metrics(ranked), archive.directions
         rates = {one.learning_rate for one in archive.evaluations(candidate.key) if one.learning_rate is not None}
     yield "run", str(found.run.path)
@@ -132,6 +133,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if ranked.standing is not None:
         how = f"final race, {how}, rank {ranked.standing.before} before"
     yield metric, f"{short(ranked.metric)} on validation, {direction} ({how}, budget {ranked.budget})"
+    if stopped is not None:
+        yield "trained", stopped
     for name, value in others.items():
         which = told(name, directions.get(name))
         yield name, f"{short(value)} on validation" + (f", {which}" if which else "")

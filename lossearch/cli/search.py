@@ -169,7 +169,7 @@ def ls(
                 "complexity": ranked.candidate.complexity,
                 "made_by": ranked.candidate.operator,
                 "formula": ranked.candidate.text,
-                "reason": headline(ranked.candidate.reason) if ranked.failed else None,
+                "reason": headline(ranked.candidate.reason) if ranked.failed else archive.stopped_early(ranked),
                 "key": ranked.candidate.key,
             }
             for rank, ranked in enumerate(archive.ranked(limit), start=1)
@@ -188,17 +188,18 @@ def ls(
             "reason",
             "key",
         )
-        counts = archive.counts()
+        counts, stopped = archive.counts(), archive.stopped()
     summary = {
         "direction": f"{archive.metric}, {in_words(archive.higher_is_better)}",
         "candidates_seen": counts.candidates,
         "accepted": counts.accepted,
         "evaluations": counts.evaluations,
         "failed_evaluations": counts.failed,
+        **({"stopped_early": stopped} if stopped else {}),
         "verdicts": dict(counts.verdicts),
     }
     hidden = {"failed", "budget", "key"}
-    hidden |= set() if any(row["failed"] for row in rows) else {"reason"}
+    hidden |= set() if any(row["reason"] for row in rows) else {"reason"}
     hidden |= set() if any(row["before"] for row in rows) else {"before"}
     hidden |= set() if any(row["metrics"] for row in rows) else {"metrics"}
     print_listing(Listing("candidates", columns, rows, summary, frozenset(hidden)), format)

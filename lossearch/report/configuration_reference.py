@@ -16,6 +16,8 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from lossearch.candidates.scoring import EvaluationConfig
+from lossearch.candidates.stopping import StoppingConfig
 from lossearch.comparison.racing import RaceConfig
 from lossearch.engine.setup.config import ExcludeConfig, SearchConfig
 from lossearch.errors import UserError
@@ -81,7 +83,10 @@ _SEARCH = (
     ),
     _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
-    _Table("[evaluation]", "", SearchConfig.model_fields["evaluation"].annotation),  # pyright: ignore[reportArgumentType]
+    _Table(
+        "[evaluation]", "", EvaluationConfig, {"stopping": "a table; see [evaluation.stopping](#evaluationstopping)"}
+    ),
+    _Table("[evaluation.stopping]", "For example `stopping = { rungs = [0.25, 0.5] }`.", StoppingConfig),
     _Table("[race]", "", RaceConfig),
 )
 

@@ -85,6 +85,7 @@ class RunSummary:
         units: How its values are written.
         budget: Steps of the trainings that are compared; None where nothing trained.
         scored: By the search's own scores, best first, all measured at `budget`; at most `CONSIDERED`.
+        stopped: Candidates that were stopped early.
         others: Candidates considered that are not in `scored`: stopped early, or failed.
         drawn_front: The front by the search's own scores, which share a scale with `scored`.
         front, hall, best: By the final race, where there was one.
@@ -105,6 +106,7 @@ class RunSummary:
     trainings: Trainings
     budget: int | None
     scored: tuple[Scored, ...]
+    stopped: int
     others: int
     best: Scored | None
     drawn_front: tuple[Scored, ...]
@@ -159,6 +161,7 @@ def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummar
         trainings=trainings,
         budget=budget,
         scored=tuple(scored),
+        stopped=archive.stopped(),
         others=len(ranked) - len(scored),
         best=next(_placed(final, ranks), None),
         drawn_front=tuple(_placed(archive.pareto_front(raced=False), ranks)),

@@ -16,6 +16,7 @@ from lossearch.ir.core.graph import Graph
 from lossearch.loss import Loss
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.server import OnMetric
 from lossearch.tasks.user.task import UserTask
 from lossearch.training import seeds
 from lossearch.training.step_size import FirstPredictions
@@ -71,19 +72,31 @@ class FunctionTrainer:
         scale = math.copysign(float(f"{self._wanted / size:.{_DIGITS}g}"), factor)
         return Scaled(bare if scale == 1.0 else _times(bare, scale), scale / factor)
 
-    def train(self, graph: Graph, training_seeds: Sequence[int], **keywords: Any) -> list[Outcome]:
+    def train(
+        self, graph: Graph, training_seeds: Sequence[int], watch: OnMetric | None = None, **keywords: Any
+    ) -> list[Outcome]:
         """One call for each seed, up to the first that fails: the loss has failed then, whatever others would give.
 
         Args:
             graph: as `scaled` gives it.
             training_seeds: passed to the function.
+            watch: is told the metrics of the first call; where it returns False, that call is stopped, and no other is
+                made.
             keywords: `learning_rate`, `split` and `device`, for functions that take them.
         """
         factory = loss_factory(graph)
         outcomes: list[Outcome] = []
+        stopped = False
+
+        def on_metric(count: int, value: float) -> bool:
+            nonlocal stopped
+            stopped = watch is not None and not watch(count, value)
+            return not stopped
+
         for seed in training_seeds:
-            outcomes.append(self.task.evaluate(factory, self.budget, seed, **keywords))
-            if outcomes[-1].status is not Status.OK:
+            first = on_metric if not outcomes and watch is not None else None
+            outcomes.append(self.task.evaluate(factory, self.budget, seed, first, **keywords))
+            if stopped or outcomes[-1].status is not Status.OK:
                 break
         return outcomes
 

@@ -8,6 +8,7 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FilterCount, Verdict, canonical
+from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.setting import Limits, Setting
 from lossearch.engine.setup.state import IslandState
@@ -51,7 +52,7 @@ class FakeEvaluator:
         self.before = before
         self.graphs: list[Graph] = []
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
         self.graphs.append(graph)
         self.before(len(self.graphs))
         metrics = (int(graph.key[:6], 16) / 2**24, int(graph.key[6:12], 16) / 2**24)

@@ -68,12 +68,12 @@ class _Hanging:
         with (folder / "processes.txt").open("a") as file:
             print(os.getpid(), file=file)
 
-    def evaluate(self, graph: Any, seed: int) -> Any:
+    def evaluate(self, graph: Any, seed: int, stops: Any) -> Any:
         self._number += 1
         if self._number == 2 and not self._note.exists():
             self._note.write_text(graph.key)
             time.sleep(600.0)
-        return self._evaluator.evaluate(graph, seed)
+        return self._evaluator.evaluate(graph, seed, stops)
 
 
 class HangingIsland(Island):

@@ -11,6 +11,7 @@ from engine.fakes import TASK, FakeEvaluator, FakeScreen, contents, failing, fin
 
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FILTERS
+from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.engine.driver.result import Audit, SearchResult
 from lossearch.engine.island.rows import MOST_POINTS, thinned
 from lossearch.engine.setup.setting import Limits
@@ -145,9 +146,9 @@ def test_without_any_checkpoint_everything_is_replayed_from_the_archive(tmp_path
 class Awkward(FakeEvaluator):
     """Fails in another way each time, and then works."""
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
         number = len(self.graphs)
-        good = super().evaluate(graph, seed)
+        good = super().evaluate(graph, seed, stops)
         match number:
             case 0:
                 raise ValueError("boom")
@@ -224,8 +225,8 @@ def test_a_filter_that_breaks_rejects_the_candidate(tmp_path: Path) -> None:
 class Tuning(FakeEvaluator):
     """Changes the constants of every second candidate, as real evaluations do."""
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
-        result = super().evaluate(graph, seed)
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+        result = super().evaluate(graph, seed, stops)
         return replace(result, graph=graph.map(_nudged)) if int(graph.key[0], 16) % 2 else result
 
 
@@ -305,7 +306,7 @@ def test_where_the_time_went_adds_up(tmp_path: Path) -> None:
     parts = report.training_seconds + report.screening_seconds + report.proposing_seconds
     assert 0 < parts <= report.wall_seconds
     assert 0 <= report.overhead <= 1
-    assert json.loads(loop.save().dumps())["version"] == 2
+    assert json.loads(loop.save().dumps())["version"] == 3
 
 
 class _Failing(FakeEvaluator):
@@ -315,8 +316,8 @@ class _Failing(FakeEvaluator):
         super().__init__()
         self.reason = reason
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
-        trained = super().evaluate(graph, seed)
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+        trained = super().evaluate(graph, seed, stops)
         reason, nan = self.reason(len(self.graphs)), float("nan")
         return (
             trained if reason is None else replace(failing(Status.ERROR), graph=graph, message=reason, metrics=(nan,))

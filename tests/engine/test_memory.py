@@ -7,6 +7,7 @@ from pathlib import Path
 from engine.fakes import TASK, FakeEvaluator, make_loop, new_run
 
 from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.compile.interpret import program
 from lossearch.engine.setup.digests import DigestSet
 from lossearch.engine.setup.setting import Limits
@@ -18,8 +19,8 @@ from lossearch.ir.rewriting.lowering import lower
 
 
 class Forgetful(FakeEvaluator):
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
-        result = super().evaluate(graph, seed)
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+        result = super().evaluate(graph, seed, stops)
         self.graphs.clear()
         return result
 

@@ -169,6 +169,99 @@ def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:
         assert "3 s" in next(row.candidate.reason for row in archive.ranked(6) if row.metric is None)
 
 
+CURVES = """
+import torch
+
+def train(loss, budget, seed, learning_rate=1.0):
+    logits = torch.linspace(-1, 1, 24).reshape(8, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(logits, torch.arange(8) % 3), logits)
+    quality = float(gradient.double().abs().max() * 1e4) % 1.0  # differs from loss to loss, no better one learns slower
+    for count in range(1, 9):
+        yield {"accuracy": quality * count / 8 / learning_rate, "progress": count}
+"""
+STOPPING = """
+[evaluation]
+steps = 40
+seeds = 2
+stopping = { rungs = [0.25, 0.5], least = 4 }
+"""
+
+
+def island_of(folder: Path, run: RunDirectory, writer: ArchiveWriter, state: IslandState) -> IslandLoop:
+    config, _ = load_config(folder / "search.toml")
+    parts = build_parts(config)
+    setting = island_setting(config, parts, 0, 1, lambda _: None)
+    return IslandLoop(state, island_method(config, parts.space, 0, 1), parts.screen, parts.evaluator, writer, setting)
+
+
+def begun(folder: Path, config: str) -> tuple[RunDirectory, ArchiveWriter]:
+    folder.mkdir()
+    (folder / "train.py").write_text(CURVES)
+    (folder / "search.toml").write_text(config)
+    run = RunDirectory.create(folder / "run", config)
+    run.create_archive("accuracy", True).close()
+    return run, ArchiveWriter(str(run.path), 1, "train.py:train")
+
+
+def told(run: RunDirectory) -> list[tuple[str, int, int, float | None]]:
+    with run.open_archive() as archive:
+        return [(e.key, e.seed, e.budget, e.metric) for e in archive.evaluations()]
+
+
+def test_what_lags_behind_is_stopped_ranks_last_and_is_told(tmp_path: Path) -> None:
+    config = CONFIG.partition("[evaluation]")[0].replace("generations = 1", "generations = 4") + STOPPING
+    run, writer = begun(tmp_path / "whole", config)
+    loop = island_of(tmp_path / "whole", run, writer, IslandState(0))
+    finish(loop)
+    with run.open_archive() as archive:
+        ranked, stopped = archive.ranked(99), archive.stopped()
+        words = [archive.stopped_early(row) for row in ranked]
+        assert archive.counts().statuses == {"ok": sum(row.seeds for row in ranked)}
+    budgets = [row.budget for row in ranked]
+    assert budgets == sorted(budgets, reverse=True)
+    assert set(budgets) <= {40, 20, 10}
+    assert 0 < stopped == sum(budget < 40 for budget in budgets) < len(budgets) - 6  # none of the first generation
+    assert [word is not None for word in words] == [budget < 40 for budget in budgets]
+    assert f"stopped early, at a budget of {budgets[-1]} of 40" == words[-1]
+    assert {row.seeds for row in ranked if row.budget < 40} == {1}
+    assert loop.state.spent == sum(row.budget * row.seeds for row in ranked)
+
+    # Killed in the third generation, after its first two have been saved: what was archived is taken from there.
+    run2, writer2 = begun(tmp_path / "killed", config)
+    loop = island_of(tmp_path / "killed", run2, writer2, IslandState(0))
+    loop.generation()
+    loop.generation()
+    saved = loop.save().dumps()
+    loop.generation()
+    finish(island_of(tmp_path / "killed", run2, writer2, IslandState.loads(saved)))
+    assert told(run2) == told(run)
+    for one in (writer, writer2):
+        one.close()
+
+
+def test_variants_that_lag_behind_each_other_are_stopped(tmp_path: Path) -> None:
+    rates = "learning_rates = [1.0, 2.0, 3.0]"
+    config = CONFIG.partition("[evaluation]")[0] + STOPPING.replace("seeds = 2", f"seeds = 1\n{rates}")
+    run, writer = begun(tmp_path / "variants", config.replace("generations = 1", "generations = 2"))
+    loop = island_of(tmp_path / "variants", run, writer, IslandState(0))
+    loop.generation()
+    assert loop.state.spent == 6 * 4 * 40
+    # The first learning rate is the best one here, so that the others end at the first rung.
+    loop.generation()
+    assert 6 * 4 * 40 < loop.state.spent <= 6 * 4 * 40 + 6 * (40 + 10 + 10 + 40)
+    writer.close()
+
+
+def test_a_search_ends_with_its_budget_for_all_calls(tmp_path: Path) -> None:
+    config = CONFIG.partition("[evaluation]")[0].replace("generations = 1", "max_budget = 600")
+    run, writer = begun(tmp_path / "budget", config + STOPPING)
+    loop = island_of(tmp_path / "budget", run, writer, IslandState(0))
+    finish(loop)
+    assert 600 <= loop.state.spent < 600 + 80  # the last candidate's calls are made
+    assert loop.done
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
@@ -211,6 +304,7 @@ def test_a_plan_tells_what_happens_to_a_function(tmp_path: Path) -> None:
             r"a training function with learning_rate=1\.0.*evaluation\.learning_rates",
         ),
         ("steps = 3\nrung = 0.5", r"evaluation\.rung"),
+        ("steps = 3\nstopping = { rungs = [1.0] }", r"evaluation\.stopping\.rungs"),
     ],
 )
 def test_what_a_function_needs_and_does_not_do_is_told(tmp_path: Path, given: str, told: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lossearch.candidates.scoring import EvaluationConfig
+from lossearch.candidates.stopping import StoppingConfig
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
 from lossearch.tasks.user.config import FunctionConfig
@@ -52,6 +54,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
     limits = [
         f"{config.generations} generations of {size} trained candidates on each island" if config.generations else "",
         f"{config.max_candidates} candidates, rejected ones included" if config.max_candidates else "",
+        f"a budget of {config.max_budget} for all calls together" if config.max_budget else "",
         f"{config.time_limit_s:g} s" if config.time_limit_s else "",
     ]
     lines = (
@@ -96,6 +99,23 @@ def _race(config: SearchConfig, facts: TaskFacts) -> str:
     return f"the best {race.candidates} and the front, up to {race.seeds} fresh seeds, {facts.full_budget} steps each"
 
 
+def _tuning(evaluation: EvaluationConfig) -> str:
+    """What is tried of a candidate before a function scores it."""
+    rates, tries = len(evaluation.learning_rates), evaluation.variants * len(evaluation.learning_rates)
+    if tries == 1:
+        return "constants and learning rate as they are"
+    return f"one call before for each of {evaluation.variants} settings of constants x {rates} learning rates"
+
+
+def _stopping(stopping: StoppingConfig) -> list[str]:
+    """When calls are stopped."""
+    if not stopping.rungs:
+        return []
+    shares = ", ".join(f"{rung:.0%}" for rung in stopping.rungs)
+    among = f"the best {stopping.keep:.0%} of earlier ones there, once {stopping.least} got so far"
+    return [f"stopping    after {shares} of a call's yields, where a candidate is not among {among}"]
+
+
 def _training(config: SearchConfig, parts: Parts) -> list[str]:
     """How a candidate is trained."""
     evaluation, facts = config.evaluation, parts.facts
@@ -107,7 +127,8 @@ def _training(config: SearchConfig, parts: Parts) -> list[str]:
     inputs = parts.first_call.describe()
     return [
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
-        " constants and learning rate as they are",
+        f" {_tuning(evaluation)}",
+        *_stopping(evaluation.stopping),
         f"step size   scaled to the gradient of {reference_name(config, parts.space)} at the function's first call"
         f" of its loss, with inputs {inputs}",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",

@@ -92,7 +92,8 @@ def _racers(archive: Archive, facts: TaskFacts, candidates: int) -> list[_Racer]
     found: dict[str, _Racer] = {}
     for row in rows:
         key = row.candidate.key
-        if row.metric is not None and row.candidate.graph is not None and key not in found:
+        whole = row.standing is not None or row.budget >= facts.budget  # not stopped early
+        if row.metric is not None and whole and row.candidate.graph is not None and key not in found:
             rank = archive.rank_in_search(key, task=facts.name)
             found[key] = _Racer(row, before.get(key, len(found) + 1) if rank is None else rank)
     return sorted(found.values(), key=lambda racer: (racer.before, racer.key))

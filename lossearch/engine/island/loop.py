@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from lossearch.archive import store as archive
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
+from lossearch.candidates.stopping import NEVER, Rungs, Stops
 from lossearch.engine.island.rows import (
+    SPENT,
     candidate_row,
     failure,
     graph_from_json,
@@ -78,6 +80,7 @@ class IslandLoop:
         self._begun = False
         self._known: frozenset[str] = frozenset()
         self._last_look, self._last_cpu = time.monotonic(), time.process_time()
+        self._stops = NEVER
         self._restore()
 
     def load(self, state: IslandState) -> None:
@@ -87,6 +90,7 @@ class IslandLoop:
         self._restore()
 
     def _restore(self) -> None:
+        self._rungs = Rungs.of(self.state.rungs)
         if self.state.method:
             self.method.load_state(self.state.method)
         if self.state.audit_rng:
@@ -98,6 +102,7 @@ class IslandLoop:
         version, internal, gauss = self._audit_rng.getstate()
         self.state.audit_rng = [version, list(internal), gauss]
         self.state.method = self.method.state()
+        self.state.rungs = self._rungs.to_plain()
         return self.state
 
     @property
@@ -117,12 +122,15 @@ class IslandLoop:
         self._index = 0
         before, proposals = state.trained, state.candidates
         if not self.done:
+            self._stops = self._rungs.stops(self.setting.stopping, self.setting.higher_is_better)
             size = self.setting.limits.generation_size
             while state.trained - before < size and not self.setting.limits.spent(state):
                 if state.candidates - proposals >= size * _PROPOSALS_PER_TRAINING:
                     break
                 self._one_candidate()
                 self._look_at_clock()
+            if state.trained == before:  # nothing is left to propose that a budget could be spent on
+                state.spent = max(state.spent, self.setting.limits.budget or 0)
             state.generation += 1
             self._flush()
             self._migrate()
@@ -198,8 +206,9 @@ class IslandLoop:
         )
         row = self._row(proposal, verdict, full=audited or self.setting.keep_full)
         if audited:
-            trained = self._train(row, verdict.graph)
-            self._outbox.audited.append(row)
+            trained = self._train(row, verdict.graph, NEVER)
+            self._spend(trained)
+            self._outbox.audited.append(dataclasses.replace(row, numbers=trained.candidate.numbers))
             # Of the loss as it was rejected: constants that training changed would make it another one.
             self._outbox.evaluations.extend(dataclasses.replace(e, key=row.key) for e in trained.evaluations)
             self._flush()
@@ -208,7 +217,8 @@ class IslandLoop:
         self.method.tell(proposal, None, verdict.complexity)
 
     def _train_accepted(self, proposal: Candidate, verdict: Verdict) -> None:
-        trained = self._train(self._row(proposal, verdict, full=True), verdict.graph)
+        trained = self._train(self._row(proposal, verdict, full=True), verdict.graph, self._stops)
+        self._spend(trained)
         row, evaluations = trained.candidate, trained.evaluations
         self.state.trained += 1
         self.state.seen.add(row.key)
@@ -216,13 +226,16 @@ class IslandLoop:
         self._outbox.evaluations.extend(evaluations)
         self._flush()
         graph = graph_from_json(row.graph) if row.key != verdict.key else verdict.graph
-        self.method.tell(
-            dataclasses.replace(proposal, graph=graph),
-            score(evaluations, self.setting.higher_is_better),
-            self.method.complexity(graph),
-        )
+        whole = evaluations[0].budget >= self.setting.budget
+        merit = score(evaluations, self.setting.higher_is_better)
+        merit = self._rungs.learn(self.setting.stopping, evaluations[0].curve, whole, merit)
+        self.method.tell(dataclasses.replace(proposal, graph=graph), merit, self.method.complexity(graph))
 
-    def _train(self, row: archive.Candidate, graph: Graph) -> Trained:
+    def _spend(self, trained: Trained) -> None:
+        # What could not be trained counts, too: otherwise a search of such losses would never end.
+        self.state.spent += max(1, round(trained.candidate.numbers.get(SPENT, 0)))
+
+    def _train(self, row: archive.Candidate, graph: Graph, stops: Stops) -> Trained:
         """Train a candidate, or take its training from the archive."""
         attempts = 0
         # Asking takes a round trip, and is of use only for what was trained before: after a restart, or, of the
@@ -237,15 +250,15 @@ class IslandLoop:
             result = failure(graph, f"the process that trained it died {attempts} times")
         else:
             self.scribe.starting(self.state.island, row.key)
-            result = self._evaluate(graph)
+            result = self._evaluate(graph, stops)
         self.state.training_seconds += time.perf_counter() - start
         setting = self.setting
         return trained_row(row, graph, result, setting.task, setting.budget, self.method.complexity)
 
-    def _evaluate(self, graph: Graph) -> CandidateResult:
+    def _evaluate(self, graph: Graph, stops: Stops) -> CandidateResult:
         self.setting.guard(True)
         try:
-            return self.evaluator.evaluate(graph, self.setting.seed)
+            return self.evaluator.evaluate(graph, self.setting.seed, stops)
         except Exception as error:  # recorded: a failure of one candidate is its outcome
             if _ends_search(error):
                 raise

@@ -23,6 +23,9 @@ from lossearch.tasks import Status
 LONGEST_REASON = 2000
 """Characters of a reason that the archive keeps; the end of a traceback says most."""
 
+SPENT = "spent"
+"""Name of the budget of all calls for a candidate among the numbers that its row keeps."""
+
 MOST_POINTS = 200
 """Points of a training's curve that the archive keeps."""
 
@@ -83,7 +86,7 @@ def trained_row(
     """The training of a candidate: the row of the loss that was scored, with an evaluation per seed.
 
     Where training tuned the constants, that row is of the tuned loss, and its reason names the proposal. `complexity`
-    measures that loss.
+    measures that loss. The evaluation of a candidate that was stopped has the budget that it had reached.
     """
     ok = result.status is Status.OK and result.score is not None and math.isfinite(result.score)
     changed = ok and result.graph.key != graph.key
@@ -93,7 +96,8 @@ def trained_row(
     if changed:
         row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
         row = dataclasses.replace(row, complexity=complexity(result.graph))
-    row = dataclasses.replace(row, reason=reason)
+    numbers = {**row.numbers, SPENT: float(result.spent)} if result.spent else row.numbers
+    row = dataclasses.replace(row, reason=reason, numbers=numbers)
     return Trained(row, tuple(_evaluations(row, result, task, budget)))
 
 
@@ -107,7 +111,7 @@ def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int
             key=row.key,
             task=task,
             seed=seed,
-            budget=budget,
+            budget=budget if result.stopped is None else result.stopped,
             metric=metric,
             status=failed.value if metric is None else Status.OK.value,
             curve=thinned(result.curve) if seed == 0 else (),

@@ -36,6 +36,7 @@ CHANGEABLE = (
     "islands",
     "generations",
     "max_candidates",
+    "max_budget",
     "time_limit_s",
     "max_restarts",
     "evaluation.time_limit_s",

@@ -126,6 +126,8 @@ class SearchConfig(_Config):
         islands: populations searched at once, each in a process of its own; without it one per CPU.
         generations: of each island, at most.
         max_candidates: proposals of all islands together, rejected ones included, at most.
+        max_budget: of all calls of a user's function together, the final race apart, at most, in the function's own
+            units; a call that was stopped counts by its share. The candidate under way then is the last.
         time_limit_s: seconds of searching, at most, over all resumptions; results then depend on the clock.
         generation_size: candidates trained per generation, after which an island's state is saved.
         migration: exchange of the best between islands.
@@ -149,6 +151,7 @@ class SearchConfig(_Config):
     islands: int | None = Field(default=None, ge=1, le=MOST_ISLANDS)
     generations: int | None = Field(default=None, ge=1)
     max_candidates: int | None = Field(default=None, ge=1)
+    max_budget: int | None = Field(default=None, ge=1)
     time_limit_s: float | None = Field(default=None, gt=0.0)
     generation_size: int = Field(default=16, ge=1)
     migration: MigrationConfig = MigrationConfig()
@@ -162,8 +165,9 @@ class SearchConfig(_Config):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        if self.generations is None and self.max_candidates is None and self.time_limit_s is None:
-            raise ValueError("one of generations, max_candidates, time_limit_s is required, or it would never end")
+        if not any((self.generations, self.max_candidates, self.max_budget, self.time_limit_s)):
+            names = "generations, max_candidates, max_budget, time_limit_s"
+            raise ValueError(f"one of {names} is required, or it would never end")
         return self
 
     @model_validator(mode="after")

@@ -84,6 +84,12 @@ def make_task(config: SearchConfig) -> ClassificationTask | UserTask:
     if isinstance(config.task, FunctionConfig):
         _check_function(config.task, config.evaluation)
         return user_task(config.task, config.evaluation.time_limit_s, load_space(config.space).signature)
+    for name, given in (
+        ("evaluation.stopping.rungs", config.evaluation.stopping.rungs),
+        ("max_budget", config.max_budget),
+    ):
+        if given:
+            raise UserError(f"a training function, for {name}", f"the bundled task {config.task}", f"leave {name} out")
     return ClassificationTask(config.task)
 
 
@@ -97,7 +103,8 @@ def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> N
         )
     if evaluation.rung is not None:
         found = f"evaluation.rung = {evaluation.rung}"
-        raise UserError("a bundled task, to stop variants early", found, "leave it out for a training function")
+        hint = "leave it out; evaluation.stopping stops calls of a training function"
+        raise UserError("a bundled task, to stop variants early by evaluation.rung", found, hint)
 
 
 def task_facts(config: SearchConfig, task: ClassificationTask | UserTask) -> TaskFacts:
@@ -183,10 +190,13 @@ def derived_seed(seed: int, island: int, purpose: str = "method") -> int:
 
 
 def island_limits(config: SearchConfig, island: int, islands: int) -> Limits:
-    """When an island ends; the budget of candidates is shared out evenly."""
-    candidates = config.max_candidates
-    share = None if candidates is None else candidates // islands + (island < candidates % islands)
-    return Limits(config.generations, share, config.time_limit_s, config.generation_size)
+    """When an island ends; candidates and the budget of all calls are shared out evenly."""
+
+    def share(total: int | None) -> int | None:
+        return None if total is None else total // islands + (island < total % islands)
+
+    candidates, budget = share(config.max_candidates), share(config.max_budget)
+    return Limits(config.generations, candidates, config.time_limit_s, config.generation_size, budget)
 
 
 def island_setting(
@@ -205,5 +215,6 @@ def island_setting(
         migration_every=config.migration.every if islands > 1 else 0,
         migration_count=config.migration.count,
         shares_seeds=islands > 1,
+        stopping=config.evaluation.stopping,
         guard=guard,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FilterCount, Verdict
+from lossearch.candidates.stopping import StoppingConfig, Stops
 from lossearch.engine.setup.state import IslandState
 from lossearch.ir.core.graph import Graph
 
@@ -23,7 +24,7 @@ class Screening(Protocol):
 class Evaluator(Protocol):
     """As `lossearch.candidates.scoring.CandidateEvaluator`."""
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult: ...
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = ...) -> CandidateResult: ...
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,19 @@ class Limits:
         candidates: proposals in all.
         seconds: of wall-clock in all.
         generation_size: candidates trained per generation.
+        budget: of all calls of a training function together.
     """
 
     generations: int | None
     candidates: int | None
     seconds: float | None
     generation_size: int
+    budget: int | None = None
 
     def spent(self, state: IslandState) -> bool:
         """Whether an island may propose no further candidate."""
         over = self.candidates is not None and state.candidates >= self.candidates
+        over = over or (self.budget is not None and state.spent >= self.budget)
         return over or (self.seconds is not None and state.wall_seconds >= self.seconds)
 
     def reached(self, state: IslandState) -> bool:
@@ -67,6 +71,7 @@ class Setting:
         migration_every: generations between exchanges; 0 for none.
         migration_count: elites sent.
         shares_seeds: whether another island may have trained a seed of the space.
+        stopping: when trainings that lag behind are stopped.
         guard: called with True before and False after each training, to end a process that hangs.
     """
 
@@ -81,4 +86,5 @@ class Setting:
     migration_every: int = 0
     migration_count: int = 1
     shares_seeds: bool = False
+    stopping: StoppingConfig = field(default_factory=lambda: StoppingConfig.model_validate({}))
     guard: Callable[[bool], None] = lambda _: None

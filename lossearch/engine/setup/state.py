@@ -15,8 +15,8 @@ from lossearch.reading import parse_json, read_text
 FILE_NAME = "island.json"
 _REQUIRED, _HINT = "an undamaged island state", "restore the checkpoint from a copy"
 _LARGEST = 2_000_000_000
-_VERSION = 2
-_READABLE = (1, 2)  # the first version said nothing of the archive
+_VERSION = 3
+_READABLE = (1, 2, 3)  # the first version said nothing of the archive, the second nothing of rungs and budgets
 
 
 @dataclass
@@ -30,6 +30,8 @@ class IslandState:
         seen: keys and fingerprints of earlier candidates.
         audit_rng: state of the generator that picks rejected candidates to audit.
         archived: the archive's mark when this state was taken: a smaller one tells that the archive has lost results.
+        rungs: what is known of earlier trainings, by which later ones are stopped; see `Rungs`.
+        spent: budget of all calls of a training function so far.
         candidates: proposals so far.
         trained: candidates trained so far.
         training_seconds, screening_seconds, proposing_seconds, wall_seconds, cpu_seconds: as in `GenerationReport`.
@@ -41,6 +43,8 @@ class IslandState:
     seen: DigestSet = field(default_factory=DigestSet)
     audit_rng: list[Any] = field(default_factory=list)
     archived: int = 0
+    rungs: dict[str, Any] = field(default_factory=dict)
+    spent: int = 0
     candidates: int = 0
     trained: int = 0
     training_seconds: float = 0.0
