@@ -12,8 +12,10 @@ import pytest
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver import search as engine
 from lossearch.engine.driver.ending import SearchInterrupted
+from lossearch.engine.driver.plan import Plan
 from lossearch.engine.setup.begun import continued, located, write_beginning
 from lossearch.engine.setup.config import SearchConfig
+from lossearch.engine.setup.first_call_file import keep_first_call
 from lossearch.engine.setup.subject import found_subject
 from lossearch.errors import UserError
 from lossearch.files import StorageError
@@ -57,17 +59,29 @@ def train(loss, budget, seed):
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a run that was begun and whose islands have not done anything."""
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a run that was begun: its islands have not done anything, but know the function's first call."""
+    folder = tmp_path_factory.mktemp("begun") / "project"
     folder.mkdir()
     for name, text in {"search.toml": CONFIG, "narrow.toml": SPACE, "train.py": TRAIN}.items():
         (folder / name).write_text(text)
+
+    def keep(run: RunDirectory, config: SearchConfig, plan: Plan, *rest: object) -> None:
+        keep_first_call(run, plan.first_call)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_run", keep)
+        engine.search(folder / "search.toml", folder / "runs" / "first")
+    return folder
+
+
+@pytest.fixture
+def project(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that project, which names no folder, so that the search is planned once for all tests."""
     monkeypatch.setattr(engine, "_run", lambda *arguments: None)
     monkeypatch.chdir(tmp_path)
-    engine.search(folder / "search.toml", folder / "runs" / "first")
-    return folder
+    return Path(shutil.copytree(begun, tmp_path / "project"))
 
 
 def edit(run: Path, old: str, new: str) -> None:
@@ -89,12 +103,12 @@ def goes_on(run: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Searc
     return found[0]
 
 
-def test_a_run_appears_with_all_that_resuming_needs_and_names_no_folder(project: Path) -> None:
-    run = project / "runs" / "first"
+def test_a_run_appears_with_all_that_resuming_needs_and_names_no_folder(begun: Path) -> None:
+    run = begun / "runs" / "first"
     names = {path.name for path in run.iterdir()}
     assert {"archive.sqlite", "begun.json", "config.toml", "env.json", "resolved.json"} <= names
     for name in ("resolved.json", "begun.json"):
-        assert str(project.parent) not in (run / name).read_text()
+        assert str(begun.parent) not in (run / name).read_text()
 
 
 def test_the_configuration_in_a_run_is_a_task_wherever_the_script_lies(project: Path) -> None:
