@@ -32,7 +32,7 @@ LAYERS = (
     ("evolve", "meta"),
     ("testing",),
     ("engine.setup",),
-    ("engine.writer",),
+    ("engine.remote", "engine.writer"),
     ("engine.island",),
     ("simplifying",),
     ("engine.driver",),

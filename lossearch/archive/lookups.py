@@ -66,8 +66,7 @@ class ArchiveLookups:
         self.higher_is_better: bool = meta["direction"] == "maximize"
         self.keep_rejected: Retention = meta["keep_rejected"]  # type: ignore[assignment]
         self.created: str = meta["created"]
-        metrics = self._metrics_column("e")
-        self._select_evaluations = _SELECT_EVALUATIONS.format(metrics=metrics)
+        self._select_evaluations = _SELECT_EVALUATIONS.format(**self._later_columns("e"))
         self._sign = 1 if self.higher_is_better else -1
 
     def _meta(self) -> dict[str, str]:
@@ -80,9 +79,10 @@ class ArchiveLookups:
                 raise damaged(f"{name} {found[name]!r:.40} recorded in {self.path}")
         return found
 
-    def _metrics_column(self, table: str) -> str:
-        """The column of all metrics; nothing where an archive of an older version is read that has none."""
-        return f"{table}.metrics" if self._version >= WITH_METRICS else "NULL"
+    def _later_columns(self, table: str) -> dict[str, str]:
+        """The columns of all metrics and of the device; nothing where an older archive is read that has none."""
+        there = self._version >= WITH_METRICS
+        return {name: f"{table}.{name}" if there else "NULL" for name in ("metrics", "device")}
 
     def close(self) -> None:
         self._connection.close()

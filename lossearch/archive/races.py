@@ -27,10 +27,11 @@ from lossearch.archive.records import (
 from lossearch.archive.schema import WITH_RACES
 
 _TRAININGS = """
-SELECT x.key, r.task, r.seed, r.budget, r.metric, r.status, r.message, r.seconds, r.timestamp, {metrics}
+SELECT x.key, r.task, r.seed, r.budget, r.metric, r.status, r.message, r.seconds, r.timestamp, {metrics},
+       {device}
 FROM race_training r JOIN structure x ON x.id = r.structure_id ORDER BY r.id
 """
-_TRAINING_KINDS: Kinds = (DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_TEXT)
+_TRAINING_KINDS: Kinds = (DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_TEXT, MAYBE_TEXT)
 _STANDINGS = """
 SELECT r.structure_id, x.key, r.task, r.budget, r.before, r.seeds, r.failed, r.metric, r.gap, r.ruled_out, r.p_value
 FROM race_standing r JOIN structure x ON x.id = r.structure_id
@@ -57,9 +58,9 @@ class ArchiveRaces(ArchiveLookups):
     def race_trainings(self) -> Iterator[RaceTraining]:
         """Trainings of races, in the order in which they were archived."""
         if self._has_races():
-            sql = _TRAININGS.format(metrics=self._metrics_column("r"))
+            sql = _TRAININGS.format(**self._later_columns("r"))
             rows = self._select(sql, (), _TRAINING_KINDS)
-            for key, task, seed, budget, metric, status, message, seconds, timestamp, metrics in rows:
+            for key, task, seed, budget, metric, status, message, seconds, timestamp, metrics, device in rows:
                 yield RaceTraining(
                     key=unpack_digest(key),
                     task=task,
@@ -71,6 +72,7 @@ class ArchiveRaces(ArchiveLookups):
                     seconds=seconds,
                     timestamp=timestamp,
                     metrics=decode_numbers(metrics, "a training of the race in the archive"),
+                    device=device,
                 )
 
     def standings(self) -> list[Standing]:
@@ -100,7 +102,7 @@ def insert_trainings(connection: sqlite3.Connection, trainings: Iterable[RaceTra
     """Add trainings; the first of a cell (candidate, task, seed, budget) stands."""
     connection.executemany(
         "INSERT INTO race_training (structure_id, task, budget, seed, metric, status, message, seconds, timestamp,"
-        " metrics) VALUES ((SELECT id FROM structure WHERE key = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " metrics, device) VALUES ((SELECT id FROM structure WHERE key = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (structure_id, task, budget, seed) DO NOTHING",
         [
             (
@@ -114,6 +116,7 @@ def insert_trainings(connection: sqlite3.Connection, trainings: Iterable[RaceTra
                 one.seconds,
                 time.time() if one.timestamp is None else one.timestamp,
                 encode_numbers(one.metrics),
+                one.device,
             )
             for one in trainings
         ],

@@ -99,7 +99,8 @@ class Evaluation:
     "ok", or what went wrong ("diverged", "out_of_memory", "timeout", "error", …). curve: (step, metric)
     pairs. step_scale: the factor that brought the candidate's gradient to the reference's RMS. timestamp:
     seconds since the epoch, for display only. metrics: all that the training gave, by name, the ranking one
-    among them; empty where the archive tells none.
+    among them; empty where the archive tells none. device: where it was trained, "cpu" or "cuda"; None where a user's
+    function decided, or the archive tells none.
     """
 
     key: str
@@ -115,6 +116,7 @@ class Evaluation:
     island: int | None = None
     timestamp: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    device: str | None = None
     id: int | None = None
 
     @property
@@ -150,6 +152,7 @@ class RaceTraining:
     seconds: float = 0.0
     timestamp: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,10 +301,11 @@ def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
 
 EVALUATION_COLUMNS = (
     "e.id, x.key, e.task, e.seed, e.budget, e.metric, e.status, e.curve, e.seconds, e.step_scale, "
-    "e.learning_rate, e.island, e.timestamp, {metrics}"
+    "e.learning_rate, e.island, e.timestamp, {metrics}, {device}"
 )
 EVALUATION_KINDS: Kinds = (
-    WHOLE, DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_REAL, MAYBE_WHOLE, REAL, MAYBE_TEXT
+    WHOLE, DIGEST, TEXT, WHOLE, WHOLE, MAYBE_REAL, TEXT, TEXT, REAL, REAL, MAYBE_REAL, MAYBE_WHOLE, REAL, MAYBE_TEXT,
+    MAYBE_TEXT,
 )  # fmt: skip
 
 
@@ -322,6 +326,7 @@ def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
         island,
         timestamp,
         metrics,
+        device,
     ) = row
     where = f"evaluation {id} of the archive"
     return Evaluation(
@@ -339,4 +344,5 @@ def evaluation_from_row(row: tuple[Any, ...]) -> Evaluation:
         island=island,
         timestamp=timestamp,
         metrics=decode_numbers(metrics, f"the metrics of {where}"),
+        device=device,
     )

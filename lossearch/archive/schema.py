@@ -15,7 +15,7 @@ from lossearch.files import RESUME, StorageError
 
 SCHEMA_VERSION = 3
 """The second version keeps the final race; archives of the first are read as of a search without one. The third keeps
-every metric of a training; those of earlier ones are read as without any but the ranking one."""
+every metric of a training, and its device; those of earlier ones are read as without any but the ranking one."""
 
 WITH_RACES, WITH_METRICS = 2, 3
 """The first versions with the final race, and with all metrics."""
@@ -47,7 +47,7 @@ CREATE TABLE evaluation (
     budget INTEGER NOT NULL, seed INTEGER NOT NULL, metric REAL, status TEXT NOT NULL, curve TEXT NOT NULL,
     seconds REAL NOT NULL, step_scale REAL NOT NULL, learning_rate REAL, island INTEGER,
     timestamp REAL NOT NULL,
-    disagreements INTEGER NOT NULL DEFAULT 0, metrics TEXT,
+    disagreements INTEGER NOT NULL DEFAULT 0, metrics TEXT, device TEXT,
     UNIQUE (structure_id, task, budget, seed)
 );
 CREATE TABLE score (
@@ -79,7 +79,7 @@ _RACE_TABLES = """
 CREATE TABLE IF NOT EXISTS race_training (
     id INTEGER PRIMARY KEY, structure_id INTEGER NOT NULL REFERENCES structure, task TEXT NOT NULL,
     budget INTEGER NOT NULL, seed INTEGER NOT NULL, metric REAL, status TEXT NOT NULL, message TEXT NOT NULL,
-    seconds REAL NOT NULL, timestamp REAL NOT NULL, metrics TEXT,
+    seconds REAL NOT NULL, timestamp REAL NOT NULL, metrics TEXT, device TEXT,
     UNIQUE (structure_id, task, budget, seed)
 );
 CREATE TABLE IF NOT EXISTS race_standing (
@@ -202,13 +202,17 @@ def _configure(connection: sqlite3.Connection, read_only: bool) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
+def _later_columns(table: str) -> str:
+    return f"ALTER TABLE {table} ADD COLUMN metrics TEXT; ALTER TABLE {table} ADD COLUMN device TEXT;"
+
+
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Give an archive of an older version the tables and columns that it lacks."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < SCHEMA_VERSION:
-        races = "ALTER TABLE race_training ADD COLUMN metrics TEXT;" if version >= WITH_RACES else _RACE_TABLES
+        races = _later_columns("race_training") if version >= WITH_RACES else _RACE_TABLES
         connection.executescript(
-            f"BEGIN IMMEDIATE; {races} ALTER TABLE evaluation ADD COLUMN metrics TEXT;"
+            f"BEGIN IMMEDIATE; {races} {_later_columns('evaluation')}"
             f" UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version';"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )

@@ -250,7 +250,8 @@ class Archive(ArchiveReader):
             raise ValueError(f"evaluation of {evaluation.key}, which is not in the archive: add the candidate first")
         self._connection.execute(
             "INSERT INTO evaluation (structure_id, task, budget, seed, metric, status, curve, seconds,"
-            " step_scale, learning_rate, island, timestamp, metrics) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " step_scale, learning_rate, island, timestamp, metrics, device)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 found[0],
                 evaluation.task,
@@ -265,6 +266,7 @@ class Archive(ArchiveReader):
                 evaluation.island,
                 time.time() if evaluation.timestamp is None else evaluation.timestamp,
                 encode_numbers(evaluation.metrics),
+                evaluation.device,
             ),
         )
 

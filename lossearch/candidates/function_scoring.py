@@ -89,7 +89,8 @@ class FunctionEvaluator:
         scoring = seeds.first("scoring", self.settings.seeds)
         outcomes = self._trainer.train(best.graph, scoring, watch, **self._given(rate))
         learning_rate = rate if self._tunes_rate else math.nan
-        result = scored(outcomes, best.graph, learning_rate, best.scale, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        result = scored(outcomes, best.graph, learning_rate, best.scale, seconds, self.device)
         whole = spent + len(outcomes) * self._trainer.budget
         if watch.stopped is None or result.status is not Status.OK:
             return replace(result, spent=whole)

@@ -10,7 +10,6 @@ from typing import Any
 from lossearch.ir.core.graph import Graph
 from lossearch.tasks import ClassificationTask, Outcome, Status, UserTask
 from lossearch.tasks.classification.class_weights import inverse_frequencies
-from lossearch.training.device import usable_device
 from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
@@ -38,7 +37,7 @@ def retrain(
     steps: int,
     seeds: Sequence[int],
     time_limit: float | None,
-    device: str | None = None,
+    device: str | None = "cpu",
 ) -> list[Outcome]:
     """Train a candidate once per seed, and evaluate it on validation data.
 
@@ -50,17 +49,14 @@ def retrain(
         steps: of each training, over which the schedule runs; the budget that a user's function is called with.
         seeds: of initial weights and data order, and of the splits where the task resamples.
         time_limit: seconds for one stacked training; a user's function has its own (`UserTask`).
-        device: where to train, see `EvaluationConfig`.
-
-    Raises:
-        UserError: a GPU is asked for, and this process sees none.
+        device: where to train; a user's function that is given None decides by itself.
     """
     if isinstance(task, UserTask):
         factory = loss_factory(found.graph)
         given: dict[str, Any] = {} if found.learning_rate is None else {"learning_rate": found.learning_rate}
-        given |= {} if device is None else {"device": usable_device(device)}
+        given |= {} if device is None else {"device": device}
         return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
-    place = usable_device(device or "cpu")
+    place = device or "cpu"
     loss = GraphLoss(found.graph, inverse_frequencies(task).to(place)).scaled(found.step_scale)
     rate = task.config.learning_rate if found.learning_rate is None else found.learning_rate
     return train(task, [Run(loss, rate, seed) for seed in seeds], steps, device=place, time_limit=time_limit)

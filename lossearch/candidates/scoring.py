@@ -48,7 +48,12 @@ class EvaluationConfig(BaseModel):
             which label noise calls for: there what learns fastest is not what ends best.
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
         device: where to train: "cpu", "cuda" (a GPU), or "auto" (a GPU where the process that trains sees one). Without
-            it on the CPU; a user's function, which is given it as `device`, decides then by itself.
+            it on the CPU, or on the GPU that `resources` ask for; a user's function, which is given it as `device`,
+            decides then by itself.
+        concurrent: trainings of an island under way at once, in processes of their own (see `resources`). With more
+            than 1, and with `resources`, an island proposes a whole generation before it learns from its trainings, so
+            that the result is the same for any number. Without it one, or with `resources` as many as the cluster has
+            room for.
         stopping: when calls of a user's function that lag behind are stopped.
     """
 
@@ -63,6 +68,7 @@ class EvaluationConfig(BaseModel):
     time_limit_s: float | None = Field(default=None, gt=0.0)
     device: DeviceName | None = None
     stopping: StoppingConfig = StoppingConfig.model_validate({})
+    concurrent: int | None = Field(default=None, ge=1, le=10_000)
 
     def for_function(self) -> Self:
         """The settings for a user's function, which trains a candidate as it is unless more was asked for."""
@@ -88,6 +94,7 @@ class CandidateResult:
         stopped: the share of the budget after which its first training was stopped, as it lagged behind earlier
             candidates; its score is then of that one seed. None for a candidate that was trained to the end.
         spent: budget of all calls of a user's function together, those of variants included.
+        device: where it was trained; None where a user's function decided.
     """
 
     status: Status
@@ -102,6 +109,7 @@ class CandidateResult:
     all_metrics: tuple[Mapping[str, float], ...] = ()
     stopped: int | None = None
     spent: int = 0
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,8 @@ class CandidateEvaluator:
             tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
             best = settings[ranked_best(tuned, self.task.metric)]
         outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
-        return scored(outcomes, best.graph, best.learning_rate, best.scale, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return scored(outcomes, best.graph, best.learning_rate, best.scale, seconds, self.device)
 
     def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
         pairs = zip(settings, trained, strict=True)
@@ -205,7 +214,7 @@ def without_gradient(graph: Graph) -> CandidateResult:
 
 
 def scored(
-    outcomes: Sequence[Outcome], graph: Graph, learning_rate: float, scale: float, seconds: float
+    outcomes: Sequence[Outcome], graph: Graph, learning_rate: float, scale: float, seconds: float, device: str | None
 ) -> CandidateResult:
     """The result of trainings with several seeds: their mean metric, or how the first failure ended."""
     failed = next((o for o in outcomes if o.status is not Status.OK), None)
@@ -221,6 +230,7 @@ def scored(
         seconds,
         "" if failed is None else failed.message,
         tuple(outcome.metrics for outcome in outcomes),
+        device=device,
     )
 
 

@@ -126,7 +126,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         parents = [archive.candidate(key) for key in candidate.parents]
         stopped = archive.stopped_early(ranked)
         others, directions = archive.other_metrics(ranked), archive.directions
-        rates = {one.learning_rate for one in archive.evaluations(candidate.key) if one.learning_rate is not None}
+        evaluations = list(archive.evaluations(candidate.key))
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
     how = f"mean of {ranked.seeds} seeds" if ranked.seeds > 1 else "one seed"
@@ -141,9 +141,11 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
         yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
-    if rates:
+    if rates := {one.learning_rate for one in evaluations if one.learning_rate is not None}:
         # Of a user's function a factor on its own; one that takes none has none.
         yield "learning rate", ", ".join(f"{rate:.4g}" for rate in sorted(rates))
+    if devices := {one.device for one in evaluations if one.device is not None}:
+        yield "trained on", ", ".join(sorted(devices))
     yield from _shorter(found.run, candidate.key)
     origin = candidate.origin
     yield "made by", f"{candidate.operator} (island {origin.island}, generation {origin.generation})"

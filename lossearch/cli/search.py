@@ -89,6 +89,7 @@ def race(
         int | None, typer.Option("--steps", min=1, help="Of each training; the task's full budget by default.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes that train.")] = None,
+    address: AddressOption = None,
 ) -> None:
     """Run or extend a run's final race: its best losses, trained on fresh seeds, are ranked anew.
 
@@ -96,7 +97,9 @@ def race(
     """
     from lossearch.engine.driver.race import race_run
 
-    _print_result(race_run(directory, candidates=candidates, seeds=seeds, steps=steps, workers=workers))
+    _print_result(
+        race_run(directory, candidates=candidates, seeds=seeds, steps=steps, workers=workers, address=address)
+    )
 
 
 def _print_result(result: SearchResult) -> None:

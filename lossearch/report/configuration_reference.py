@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.stopping import StoppingConfig
 from lossearch.comparison.racing import RaceConfig
-from lossearch.engine.setup.config import ExcludeConfig, SearchConfig
+from lossearch.engine.setup.config import ExcludeConfig, ResourcesConfig, SearchConfig
 from lossearch.errors import UserError
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
@@ -53,6 +53,7 @@ _NESTED = {
     "migration": "a table; see [migration](#migration)",
     "screening": "a table; see [screening](#screening)",
     "evaluation": "a table; see [evaluation](#evaluation)",
+    "resources": "a table; see [resources](#resources)",
     "race": "a table; see [race](#race)",
 }
 """Fields of a search whose values are tables."""
@@ -66,7 +67,12 @@ _SEARCH = (
         TaskConfig,
         {"model": "a table; see [task.model](#taskmodel)"},
     ),
-    _Table("[task]: your own function", "A table with `function` names a training function of yours.", FunctionConfig),
+    _Table(
+        "[task]: your own function",
+        "A table with `function` names a training function of yours.",
+        FunctionConfig,
+        {"metrics": 'a table: a metric, and `"maximize"` or `"minimize"`'},
+    ),
     _Table("[task.model]", '`name = "mlp"`: a multilayer perceptron.', MLPConfig),
     _Table("", '`name = "cnn"`: a small convolutional network.', CNNConfig),
     _Table("", '`name = "vit"`: a tiny vision transformer.', ViTConfig),
@@ -87,6 +93,7 @@ _SEARCH = (
         "[evaluation]", "", EvaluationConfig, {"stopping": "a table; see [evaluation.stopping](#evaluationstopping)"}
     ),
     _Table("[evaluation.stopping]", "For example `stopping = { rungs = [0.25, 0.5] }`.", StoppingConfig),
+    _Table("[resources]", "For example `resources = { cpu = 2, gpu = 0.5 }`.", ResourcesConfig),
     _Table("[race]", "", RaceConfig),
 )
 

@@ -63,11 +63,12 @@ def test_older_archives_have_no_other_metrics_and_take_them(path: Path, version:
     with Archive.open(path) as archive:
         archive.add_evaluation(evaluation(0))
     with sqlite3.connect(path) as connection:
+        dropped = "".join(f"ALTER TABLE {{0}} DROP COLUMN {name};" for name in ("metrics", "device"))
         races = "DROP TABLE race_training; DROP TABLE race_standing;"
         connection.executescript(
-            (races if version == 1 else "ALTER TABLE race_training DROP COLUMN metrics;")
-            + "ALTER TABLE evaluation DROP COLUMN metrics; DELETE FROM meta WHERE name = 'directions';"
-            f" PRAGMA user_version = {version};"
+            (races if version == 1 else dropped.format("race_training"))
+            + dropped.format("evaluation")
+            + f"DELETE FROM meta WHERE name = 'directions'; PRAGMA user_version = {version};"
         )
     connection.close()
     with Archive.open(path, read_only=True) as archive:
@@ -75,10 +76,10 @@ def test_older_archives_have_no_other_metrics_and_take_them(path: Path, version:
         assert (list(archive.race_trainings()), archive.directions) == ([], {})
         assert archive.other_metrics(archive.ranked(1)[0]) == {}
     with Archive.open(path) as archive:
-        archive.add_evaluation(evaluation(1, accuracy=0.5, nll=1.0))
+        archive.add_evaluation(replace(evaluation(1, accuracy=0.5, nll=1.0), device="cuda"))
         archive.add_race_trainings([RaceTraining(key=KEY, task=TASK, seed=1, budget=9, metric=0.5, metrics={"nll": 2})])
     with Archive.open(path, read_only=True) as archive:
-        assert [one.metrics.get("nll") for one in archive.evaluations()] == [None, 1.0]
+        assert [(one.metrics.get("nll"), one.device) for one in archive.evaluations()] == [(None, None), (1.0, "cuda")]
         assert [one.metrics for one in archive.race_trainings()] == [{"nll": 2.0}]
         archive.check()
 

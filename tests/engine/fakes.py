@@ -10,7 +10,7 @@ from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FilterCount, Verdict, canonical
 from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.engine.island.loop import IslandLoop
-from lossearch.engine.setup.setting import Limits, Setting
+from lossearch.engine.setup.setting import Elsewhere, Limits, Setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.evolve import make_method
@@ -80,6 +80,7 @@ def make_loop(
     screen: FakeScreen | None = None,
     state: IslandState | None = None,
     islands: int = 1,
+    elsewhere: Elsewhere | None = None,
     **changes: object,
 ) -> IslandLoop:
     """An island over the real space and the real method, with fakes for what takes time."""
@@ -93,6 +94,7 @@ def make_loop(
         evaluator or FakeEvaluator(),
         writer or ArchiveWriter(str(run.path), islands, TASK),
         replace(setting, **changes),  # type: ignore[arg-type]
+        elsewhere,
     )
 
 

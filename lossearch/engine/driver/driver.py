@@ -24,10 +24,11 @@ from lossearch.engine.driver.display import Display
 from lossearch.engine.driver.ending import Ending, SearchLost
 from lossearch.engine.driver.pulse import Pulse, ray_endpoints
 from lossearch.engine.driver.watch import ANSWER_SECONDS, IslandNotes, Watch
-from lossearch.engine.island.island import Assignment, Island, shipped_settings
+from lossearch.engine.island.island import Assignment, Island
+from lossearch.engine.remote.equipment import Equipment
+from lossearch.engine.remote.placement import check_room
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts
-from lossearch.engine.setup.python_path import python_path
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.writer import ArchiveWriter, hold_writer_lock
@@ -76,6 +77,8 @@ def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
         KeyboardInterrupt: see `ending`.
     """
     try:
+        if job.config.elsewhere is not None:
+            check_room(job.islands, job.config.elsewhere)
         with display, _writer(job, display) as (writer, name):
             _run_islands(job, namespace, display, Watch(writer, display, Pulse(ray_endpoints()), ending), name)
     except RayError as error:
@@ -153,14 +156,11 @@ def _await_earlier_writer(run: Path, display: Display) -> None:
 
 def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display) -> tune.Tuner:
     assignment = Assignment(
-        config=job.config.to_json(),
+        equipment=Equipment.of(job.config, job.first_call),
         islands=job.islands,
         writer=writer,
         namespace=namespace,
         states=job.states,
-        python_path=python_path(job.config),
-        first_call=job.first_call,
-        settings=shipped_settings(),
     )
     generations = {island: IslandState.loads(text).generation for island, text in job.states.items()}
     trainable = tune.with_parameters(job.trainable, assignment=assignment)

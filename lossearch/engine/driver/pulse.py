@@ -7,12 +7,16 @@ connections accepted, by the system; so a greeting is sent, which only a process
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import ray
 
+_POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
 _NODE_SECONDS = 3.0  # a node that died never comes back, and Ray ends this process a few seconds later, from C++
 _HEAD_SECONDS = 20.0  # in which the head of a cluster may be started again
@@ -69,6 +73,31 @@ def ray_endpoints() -> tuple[Endpoint, ...]:
         Endpoint("the head of the Ray cluster", host.strip("[]"), int(port), _NODE_SECONDS if alone else _HEAD_SECONDS),
         Endpoint("this machine's Ray node", node["NodeManagerAddress"], node["NodeManagerPort"], _NODE_SECONDS),
     )
+
+
+@contextmanager
+def pulse_felt(lose: Callable[[str], None], note: Callable[[str], None]) -> Iterator[None]:
+    """Watch the Ray that this process is connected to for the length of a block, see `feel`."""
+    ended = threading.Event()
+    arguments = (Pulse(ray_endpoints()), ended, lose, note)
+    thread = threading.Thread(target=feel, args=arguments, name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def feel(pulse: Pulse, ended: threading.Event, lose: Callable[[str], None], note: Callable[[str], None]) -> None:
+    """Look every second until `ended` is set; `note` is told what falls silent, `lose` what was silent for too long."""
+    while not ended.wait(_POLL_SECONDS):
+        text, lost = pulse.look()
+        if lost is not None:
+            lose(f"{lost} no longer answers")
+            return
+        if text is not None:
+            note(text)
 
 
 class Pulse:

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, RaceTraining, Ranked, Standing
 from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
-from lossearch.comparison.workers import worker_processes
+from lossearch.engine.driver.address import check_address
 from lossearch.engine.driver.display import make_display
-from lossearch.engine.driver.ending import ends_told, notes_added
-from lossearch.engine.driver.race_jobs import RaceJob, for_race, race_workers, run_race_job
+from lossearch.engine.driver.ending import Ending, ends_told, notes_added
+from lossearch.engine.driver.race_crew import Crew, Note, OpenCrew, crew_for
+from lossearch.engine.driver.race_jobs import RaceJob, for_race
 from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.driver.winner import shorten_winner
+from lossearch.engine.remote.equipment import Equipment
 from lossearch.engine.setup.begun import continued, files_now, located, write_continuation
 from lossearch.engine.setup.config import SearchConfig, validate
 from lossearch.engine.setup.parts import TaskFacts, make_task, task_facts
-from lossearch.engine.setup.python_path import python_path
 from lossearch.engine.writer.writer import WRITER_PATIENCE, hold_writer_lock
 from lossearch.errors import UserError
 from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import check_not_importing
 from lossearch.training.seeds import first
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,15 @@ class _Racer:
         return Entrant(self.key, self.row.candidate.complexity or 0)
 
 
-def hold_race(run: RunDirectory, config: SearchConfig, facts: TaskFacts, workers: int | None, note: Note) -> None:
+def hold_race(
+    run: RunDirectory,
+    config: SearchConfig,
+    facts: TaskFacts,
+    workers: int | None,
+    note: Note,
+    address: str | None = None,
+    ending: Ending | None = None,
+) -> None:
     """Race the best candidates of a run, or go on with its race, and rank them by that.
 
     A race that was interrupted goes on with the training that was under way. It counts once it has ended. Whoever
@@ -59,19 +63,23 @@ def hold_race(run: RunDirectory, config: SearchConfig, facts: TaskFacts, workers
         run: the run, which is locked, and in which nobody else writes.
         config: of the search; its `race` says who races for how long.
         facts: of the task.
-        workers: processes that train; None takes as many as there are islands, at most one per CPU.
+        workers: processes that train; None takes as many as there are islands, at most one per CPU. On a Ray cluster,
+            and where the configuration says what a training asks for, trainings run wherever there is room instead.
         note: is told how the race stands.
+        address: of a Ray cluster, as in `search`.
+        ending: of the command, where there is one.
 
     Raises:
         UserError: a worker process was killed, or the archive cannot be written.
+        SearchLost: the Ray cluster is gone.
     """
-    count = race_workers(config, workers)
     lock = hold_writer_lock(run.path, WRITER_PATIENCE)
     try:
         with run.open_archive() as archive:
             racers = _racers(archive, facts, config.race.candidates)
             if racers:
-                _Race(archive, config, facts, racers, note).run(count)
+                crew = crew_for(config, address, workers, run.path, run.log, ending or Ending(run.path), note)
+                _Race(archive, config, facts, racers, note).run(crew)
     finally:
         os.close(lock)
 
@@ -106,6 +114,7 @@ def race_run(
     seeds: int | None = None,
     steps: int | None = None,
     workers: int | None = None,
+    address: str | None = None,
     progress: bool = True,
 ) -> SearchResult:
     """Run or extend the final race of a search, wherever its directory is now; only what is missing is trained.
@@ -116,6 +125,7 @@ def race_run(
         path: the run directory.
         candidates, seeds, steps: in place of those of the configuration's `race`.
         workers: processes that train; None takes as many as there are islands, at most one per CPU.
+        address: of a Ray cluster to train on, as in `search`.
         progress: whether to say on standard error how the race stands.
 
     Returns:
@@ -125,10 +135,12 @@ def race_run(
         UserError: no run directory, a damaged archive, a search that runs in it now, nothing to race, or something was
             edited that decides the results.
         SearchInterrupted: Ctrl-C, SIGTERM or SIGHUP.
+        SearchLost: the Ray cluster is gone.
     """
     check_not_importing()
     run = RunDirectory.open(path)
     with ends_told(run.path) as ending, run.lock():
+        check_address(address)
         given = {"candidates": candidates, "seeds": seeds, "steps": steps}
         written = _with_race(continued(run), {name: value for name, value in given.items() if value is not None})
         config = located(written, run)
@@ -144,7 +156,7 @@ def race_run(
             ending.take_signals()
             display = make_display(config, facts.metric_with_direction)
             note = display.note if progress else lambda _: None
-            hold_race(run, config, facts, workers, note)
+            hold_race(run, config, facts, workers, note, address, ending)
             shorten_winner(run, config, facts, workers, note)
         with run.open_archive(read_only=True) as archive:
             run.write_hall_of_fame(archive.hall_of_fame())
@@ -175,7 +187,7 @@ class _Race:
     ) -> None:
         self._archive, self._config, self._facts = archive, config, facts
         self._racers, self._note = {racer.key: racer for racer in racers}, note
-        self._job_config = for_race(config, facts).to_json()
+        self._equipment = Equipment.of(for_race(config, facts))
         self._of_function = isinstance(config.task, FunctionConfig)
         self._seeds = first("racing", config.race.seeds)
         self._metrics: dict[str, dict[int, float | None]] = defaultdict(dict)
@@ -183,13 +195,13 @@ class _Race:
             if training.task == facts.name and training.budget == facts.full_budget:
                 self._take(training)
 
-    def run(self, workers: int) -> None:
+    def run(self, open_crew: OpenCrew) -> None:
         """Train until nothing more is wanted, then rank."""
         if (course := self._course()).wanted:
-            with worker_processes(min(workers, sum(1 for _ in self._jobs(course)))) as executor:
+            with open_crew(sum(1 for _ in self._jobs(course))) as crew:
                 while course.wanted:
                     self._note(self._stand(course))
-                    self._train(course, executor, workers)
+                    self._train(course, crew)
                     course = self._course()
         self._archive.end_race(map(self._standing, course.places))
         self._note(f"final race: {_lasted(course)}")
@@ -201,39 +213,22 @@ class _Race:
     def _take(self, training: RaceTraining) -> None:
         self._metrics[training.key].setdefault(training.seed, training.metric)
 
-    def _train(self, course: Course, executor: Executor, workers: int) -> None:
+    def _train(self, course: Course, crew: Crew) -> None:
         """Do what a course wants, and archive each training as it ends."""
-        jobs = self._jobs(course)
-        under_way: set[Future[list[RaceTraining]]] = set()
-        try:
-            while True:
-                under_way |= {executor.submit(run_race_job, job) for job in islice(jobs, workers - len(under_way))}
-                if not under_way:
-                    return
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in done:
-                    trainings = future.result()
-                    self._archive.add_race_trainings(trainings)
-                    for training in trainings:
-                        self._take(training)
-        except BrokenProcessPool as error:
-            raise UserError(
-                "worker processes that stay alive",
-                "one of the final race was killed, as happens when memory runs out",
-                "go on with fewer workers: lossearch race DIR --workers N; what was trained is kept",
-            ) from error
+        for trainings in crew.trained(self._jobs(course)):
+            self._archive.add_race_trainings(trainings)
+            for training in trainings:
+                self._take(training)
 
     def _jobs(self, course: Course) -> Iterator[RaceJob]:
         """One for each candidate, whose seeds train in one stack; of a user's function one for each call."""
-        folders = python_path(self._config)
         for key, wanted in course.wanted:
             evaluation = next(self._archive.evaluations(key, self._facts.name))
             candidate = self._racers[key].row.candidate
             assert candidate.graph is not None  # see `_racers`
             for together in [(seed,) for seed in wanted] if self._of_function else [wanted]:
                 yield RaceJob(
-                    config=self._job_config,
-                    python_path=folders,
+                    equipment=self._equipment,
                     key=key,
                     graph=candidate.graph,
                     step_scale=evaluation.step_scale,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
 from lossearch.archive.records import RaceTraining
 from lossearch.candidates.retraining import Found, metric_of, retrain
-from lossearch.comparison.jobs import one_thread
 from lossearch.comparison.workers import default_workers
+from lossearch.engine.island.watchdog import Watchdog
+from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
 from lossearch.engine.setup.config import SearchConfig
-from lossearch.engine.setup.parts import TaskFacts, make_task
-from lossearch.ir.core.primitive import PRIMITIVES
+from lossearch.engine.setup.parts import TaskFacts, hang_limit, make_task
 from lossearch.ir.forms.json import graph_from_dict, loads
-from lossearch.tasks import ClassificationTask, UserTask
+from lossearch.tasks import ClassificationTask, Status, UserTask
+from lossearch.training.device import usable_device
 
 _LONGEST_MESSAGE = 2000
 
@@ -24,8 +24,7 @@ class RaceJob:
     """Trainings of one candidate.
 
     Attributes:
-        config: of the search, in JSON; its time limit is that of these trainings.
-        python_path: folders from which the user's code can be imported.
+        equipment: of the process that trains; the time limit of its configuration is that of these trainings.
         key: of the candidate in the archive.
         graph: in JSON.
         step_scale, learning_rate: see `Found`.
@@ -34,8 +33,7 @@ class RaceJob:
         seeds: one training each.
     """
 
-    config: str
-    python_path: tuple[str, ...]
+    equipment: Equipment
     key: str
     graph: str
     step_scale: float
@@ -47,13 +45,9 @@ class RaceJob:
 
 def run_race_job(job: RaceJob) -> list[RaceTraining]:
     """Train a candidate; one row for each seed."""
-    # At the end: a file of the user's must not take the place of a module that others import.
-    sys.path.extend(folder for folder in job.python_path if folder not in sys.path)
-    PRIMITIVES.extend()
+    task, limit, device = _task(job.equipment, visible_gpus())
     found = Found(graph_from_dict(loads(job.graph)), job.step_scale, job.learning_rate)
-    with one_thread():
-        task, limit, device = _task(job.config)
-        outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
+    outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
     return [
         RaceTraining(
             key=job.key,
@@ -66,16 +60,39 @@ def run_race_job(job: RaceJob) -> list[RaceTraining]:
             message=outcome.message[-_LONGEST_MESSAGE:],
             seconds=outcome.seconds,
             metrics=outcome.metrics,
+            device=device,
         )
         for seed, outcome in zip(job.seeds, outcomes, strict=True)
     ]
 
 
+def run_race_task(job: RaceJob) -> list[RaceTraining]:
+    """The same in a process of its own, which ends where a training never comes back from a step."""
+    config = equip(job.equipment)
+    guard = Watchdog(hang_limit(config, _task(job.equipment, visible_gpus())[0]))
+    guard(True)
+    try:
+        return run_race_job(job)
+    finally:
+        guard(False)
+
+
+def given_up(job: RaceJob, reason: str) -> list[RaceTraining]:
+    """The rows of trainings that did not come to an end."""
+    place = {"key": job.key, "task": job.task, "budget": job.steps, "metric": None}
+    return [RaceTraining(**place, seed=seed, status=Status.ERROR.value, message=reason) for seed in job.seeds]
+
+
 @lru_cache(maxsize=1)
-def _task(config: str) -> tuple[ClassificationTask | UserTask, float | None, str | None]:
-    """The task, the time limit of a training, and where to train."""
-    parsed = SearchConfig.parse_json(config, "the search")
-    return make_task(parsed), parsed.evaluation.time_limit_s, parsed.evaluation.device
+def _task(equipment: Equipment, gpus: str) -> tuple[ClassificationTask | UserTask, float | None, str | None]:
+    """The task, the time limit of a training, and where to train, which a user's function may decide (None).
+
+    With other GPUs, a function has another process that calls it.
+    """
+    config = equip(equipment)
+    task, asked = make_task(config), config.evaluation.device
+    device = None if asked is None and isinstance(task, UserTask) else usable_device(asked or "cpu")
+    return task, config.evaluation.time_limit_s, device
 
 
 def race_workers(config: SearchConfig, workers: int | None) -> int:

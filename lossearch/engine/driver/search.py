@@ -28,6 +28,7 @@ from lossearch.engine.setup.begun import (
 )
 from lossearch.engine.setup.begun_files import digests_of
 from lossearch.engine.setup.config import SearchConfig, validate
+from lossearch.engine.setup.cpus import own_cpus
 from lossearch.engine.setup.first_call_file import forget_first_call, keep_first_call, read_first_call
 from lossearch.engine.setup.given import ConfigSource, read_given
 from lossearch.engine.setup.parts import island_limits
@@ -191,7 +192,7 @@ def _available_cpus(address: str | None) -> int:
             "neither islands in the configuration nor workers",
             "give --workers N, at most the cluster's CPUs",
         )
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return own_cpus()
 
 
 def _islands(config: SearchConfig) -> int:
@@ -222,6 +223,7 @@ def _run(
         # Ray takes a second to import, which only those who search should wait for.
         from lossearch.engine.driver.cluster import ray_session
         from lossearch.engine.driver.driver import Job, drive
+        from lossearch.engine.remote.placement import cpus_needed
 
     with run.open_archive(read_only=True) as archive:
         found = newest_states(run.checkpoints, archive.mark())
@@ -241,7 +243,7 @@ def _run(
         with (
             notes_added(run.path),
             exits_of_ray(ending),
-            ray_session(address, plan.islands, run.log, ending.last_acts) as namespace,
+            ray_session(address, cpus_needed(plan.islands, config.elsewhere), run.log, ending.last_acts) as namespace,
         ):
             ending.take_signals()
             drive(job, namespace, display, ending)
@@ -249,7 +251,7 @@ def _run(
         with notes_added(run.path):
             ending.take_signals()
             note = display.note if progress is True else lambda _: None
-            hold_race(run, config, plan.facts, None, note)
+            hold_race(run, config, plan.facts, None, note, address, ending)
             shorten_winner(run, config, plan.facts, None, note)
     with run.open_archive(read_only=True) as archive:
         run.write_hall_of_fame(archive.hall_of_fame())

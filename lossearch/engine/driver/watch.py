@@ -17,7 +17,7 @@ from ray.tune.stopper import Stopper
 
 from lossearch.engine.driver.display import Display, clock
 from lossearch.engine.driver.ending import Ending
-from lossearch.engine.driver.pulse import Pulse
+from lossearch.engine.driver.pulse import Pulse, feel
 from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.scribe import unwrapped
 
@@ -98,13 +98,7 @@ class Watch(Stopper):
         self._display.update(progress)
 
     def _feel_pulse(self) -> None:
-        while not self._ended.wait(_POLL_SECONDS):
-            note, lost = self._pulse.look()
-            if lost is not None:
-                self.ending.lose(f"{lost} no longer answers")
-                return
-            if note is not None:
-                self._display.note(note)
+        feel(self._pulse, self._ended, self.ending.lose, self._display.note)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune keeps stoppers in its own record of an experiment, which lossearch never restores from.

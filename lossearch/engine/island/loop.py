@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass, field
 
 from lossearch.archive import store as archive
-from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
 from lossearch.candidates.stopping import NEVER, Rungs, Stops
+from lossearch.engine.island.attempt import evaluated
 from lossearch.engine.island.rows import (
     SPENT,
     candidate_row,
+    ends_search,
     failure,
     graph_from_json,
     graph_to_json,
@@ -21,13 +22,11 @@ from lossearch.engine.island.rows import (
     score,
     trained_row,
 )
-from lossearch.engine.setup.setting import Evaluator, Screening, Setting
+from lossearch.engine.setup.setting import Elsewhere, Evaluator, Screening, Setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.messages import AUDITED_FILTERS, SEED, Batch, GenerationReport, Parcel, Scribe, Trained
-from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.core.graph import Graph
-from lossearch.ir.core.types import IllTyped
 
 MOST_ATTEMPTS = 2
 """A candidate during whose training the process died this often is not tried again."""
@@ -55,8 +54,29 @@ class _Outbox:
         return waiting >= _FLUSH_ROWS or (waiting > 0 and time.monotonic() - self.since > _FLUSH_SECONDS)
 
 
+@dataclass(frozen=True)
+class _HandedOver:
+    """A candidate that is trained elsewhere.
+
+    Attributes:
+        row: of it, before its training.
+        graph: of it.
+        accepted: proposal and verdict, of which the method is told; None for a rejected one that is audited.
+        found: its training, where the archive had it.
+    """
+
+    row: archive.Candidate
+    graph: Graph
+    accepted: tuple[Candidate, Verdict] | None
+    found: Trained | None
+
+
 class IslandLoop:
     """One island. With equal parts, settings and state, and no other island, it repeats itself exactly.
+
+    Without `elsewhere` it trains each candidate at once, in this process, and learns of it before it proposes the next.
+    With it, a whole generation is proposed first, and trained meanwhile, several at once; what came of it is then taken
+    in as it was proposed. So neither how many are trained at once nor which ends first makes a difference.
 
     A candidate that fails in whatever way is an outcome in the archive; only a `UserError` and what the writer
     raises end a generation early.
@@ -70,12 +90,14 @@ class IslandLoop:
         evaluator: Evaluator,
         scribe: Scribe,
         setting: Setting,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self.state, self.method, self.screen, self.evaluator = state, method, screen, evaluator
-        self.scribe, self.setting = scribe, setting
+        self.scribe, self.setting, self.elsewhere = scribe, setting, elsewhere
         self._audit_rng = random.Random(setting.audit_seed)
         self._outbox = _Outbox()
         self._fingerprints: list[str] = []
+        self._handed_over: list[_HandedOver] = []
         self._index = 0
         self._begun = False
         self._known: frozenset[str] = frozenset()
@@ -86,7 +108,7 @@ class IslandLoop:
     def load(self, state: IslandState) -> None:
         """Continue exactly where `state` was taken."""
         self.state = state
-        self._begun = False
+        self._begun, self._handed_over = False, []
         self._restore()
 
     def _restore(self) -> None:
@@ -129,6 +151,7 @@ class IslandLoop:
                     break
                 self._one_candidate()
                 self._look_at_clock()
+            self._take_in()
             if state.trained == before:  # nothing is left to propose that a budget could be spent on
                 state.spent = max(state.spent, self.setting.limits.budget or 0)
             state.generation += 1
@@ -185,7 +208,7 @@ class IslandLoop:
         try:
             return self.screen.check(proposal.graph, self.state.seen)
         except Exception as error:  # recorded: a filter that breaks on a candidate rejects it
-            if _ends_search(error):
+            if ends_search(error):
                 raise
             return rejection_by_error(proposal.graph, error)
 
@@ -205,22 +228,33 @@ class IslandLoop:
             and self._audit_rng.random() < self.setting.audit
         )
         row = self._row(proposal, verdict, full=audited or self.setting.keep_full)
-        if audited:
-            trained = self._train(row, verdict.graph, NEVER)
-            self._spend(trained)
-            self._outbox.audited.append(dataclasses.replace(row, numbers=trained.candidate.numbers))
-            # Of the loss as it was rejected: constants that training changed would make it another one.
-            self._outbox.evaluations.extend(dataclasses.replace(e, key=row.key) for e in trained.evaluations)
-            self._flush()
+        if audited and self.elsewhere is not None:
+            self._hand_over(row, verdict.graph, None)
+        elif audited:
+            self._archive_audited(row, self._train(row, verdict.graph, NEVER))
         else:
             self._outbox.candidates.append(row)
         self.method.tell(proposal, None, verdict.complexity)
 
+    def _archive_audited(self, row: archive.Candidate, trained: Trained) -> None:
+        self._spend(trained)
+        self._outbox.audited.append(dataclasses.replace(row, numbers=trained.candidate.numbers))
+        # Of the loss as it was rejected: constants that training changed would make it another one.
+        self._outbox.evaluations.extend(dataclasses.replace(e, key=row.key) for e in trained.evaluations)
+        self._flush()
+
     def _train_accepted(self, proposal: Candidate, verdict: Verdict) -> None:
-        trained = self._train(self._row(proposal, verdict, full=True), verdict.graph, self._stops)
+        row = self._row(proposal, verdict, full=True)
+        self.state.trained += 1
+        if self.elsewhere is None:
+            self._learn(proposal, verdict, self._train(row, verdict.graph, self._stops))
+        else:
+            self._hand_over(row, verdict.graph, (proposal, verdict))
+
+    def _learn(self, proposal: Candidate, verdict: Verdict, trained: Trained) -> None:
+        """Archive the training of an accepted candidate, and tell the method."""
         self._spend(trained)
         row, evaluations = trained.candidate, trained.evaluations
-        self.state.trained += 1
         self.state.seen.add(row.key)
         self._outbox.candidates.append(row)
         self._outbox.evaluations.extend(evaluations)
@@ -250,21 +284,44 @@ class IslandLoop:
             result = failure(graph, f"the process that trained it died {attempts} times")
         else:
             self.scribe.starting(self.state.island, row.key)
-            result = self._evaluate(graph, stops)
+            result = evaluated(self.evaluator, graph, self.setting.seed, stops, self.setting.guard)
         self.state.training_seconds += time.perf_counter() - start
         setting = self.setting
         return trained_row(row, graph, result, setting.task, setting.budget, self.method.complexity)
 
-    def _evaluate(self, graph: Graph, stops: Stops) -> CandidateResult:
-        self.setting.guard(True)
-        try:
-            return self.evaluator.evaluate(graph, self.setting.seed, stops)
-        except Exception as error:  # recorded: a failure of one candidate is its outcome
-            if _ends_search(error):
-                raise
-            return failure(graph, error)
-        finally:
-            self.setting.guard(False)
+    # Trainings elsewhere
+
+    def _hand_over(self, row: archive.Candidate, graph: Graph, accepted: tuple[Candidate, Verdict] | None) -> None:
+        """Have a candidate trained, or take its training from the archive; `_take_in` waits for it.
+
+        That an island was lost says nothing of what was trained elsewhere, so attempts are not counted here.
+        """
+        assert self.elsewhere is not None
+        found = None
+        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith(SEED)):
+            found = self.scribe.claim(self.state.island, row.key).found
+        if found is None:
+            stops = NEVER if accepted is None else self._stops
+            self.elsewhere.begin(row.origin.index, graph, self.setting.seed, stops)
+        self._handed_over.append(_HandedOver(row, graph, accepted, None if found is None else found.under(row)))
+
+    def _take_in(self) -> None:
+        """Wait for what was handed over, and take it in as it was proposed."""
+        for one in self._handed_over:
+            start = time.perf_counter()
+            trained = one.found or self._result(one)
+            self.state.training_seconds += time.perf_counter() - start
+            if one.accepted is None:
+                self._archive_audited(one.row, trained)
+            else:
+                self._learn(*one.accepted, trained)
+            self._look_at_clock()
+        self._handed_over = []
+
+    def _result(self, one: _HandedOver) -> Trained:
+        assert self.elsewhere is not None
+        setting, result = self.setting, self.elsewhere.result(one.row.origin.index)
+        return trained_row(one.row, one.graph, result, setting.task, setting.budget, self.method.complexity)
 
     def _row(self, proposal: Candidate, verdict: Verdict, full: bool) -> archive.Candidate:
         origin = archive.Origin(self.state.island, self.state.generation, self._index)
@@ -293,8 +350,3 @@ class IslandLoop:
             graph = graph_from_json(text)
             self.state.seen.add(graph.key)
             self.method.inject(graph, merit)
-
-
-def _ends_search(error: Exception) -> bool:
-    """Whether an error is the user's to mend; an ill-typed expression is a candidate's own fault."""
-    return isinstance(error, UserError) and not isinstance(error, IllTyped)

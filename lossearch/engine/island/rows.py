@@ -14,8 +14,10 @@ from lossearch.archive.store import Candidate, Evaluation, Origin
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
 from lossearch.engine.writer.messages import Trained, tuned_from
+from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate as Proposal
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.types import IllTyped
 from lossearch.ir.forms.json import dumps, graph_from_dict, graph_to_dict, loads
 from lossearch.ir.forms.text import format_graph
 from lossearch.tasks import Status
@@ -63,6 +65,11 @@ def _forms(graph: Graph) -> dict[str, Any]:
 def rejection_by_error(graph: Graph, error: Exception) -> Verdict:
     """The verdict on a candidate that a filter broke on."""
     return Verdict(False, "error", _trace(error), graph.key, None, graph.complexity, graph)
+
+
+def ends_search(error: Exception) -> bool:
+    """Whether an error is the user's to mend; an ill-typed expression is a candidate's own fault."""
+    return isinstance(error, UserError) and not isinstance(error, IllTyped)
 
 
 def failure(graph: Graph, error: Exception | str) -> CandidateResult:
@@ -120,6 +127,7 @@ def _evaluations(row: Candidate, result: CandidateResult, task: str, budget: int
             learning_rate=_finite(result.learning_rate),
             island=row.origin.island,
             metrics=result.all_metrics[seed] if result.all_metrics else {},
+            device=result.device,
         )
         for seed, metric in enumerate(metrics)
     ]

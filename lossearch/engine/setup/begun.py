@@ -41,6 +41,9 @@ CHANGEABLE = (
     "max_restarts",
     "evaluation.time_limit_s",
     "evaluation.device",
+    "evaluation.concurrent",
+    "resources.cpu",
+    "resources.gpu",
     "race.candidates",
     "race.seeds",
     "race.steps",
@@ -48,6 +51,9 @@ CHANGEABLE = (
 )
 """Fields that may be edited before a search goes on: how far it goes, by how many islands, where its trainings
 run, who races at its end, and how the winner is read back."""
+
+_ELSEWHERE = ("evaluation.concurrent", "resources.cpu", "resources.gpu")
+"""Those of them that may not begin or cease to move trainings out of islands: that changes the order of proposals."""
 
 _RESTORE = "restore it from a copy"
 
@@ -184,7 +190,9 @@ def _with_edits(resolved: SearchConfig, given: SearchConfig, edited: SearchConfi
     """The resolved configuration with what differs between what was given and what is written now."""
     before, now = _flat(given.model_dump(mode="json")), _flat(edited.model_dump(mode="json"))
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    fixed = [name for name in changed if name not in CHANGEABLE and not _only_moved(name, given, edited)]
+    moves_trainings = (given.elsewhere is None) != (edited.elsewhere is None)
+    changeable = CHANGEABLE if not moves_trainings else [name for name in CHANGEABLE if name not in _ELSEWHERE]
+    fixed = [name for name in changed if name not in changeable and not _only_moved(name, given, edited)]
     if fixed:
         found = ", ".join(f"{name} = {now.get(name)!r:.60} instead of {before.get(name)!r:.60}" for name in fixed)
         raise UserError(
@@ -195,6 +203,9 @@ def _with_edits(resolved: SearchConfig, given: SearchConfig, edited: SearchConfi
     values = resolved.model_dump(mode="json")
     for name in changed:
         *tables, last = name.split(".")
+        if tables == ["resources"]:  # which need not have been there before, or is gone
+            values["resources"] = edited.model_dump(mode="json")["resources"]
+            continue
         table = values
         for one in tables:
             table = table[one]

@@ -24,13 +24,19 @@ Digests = Mapping[str, Mapping[str, str]]
 
 
 def digests_of(config: SearchConfig) -> dict[str, dict[str, str]]:
-    """The digests of the files that a configuration with absolute paths leads to. Names tell no absolute folder."""
+    """The digests of the files that a configuration with absolute paths leads to, by field and name."""
+    files = files_of(config).items()
+    return {field: {name: digest(path) for name, path in found.items()} for field, found in files}
+
+
+def files_of(config: SearchConfig) -> dict[str, dict[str, Path]]:
+    """The files themselves, by field and name. Names tell no absolute folder."""
     found = {
         "space": _space_files(Path(config.space)) if config.space.endswith(".toml") else {},
         "seeds": {Path(seed).name: Path(seed) for seed in config.seeds if is_file(seed)},
         SCRIPT: script_files(config.task) if isinstance(config.task, FunctionConfig) else {},
     }
-    return {field: {name: digest(path) for name, path in files.items()} for field, files in found.items() if files}
+    return {field: files for field, files in found.items() if files}
 
 
 def changes(before: Digests, now: Digests) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -100,6 +100,28 @@ def _bundled(value: object) -> object:
     return task_config(value)
 
 
+class ResourcesConfig(_Config):
+    """What one training asks Ray for.
+
+    Attributes:
+        cpu: cores, or a share of one.
+        gpu: GPUs, or a share of one: with 0.5 two trainings share a GPU.
+    """
+
+    cpu: float = Field(default=1.0, ge=0.0, le=1000.0)
+    gpu: float = Field(default=0.0, ge=0.0, le=1000.0)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        for name, amount in (("cpu", self.cpu), ("gpu", self.gpu)):
+            if amount > 1.0 and not amount.is_integer():
+                raise ValueError(f"{name} is a share of one, or a whole number of them, not {amount:g}")
+        return self
+
+    def __str__(self) -> str:
+        return f"cpu = {self.cpu:g}, gpu = {self.gpu:g}"
+
+
 Task = Annotated[
     Annotated[str, Tag("[name]")]
     | Annotated[FunctionConfig, Tag("[function]")]
@@ -127,12 +149,16 @@ class SearchConfig(_Config):
         generations: of each island, at most.
         max_candidates: proposals of all islands together, rejected ones included, at most.
         max_budget: of all calls of a user's function together, the final race apart, at most, in the function's own
-            units; a call that was stopped counts by its share. The candidate under way then is the last.
+            units; a call that was stopped counts by its share. The candidate under way then is the last, or, where
+            trainings run outside of islands, the generation.
         time_limit_s: seconds of searching, at most, over all resumptions; results then depend on the clock.
         generation_size: candidates trained per generation, after which an island's state is saved.
         migration: exchange of the best between islands.
         screening: settings of the filters.
         evaluation: how an accepted candidate is trained.
+        resources: what one training asks Ray for. Trainings then run wherever the cluster has room, beside the islands,
+            which have a CPU each, to propose and screen; so they do where `evaluation.concurrent` is more than 1.
+            Without either, trainings run inside their island's process.
         race: how the best losses are trained once more before the search ends, and ranked by that.
         seed: decides, with one island, the whole search.
         keep_rejected: what the archive keeps of rejected candidates: "key", "full" or "none".
@@ -157,6 +183,7 @@ class SearchConfig(_Config):
     migration: MigrationConfig = MigrationConfig()
     screening: ScreeningConfig = ScreeningConfig.model_validate({})
     evaluation: EvaluationConfig = EvaluationConfig.model_validate({})
+    resources: ResourcesConfig | None = None
     race: RaceConfig = RaceConfig.model_validate({})
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     keep_rejected: Retention = "key"
@@ -183,6 +210,20 @@ class SearchConfig(_Config):
         if not self.race.candidates:
             return "none"
         return self.race.simplify or ("exact" if isinstance(self.task, FunctionConfig) else "evidence")
+
+    @model_validator(mode="after")
+    def _on_its_gpu(self) -> Self:
+        """A bundled task that asks for a GPU trains on it; a function of the user's decides by itself."""
+        asked = self.resources is not None and self.resources.gpu > 0.0 and self.evaluation.device is None
+        if asked and not isinstance(self.task, FunctionConfig):
+            object.__setattr__(self, "evaluation", self.evaluation.model_copy(update={"device": "cuda"}))
+        return self
+
+    @property
+    def elsewhere(self) -> ResourcesConfig | None:
+        """What a training asks Ray for; None where trainings run inside their island's process."""
+        several = self.evaluation.concurrent is not None and self.evaluation.concurrent > 1
+        return ResourcesConfig() if self.resources is None and several else self.resources
 
     def to_json(self) -> str:
         """The configuration with every default written out; `parse_json` reads it back."""
@@ -260,11 +301,17 @@ def _placed(task: FunctionConfig, change: Callable[[str, str], str]) -> Function
     return task.model_copy(update=changes)
 
 
+def _required(annotation: Any) -> Any:
+    """What a field holds that may be left out."""
+    found = [one for one in get_args(annotation) if one is not type(None)]
+    return found[0] if found and type(None) in get_args(annotation) else annotation
+
+
 def _fields(path: tuple[str, ...]) -> Iterator[str]:
     """Names of the fields of the model at a path below SearchConfig."""
     model: type[BaseModel] = SearchConfig
     for part in path:
-        annotation = FunctionConfig if part == "task" else model.model_fields[part].annotation
+        annotation = FunctionConfig if part == "task" else _required(model.model_fields[part].annotation)
         assert isinstance(annotation, type)
         assert issubclass(annotation, BaseModel)
         model = annotation

@@ -27,6 +27,17 @@ class Evaluator(Protocol):
     def evaluate(self, graph: Graph, seed: int, stops: Stops = ...) -> CandidateResult: ...
 
 
+class Elsewhere(Protocol):
+    """Trainings outside of an island's process, as `lossearch.engine.island.trainings.Trainings`."""
+
+    def begin(self, number: int, graph: Graph, seed: int, stops: Stops) -> None: ...
+    def result(self, number: int) -> CandidateResult: ...
+
+
+Guard = Callable[[bool], None]
+"""Called with True before and False after each training, to end a process that hangs."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """When an island ends, and how long a generation is. None: no limit.
@@ -72,7 +83,7 @@ class Setting:
         migration_count: elites sent.
         shares_seeds: whether another island may have trained a seed of the space.
         stopping: when trainings that lag behind are stopped.
-        guard: called with True before and False after each training, to end a process that hangs.
+        guard: of trainings inside the process.
     """
 
     task: str
@@ -87,4 +98,4 @@ class Setting:
     migration_count: int = 1
     shares_seeds: bool = False
     stopping: StoppingConfig = field(default_factory=lambda: StoppingConfig.model_validate({}))
-    guard: Callable[[bool], None] = lambda _: None
+    guard: Guard = lambda _: None

@@ -1,0 +1,84 @@
+"""Trainings of an island's candidates as Ray tasks: where the cluster has room, several at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import lru_cache
+
+import ray
+
+from lossearch.candidates.scoring import CandidateResult
+from lossearch.candidates.stopping import Stops
+from lossearch.engine.island.attempt import evaluated
+from lossearch.engine.island.rows import failure, graph_from_json, graph_to_json
+from lossearch.engine.island.watchdog import Watchdog
+from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
+from lossearch.engine.remote.repeating import RepeatedTasks
+from lossearch.engine.setup.config import ResourcesConfig
+from lossearch.engine.setup.parts import Parts, build_parts
+from lossearch.ir.core.graph import Graph
+from lossearch.tasks.user.first_call import FirstCall
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A `CandidateResult` that travels: its graph is in JSON form."""
+
+    result: CandidateResult
+    graph: str
+
+
+class Trainings:
+    """Trainings elsewhere, under way while the island proposes; what it learns does not depend on which ends first.
+
+    Args:
+        equipment: of the processes that train.
+        resources: of each training.
+        at_once: most of them at once; None leaves that to Ray.
+        once: whether each has a process of its own.
+    """
+
+    def __init__(
+        self, equipment: Equipment, resources: ResourcesConfig, at_once: int | None = None, once: bool = False
+    ) -> None:
+        self._equipment = ray.put(equipment.with_threads(resources.cpu))
+        self._tasks: RepeatedTasks[int] = RepeatedTasks(train_candidate, resources, at_once, once)
+        self._graphs: dict[int, Graph] = {}
+        self._results: dict[int, CandidateResult] = {}
+
+    def begin(self, number: int, graph: Graph, seed: int, stops: Stops) -> None:
+        """Have a candidate trained; its number tells it from the others."""
+        self._graphs[number] = graph
+        self._tasks.submit(number, self._equipment, graph_to_json(graph), seed, stops)
+
+    def result(self, number: int) -> CandidateResult:
+        """Wait for a candidate's training.
+
+        Raises:
+            UserError: a training found something that the user must mend.
+        """
+        while number not in self._results:
+            for ended in self._tasks.wait():
+                graph = self._graphs.pop(ended.key)
+                if ended.given_up:
+                    self._results[ended.key] = failure(graph, ended.given_up)
+                else:
+                    same = ended.result.graph == graph_to_json(graph)
+                    trained = graph if same else graph_from_json(ended.result.graph)
+                    self._results[ended.key] = dataclasses.replace(ended.result.result, graph=trained)
+        return self._results.pop(number)
+
+
+def train_candidate(equipment: Equipment, graph: str, seed: int, stops: Stops) -> _Answer:
+    """Train one candidate in this process; the parts that this takes are built once for each search."""
+    parts = _parts(equipment, visible_gpus())
+    result = evaluated(parts.evaluator, graph_from_json(graph), seed, stops, Watchdog(parts.hang_limit))
+    return _Answer(dataclasses.replace(result, graph=None), graph_to_json(result.graph))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def _parts(equipment: Equipment, gpus: str) -> Parts:
+    """With other GPUs, those of a function have another process that calls it."""
+    call = None if equipment.first_call is None else FirstCall.loads(equipment.first_call)
+    return build_parts(equip(equipment), call)
