@@ -65,6 +65,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
         *_changes(config),
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
+        *_places(config),
         f"ends after  {' or '.join(filter(None, limits))}",
         *_training(config, parts),
         f"final race  {_race(config, parts.facts)}",
@@ -114,6 +115,16 @@ def _stopping(stopping: StoppingConfig) -> list[str]:
     shares = ", ".join(f"{rung:.0%}" for rung in stopping.rungs)
     among = f"the best {stopping.keep:.0%} of earlier ones there, once {stopping.least} got so far"
     return [f"stopping    after {shares} of a call's yields, where a candidate is not among {among}"]
+
+
+def _places(config: SearchConfig) -> list[str]:
+    """Where trainings run, where that is not on the CPU and inside the islands."""
+    at_once, device = config.evaluation.concurrent, config.evaluation.device
+    many = "as many at once as there is room for" if at_once is None else f"{at_once} at once of each island"
+    asks = f"as Ray tasks with {config.elsewhere}, {many}" if config.elsewhere else ""
+    on = f"on device {device}" if device else ""
+    told = ", ".join(part for part in (asks, on) if part)
+    return [f"trainings   {told}"] if told else []
 
 
 def _training(config: SearchConfig, parts: Parts) -> list[str]:
