@@ -61,8 +61,8 @@ def new_run(folder: Path, config: SearchConfig, scores: dict[str, float | None] 
     return run
 
 
-def hold(run: RunDirectory, config: SearchConfig, note: Any = lambda text: None) -> None:
-    hold_race(run, config, task_facts(config, make_task(config)), 2, note)
+def hold(run: RunDirectory, config: SearchConfig, note: Any = lambda text: None, workers: int = 1) -> None:
+    hold_race(run, config, task_facts(config, make_task(config)), workers, note)
 
 
 def outcome(run: RunDirectory) -> tuple[list[Any], list[Standing], list[str | None]]:
@@ -74,7 +74,7 @@ def outcome(run: RunDirectory) -> tuple[list[Any], list[Standing], list[str | No
 def test_a_race_that_ends_between_blocks_goes_on_and_counts_when_it_has_ended(tmp_path: Path) -> None:
     config = validate(CONFIG)
     whole, broken = new_run(tmp_path / "whole", config), new_run(tmp_path / "broken", config)
-    hold(whole, config)
+    hold(whole, config, workers=2)
     trained, standings, names = outcome(whole)
     # The two best, and the front, which lies below them in complexity: each at the task's full budget.
     assert len(standings) == len({key for key, *_ in trained}) == 3

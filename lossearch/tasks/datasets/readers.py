@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import io
 import zlib
 from dataclasses import dataclass
@@ -43,13 +44,35 @@ class Arrays:
         return chosen.astype(np.float32) / 255 if chosen.dtype == np.uint8 else chosen
 
 
-def read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The digits of scikit-learn: images `[1797, 1, 8, 8]` float32 in [0, 1], labels `[1797]` int64."""
-    from sklearn.datasets import load_digits  # costs a second to import
+def digits_folder() -> Path:
+    """Where scikit-learn keeps its data sets. It is not imported, which takes a second of every process.
 
-    pixels, labels = load_digits(return_X_y=True)
-    images = np.asarray(pixels, dtype=np.float32).reshape(-1, *DIGITS.image_shape) / 16
-    return images, np.asarray(labels, dtype=np.int64)
+    Raises:
+        UserError: it is not installed.
+    """
+    found = importlib.util.find_spec("sklearn")
+    if found is None or not found.submodule_search_locations:
+        raise UserError("scikit-learn, which brings the digits", "no such package", "install scikit-learn")
+    return Path(found.submodule_search_locations[0]) / "datasets" / "data"
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """The digits of scikit-learn: images `[1797, 1, 8, 8]` float32 in [0, 1], labels `[1797]` int64.
+
+    Raises:
+        UserError: the installed scikit-learn has no such file, or it is damaged.
+    """
+    path = digits_folder() / "digits.csv.gz"  # 64 grey levels from 0 to 16 and the label on each line
+    what, hint = f"scikit-learn's digits in {path}", "install scikit-learn again"
+    try:
+        lines = gzip.decompress(read_bytes(path, what, hint)).decode().splitlines()
+        if not lines:
+            raise ValueError("no line")
+        table = np.loadtxt(lines, delimiter=",", dtype=np.float32)
+        images = table[:, :-1].reshape(DIGITS.train_samples, *DIGITS.image_shape) / 16
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(what, f"{type(error).__name__}: {error}", hint) from error
+    return images, table[:, -1].astype(np.int64)
 
 
 def find_file(folder: Path, name: str) -> Path | None:
