@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from lossearch.experiments.benchmarks import bench_gpu
 from lossearch.experiments.benchmarks.rows import ROWS
 from lossearch.experiments.benchmarks.rows.row import Row
 from lossearch.experiments.benchmarks.timing import check_agreement, interleaved, peak_bytes, ratio
@@ -28,3 +30,18 @@ def test_a_measurement_has_times_of_every_round_and_the_memory_of_a_gradient() -
     assert [len(times) for times in taken.values()] == [3, 3]
     assert ratio(taken["one"], taken["other"]) > 0
     assert peak_bytes(call) >= call.leaves[0].nbytes
+
+
+def test_bench_gpu_measures_a_loss_and_a_population_or_says_that_there_is_no_gpu(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = next(row for row in ROWS if row.loss_name == "focal")
+    call = row.calls("tiny", ("eager",))["ours"]["eager"]
+    logits, labels = call.arguments
+    assert bench_gpu.least_bytes(call) == 2 * logits.nbytes + labels.nbytes
+    assert bench_gpu.loss_line(row, "tiny", "cpu", ("eager",), 1e9, rounds=2).split()[:2] == ["focal", "3x4x5"]
+    assert min(bench_gpu.population_seconds(2, 2, "cpu")) > 0.0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["bench_gpu"])
+    bench_gpu.main()
+    assert capsys.readouterr().out.startswith("no GPU that PyTorch")

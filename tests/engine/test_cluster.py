@@ -4,6 +4,7 @@ All nodes are processes of this machine; their GPUs exist in Ray's books only.
 """
 
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,16 +13,20 @@ from typing import Any
 
 import pytest
 from engine.fakes import contents, finish
+from ray import cloudpickle
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.stopping import Stops
 from lossearch.engine.driver import driver
+from lossearch.engine.driver.cluster import ray_session
 from lossearch.engine.driver.race import race_run
 from lossearch.engine.driver.search import search
 from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.island.watchdog import Watchdog
 from lossearch.engine.remote.equipment import Equipment
-from lossearch.engine.setup.config import SearchConfig, load_config
+from lossearch.engine.remote.repeating import Ended, RepeatedTasks
+from lossearch.engine.setup.config import ResourcesConfig, SearchConfig, load_config
 from lossearch.engine.setup.parts import build_parts, island_method, island_setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
@@ -184,3 +189,42 @@ def test_trainings_run_where_the_gpus_are_and_one_on_a_lost_node_is_repeated_els
         assert {one.status for one in trained} == {"ok"}
         assert archive.ranked(1)[0].standing is not None
     assert len(calls(notes, "second")) == before + len(trained)
+
+
+def dying(how: str, notes: str) -> str:
+    """What a call does to its process, once for each note of it that is missing."""
+    import os
+
+    made = len(list(Path(notes).glob(f"{how}-*")))
+    Path(notes, f"{how}-{made}").touch()
+    if how == "mistaken":
+        raise UserError("a dataset on this node", "none", "fetch it there")
+    if how == "always" or (how == "once" and made == 0):
+        os._exit(1)
+    if how == "hangs":
+        guard = Watchdog(1.0)
+        guard(True)
+        time.sleep(600)
+    return how
+
+
+def test_a_call_whose_process_dies_is_repeated_once_and_then_given_up(cluster: Any, tmp_path: Path) -> None:
+    import ray
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests on their path
+    with ray_session(cluster.address, 0, tmp_path / "log.txt"):
+        tasks: RepeatedTasks[str] = RepeatedTasks(dying, ResourcesConfig(), at_once=2)
+        for how in ("always", "once", "well", "hangs"):
+            tasks.submit(how, how, str(tmp_path))
+        ended: dict[str, Ended[str]] = {}
+        while len(tasks):
+            ended |= {one.key: one for one in tasks.wait()}
+        assert {key: one.result for key, one in ended.items() if not one.given_up} == {"once": "once", "well": "well"}
+        assert {ended[key].given_up for key in ("always", "hangs")} == {"the process that trained it died 2 times"}
+        assert sorted(path.name for path in tmp_path.glob("*-*")) == [
+            "always-0", "always-1", "hangs-0", "hangs-1", "once-0", "once-1", "well-0"
+        ]  # fmt: skip
+        tasks.submit("mistaken", "mistaken", str(tmp_path))
+        with pytest.raises(UserError, match="a dataset on this node"):
+            tasks.wait()
+        assert ray.is_initialized()

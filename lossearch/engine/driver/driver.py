@@ -80,7 +80,8 @@ def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
         if job.config.elsewhere is not None:
             check_room(job.islands, job.config.elsewhere)
         with display, _writer(job, display) as (writer, name):
-            _run_islands(job, namespace, display, Watch(writer, display, Pulse(ray_endpoints()), ending), name)
+            watch = Watch(writer, display, Pulse(ray_endpoints()), ending, job.config.elsewhere)
+            _run_islands(job, namespace, display, watch, name)
     except RayError as error:
         if isinstance(error, RayTaskError):
             raise  # a defect of this package, in another process

@@ -18,6 +18,8 @@ from ray.tune.stopper import Stopper
 from lossearch.engine.driver.display import Display, clock
 from lossearch.engine.driver.ending import Ending
 from lossearch.engine.driver.pulse import Pulse, feel
+from lossearch.engine.remote.placement import has_node_for
+from lossearch.engine.setup.config import ResourcesConfig
 from lossearch.engine.writer.progress import Progress
 from lossearch.engine.writer.scribe import unwrapped
 
@@ -28,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 _WRITER_SECONDS = 300.0  # in which the writer must have answered at least once
 _WAIT_TOLD_SECONDS = 60.0
+_NODES_SECONDS = 10.0
 _NO_ISLAND_SECONDS = 600.0  # in which at least one island must have found a CPU
 
 
@@ -41,6 +44,7 @@ class Watch(Stopper):
         display: shows progress and notes.
         pulse: of the Ray that the search runs on.
         ending: is told when Ray or the writer is gone; Tune's loop may stand still then.
+        elsewhere: what a training asks Ray for, where it does not run inside its island.
 
     Attributes:
         ending: as given.
@@ -48,11 +52,14 @@ class Watch(Stopper):
         last: the progress seen last.
     """
 
-    def __init__(self, writer: Any, display: Display, pulse: Pulse, ending: Ending) -> None:
+    def __init__(
+        self, writer: Any, display: Display, pulse: Pulse, ending: Ending, elsewhere: ResourcesConfig | None = None
+    ) -> None:
         self.ending = ending
         self.failure: Exception | None = None
         self.last: Progress | None = None
         self._writer, self._display, self._pulse = writer, display, pulse
+        self._elsewhere, self._has_node, self._looked_at = elsewhere, True, time.monotonic()
         self._answered_at = time.monotonic()
         self._ended = threading.Event()
         self._threads = [
@@ -96,6 +103,17 @@ class Watch(Stopper):
         self.last = progress
         self.failure = self.failure or failure
         self._display.update(progress)
+        if self._elsewhere is not None and time.monotonic() - self._looked_at >= _NODES_SECONDS:
+            self._look_at_nodes(self._elsewhere)
+
+    def _look_at_nodes(self, resources: ResourcesConfig) -> None:
+        """Say when the last node is lost that trainings can run on, and when there is one again."""
+        self._looked_at, before = time.monotonic(), self._has_node
+        self._has_node = has_node_for(resources)
+        if before and not self._has_node:
+            self._display.note(f"no node of the cluster has what a training asks for ({resources}): they wait for one")
+        elif self._has_node and not before:
+            self._display.note(f"a node has what a training asks for ({resources}): they go on")
 
     def _feel_pulse(self) -> None:
         feel(self._pulse, self._ended, self.ending.lose, self._display.note)

@@ -48,14 +48,24 @@ def cpus_needed(islands: int, resources: ResourcesConfig | None) -> int:
     return islands if resources is None else islands + max(own_cpus(), math.ceil(resources.cpu))
 
 
+def _alive() -> list[dict[str, float]]:
+    """What each living node has, whoever uses it now."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def has_node_for(resources: ResourcesConfig) -> bool:
+    """Whether a node of the cluster has what a training asks for, whoever uses it now."""
+    return any(has.get("CPU", 0.0) >= resources.cpu and has.get("GPU", 0.0) >= resources.gpu for has in _alive())
+
+
 def check_room(islands: int, resources: ResourcesConfig) -> None:
     """See that a training finds room beside the islands, in the Ray that this process is connected to.
 
     Raises:
         UserError: no node has what a training asks for, or the islands take all CPUs.
     """
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(has.get("CPU", 0.0) >= resources.cpu and has.get("GPU", 0.0) >= resources.gpu for has in alive):
+    alive = _alive()
+    if not has_node_for(resources):
         nodes = "; ".join(f"cpu = {has.get('CPU', 0.0):g}, gpu = {has.get('GPU', 0.0):g}" for has in alive)
         raise UserError(
             f"a node of the Ray cluster with what a training asks for: {resources}",
