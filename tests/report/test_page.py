@@ -16,6 +16,7 @@ import pytest
 from report.runs import CONFIG, candidate, compared, empty_run, evaluation, searched_run
 
 from lossearch import zoo
+from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, Candidate, FilterCount, Origin
 from lossearch.errors import UserError
 from lossearch.report import write_report
@@ -210,6 +211,13 @@ def test_a_comparison_gives_the_result(compared_page: Page, compared_run: Path) 
     dots = compared_page.figures["comparison"]["data"]
     assert [trace["name"] for trace in dots] == ["one seed", "discovered", "tuned hand-designed"]
     assert dots[1]["x"][0] == max(dots[1]["x"] + dots[2]["x"])
+
+
+def test_what_was_stopped_early_is_counted(page: Page, run: Path) -> None:
+    with RunDirectory.open(run).open_archive(read_only=True) as archive:
+        count = archive.stopped()
+    assert count > 0
+    assert f"{count} candidates were stopped early" in page.text
 
 
 def test_the_funnel_counts(page: Page, run: Path) -> None:
