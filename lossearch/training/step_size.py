@@ -67,7 +67,8 @@ class FirstPredictions:
         predictions |= {one.name for one in declared if one.role == "prediction"}
         tensors = {place: tensor for place, tensor in call.tensors().items() if tensor.is_floating_point()}
         leaves = call.differentiable & tensors.keys() or predictions & tensors.keys() or set(list(tensors)[:1])
-        doubles = {place: tensor.double().requires_grad_(place in leaves) for place, tensor in tensors.items()}
+        # Detached, since of numbers that are doubles already no copy is made.
+        doubles = {place: x.detach().double().requires_grad_(place in leaves) for place, x in tensors.items()}
         self._inputs = [doubles.get(str(place), value) for place, value in enumerate(call.inputs)]
         self._named = {name: doubles.get(name, value) for name, value in call.named.items()}
         self._leaves = [doubles[place] for place in sorted(leaves)]

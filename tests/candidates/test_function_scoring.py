@@ -234,6 +234,13 @@ def test_a_damaged_file_is_told() -> None:
             FirstCall.loads(wrong)
 
 
+def test_measuring_leaves_a_call_in_doubles_as_it_was() -> None:
+    call = FirstCall((torch.zeros(2, 2, dtype=torch.float64), torch.tensor([0, 1])), {}, frozenset("0"))
+    before = call.dumps()
+    FirstPredictions(call, get_signature("dense")).gradient_rms(zoo.get("cross_entropy").graph)
+    assert call.dumps() == before
+
+
 def test_gradients_are_those_of_what_required_one() -> None:
     signature = get_signature("dense")
     labels = torch.tensor([0, 1])

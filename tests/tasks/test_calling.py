@@ -15,7 +15,7 @@ import torch
 from lossearch.errors import UserError
 from lossearch.tasks import Rights, Status, UserTask
 from lossearch.tasks.base import require
-from lossearch.tasks.user.calling import keywords_of, rights_of, training_function
+from lossearch.tasks.user.calling import check_form, keywords_of, rights_of, training_function
 from lossearch.tasks.user.warm_imports import import_noted
 
 
@@ -65,6 +65,28 @@ class NoTrainer: ...
 )
 def test_keywords_are_read_from_the_signature(function: Callable[..., Any], taken: set[str]) -> None:
     assert keywords_of(training_function(function)) == taken
+
+
+class Wrong:
+    def __init__(self):
+        raise AssertionError("made to look at it")
+
+    def train(self, loss, budget): ...
+
+
+class Plain:
+    @staticmethod
+    def train(loss, budget, seed): ...
+
+
+def test_what_could_not_be_called_is_told_without_making_an_instance() -> None:
+    for right in (plain, Trainer, Plain, functools.partial(needs_more, folder="x"), Trainer()):
+        check_form(right)
+    for wrong, told in (
+        (by_name_only, "by_name_only"), (Wrong, "too many positional"), (NoTrainer, "with a method train"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=told):
+            check_form(wrong)
 
 
 def test_a_class_is_made_and_its_method_trains() -> None:

@@ -21,7 +21,7 @@ from lossearch.tasks import Status, UserTask
 from lossearch.tasks.base import Metric
 
 _SCRIPT = r"""
-import os, signal, subprocess, sys, time
+import ctypes, os, signal, subprocess, sys, time
 from fractions import Fraction
 import numpy as np
 import torch
@@ -72,6 +72,49 @@ def several(loss, budget, seed):
 
 def many(loss, budget, seed):
     yield {"accuracy": 0.5} | {f"weight {index}": 0.0 for index in range(200)}
+
+def moves(loss, budget, seed):
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    yield 0.5
+
+def changes_dtype(loss, budget, seed):
+    torch.set_default_dtype(torch.float64)
+    yield float(loss(torch.zeros(4, 10), torch.arange(4)))
+
+def changes_grad_mode(loss, budget, seed):
+    torch.set_grad_enabled(False)
+    yield 0.5
+
+def changes_seeds(loss, budget, seed):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    yield 0.5
+
+def tells_state(loss, budget, seed):
+    as_they_were = torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+    yield {"accuracy": as_they_were and "elsewhere" not in os.getcwd(), "drawn": torch.rand(())}
+
+def prints(loss, budget, seed):
+    for _ in range(20):
+        print("x" * 1_000_000)
+        print("y" * 1_000_000, file=sys.stderr)
+    if budget:
+        yield 0.5
+    raise RuntimeError("at last")
+
+def exits_silently(loss, budget, seed):
+    sys.exit()
+    yield 0.5
+
+def exits_hard(loss, budget, seed):
+    yield 0.5
+    print("before the end", flush=True)
+    os._exit(budget)
+
+def segfaults(loss, budget, seed):
+    ctypes.string_at(0)
+    yield 0.5
 
 def floods(loss, budget, seed):
     while True:
@@ -320,6 +363,42 @@ def test_the_test_split_is_sealed_in_every_process_of_a_function(user: _Harness)
     outcome = user("opens_test").evaluate(LOSS, 0, 0)
     assert "| sealed" in outcome.message
     assert user("opens_test").evaluate(LOSS, 1, 0).metric == 1.0  # the child of a child
+
+
+@pytest.mark.parametrize("function", ["moves", "changes_dtype", "changes_grad_mode", "changes_seeds"])
+def test_what_a_function_changes_of_its_process_is_gone_with_it(user: _Harness, function: str) -> None:
+    before = user("tells_state").evaluate(LOSS, 1, 3).metrics
+    outcome = user(function).evaluate(LOSS, 1, 3)
+    assert outcome.status is Status.OK, outcome.message
+    after = user("tells_state").evaluate(LOSS, 1, 3).metrics
+    assert after == before
+    assert after["accuracy"] == 1.0
+
+
+def test_megabytes_of_output_neither_stop_a_function_nor_fill_its_message(user: _Harness) -> None:
+    outcome = user("prints").evaluate(LOSS, 0, 0)
+    assert headline(outcome.message) == "RuntimeError: at last"
+    assert len(outcome.message) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("function", "budget", "cause"),
+    [
+        ("exits_silently", 1, "SystemExit"),
+        ("exits", 1, "SystemExit: enough"),
+        ("exits_hard", 3, "the training process ended with exit code 3"),
+        ("exits_hard", 0, "the training process ended with exit code 0"),
+        ("segfaults", 1, "the training process was killed by signal 11 (SIGSEGV: segmentation fault)"),
+    ],
+)
+def test_however_a_function_ends_its_process_the_cause_is_named(
+    user: _Harness, function: str, budget: int, cause: str
+) -> None:
+    outcome = user(function).evaluate(LOSS, budget, 0)
+    assert (outcome.status, outcome.metric) == (Status.ERROR, None)
+    assert headline(outcome.message) == cause
+    assert ("before the end" in outcome.message) == (function == "exits_hard")
+    assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
 
 
 def test_a_function_that_closes_its_output(user: _Harness) -> None:

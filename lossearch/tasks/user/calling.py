@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +24,25 @@ def training_function(found: Callable[..., Any]) -> Callable[..., Any]:
     """
     if inspect.isclass(found):
         if not callable(getattr(found, "train", None)):
-            raise UserError("a class with a method train(self, loss, budget, seed)", repr(found), "add the method")
+            raise _without_method(found)
         made: Any = found()
         return _checked(made.train)
     return _checked(found)
+
+
+def check_form(found: Callable[..., Any]) -> None:
+    """Raise `UserError` where `training_function` would, of a class without making an instance."""
+    if not inspect.isclass(found):
+        _checked(found)
+    elif callable(method := getattr(found, "train", None)):
+        plain = isinstance(inspect.getattr_static(found, "train"), staticmethod | classmethod)
+        _checked(method if plain else functools.partial(method, None))
+    else:
+        raise _without_method(found)
+
+
+def _without_method(found: type) -> UserError:
+    return UserError("a class with a method train(self, loss, budget, seed)", repr(found), "add the method")
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:

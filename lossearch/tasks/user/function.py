@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from lossearch.errors import UserError
+from lossearch.tasks.user.calling import check_form
 from lossearch.tasks.user.pickled_function import SUFFIX, checked_head, is_pickled, read_pickled, unpickled
 
 _importing: list[Path] = []  # files of training functions whose import is under way
@@ -54,12 +55,15 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 
 def check_function(reference: str) -> None:
-    """Raise `UserError` where `load_function` would. Of a pickled function only the line before it is looked at."""
+    """Raise `UserError` where `reference` names nothing that trains.
+
+    Of a pickled function only the line before it is looked at.
+    """
     place, _ = _parts(reference)
     if is_pickled(reference):
         checked_head(read_pickled(Path(place)))
     else:
-        load_function(reference)
+        check_form(load_function(reference))
 
 
 def _parts(reference: str) -> tuple[str, str]:

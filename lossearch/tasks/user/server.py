@@ -166,10 +166,17 @@ class Evaluation:
 
     def _on_exit(self, exit_code: int, output: str) -> None:
         if self.status is None:
-            how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
+            how = f"was killed by {_named(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
             self.status, self.message = Status.ERROR, f"the training process {how}"
             self.lost = -exit_code in _FROM_OUTSIDE
         if self.status in (Status.ERROR, Status.TIMEOUT) and output.strip():
             # First and marked, so that the reason ends the message, whatever of its beginning is cut off.
             lines = [f"{_OUTPUT_MARK}{line}" for line in output.rstrip().splitlines()]
             self.message = "\n".join(["last output:", *lines, self.message])
+
+
+def _named(number: int) -> str:
+    """A signal with its name, such as SIGSEGV, and what it means."""
+    meaning = signal.strsignal(number) or "unknown"
+    known = number in set(signal.Signals)
+    return f"signal {number}" + (f" ({signal.Signals(number).name}: {meaning.lower()})" if known else "")
