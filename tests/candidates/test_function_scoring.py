@@ -57,6 +57,21 @@ def triplets(loss, budget, seed):
     gradients = torch.autograd.grad(loss(anchor, positive, negative), (anchor, positive, negative))
     yield float(torch.stack(gradients).double().square().mean().sqrt())
 
+class Described:
+    def describe(self):
+        return {"logits": (8, 3), "target": torch.arange(8) % 3}
+
+    def train(self, loss, budget, seed):
+        yield 0.25
+
+class Wrong(Described):
+    def describe(self):
+        return {"logits": "many"}
+
+class WrongNames(Described):
+    def describe(self):
+        return {"scores": (8, 3), "target": torch.arange(8) % 3}
+
 def never(loss, budget, seed):
     yield 0.5
 
@@ -225,6 +240,19 @@ def test_a_first_call_is_read_back_as_it_was() -> None:
         if isinstance(one, torch.Tensor):
             assert one.equal(other), place
             assert one.dtype == other.dtype
+
+
+def test_a_description_takes_the_place_of_the_dry_call(task: UserTask) -> None:
+    judge = evaluator(task, "Described")  # which never calls its loss
+    assert judge.first_call.described
+    assert judge.first_call.describe() == "[8, 3] and [8]"
+    assert FirstCall.loads(judge.first_call.dumps()).described
+    assert judge.evaluate(zoo.get("focal").graph, 0).score == 0.25
+    assert evaluator(task, "Described").first_call.dumps() == judge.first_call.dumps()
+    with pytest.raises(UserError, match="'logits' as a tensor or a shape"):
+        evaluator(task, "Wrong")
+    with pytest.raises(UserError, match="scores"):
+        evaluator(task, "WrongNames")
 
 
 def test_a_damaged_file_is_told() -> None:

@@ -135,12 +135,13 @@ def _training(config: SearchConfig, parts: Parts) -> list[str]:
         return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
     limit = evaluation.time_limit_s
     assert parts.first_call is not None
-    inputs = parts.first_call.describe()
+    inputs, place = parts.first_call.describe(), "the function's first call of its loss, with inputs"
+    if parts.first_call.described:
+        place = "what its describe() gives, inputs"
     return [
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
         f" {_tuning(evaluation)}",
         *_stopping(evaluation.stopping),
-        f"step size   scaled to the gradient of {reference_name(config, parts.space)} at the function's first call"
-        f" of its loss, with inputs {inputs}",
+        f"step size   scaled to the gradient of {reference_name(config, parts.space)} at {place} {inputs}",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
     ]

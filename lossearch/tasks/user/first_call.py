@@ -11,7 +11,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,12 +44,14 @@ class FirstCall:
         named: those given by name.
         differentiable: places of the tensors that required gradients: their numbers or names.
         options: of the loss, as the function set them: `reduction` and `ignore_index`.
+        described: whether the function's class tells these inputs by its method `describe`, so that none was called.
     """
 
     inputs: tuple[Any, ...]
     named: Mapping[str, Any] = field(default_factory=dict)
     differentiable: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict)
+    described: bool = False
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Every input with its place: its number or its name."""
@@ -76,6 +78,7 @@ class FirstCall:
             "tensors": {place: [array.dtype.str, array.shape] for place, array in arrays.items()},
             "differentiable": sorted(self.differentiable),
             "options": dict(self.options),
+            "described": self.described,
             "sha256": hashlib.sha256(body).hexdigest(),
         }
         return json.dumps(head).encode() + b"\n" + body
@@ -95,7 +98,8 @@ class FirstCall:
                 values[place] = torch.from_numpy(array.copy())
             inputs = tuple(values[str(place)] for place in range(head["inputs"]))
             named = {name: values[name] for name in head["named"]}
-            return cls(inputs, named, frozenset(head["differentiable"]), head["options"])
+            described = bool(head.get("described", False))
+            return cls(inputs, named, frozenset(head["differentiable"]), head["options"], described)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
             found = f"{type(error).__name__}: {error}"[:200]
             raise UserError(_DAMAGED, found, "restore the file from a copy, or search anew") from error
@@ -105,6 +109,24 @@ class RecordingLoss(LossModule):
     """A loss that records its first call in a file and ends the function that called it."""
 
     recorded_in: str
+    described: bool = False
+
+    def record_described(self, given: object, seed: int) -> NoReturn:
+        """Record what a method `describe` gave as the first call, and raise as a call does.
+
+        Args:
+            given: by name of the loss's inputs a tensor, or the shape of a prediction, which stands for random numbers.
+            seed: draws them.
+
+        Raises:
+            UserError: it is something else.
+        """
+        if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) for name in given):
+            required = "describe() to return a mapping from the names of the loss's inputs to tensors or shapes"
+            raise UserError(required, f"{given!r:.200}", 'return {"logits": (64, 10), "target": labels}, for example')
+        generator = torch.Generator().manual_seed(seed)
+        self.described = True
+        self.forward(**{name: _example(name, value, generator) for name, value in given.items()})
 
     def __call__(self, *inputs: Any, **named: Any) -> NoReturn:
         self.forward(*inputs, **named)
@@ -116,7 +138,7 @@ class RecordingLoss(LossModule):
             os.kill(os.getsid(0), signal.SIGKILL)
         options = {name: getattr(self, name) for name in _OPTIONS}
         with temporarily_clear_interpreter_stack():  # transforms of torch.func would wrap what is recorded, too
-            content = _kept(inputs, named, options).dumps()
+            content = replace(_kept(inputs, named, options), described=self.described).dumps()
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_bytes(content)
         draft.rename(path)  # appears complete or not at all
@@ -137,6 +159,15 @@ class Recording:
         assert isinstance(loss, RecordingLoss)
         loss.recorded_in = self.path
         return loss
+
+
+def _example(name: str, value: object, generator: torch.Generator) -> Tensor:
+    """The tensor that a description gives, or standard normal numbers of the shape that it gives."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, tuple | list) and all(type(length) is int and length > 0 for length in value):
+        return torch.randn(*value, generator=generator)
+    raise UserError(f"describe() to give {name!r} as a tensor or a shape", f"{value!r:.200}", "give one of these")
 
 
 def _kept(inputs: tuple[Any, ...], named: Mapping[str, Any], options: Mapping[str, Any]) -> FirstCall:

@@ -32,7 +32,8 @@ class UserTask:
     The function trains with `loss` for `budget` units (its own: epochs, steps) and yields, as often as it likes, the
     metric on its own validation data: a number, or a mapping that contains `metric`, whose other numbers are kept, too.
     The last ones count; what it returns in place of yielding counts as one yield. It draws all randomness from `seed`.
-    It may be the method `train` of a class, which is made anew for each training.
+    It may be the method `train` of a class, which is made anew for each training, and whose method `describe()` may
+    save the dry call by which `first_call` sees at which predictions trainings begin.
 
     What it may do besides, it says by the keywords that it takes: `learning_rate`, a factor on its own, so that losses
     can be tuned; `split`, "validation" or "test", so that they can be compared, which alone asks for "test"; `device`,
@@ -149,6 +150,9 @@ class UserTask:
 
     def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCall | Outcome:
         """What the function gives its loss at the first call, found by calling the function until it gets there.
+
+        Where it is the method of a class with a method `describe()`, that tells instead: it returns a mapping from the
+        names of the loss's inputs to example tensors, or to shapes, which stand for standard normal predictions.
 
         Args:
             loss_factory: makes a `LossModule`; otherwise see `LossFactory`.

@@ -27,6 +27,7 @@ import torch
 from lossearch.tasks.outcome import is_out_of_memory
 from lossearch.tasks.user.calling import keywords_of, training_function
 from lossearch.tasks.user.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
+from lossearch.tasks.user.first_call import RecordingLoss
 from lossearch.tasks.user.function import load_function
 from lossearch.tasks.user.pickled_function import is_pickled, prepare_to_unpickle, unpickled
 from lossearch.tasks.user.values import NoMetric, as_metrics, metrics_in
@@ -192,6 +193,9 @@ def _evaluate(request: Request, parent: Connection) -> None:
         return
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)
+    describe = getattr(getattr(function, "__self__", None), "describe", None)
+    if isinstance(loss, RecordingLoss) and callable(describe):
+        loss.record_described(describe(), request.seed)
     given = {name: value for name, value in request.keywords.items() if name in taken}
     for value in metrics_in(function(loss, request.budget, request.seed, **given), request.function):
         parent.send((Message.METRICS, as_metrics(value, request.metric, request.required)))
