@@ -16,7 +16,7 @@ from lossearch.errors import UserError
 from lossearch.tasks import Rights, Status, UserTask
 from lossearch.tasks.base import require
 from lossearch.tasks.user.calling import check_form, keywords_of, rights_of, training_function
-from lossearch.tasks.user.warm_imports import import_noted
+from lossearch.tasks.user.warm_imports import import_noted, read_noted
 
 
 def plain(loss, budget, seed): ...
@@ -197,10 +197,10 @@ def test_what_cannot_be_imported_ahead_is_left_to_the_calls(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "explodes.py").write_text("print('loud')\nraise RuntimeError('not here')\n")
-    for content in (b'["explodes", "wave"]', b"[", b""):
+    for content in (b'["explodes", "wave"]', b"[", b"", b"3", b"[3]"):
         with tempfile.TemporaryFile() as file:
             file.write(content)
-            import_noted(file)
+            import_noted(read_noted(file))
     assert "wave" in sys.modules
     assert capfd.readouterr().out == ""
 

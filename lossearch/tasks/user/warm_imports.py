@@ -1,7 +1,7 @@
 """Packages that a user's function imports, imported once for all its calls.
 
 A call runs in a process that is forked from the server. What it imports of installed packages it notes in a file; the
-server then imports the same, so that the next call finds it there. The user's own modules are not among it: each call
+server imports the same before the next call, which finds it there. The user's own modules are not among it: each call
 imports them anew, so that nothing leaks from one to the next through them.
 """
 
@@ -41,13 +41,18 @@ def note_imports(file: IO[bytes], before: frozenset[str]) -> None:
     file.flush()
 
 
-def import_noted(file: IO[bytes]) -> None:
-    """Import what a call noted, silently; what cannot be imported here is left to the calls."""
+def read_noted(file: IO[bytes]) -> list[str]:
+    """What a call noted."""
     file.seek(0)
     try:
         names = json.loads(file.read() or b"[]")
     except ValueError:  # the training wrote to files that are not its own
-        return
+        return []
+    return names if isinstance(names, list) else []
+
+
+def import_noted(names: list[str]) -> None:
+    """Import what a call noted, silently; what cannot be imported here is left to the calls."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         for name in names:
             try:

@@ -2,8 +2,8 @@
 
 Started by `serve_on`, with a connected socket as inherited file descriptor. The server has imported torch, so
 that a child is ready within milliseconds; the child alone imports the user's code, in a session of its own.
-Once the child has ended, the server kills whatever it left running (`descendants.py`), and imports the installed
-packages that the child imported, for the next one. The server outlives
+Once the child has ended, the server kills whatever it left running (`descendants.py`); before the next one it
+imports the installed packages that the child imported. The server outlives
 children that crash or are killed; when its own parent ends, it ends too and takes the child with it.
 """
 
@@ -31,7 +31,7 @@ from lossearch.tasks.user.first_call import RecordingLoss
 from lossearch.tasks.user.function import load_function
 from lossearch.tasks.user.pickled_function import is_pickled, prepare_to_unpickle, unpickled
 from lossearch.tasks.user.values import NoMetric, as_metrics, metrics_in
-from lossearch.tasks.user.warm_imports import import_noted, imported_names, note_imports
+from lossearch.tasks.user.warm_imports import import_noted, imported_names, note_imports, read_noted
 
 _POLL = 0.02  # seconds between looks at whether the child has ended
 _OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
@@ -88,15 +88,28 @@ def serve_on(descriptor: int) -> None:
 
 def _serve(parent: Connection) -> None:
     parent.send((Message.READY,))
+    noted: list[str] = []
     with contextlib.suppress(EOFError, OSError):  # raised once the parent has gone
         while True:
             request = parent.recv()
             if isinstance(request, Request):  # a late wish to stop may also arrive here
-                _run_child(parent, request)
+                noted = _run_child(parent, request, noted)
 
 
-def _run_child(parent: Connection, request: Request) -> None:
-    """Fork, relay the child's messages, and report its end."""
+def _run_child(parent: Connection, request: Request, noted: list[str]) -> list[str]:
+    """Fork, relay the child's messages, and report its end.
+
+    What an earlier child imported is imported before, not as that ends: many servers have one call only.
+
+    Args:
+        parent: who is told.
+        request: what the child does.
+        noted: the installed modules that an earlier child imported.
+
+    Returns:
+        Those that this child imported.
+    """
+    import_noted(noted)
     if request.pickled is not None or is_pickled(request.function):
         prepare_to_unpickle()  # once, so that no child has to
     reader_fd, writer_fd = os.pipe()
@@ -123,8 +136,7 @@ def _run_child(parent: Connection, request: Request) -> None:
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _OUTPUT_TAIL))
         parent.send((Message.EXIT, exit_code, output.read().decode(errors="replace")))
-        if exit_code == 0:
-            import_noted(imports)
+        return read_noted(imports) if exit_code == 0 else []
 
 
 def _relay(parent: Connection, reader: Connection, child: int) -> int:
