@@ -7,6 +7,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,8 @@ def follow(page: Path, folder: Path) -> None:
             script = folder / f"{page.stem}_{number}.py"
             script.write_text(block.text, encoding="utf-8")
             run_python(script)
+        elif block.kind == "toml":  # a part of a file
+            tomllib.loads(block.text)
         elif block.kind != "diff":
             assert block.kind == "console"
             for line in block.text.splitlines() if block.note != "elsewhere" else ():
