@@ -222,6 +222,30 @@ def test_the_command_line_of_the_beginning_is_no_edit(project: Path, monkeypatch
     assert (config.islands, config.seed) == (1, 9)
 
 
+def test_what_trainings_ask_for_may_be_edited_but_not_whether_they_leave_their_island(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = CONFIG.replace("seed = 3", "seed = 3\nresources = { cpu = 1 }").replace(
+        "steps = 5", "steps = 5\nconcurrent = 2"
+    )
+    (project / "elsewhere.toml").write_text(given)
+    run = project / "runs" / "third"
+    engine.search(project / "elsewhere.toml", run)
+    edit(run, "resources = { cpu = 1 }", "resources = { cpu = 2, gpu = 0.5 }")
+    edit(run, "concurrent = 2", "concurrent = 5")
+    config = goes_on(run, monkeypatch)
+    assert str(config.elsewhere) == "cpu = 2, gpu = 0.5"
+    assert config.evaluation.concurrent == 5
+    edit(run, "resources = { cpu = 2, gpu = 0.5 }", "")
+    assert str(goes_on(run, monkeypatch).elsewhere) == "cpu = 1, gpu = 0"  # as several at once still need
+    edit(run, "concurrent = 5", "")
+    with pytest.raises(UserError, match=r"evaluation\.concurrent as it began"):
+        engine.resume(run)
+    edit(project / "runs" / "first", "steps = 5", "steps = 5\nconcurrent = 2")
+    with pytest.raises(UserError, match=r"evaluation\.concurrent = 2 instead of None"):
+        engine.resume(project / "runs" / "first")
+
+
 def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def apply(path: Path) -> None:
         values = json.loads(path.read_text())

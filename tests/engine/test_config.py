@@ -26,7 +26,7 @@ def test_the_experiments_are_valid(path: Path) -> None:
     ("values", "fragments"),
     [
         ({}, ["task", "none"]),
-        ({"task": "digits"}, ["generations, max_candidates, time_limit_s", "none of them"]),
+        ({"task": "digits"}, ["generations, max_candidates, max_budget, time_limit_s", "none of them"]),
         ({"task": "digits", "generations": 0}, ["generations", "greater than or equal to 1", "0"]),
         ({"task": "digits", "generation": 3}, ["unknown field generation", "did you mean 'generations'?"]),
         ({"task": "digits", "generations": 1, "zzz": 1}, ["unknown field zzz", "remove it"]),
