@@ -437,10 +437,11 @@ def simplify(
 def _labels_known(found: Resolved, at: Found | None) -> bool:
     """Whether targets are known to be labels: of the task that is named, or of the run."""
     from lossearch.simplifying import takes_labels
-    from lossearch.tasks import ClassificationTask
+    from lossearch.tasks import DescribedTask
 
-    if at is not None and isinstance(at.subject, ClassificationTask):
-        return found.loss.signature.name == at.subject.slots["loss"].signature
+    if at is not None and isinstance(at.subject, DescribedTask):
+        slots = at.subject.slots.values()
+        return any(found.loss.signature.name == slot.signature for slot in slots) and _has_labels(found.loss)
     return found.run is not None and takes_labels(found.run, found.loss.signature)
 
 

@@ -1,16 +1,26 @@
-"""The rejection test: a candidate optimises predictions directly, and the metric must rise. Li et al. 2021."""
+"""The rejection test: a candidate optimises predictions directly, and the metric must improve. Li et al. 2021."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from lossearch.compile.interpret import evaluate
+from lossearch.compile.interpret import evaluate, weighted
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import DOMAIN, Input, Signature
 from lossearch.ir.rewriting.lowering import lower
+from lossearch.tasks.base import Metric
+from lossearch.training.untrained import AnyTask, LossInputs
 
 LONGEST_WAY = 8.0
-"""How far the logits move in all, in units of the root mean square of the first gradient."""
+"""How far predictions move in all, in units of the root mean square of the first gradient."""
+
+Judge = Callable[[Mapping[str, Tensor]], Tensor]
+"""The metric that ranks, `[]`, from what a loss is given, by name."""
 
 
 class RejectionTest:
@@ -19,38 +29,119 @@ class RejectionTest:
     Each gradient is divided by the root mean square of the first, so that a candidate's own scale does not matter.
 
     Args:
-        logits: `[batch, class]`.
-        labels: `[batch]`, taken as true.
+        reference: a loss that is known to serve: of a metric without an end to its range, what this one reaches counts
+            as all that is possible.
+        inputs: what a loss is given at first; targets are taken as true.
+        buffers: what losses are made with, by name.
+        judge: gives the metric.
+        metric: its direction and range.
         steps: of gradient descent; zero accepts everything.
     """
 
-    def __init__(self, logits: Tensor, labels: Tensor, steps: int) -> None:
+    def __init__(
+        self,
+        reference: Graph,
+        inputs: LossInputs,
+        buffers: Mapping[str, Tensor],
+        judge: Judge,
+        metric: Metric,
+        steps: int,
+    ) -> None:
         self.steps = steps
-        self.logits = logits.unsqueeze(-1)
-        self.labels = labels
-        self.target = torch.nn.functional.one_hot(labels, logits.shape[1]).to(logits.dtype).unsqueeze(-1)
-        self.start = self._accuracy(self.logits)
-        self.step = LONGEST_WAY / max(steps, 1)
-
-    def _accuracy(self, logits: Tensor) -> float:
-        return float((logits.squeeze(-1).argmax(1) == self.labels).float().mean())
+        self._step = LONGEST_WAY / max(steps, 1)
+        self._signature = reference.signature
+        self.inputs = inputs
+        self._judge = judge
+        self._buffers = {**_neutral_weights(self._signature, inputs.tensors), **buffers}
+        self._laid_out = _laid_out(self._signature, inputs.tensors)
+        self._shape = next(
+            (s for n in self.inputs.free if (s := _space(self._signature[n], self.inputs.tensors[n]))), []
+        )
+        self.start = self._value(self._laid_out)
+        best = metric.upper if metric.higher_is_better else metric.lower
+        if not math.isfinite(best):
+            reached = self._descended(reference)
+            best = self.start if reached is None else self._value(reached)
+        self.best = best
 
     def gain(self, graph: Graph) -> float:
-        """Share of the possible improvement in accuracy that optimising the predictions reaches; NaN if it diverges."""
-        if self.steps == 0 or self.start == 1.0:
+        """Share of the possible improvement of the metric that optimising predictions reaches; NaN if it diverges."""
+        if self.steps == 0 or self.start == self.best:
             return 1.0
-        lowered = lower(graph)
-        weights = torch.ones(self.target.shape[1])
-        logits, size = self.logits.clone().requires_grad_(), 0.0
+        reached = self._descended(graph)
+        return math.nan if reached is None else (self._value(reached) - self.start) / (self.best - self.start)
+
+    def _descended(self, graph: Graph) -> dict[str, Tensor] | None:
+        """The inputs, with the predictions where descending the loss leads; None where it diverges."""
+        lowered, size = lower(graph), 0.0
+        inputs = {name: x.clone().requires_grad_(name in self.inputs.free) for name, x in self._laid_out.items()}
+        leaves = [inputs[name] for name in self.inputs.free]
         for _ in range(self.steps):
-            inputs = {"logits": logits, "target": self.target, "class_weight": weights}
-            root, weight = evaluate(lowered, inputs)
-            total = root.sum() if weight is None else (root * weight).sum()
-            (gradient,) = torch.autograd.grad(total, logits)
-            size = size or float(gradient.square().mean().sqrt())
-            if not 0.0 < size < float("inf"):
-                return float("nan")
-            logits = (logits.detach() - self.step * gradient / size).requires_grad_()
-        if not bool(torch.isfinite(logits).all()):
-            return float("nan")
-        return (self._accuracy(logits) - self.start) / (1.0 - self.start)
+            root, weight = evaluate(lowered, {**inputs, **self._buffers}, shape=self._shape)
+            found = torch.autograd.grad(weighted(lowered, root, weight).sum(), leaves, allow_unused=True)
+            gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)]
+            if not size:
+                size = float(torch.cat([gradient.flatten() for gradient in gradients]).square().mean().sqrt())
+            if not 0.0 < size < math.inf:
+                return None
+            with torch.no_grad():
+                for name, leaf, gradient in zip(self.inputs.free, leaves, gradients, strict=True):
+                    leaf.sub_(gradient, alpha=self._step / size)
+                    if (domain := self._signature[name].domain) != DOMAIN:
+                        leaf.clamp_(*domain)
+        finite = all(bool(torch.isfinite(leaf).all()) for leaf in leaves)
+        return {name: x.detach() for name, x in inputs.items()} if finite else None
+
+    def _value(self, laid_out: Mapping[str, Tensor]) -> float:
+        predictions = {name: laid_out[name].reshape(self.inputs.tensors[name].shape) for name in self.inputs.free}
+        return float(self._judge({**self.inputs.tensors, **predictions}))
+
+
+def _space(declared: Input, x: Tensor) -> list[int]:
+    """Lengths of an input's spatial axes."""
+    return list(x.shape[len(declared.axes) - 1 :]) if "space" in declared.axes else []
+
+
+def _neutral_weights(signature: Signature, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Class weights of one, for tasks that give none: the test asks where a gradient leads, not what it weighs."""
+    scores = [given[one.name] for one in signature.forward_inputs if one.role == "prediction" and "class" in one.axes]
+    names = [one.name for one in signature.buffers if one.axes == ("class",)]
+    return {name: scores[0].new_ones(scores[0].shape[1]) for name in names} if scores else {}
+
+
+def _laid_out(signature: Signature, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs as programs take them: labels as distributions, spatial axes as one, of length one where there is none."""
+    found: dict[str, Tensor] = {}
+    for name, x in given.items():
+        declared = signature[name]
+        if declared.labels and not x.is_floating_point():
+            scores = next(given[one.name] for one in signature.forward_inputs if one.axes == declared.axes)
+            x = F.one_hot(x, scores.shape[1]).movedim(-1, 1).to(scores.dtype)
+        if "space" in declared.axes:
+            before = len(declared.axes) - 1
+            x = x.flatten(before) if x.dim() > before else x.unsqueeze(-1)
+        found[name] = x
+    return found
+
+
+def rejection_test(
+    task: AnyTask, slot: str, reference: Graph, inputs: LossInputs | None, steps: int
+) -> RejectionTest | None:
+    """The rejection test of a task's slot; None where its metric does not follow from what losses are given.
+
+    Args:
+        task: judges predictions.
+        slot: of the candidates.
+        reference: the slot's reference loss.
+        inputs: what a loss is given before any training; None where that is not known.
+        steps: of gradient descent.
+    """
+    if inputs is None or task.judge(slot, inputs.tensors) is None:
+        return None
+
+    def judge(given: Mapping[str, Tensor]) -> Tensor:
+        value = task.judge(slot, given)
+        assert value is not None
+        return value
+
+    return RejectionTest(reference, inputs, task.buffers(slot), judge, task.metric, steps)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossearch.ir.core.graph import Graph
-from lossearch.tasks import ClassificationTask, Outcome, Status, UserTask
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.outcome import Outcome, Status
+from lossearch.tasks.user.task import UserTask
 from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import Run
+from lossearch.training.plan import SLOT, Run
 from lossearch.training.train import train
+from lossearch.training.untrained import AnyTask
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Found:
 
 
 def retrain(
-    task: ClassificationTask | UserTask,
+    task: AnyTask,
     found: Found,
     steps: int,
     seeds: Sequence[int],
@@ -57,8 +58,8 @@ def retrain(
         given |= {} if device is None else {"device": device}
         return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
     place = device or "cpu"
-    loss = GraphLoss(found.graph, inverse_frequencies(task).to(place)).scaled(found.step_scale)
-    rate = task.config.learning_rate if found.learning_rate is None else found.learning_rate
+    loss = GraphLoss(found.graph, task.buffers(SLOT)).to(place).scaled(found.step_scale)
+    rate = task.base_learning_rate if found.learning_rate is None else found.learning_rate
     return train(task, [Run(loss, rate, seed) for seed in seeds], steps, device=place, time_limit=time_limit)
 
 

@@ -19,17 +19,16 @@ from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.places import Place, replace_at
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.ranges import graph_out_of_range
-from lossearch.tasks import ClassificationTask
 from lossearch.tasks.base import Metric
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import Run
-from lossearch.training.step_size import SAMPLES, prediction_gradients
+from lossearch.training.plan import SLOT, Run
+from lossearch.training.step_size import prediction_gradients
 from lossearch.training.train import train
-from lossearch.training.untrained import untrained_predictions
+from lossearch.training.untrained import initial_inputs
 
 
 class EvaluationConfig(BaseModel):
@@ -129,12 +128,12 @@ class CandidateEvaluator:
         settings: see `EvaluationConfig`.
     """
 
-    def __init__(self, task: ClassificationTask, reference: Graph, settings: EvaluationConfig) -> None:
+    def __init__(self, task: DescribedTask, reference: Graph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
-        self.class_weight = inverse_frequencies(task)
-        self._logits, self._target = untrained_predictions(task, SAMPLES)
-        (self._wanted,) = self._sizes([GraphLoss(reference, self.class_weight)])
+        self.buffers = task.buffers(SLOT)
+        self._inputs = initial_inputs(task)[SLOT]
+        (self._wanted,) = self._sizes([GraphLoss(reference, self.buffers)])
 
     @cached_property
     def device(self) -> str:
@@ -169,7 +168,7 @@ class CandidateEvaluator:
             return train(
                 self.task, runs, steps, device=device, time_limit=limit, rungs=rungs, promote=self._better_half
             )
-        every = max(1, (steps or self.task.config.steps) // 5)
+        every = max(1, (steps or self.task.budget) // 5)
         return train(self.task, runs, steps, device=device, time_limit=limit, eval_every=every)
 
     def _better_half(self, step: int, metrics: list[float | None]) -> list[bool]:
@@ -179,8 +178,8 @@ class CandidateEvaluator:
 
     def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
         variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
-        losses = [GraphLoss(variant, self.class_weight) for variant in variants]
-        rate = self.task.config.learning_rate
+        losses = [GraphLoss(variant, self.buffers) for variant in variants]
+        rate = self.task.base_learning_rate
         return [
             _Setting(variant, loss, self._wanted / size, rate * factor)
             for variant, loss, size in zip(variants, losses, self._sizes(losses), strict=True)
@@ -190,8 +189,8 @@ class CandidateEvaluator:
 
     def _sizes(self, losses: Sequence[GraphLoss]) -> list[float]:
         """RMS gradient of each loss at untrained predictions."""
-        gradients = prediction_gradients(losses, self._logits, self._target)
-        return gradients.flatten(1).double().square().mean(1).sqrt().tolist()
+        gradients = prediction_gradients(losses, self._inputs)
+        return gradients.double().square().mean(1).sqrt().tolist()
 
 
 def _rank(value: float | None, metric: Metric) -> float:

@@ -10,15 +10,15 @@ from types import MappingProxyType
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.candidates.probes import Probe, Probes
-from lossearch.candidates.rejection import RejectionTest
+from lossearch.candidates.rejection import rejection_test
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.ir.rewriting.simplification import CANONICAL
-from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace
-from lossearch.tasks import ClassificationTask, UserTask
-from lossearch.training.untrained import FUNCTION_CLASSES, untrained_predictions
+from lossearch.training.first_lengths import lengths_in
+from lossearch.training.plan import SLOT
+from lossearch.training.untrained import AnyTask, untrained_inputs
 from lossearch.zoo import get, names
 from lossearch.zoo.named import graph_of
 
@@ -33,7 +33,7 @@ class ScreeningConfig(BaseModel):
         rejection_steps: steps of the rejection test, which descends predictions of an untrained network along the
             candidate's gradient; 0 switches it off.
         rejection_samples: predictions that it descends.
-        rejection_gain: share of the possible improvement in accuracy that a candidate must reach there.
+        rejection_gain: share of the possible improvement of the metric that a candidate must reach there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -82,43 +82,49 @@ class _Rejected(Exception):
 
 
 class Screen:
-    """The filters of one task and search space. Deterministic; `check` changes nothing but the counts.
+    """The filters of one task's slot and its search space. Deterministic; `check` changes nothing but the counts.
 
-    Outside the dense family nothing is known of the metric, and the filter `rejection` lets everything pass.
+    Where the task's metric does not follow from what its losses are given, there is no filter `rejection`, which
+    `unapplied` says.
 
     Args:
-        task: gives untrained predictions and the number of classes.
+        task: gives untrained predictions and judges others.
         space: gives the signature, size limit, and hand-designed losses that count as known.
         reference: the loss whose step size candidates are compared at.
         settings: of the filters.
         lengths: of axes, as a user's function gives them to its loss.
         clock: what filters are timed with, in seconds.
+        slot: of the candidates.
+
+    Attributes:
+        unapplied: filters that are left out, with the reason.
     """
 
     def __init__(
         self,
-        task: ClassificationTask | UserTask,
+        task: AnyTask,
         space: SearchSpace,
         reference: Graph,
         settings: ScreeningConfig,
         lengths: Mapping[str, int] = MappingProxyType({}),
         clock: Callable[[], float] = time.perf_counter,
+        slot: str = SLOT,
     ) -> None:
         check_signature(space, reference)
-        dense = space.signature == DENSE.name
-        if isinstance(task, ClassificationTask) and not dense:
+        wanted = task.slots[slot].signature
+        if space.signature != wanted:
             hint = "choose a space of that signature, or search with a training function of your own"
-            raise UserError(f"a space of signature {DENSE.name} for a bundled task", space.signature, hint)
+            raise UserError(f"a space of signature {wanted} for {task.name}", space.signature, hint)
         self.space = space
         self.settings = settings
         self.clock = clock
-        # Of other families no metric is known that predictions could be optimised for.
-        self.rejection: RejectionTest | None = None
-        if dense:
-            classes = lengths.get("class", FUNCTION_CLASSES)
-            logits, labels = untrained_predictions(task, settings.rejection_samples, classes)
-            self.rejection = RejectionTest(logits, labels, settings.rejection_steps)
-            lengths = {"class": logits.shape[1]}
+        inputs = untrained_inputs(task, slot, settings.rejection_samples, lengths)
+        self.rejection = rejection_test(task, slot, reference, inputs, settings.rejection_steps)
+        self.unapplied: dict[str, str] = {}
+        if self.rejection is None:
+            self.unapplied["rejection"] = f"{task.metric.name} does not follow from what the loss is given"
+        if inputs is not None:
+            lengths = {**lengths_in(inputs.tensors, reference.signature), **lengths}
         self.probes = Probes(reference.signature, lengths)
         known = {name: canonical(get(name).graph) for name in names(signature=space.signature)}
         seeds = {name: canonical(graph_of(name)) for name in space.seeds}
@@ -129,7 +135,8 @@ class Screen:
         # Of losses that are alike, one that the search begins with gives its name.
         for name, graph in (*seeds.items(), *known.items()):
             self._known.setdefault(self.probes.measure(graph).fingerprint, name)
-        self._counts = {name: FilterCount() for name in FILTERS}
+        self.filters = tuple(name for name in FILTERS if name not in self.unapplied)
+        self._counts = {name: FilterCount() for name in self.filters}
 
     def counts(self) -> dict[str, FilterCount]:
         """Cumulative counts per filter."""
@@ -137,7 +144,7 @@ class Screen:
 
     def reset_counts(self) -> None:
         """Start counting anew."""
-        self._counts = {name: FilterCount() for name in FILTERS}
+        self._counts = {name: FilterCount() for name in self.filters}
 
     def check(self, graph: Graph, seen: Container[str]) -> Verdict:
         """Run the filters in order until one rejects.
@@ -147,7 +154,7 @@ class Screen:
             seen: keys and fingerprints of earlier candidates.
         """
         run = _Run(self, graph, seen)
-        for name in FILTERS:
+        for name in self.filters:
             count = self._counts[name]
             start = self.clock()
             count.considered += 1
@@ -252,8 +259,7 @@ class _Run:
 
     def rejection(self) -> None:
         """Optimising the predictions themselves must improve the metric."""
-        if self.screen.rejection is None:
-            return
+        assert self.screen.rejection is not None
         gain = self.screen.rejection.gain(self.graph)
         self.numbers["rejection_gain"] = gain
         if not gain >= self.screen.settings.rejection_gain:

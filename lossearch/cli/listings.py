@@ -36,29 +36,21 @@ def zoo(
     print_listing(Listing("losses", columns, rows, details=frozenset({"signature", "latex"})), format)
 
 
+_TASK_SIZES = ("noise", "noise_rate", "imbalance", "train_size", "val_size", "steps")
+
+
 def tasks(format: FormatOption = Format.TABLE) -> None:
     """List the tasks on which losses can be searched and compared."""
     from lossearch.tasks import tasks as configurations
-    from lossearch.tasks.datasets.data import is_available
 
-    rows = [
-        {
-            "name": task.name,
-            "dataset": task.dataset,
-            "available": is_available(task.dataset),
-            "model": task.model.name,
-            "metric": task.metric,
-            "noise": task.noise,
-            "noise_rate": task.noise_rate,
-            "imbalance": task.imbalance,
-            "train_size": task.train_size,
-            "val_size": task.val_size,
-            "steps": task.steps,
-        }
-        for task in configurations().values()
-    ]
-    sizes = ("noise", "noise_rate", "imbalance", "train_size", "val_size", "steps")
-    print_listing(Listing("tasks", ("name", "dataset", "available", "model", "metric", *sizes), rows), format)
+    columns = ("name", "family", "dataset", "available", "model", "metric", *_TASK_SIZES)
+    rows = []
+    for name, task in configurations().items():
+        told = {"family": "classification", **task.model_dump(mode="json")}
+        told |= {"name": name, "available": task.is_available(), "metric": task.ranking_metric().name}
+        told |= {"model": told["model"]["name"]} if "model" in told else {}
+        rows.append({column: told.get(column) for column in columns})
+    print_listing(Listing("tasks", columns, rows), format)
 
 
 def spaces(format: FormatOption = Format.TABLE) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -27,9 +27,11 @@ from lossearch.files import storage_errors
 from lossearch.loss import Loss
 from lossearch.reading import usable_path
 from lossearch.search_spaces import load_space
-from lossearch.tasks import ClassificationTask, TaskConfig
+from lossearch.tasks.catalogue import build_task
+from lossearch.tasks.described import DescribedTask, Split
 from lossearch.tasks.seal import record_opening
-from lossearch.training.plan import LabelledImages
+from lossearch.tasks.training_config import TrainingConfig
+from lossearch.training.plan import SLOT
 from lossearch.training.seeds import COMPARING, first, used_elsewhere
 from lossearch.version import __version__
 
@@ -61,7 +63,7 @@ class _Entry:
 
 
 def compare(
-    task: Subject | TaskConfig | Mapping[str, Any] | str,
+    task: Subject | TrainingConfig | Mapping[str, Any] | str,
     losses: Sequence[Loss | str] = (),
     seeds: int | Sequence[int] = 10,
     trials: int = Budget.trials,
@@ -113,9 +115,9 @@ def compare(
             worker process was killed.
         TestSplitSealed: the process has forbidden to open test splits.
     """
-    subject = task if isinstance(task, Subject) else ClassificationTask(task)
+    subject = task if isinstance(task, Subject) else build_task(task)
     signature = _signature(losses, baselines, subject)
-    entries = _entries(losses, baselines, signature, with_buffers=isinstance(subject, ClassificationTask))
+    entries = _entries(losses, baselines, signature, _given_buffers(subject))
     budget = Budget(trials) if budget is None else budget
     chosen = _seeds(seeds)
     conditions = conditions_for(subject, "compare", signature, steps, backend, device, time_limit)
@@ -198,9 +200,9 @@ class _Session:
 
 
 @contextmanager
-def _opened(subject: Subject) -> Iterator[LabelledImages | None]:
+def _opened(subject: Subject) -> Iterator[Split | None]:
     """A bundled task's test split; of a function, which has its own, only the record that it is opened."""
-    if isinstance(subject, ClassificationTask):
+    if isinstance(subject, DescribedTask):
         with subject.open_test(by="compare") as split:
             yield split
     else:
@@ -209,7 +211,7 @@ def _opened(subject: Subject) -> Iterator[LabelledImages | None]:
 
 
 def _testing(
-    loss: Loss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: LabelledImages | None
+    loss: Loss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: Split | None
 ) -> Stages[Trained]:
     parts = [seeds[start : start + RUNS_AT_ONCE] for start in range(0, len(seeds), RUNS_AT_ONCE)]
     results = yield [Job.of(loss, [tuned.setting], part, conditions, "test", split) for part in parts]
@@ -228,8 +230,8 @@ def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
 
 def _signature(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], subject: Subject) -> str:
     """The signature of a comparison: that of the task, or for a function that of its first loss."""
-    if isinstance(subject, ClassificationTask):
-        return subject.slots["loss"].signature
+    if isinstance(subject, DescribedTask):
+        return subject.slots[SLOT].signature
     given = [*losses, *([] if isinstance(baselines, bool) else baselines)]
     return _loss(given[0]).signature.name if given else "dense"
 
@@ -239,22 +241,22 @@ def _loss(given: Loss | str) -> Loss:
 
 
 def _entries(
-    losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], signature: str, with_buffers: bool
+    losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], signature: str, given: Collection[str]
 ) -> list[_Entry]:
     """The losses under distinct names; one that is given twice is compared once."""
     chosen: Sequence[Loss | str] = [] if isinstance(baselines, bool) else baselines
     if baselines is True:
-        chosen = [name for name in load_space(signature).seeds if with_buffers or not _takes_buffers(zoo.get(name))]
+        chosen = [name for name in load_space(signature).seeds if not _missing_buffers(zoo.get(name), given)]
     entries: dict[str, _Entry] = {}
-    for given in [*losses, *chosen]:
-        loss = _loss(given)
+    for one in [*losses, *chosen]:
+        loss = _loss(one)
         if loss.signature.name != signature:
             raise UserError(
                 f"losses of signature {signature}", f"{loss.name} of {loss.signature.name}", "leave this loss out"
             )
-        if _takes_buffers(loss) and not with_buffers:
-            found = f"{loss.name}, which takes {', '.join(_taken_buffers(loss))}"
-            raise UserError("losses that a training function can be given without more", found, "leave this loss out")
+        if missing := _missing_buffers(loss, given):
+            found = f"{loss.name}, which takes {', '.join(missing)}"
+            raise UserError("losses that the task can give all that they are made with", found, "leave this loss out")
         if any(entry.loss.key == loss.key and entry.loss.name == loss.name for entry in entries.values()):
             continue
         name, number = loss.name, 1
@@ -267,13 +269,15 @@ def _entries(
     return list(entries.values())
 
 
-def _taken_buffers(loss: Loss) -> list[str]:
-    return [buffer.name for buffer in loss.signature.buffers if loss.graph.uses(buffer.name)]
+def _missing_buffers(loss: Loss, given: Collection[str]) -> list[str]:
+    """What a loss is made with, such as class weights, beyond what is given."""
+    names = [buffer.name for buffer in loss.signature.buffers if loss.graph.uses(buffer.name)]
+    return [name for name in names if name not in given]
 
 
-def _takes_buffers(loss: Loss) -> bool:
-    """Whether a loss is made with tensors that only a bundled task can give, such as class weights."""
-    return bool(_taken_buffers(loss))
+def _given_buffers(subject: Subject) -> Collection[str]:
+    """What losses can be made with; a function tells nothing of that kind."""
+    return subject.buffers(SLOT).keys() if isinstance(subject, DescribedTask) else ()
 
 
 def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Entry]:

@@ -7,16 +7,18 @@ from typing import Any
 
 from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.tasks import ClassificationTask, TaskConfig
 from lossearch.tasks.base import Metric, require
+from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.training.device import check_takes_device, usable_device
 from lossearch.training.function_trainer import record_first_call
+from lossearch.training.plan import SLOT
 
 STACKED = "stacked"
 """The backend that evaluates all runs of a stack at once."""
 
-Subject = ClassificationTask | FunctionConfig
+Subject = DescribedTask | FunctionConfig
 """What losses are tuned and compared on: a bundled task, or a training function of the user's."""
 
 
@@ -35,7 +37,7 @@ class Conditions:
         first_call: what a user's function gives its loss at the first call, in the form that `FirstCall.loads` reads.
     """
 
-    config: TaskConfig | FunctionConfig
+    config: TrainingConfig | FunctionConfig
     steps: int
     backend: str = STACKED
     device: str = "cpu"
@@ -90,8 +92,8 @@ def conditions_for(
             budget, or fails before it calls its loss.
     """
     device = usable_device(device)  # this machine's: jobs run in its processes
-    if isinstance(subject, ClassificationTask):
-        slot = subject.slots["loss"]
+    if isinstance(subject, DescribedTask):
+        slot = subject.slots[SLOT]
         if signature != slot.signature:
             found = f"{named} of {signature}"
             raise UserError(f"a loss of signature {slot.signature}, as {subject.name} takes", found, "leave it out")
@@ -103,5 +105,5 @@ def conditions_for(
     with user_task(subject, time_limit, signature) as task:
         require(task, purpose)
         check_takes_device(task, None if device == "cpu" else device)
-        call = record_first_call(task, zoo.get(task.slots["loss"].default).graph, steps)
+        call = record_first_call(task, zoo.get(task.slots[SLOT].default).graph, steps)
     return Conditions(subject, steps, backend, device, signature, time_limit, call.dumps())

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from lossearch import zoo
 from lossearch.comparison.conditions import STACKED, Conditions
 from lossearch.comparison.tuning_space import Setting, round_to_digits
 from lossearch.errors import UserError
 from lossearch.loss import Loss
-from lossearch.tasks import ClassificationTask, Outcome, Split, Status, TaskConfig
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.catalogue import build_task
+from lossearch.tasks.described import DescribedTask, Split
+from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.function_trainer import FunctionTrainer
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import LabelledImages, LossFunction, Run
+from lossearch.training.plan import SLOT, LossFunction, Run
 from lossearch.training.step_size import step_scale
 from lossearch.training.train import train
+from lossearch.training.untrained import initial_inputs
+from lossearch.zoo.named import graph_of
 
 RUNS_AT_ONCE = 24
 """Trainings in one stack: enough to share the cost of each operation, few enough to stay in a CPU's cache."""
@@ -43,8 +44,8 @@ class Job:
         seeds: of initial weights and data order, and of the splits where the task resamples.
         conditions: task, steps, backend, device.
         split: what is evaluated on.
-        test: images and labels of a bundled task's test split, in the one phase that looks at it. As arrays, since
-            tensors would cross process borders in shared memory, which containers often keep small.
+        test: a described task's test split by name, in the one phase that looks at it. As arrays, since tensors would
+            cross process borders in shared memory, which containers often keep small.
     """
 
     loss: str
@@ -52,7 +53,7 @@ class Job:
     seeds: tuple[int, ...]
     conditions: Conditions
     split: Literal["validation", "test"] = "validation"
-    test: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None = None
+    test: Mapping[str, npt.NDArray[Any]] | None = None
 
     @classmethod
     def of(
@@ -62,11 +63,11 @@ class Job:
         seeds: Sequence[int],
         conditions: Conditions,
         split: Literal["validation", "test"] = "validation",
-        test: LabelledImages | None = None,
+        test: Split | None = None,
     ) -> Job:
-        """The job of training a loss; `test` is a bundled task's test split, where it is judged on that."""
+        """The job of training a loss; `test` is a described task's test split, where it is judged on that."""
         expanded = replace(loss, graph=loss.graph.expanded())
-        arrays = None if test is None else (test.images.numpy(), test.labels.numpy())
+        arrays = None if test is None else {name: tensor.numpy() for name, tensor in test.tensors.items()}
         return cls(expanded.to_json(), tuple(settings), tuple(seeds), conditions, split, arrays)
 
 
@@ -77,8 +78,8 @@ class Trained:
     Attributes:
         learning_rate: effective: the relative one times `step_scale`. Of a user's function the factor that it is given;
             there the loss is multiplied by `step_scale`.
-        step_scale: by which factor the loss's gradient is smaller than cross-entropy's at the predictions of the
-            untrained network; 0 where it has no finite gradient there.
+        step_scale: by which factor the loss's gradient is smaller than that of the slot's default loss at the
+            predictions of the untrained network; 0 where it has no finite gradient there.
         metrics: one per seed; None where a training failed.
         message: of the first failure; otherwise empty.
         all_metrics: of each training that ended well all metrics that it gave, by name, the ranking one among them.
@@ -96,7 +97,7 @@ def run_job(job: Job) -> list[Trained]:
     if isinstance(job.conditions.config, FunctionConfig):
         return run_function_job(job)
     with one_thread():
-        task, loss = _task(job.conditions.config.model_dump_json()), Loss.from_json(job.loss)
+        task, loss = _task(job.conditions), Loss.from_json(job.loss)
         functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
         scales = [_scale(function, task) for function in functions]
         rates = [round_to_digits(s.learning_rate * scale) for s, scale in zip(job.settings, scales, strict=True)]
@@ -144,7 +145,7 @@ def _function(conditions: Conditions) -> FunctionTrainer:
     """What trains under these conditions in this process, with the process that it runs the function in."""
     assert isinstance(conditions.config, FunctionConfig)
     task = user_task(conditions.config, conditions.time_limit, conditions.signature)
-    reference = zoo.get(task.slots["loss"].default).graph
+    reference = zoo.get(task.slots[SLOT].default).graph
     return FunctionTrainer(task, reference, conditions.steps, FirstCall.loads(conditions.first_call))
 
 
@@ -159,13 +160,12 @@ def _without_gradient(job: Job) -> Trained:
     return Trained(0.0, 0.0, (None,) * len(job.seeds), message)
 
 
-def loss_function(loss: Loss, task: ClassificationTask, conditions: Conditions) -> LossFunction:
-    """The loss as a callable for training; class weights, where it takes them, are the inverse class frequencies."""
-    weight = inverse_frequencies(task).to(conditions.device) if loss.graph.uses("class_weight") else None
+def loss_function(loss: Loss, task: DescribedTask, conditions: Conditions) -> LossFunction:
+    """The loss as a callable for training, with what the task gives it at construction, such as class weights."""
+    used = {name: x.to(conditions.device) for name, x in task.buffers(SLOT).items() if loss.graph.uses(name)}
     if conditions.backend == STACKED:
-        return GraphLoss(loss.graph, weight)
-    options = {} if weight is None else {"weight": weight}
-    return loss.to_module(backend=conditions.backend, reduction="mean", **options).to(conditions.device)
+        return GraphLoss(loss.graph, used)
+    return loss.to_module(backend=conditions.backend, reduction="mean", buffers=used).to(conditions.device)
 
 
 @contextmanager
@@ -180,17 +180,20 @@ def one_thread() -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _task(config: str) -> ClassificationTask:
-    return ClassificationTask(TaskConfig.model_validate_json(config))
+def _task(conditions: Conditions) -> DescribedTask:
+    assert not isinstance(conditions.config, FunctionConfig)
+    return build_task(conditions.config)
 
 
-def _scale(function: LossFunction, task: ClassificationTask) -> float:
+def _scale(function: LossFunction, task: DescribedTask) -> float:
     # Adam's steps do not depend on the size of the gradient.
-    return step_scale(function, F.cross_entropy, task) if task.config.optimizer == "sgd" else 1.0
+    if task.config.optimizer != "sgd":
+        return 1.0
+    reference = GraphLoss(graph_of(task.slots[SLOT].default), task.buffers(SLOT))
+    return step_scale(function, reference, initial_inputs(task)[SLOT])
 
 
-def _split(job: Job) -> LabelledImages | Literal["validation"]:
+def _split(job: Job) -> Split | Literal["validation"]:
     if job.test is None:
         return "validation"
-    images, labels = job.test
-    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+    return Split({name: torch.from_numpy(array) for name, array in job.test.items()})

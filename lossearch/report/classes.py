@@ -8,7 +8,7 @@ from lossearch.engine.setup.first_call_file import read_first_call
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import Signature
 from lossearch.report.sweeps import CLASSES
-from lossearch.tasks import datasets, task_config
+from lossearch.tasks import TaskConfig, datasets, task_config
 from lossearch.tasks.user.config import FunctionConfig
 
 MOST = 1000
@@ -26,7 +26,8 @@ def classes_of(run: RunDirectory, signature: Signature) -> int:
     try:
         task = load_config(run.config)[0].task
         if not isinstance(task, FunctionConfig):
-            return min(len(datasets()[task_config(task).dataset].classes), MOST)
+            config = task_config(task)
+            return min(len(datasets()[config.dataset].classes), MOST) if isinstance(config, TaskConfig) else CLASSES
         call = read_first_call(run)
     except UserError:  # a damaged run is reported as far as it can be read
         return CLASSES

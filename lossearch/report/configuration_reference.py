@@ -25,6 +25,7 @@ from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
+from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.user.config import FunctionConfig
 
 
@@ -61,11 +62,16 @@ _NESTED = {
 _SEARCH = (
     _Table("The search itself", "Fields at the top of the file, before any table.", SearchConfig, _NESTED),
     _Table(
-        "[task]: a bundled task",
+        "[task]: image classification",
         '`task = "digits_noise"` takes a task as it is; `lossearch tasks` lists them. A table changes one, such as\n'
         '`task = { base = "digits_noise", noise_rate = 0.6 }`, or defines one from nothing.',
         TaskConfig,
         {"model": "a table; see [task.model](#taskmodel)"},
+    ),
+    _Table(
+        "[task]: regression",
+        '`task = "diabetes_outliers"` takes a task as it is; a table with `family = "regression"` defines one.',
+        RegressionConfig,
     ),
     _Table(
         "[task]: your own function",
@@ -150,7 +156,18 @@ def documented(model: type[BaseModel]) -> dict[str, str]:
     Raises:
         UserError: a field is not described there.
     """
-    _, _, section = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for described in reversed(model.__mro__):
+        found |= _described_by(described)
+    if missing := [field for field in model.model_fields if field not in found]:
+        hint = "add them to the section `Attributes:` of its docstring"
+        raise UserError(f"a description of every field of {model.__name__}", f"none of {', '.join(missing)}", hint)
+    return found
+
+
+def _described_by(model: type) -> dict[str, str]:
+    """What the docstring of one class says."""
+    _, _, section = inspect.cleandoc(model.__dict__.get("__doc__") or "").partition("Attributes:\n")
     found: dict[str, str] = {}
     name = ""
     for line in section.splitlines():
@@ -159,9 +176,6 @@ def documented(model: type[BaseModel]) -> dict[str, str]:
             found[name] = start[2]
         elif name and line.startswith(" " * 8):
             found[name] += " " + line.strip()
-    if missing := [field for field in model.model_fields if field not in found]:
-        hint = "add them to the section `Attributes:` of its docstring"
-        raise UserError(f"a description of every field of {model.__name__}", f"none of {', '.join(missing)}", hint)
     return found
 
 

@@ -9,22 +9,23 @@ from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import get_signature
 from lossearch.ir.core.types import IllTyped
-from lossearch.tasks import ClassificationTask, TaskConfig
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.catalogue import build_task
+from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.step_size import SAMPLES, FirstPredictions, gradient_rms
-from lossearch.training.untrained import untrained_predictions
+from lossearch.training.plan import SLOT
+from lossearch.training.step_size import FirstPredictions, gradient_rms
+from lossearch.training.untrained import initial_inputs
 
 
 class Importance:
     """Measures changes on one task: a bundled one's network, or the first call of a user's function."""
 
     def __init__(self, conditions: Conditions) -> None:
-        if isinstance(conditions.config, TaskConfig):
-            task = ClassificationTask(conditions.config)
-            self._logits, self._target = untrained_predictions(task, SAMPLES)
-            self._class_weight = inverse_frequencies(task)
+        if isinstance(conditions.config, TrainingConfig):
+            task = build_task(conditions.config)
+            self._inputs = initial_inputs(task)[SLOT]
+            self._buffers = task.buffers(SLOT)
             self._first = None
         else:
             call = FirstCall.loads(conditions.first_call)
@@ -42,4 +43,4 @@ class Importance:
     def _size(self, graph: Graph) -> float:
         if self._first is not None:
             return self._first.gradient_rms(graph)
-        return gradient_rms(GraphLoss(graph, self._class_weight), self._logits, self._target)
+        return gradient_rms(GraphLoss(graph, self._buffers), self._inputs)

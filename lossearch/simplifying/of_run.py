@@ -10,7 +10,7 @@ from lossearch.engine.setup.begun import continued, located
 from lossearch.engine.setup.config import load_config
 from lossearch.engine.setup.subject import Found
 from lossearch.simplifying.simplified import Simplified
-from lossearch.tasks import ClassificationTask
+from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.user.config import FunctionConfig
 
 
@@ -18,7 +18,7 @@ def task_of_run(run: RunDirectory) -> Found:
     """The task of a run: a bundled one with its full budget, a user's function with that of the search."""
     config = load_config(run.config)[0]
     if not isinstance(config.task, FunctionConfig):
-        return Found(ClassificationTask(config.task), device=config.evaluation.device)
+        return Found(build_task(config.task), device=config.evaluation.device)
     config = located(continued(run), run)  # paths as the search found them
     assert isinstance(config.task, FunctionConfig)
     return Found(config.task, config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device)

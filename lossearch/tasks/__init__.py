@@ -1,24 +1,31 @@
 """Tasks: datasets with train, validation and test splits, models and metrics."""
 
 from lossearch.tasks.base import Metric, Rights, Slot
-from lossearch.tasks.classification.config import TaskConfig, task_config, tasks
+from lossearch.tasks.catalogue import FAMILIES, Family, build_task, task_config, tasks
+from lossearch.tasks.classification.config import TaskConfig
 from lossearch.tasks.classification.metrics import metric, metrics
 from lossearch.tasks.classification.task import ClassificationTask, Split, TaskStatistics, TestSplit
 from lossearch.tasks.datasets.data import Arrays, Dataset, datasets
+from lossearch.tasks.described import DescribedTask, Phase
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import Opening, TestSplitSealed, forbid_test_split, openings
+from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.task import UserTask
 
 Task = ClassificationTask
-"""The bundled tasks, made by name or configuration; what every task tells is `lossearch.tasks.base.Task`."""
+"""Image classification, made by name or configuration; what every task tells is `lossearch.tasks.base.Task`."""
 
 __all__ = [
+    "FAMILIES",
     "Arrays",
     "ClassificationTask",
     "Dataset",
+    "DescribedTask",
+    "Family",
     "Metric",
     "Opening",
     "Outcome",
+    "Phase",
     "Rights",
     "Slot",
     "Split",
@@ -28,7 +35,9 @@ __all__ = [
     "TaskStatistics",
     "TestSplit",
     "TestSplitSealed",
+    "TrainingConfig",
     "UserTask",
+    "build_task",
     "datasets",
     "forbid_test_split",
     "metric",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from torch import Tensor
+
 from lossearch.errors import UserError
 
 
@@ -96,6 +98,14 @@ class Task(Protocol):
 
     def describe(self) -> str:
         """The task in one line, with sizes where they are known."""
+        ...
+
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """The metric that ranks, from what a slot's loss is given: `[]`. None where it does not follow from that."""
+        ...
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """Tensors that losses of a slot are made with, such as class weights, by the names of its signature."""
         ...
 
 

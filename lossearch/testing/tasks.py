@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from multiprocessing.connection import Connection
 
 import torch
-from torch import Tensor
 
 from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import SIGNATURES
 from lossearch.loss import Loss
-from lossearch.tasks import ClassificationTask, TestSplitSealed, UserTask, forbid_test_split
+from lossearch.tasks import DescribedTask, TestSplitSealed, UserTask, forbid_test_split
 from lossearch.tasks.base import Task
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.described import Split
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.testing.findings import Findings
 from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import Run
+from lossearch.training.plan import LossFunction, Run
 from lossearch.training.train import train
 from lossearch.zoo.named import graph_of
 
@@ -34,12 +33,12 @@ _ROUNDING = 1e-4  # by which trainings in one stack may differ from trainings al
 _SEEDS = (3, 4)
 
 
-def check_task(task: ClassificationTask | UserTask, budget: int | None = None) -> None:
+def check_task(task: DescribedTask | UserTask, budget: int | None = None) -> None:
     """Hold a task against what searching, tuning and comparing rely on.
 
     Args:
-        task: a bundled task, or a user's function.
-        budget: that a function is called with; a bundled task is trained for a few steps.
+        task: a described task, or a user's function.
+        budget: that a function is called with; a described task is trained for a few steps.
 
     Raises:
         Nonconforming: with everything that does not hold.
@@ -78,15 +77,16 @@ def _check_declared(task: Task, findings: Findings) -> bool:
     return not findings.found
 
 
-def _check_data(task: ClassificationTask, findings: Findings) -> None:
+def _check_data(task: DescribedTask, findings: Findings) -> None:
     first, again = task.draw(_SEEDS[0]), task.draw(_SEEDS[0])
     equal = all(
-        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) for a, b in zip(first, again, strict=True)
+        a.tensors.keys() == b.tensors.keys() and all(torch.equal(a[name], b[name]) for name in a.tensors)
+        for a, b in zip(first, again, strict=True)
     )
     findings.require(equal, f"equal seeds give equal data; draw({_SEEDS[0]}) gave two kinds")
     with task.open_test(by="check_task") as test:
-        parts = {"training": first[0].images, "validation": first[1].images, "test": test.images}
-        contents = {name: _contents(images) for name, images in parts.items()}
+        parts = {"training": first[0], "validation": first[1], "test": test}
+        contents = {name: _contents(split) for name, split in parts.items()}
     names = list(contents)
     for place, name in enumerate(names):
         for other in names[place + 1 :]:
@@ -94,12 +94,13 @@ def _check_data(task: ClassificationTask, findings: Findings) -> None:
             findings.require(shared == 0, f"splits share no content; {shared} samples of {name} are in {other} as well")
 
 
-def _contents(images: Tensor) -> set[str]:
-    """The samples by what they hold, so that a copy under another index counts."""
-    return {hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.contiguous()}
+def _contents(split: Split) -> set[str]:
+    """The samples by what the first tensor holds, the model's input, so that a copy under another index counts."""
+    first = next(iter(split.tensors.values()))
+    return {hashlib.sha256(sample.numpy().tobytes()).hexdigest() for sample in first.contiguous()}
 
 
-def _check_seal(task: ClassificationTask, findings: Findings) -> None:
+def _check_seal(task: DescribedTask, findings: Findings) -> None:
     # A forked process needs neither to import nor to unpickle the task, which may be of a test file or a notebook.
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
@@ -114,7 +115,7 @@ def _check_seal(task: ClassificationTask, findings: Findings) -> None:
     findings.require(refused is True, f"a process that forbade test splits cannot open them; {refused}")
 
 
-def _try_to_open(task: ClassificationTask, answer: Connection) -> None:
+def _try_to_open(task: DescribedTask, answer: Connection) -> None:
     forbid_test_split("check_task tries to open it")
     try:
         with task.open_test(by="check_task"):
@@ -123,11 +124,12 @@ def _try_to_open(task: ClassificationTask, answer: Connection) -> None:
         answer.send(True)
 
 
-def _check_trainings(task: ClassificationTask, findings: Findings) -> None:
-    weight = inverse_frequencies(task)
-    default = GraphLoss(graph_of(task.slots["loss"].default), weight)
+def _check_trainings(task: DescribedTask, findings: Findings) -> None:
+    defaults: dict[str, LossFunction] = {
+        slot: GraphLoss(graph_of(one.default), task.buffers(slot)) for slot, one in task.slots.items()
+    }
     rate = task.base_learning_rate
-    runs = [Run(default, rate, seed) for seed in _SEEDS]
+    runs = [Run(defaults, rate, seed) for seed in _SEEDS]
     together = train(task, runs, STEPS)
     alone = [train(task, [run], STEPS)[0] for run in runs]
     for seed, one, other in zip(_SEEDS, together, alone, strict=True):
@@ -142,18 +144,22 @@ def _check_trainings(task: ClassificationTask, findings: Findings) -> None:
         [o.metric for o in together] == [o.metric for o in again],
         "equal arguments give equal metrics; two trainings differ",
     )
-    untrained = train(task, [Run(default, 1e-12, seed) for seed in _SEEDS], 1)
+    untrained = train(task, [Run(defaults, 1e-12, seed) for seed in _SEEDS], 1)
     _check_metrics(task, untrained, together, findings)
-    losses = zoo.names(signature=task.slots["loss"].signature)
-    outcomes = train(task, [Run(GraphLoss(zoo.get(name).graph, weight), rate, _SEEDS[0]) for name in losses], 2)
-    for name, outcome in zip(losses, outcomes, strict=True):
-        findings.require(
-            outcome.status is Status.OK, f"every hand-designed loss of its signature trains; {name}: {_told(outcome)}"
-        )
+    for slot, one in task.slots.items():
+        given = task.buffers(slot)
+        names = [name for name in zoo.names(signature=one.signature) if not _missing(zoo.get(name), given)]
+        graphs = [GraphLoss(zoo.get(name).graph, given) for name in names]
+        outcomes = train(task, [Run({**defaults, slot: graph}, rate, _SEEDS[0]) for graph in graphs], 2)
+        for name, outcome in zip(names, outcomes, strict=True):
+            findings.require(
+                outcome.status is Status.OK,
+                f"every hand-designed loss of the signature of the slot {slot} trains; {name}: {_told(outcome)}",
+            )
 
 
 def _check_metrics(
-    task: ClassificationTask | UserTask, before: Sequence[Outcome], after: Sequence[Outcome], findings: Findings
+    task: DescribedTask | UserTask, before: Sequence[Outcome], after: Sequence[Outcome], findings: Findings
 ) -> None:
     metric = task.metric
     values = [outcome.metric for outcome in (*before, *after) if outcome.metric is not None]
@@ -172,7 +178,7 @@ def _check_metrics(
 def _check_function(task: UserTask, budget: int | None, findings: Findings) -> None:
     if budget is None:
         raise UserError("the budget that the function is called with", "none", "check_task(task, budget=…)")
-    names = [name for name in zoo.names(signature=task.signature) if not _takes_buffers(zoo.get(name))]
+    names = [name for name in zoo.names(signature=task.signature) if not _missing(zoo.get(name), ())]
     default = loss_factory(graph_of(task.slots["loss"].default).frozen())
     call = task.first_call(default, budget, _SEEDS[0])
     told = "" if isinstance(call, FirstCall) else _told(call)
@@ -197,13 +203,14 @@ def _check_function(task: UserTask, budget: int | None, findings: Findings) -> N
         )
 
 
-def _takes_buffers(loss: Loss) -> bool:
-    return any(loss.graph.uses(buffer.name) for buffer in loss.signature.buffers)
+def _missing(loss: Loss, given: Collection[str]) -> bool:
+    """Whether a loss is made with something that is not given."""
+    return any(loss.graph.uses(buffer.name) and buffer.name not in given for buffer in loss.signature.buffers)
 
 
-def _tolerance(task: ClassificationTask) -> float:
+def _tolerance(task: DescribedTask) -> float:
     """What rounding may change: a prediction or two of a metric that counts them."""
-    return max(_ROUNDING, 2.0 / len(task.validation))
+    return max(_ROUNDING, 2.0 / len(task.draw(_SEEDS[0])[1]))
 
 
 def _mean(values: Sequence[float]) -> float:

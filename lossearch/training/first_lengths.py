@@ -1,6 +1,10 @@
-"""How many classes and channels a training function's loss is given: candidates are screened on as many."""
+"""How many classes and channels a task's loss is given: candidates are screened on as many."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from lossearch.ir.core.signature import Signature
 from lossearch.tasks.user.first_call import FirstCall
@@ -14,9 +18,16 @@ def axis_lengths(call: FirstCall, signature: Signature) -> dict[str, int]:
 
     A batch of one sample that comes without its batch axis tells nothing.
     """
+    given = call.tensors()
+    named = {one.name: given.get(str(place), given.get(one.name)) for place, one in enumerate(signature.forward_inputs)}
+    return lengths_in({name: tensor for name, tensor in named.items() if tensor is not None}, signature)
+
+
+def lengths_in(tensors: Mapping[str, Tensor], signature: Signature) -> dict[str, int]:
+    """Lengths of the signature's axes in predictions, by the names of the inputs."""
     found: dict[str, int] = {}
-    for place, declared in enumerate(signature.forward_inputs):
-        tensor = call.tensors().get(str(place), call.tensors().get(declared.name))
+    for declared in signature.forward_inputs:
+        tensor = tensors.get(declared.name)
         axes = [axis for axis in declared.axes if axis != "space"]
         if declared.role != "prediction" or tensor is None or tensor.dim() < len(axes):
             continue

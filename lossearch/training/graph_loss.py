@@ -1,13 +1,13 @@
 """Graphs as training losses; those of one structure are evaluated together, each with its own constants.
 
 Where no operator reduces over the batch, runs can share one: predictions [run, batch, class] become
-[run·batch, class] and each constant one value per row. Elsewhere `torch.func.vmap` runs over predictions and constants.
+[run·batch, class] and each constant one value per row. Elsewhere `torch.func.vmap` runs over inputs and constants.
 Either way a run more costs no Python and no kernel launch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -20,22 +20,38 @@ from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, postorder
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.places import Place
-from lossearch.ir.rewriting.lowering import lower
+from lossearch.ir.core.signature import Signature
+from lossearch.ir.rewriting.lowering import label_input, lower
+
+SPACE = "space"
 
 
 class GraphLoss:
-    """A graph of the dense family as a function (logits[batch, class], target[batch]) -> scalar mean.
+    """A graph as a function of its signature's inputs, in their order: (inputs[batch, ...]) -> scalar mean.
 
-    Parameters of the graph enter with their defaults. `scale` multiplies the loss. Losses of one `group` differ in
-    constants and scale only.
+    A target that may be labels is given as labels, `[batch, *space]`, int64. Parameters of the graph enter with their
+    defaults. `scale` multiplies the loss. Losses of one `group` differ in constants and scale only.
+
+    Args:
+        graph: of any signature.
+        buffers: what the signature takes at construction, such as class weights, by name.
+        scale: factor on the loss.
+
+    Raises:
+        UserError: the graph uses a buffer that is not given.
     """
 
-    def __init__(self, graph: Graph, class_weight: Tensor | None = None, scale: float = 1.0) -> None:
-        if graph.uses("class_weight") and class_weight is None:
-            raise UserError("class weights for a loss that uses them", "none", "give class_weight[class]")
-        self.class_weight = class_weight
+    def __init__(self, graph: Graph, buffers: Mapping[str, Tensor] | None = None, scale: float = 1.0) -> None:
+        used = [declared.name for declared in graph.signature.buffers if graph.uses(declared.name)]
+        given = buffers or {}
+        for name in used:
+            if name not in given:
+                raise UserError(f"{name} for a loss that uses it", "none", f"give {name}, or use another loss")
+        self.buffers = {name: given[name] for name in used}
         self.scale = scale
-        self.structure, self.constants = split_constants(lower(graph.frozen(), labels=True).roots)
+        frozen = graph.frozen()
+        lowered = lower(frozen, labels=label_input(frozen) is not None)
+        self.structure, self.constants = split_constants(frozen.signature, lowered.roots)
 
     def scaled(self, scale: float) -> GraphLoss:
         """The same loss times a factor."""
@@ -44,16 +60,16 @@ class GraphLoss:
         return other
 
     def to(self, device: str | torch.device) -> GraphLoss:
-        """The same loss with its class weights, if it has any, on a device."""
-        if self.class_weight is None or self.class_weight.device == torch.device(device):
+        """The same loss with what it was made with, such as class weights, on a device."""
+        if all(buffer.device == torch.device(device) for buffer in self.buffers.values()):
             return self
         other = self.scaled(self.scale)
-        other.class_weight = self.class_weight.to(device)
+        other.buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
         return other
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         """The mean loss of one run."""
-        return self.stacked([self], logits.unsqueeze(0), target.unsqueeze(0))[0]
+        return self.stacked([self], *(tensor.unsqueeze(0) for tensor in inputs))[0]
 
     @property
     def group(self) -> object:
@@ -61,53 +77,87 @@ class GraphLoss:
         return self.structure
 
     @staticmethod
-    def stacked(losses: Sequence[GraphLoss], logits: Tensor, target: Tensor) -> Tensor:
-        """Mean losses [run] of one group from logits[run, batch, class] and target[run, batch]."""
+    def stacked(losses: Sequence[GraphLoss], *inputs: Tensor) -> Tensor:
+        """Mean losses [run] of one group from inputs [run, batch, ...]."""
         constants = tuple([loss.constants for loss in losses])
-        means = losses[0].structure.means(logits, target, constants, losses[0].class_weight)
-        return means * _table((tuple([loss.scale for loss in losses]),), logits.dtype, logits.device)[0]
+        means = losses[0].structure.means(inputs, constants, losses[0].buffers)
+        return means * _table((tuple([loss.scale for loss in losses]),), means.dtype, means.device)[0]
 
 
 class Structure:
     """A lowered loss whose constants are inputs: one value per row, or one per run where rows are mixed."""
 
-    def __init__(self, roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> None:
+    def __init__(self, signature: Signature, roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> None:
         self.names = names
         self.row_wise = row_wise
         self._program = program(roots, frozenset(names))
+        self._root = roots[0]
+        self._weight = roots[1] if len(roots) > 1 else None
+        declared = signature.forward_inputs
+        self._inputs = tuple(one.name for one in declared)
+        # How many axes an input has before its spatial ones; None where it has none. Labels have no class axis.
+        self._before_space = tuple(
+            len(one.axes) - 1 - (one.labels is not None) if SPACE in one.axes else None for one in declared
+        )
 
     def means(
-        self, logits: Tensor, target: Tensor, constants: tuple[tuple[float, ...], ...], class_weight: Tensor | None
+        self, inputs: Sequence[Tensor], constants: tuple[tuple[float, ...], ...], buffers: Mapping[str, Tensor]
     ) -> Tensor:
-        """Mean losses [run] from logits[run, batch, class], target[run, batch] and the constants of each run."""
-        runs, batch = target.shape
+        """Mean losses [run] from inputs [run, batch, ...] and the constants of each run."""
+        first = inputs[0]
+        runs = len(first)
         if self.row_wise:
-            rows = _rows(constants, batch, logits.dtype, logits.device)
-            return self._mean(logits.flatten(0, 1), target.flatten(), rows, class_weight, runs)
-        table = _table(constants, logits.dtype, logits.device)
+            rows = _rows(constants, first.shape[1], first.dtype, first.device)
+            return self._mean([tensor.flatten(0, 1) for tensor in inputs], rows, buffers, runs)
+        table = _table(constants, first.dtype, first.device)
         if runs == 1:
-            return self._mean(logits[0], target[0], table[0].unbind(0), class_weight, 1)
+            return self._mean([tensor[0] for tensor in inputs], table[0].unbind(0), buffers, 1)
 
-        def mean(logits: Tensor, target: Tensor, constants: Tensor) -> Tensor:
-            return self._mean(logits, target, constants.unbind(0), class_weight, 1).squeeze(0)
+        def mean(constants: Tensor, *inputs: Tensor) -> Tensor:
+            return self._mean(inputs, constants.unbind(0), buffers, 1).squeeze(0)
 
-        return vmap(mean)(logits, target, table)
+        return vmap(mean)(table, *inputs)
 
     def _mean(
-        self, logits: Tensor, target: Tensor, constants: Sequence[Tensor], class_weight: Tensor | None, runs: int
+        self, inputs: Sequence[Tensor], constants: Sequence[Tensor], buffers: Mapping[str, Tensor], runs: int
     ) -> Tensor:
         """Mean losses [run] of rows [run·batch]."""
-        if self._program.flat:
-            logits, target = logits.unsqueeze(-1), target.unsqueeze(-1)
-            constants = [value.unsqueeze(-1) for value in constants] if self.row_wise else constants
-        leaves = {**dict(zip(self.names, constants, strict=True)), "logits": logits, "target": target}
-        if class_weight is not None:
-            leaves["class_weight"] = class_weight
-        root, *weights = self._program.run(leaves, [])
+        inputs, shape = self._laid_out(inputs)
+        if self.row_wise and SPACE in self._root.axes and (self._program.flat or shape):
+            constants = [value.unsqueeze(-1) for value in constants]
+        leaves = {
+            **dict(zip(self.names, constants, strict=True)),
+            **dict(zip(self._inputs, inputs, strict=True)),
+            **buffers,
+        }
+        root, *weights = self._program.run(leaves, shape)
         if not weights:
             return root.reshape(runs, -1).mean(1)
-        weight = weights[0].expand_as(root).reshape(runs, -1)
+        weight = self._like_root(root, weights[0]).reshape(runs, -1)
         return (root.reshape(runs, -1) * weight).sum(1) / weight.sum(1)
+
+    def _laid_out(self, inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[int]]:
+        """Inputs as programs take them: spatial axes as one, which there is without any where the program needs it."""
+        found: list[Tensor] = []
+        shape: list[int] = []
+        for tensor, before in zip(inputs, self._before_space, strict=True):
+            if before is None:
+                found.append(tensor)
+                continue
+            extents = tensor.shape[before:]
+            shape = list(extents) or shape
+            flat = tensor.flatten(before) if len(extents) > 1 else tensor
+            found.append(flat.unsqueeze(before) if not extents and self._program.flat else flat)
+        return found, shape
+
+    def _like_root(self, root: Tensor, weight: Tensor) -> Tensor:
+        """A weight with the axes of the root."""
+        assert self._weight is not None
+        if weight.dim() < root.dim():
+            for rank, axis in enumerate(self._root.axes):
+                if axis not in self._weight.axes:
+                    weight = weight.unsqueeze(rank)
+        return weight.expand_as(root)
 
 
 # Kept, as a training asks for the same ones at every step.
@@ -136,17 +186,25 @@ def _mixes_rows(node: Expr) -> bool:
     return False
 
 
+def _is_row_wise(roots: tuple[Expr, ...]) -> bool:
+    """Whether each row of the batch has a loss of its own, to which a constant can be laid out as a value per row."""
+    nodes = list(postorder(roots))
+    if any(map(_mixes_rows, nodes)):
+        return False
+    axes = roots[0].axes
+    # A value per element is laid out as a value per row is, since no operator asks for `space` as an axis.
+    return axes == ("batch", SPACE) or (axes == ("batch",) and not any(SPACE in node.axes for node in nodes))
+
+
 @lru_cache(maxsize=64)
-def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
+def split_constants(signature: Signature, roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ...]]:
     """The structure of lowered roots and its constants, each place by itself; equal structures are the same object.
 
     A constant enters as any of its sign; where that is ill-typed as one of its size too, which fewer losses share; and
     stays in the structure where its exact value matters to the type.
     """
-    # A value per element is laid out as a value per row is, since no operator asks for `space` as an axis.
-    per_element = ("batch", "space")
-    row_wise = roots[0].axes == per_element and not any(map(_mixes_rows, postorder(roots)))
-    axes = per_element if row_wise else ()
+    row_wise = _is_row_wise(roots)
+    axes = roots[0].axes if row_wise else ()
 
     def parameters(place: Place, rank: int) -> Iterator[Expr]:
         for low, high in (sign_range(place.value), constant_range(place.value)):
@@ -154,9 +212,9 @@ def split_constants(roots: tuple[Expr, ...]) -> tuple[Structure, tuple[float, ..
 
     replaced, found = parametrised(roots, parameters)
     names = tuple(node.attr("name") for node in found.values())
-    return _structure(tuple(replaced), names, row_wise), tuple(place.value for place in found)
+    return _structure(signature, tuple(replaced), names, row_wise), tuple(place.value for place in found)
 
 
 @lru_cache(maxsize=64)
-def _structure(roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> Structure:
-    return Structure(roots, names, row_wise)
+def _structure(signature: Signature, roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> Structure:
+    return Structure(signature, roots, names, row_wise)

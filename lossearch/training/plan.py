@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-"""`(logits[batch, class], target[batch]) -> scalar`, differentiable in the logits."""
+LossFunction = Callable[..., Tensor]
+"""A loss of what a slot is given, in the order of its signature, such as `(logits[batch, class], target[batch])`.
+
+It returns a scalar that is differentiable in the predictions.
+"""
 
 Promote = Callable[[int, list[float | None]], Sequence[bool]]
 """`(step, metric of every run or None where it has ended) -> which runs go on`."""
 
-
-class LabelledImages(Protocol):
-    """Anything with images and labels: a task's split, or its opened test split."""
-
-    @property
-    def images(self) -> Tensor:
-        """`[sample, channel, height, width]`, float32."""
-        ...
-
-    @property
-    def labels(self) -> Tensor:
-        """`[sample]`, int64."""
-        ...
+SLOT = "loss"
+"""The slot of a task that has one alone."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +25,20 @@ class Run:
     """One training to be done.
 
     Attributes:
-        loss: `(logits[batch, class], target[batch]) -> scalar`.
+        loss: of the task's slot; or of each of its slots, by name.
         learning_rate: of the task's optimiser, at the start of its schedule; positive.
         seed: of initial weights and data order, and of the splits where the task resamples; runs of one seed are
             paired, whatever their losses.
     """
 
-    loss: LossFunction
+    loss: LossFunction | Mapping[str, LossFunction]
     learning_rate: float
     seed: int
+
+    @property
+    def losses(self) -> Mapping[str, LossFunction]:
+        """By slot."""
+        return self.loss if isinstance(self.loss, Mapping) else {SLOT: self.loss}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,41 +11,39 @@ from torch import Tensor
 from lossearch.compile.module import build
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import Signature
-from lossearch.tasks import ClassificationTask
 from lossearch.tasks.user.first_call import FirstCall
-from lossearch.training.untrained import initial_predictions
-
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-SAMPLES = 256
+from lossearch.training.plan import LossFunction
+from lossearch.training.untrained import LossInputs
 
 
-def prediction_gradient(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
-    """∂ loss / ∂ logits: the shape of `logits`; zero where no gradient leads to them."""
-    free = logits.detach().requires_grad_()
-    value = loss(free, target)
+def prediction_gradient(loss: LossFunction, inputs: LossInputs) -> Tensor:
+    """∂ loss / ∂ predictions in one row; zero where no gradient leads to them."""
+    tensors = {name: x.detach().requires_grad_(name in inputs.free) for name, x in inputs.tensors.items()}
+    leaves = [tensors[name] for name in inputs.free]
+    value = loss(*tensors.values())
     if not value.requires_grad:
-        return torch.zeros_like(free)
-    (gradient,) = torch.autograd.grad(value, free)
-    return gradient
+        return torch.cat([torch.zeros_like(leaf).flatten() for leaf in leaves])
+    gradients = torch.autograd.grad(value, leaves, allow_unused=True)
+    found = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, leaves, strict=True)]
+    return torch.cat([gradient.flatten() for gradient in found])
 
 
-def prediction_gradients(losses: Sequence[LossFunction], logits: Tensor, target: Tensor) -> Tensor:
-    """∂ loss / ∂ logits of several losses at the same predictions: [loss, batch, class]."""
-    return torch.stack([prediction_gradient(loss, logits, target) for loss in losses])
+def prediction_gradients(losses: Sequence[LossFunction], inputs: LossInputs) -> Tensor:
+    """∂ loss / ∂ predictions of several losses at the same predictions: `[loss, entry]`."""
+    return torch.stack([prediction_gradient(loss, inputs) for loss in losses])
 
 
-def gradient_rms(loss: LossFunction, logits: Tensor, target: Tensor) -> float:
+def gradient_rms(loss: LossFunction, inputs: LossInputs) -> float:
     """Root mean square of the gradient at the predictions."""
-    return float(prediction_gradient(loss, logits, target).double().square().mean().sqrt())
+    return float(prediction_gradient(loss, inputs).double().square().mean().sqrt())
 
 
-def step_scale(loss: LossFunction, reference: LossFunction, task: ClassificationTask, seed: int = 0) -> float:
+def step_scale(loss: LossFunction, reference: LossFunction, inputs: LossInputs) -> float:
     """The factor that gives `loss` the reference's RMS gradient at the predictions of an untrained network.
 
     Not finite or not positive where the loss has no gradient there.
     """
-    logits, target = initial_predictions(task, seed, min(SAMPLES, len(task.train)))
-    own, wanted = gradient_rms(loss, logits, target), gradient_rms(reference, logits, target)
+    own, wanted = gradient_rms(loss, inputs), gradient_rms(reference, inputs)
     return wanted / own if own > 0.0 else float("inf")
 
 

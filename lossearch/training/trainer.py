@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from lossearch.tasks.classification.task import ClassificationTask
+from lossearch.errors import UserError
+from lossearch.ir.core.signature import get_signature
+from lossearch.tasks.described import DescribedTask, Phase, Split
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.optimizers import make_optimizer
-from lossearch.training.plan import LabelledImages, LossFunction, Plan, Promote, Run
+from lossearch.training.optimizers import StackedOptimizer, make_optimizer
+from lossearch.training.plan import LossFunction, Plan, Run
 from lossearch.training.stacked_data import Gathered
-from lossearch.training.stacked_models import DataOrder, Device, Stack, initial_weights, template
+from lossearch.training.stacked_models import DataOrder, Device, Stack, Watched, initial_weights, template
 
 _CHECK_EVERY = 10  # steps between looks for non-finite numbers, each of which makes a GPU wait
-_EVALUATION_BATCH = 16_384  # images, over all runs, that are evaluated at once
+_EVALUATION_BATCH = 16_384  # samples, over all runs, that are evaluated at once
+_EVALUATION_ELEMENTS = 2**24  # entries of their largest tensor, where that is fewer samples
 
 _Failures = dict[int, tuple[Status, str]]
 
@@ -31,20 +34,22 @@ class _Record:
 
     run: Run
     curve: list[tuple[int, float]] = field(default_factory=list)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     status: Status = Status.OK
     message: str = ""
 
     def outcome(self) -> Outcome:
-        metric = self.curve[-1][1] if self.curve and self.status is Status.OK else None
-        return Outcome(self.status, metric, tuple(self.curve), self.seconds, self.message)
+        ended = bool(self.curve) and self.status is Status.OK
+        metric, metrics = (self.curve[-1][1], self.metrics) if ended else (None, {})
+        return Outcome(self.status, metric, tuple(self.curve), self.seconds, self.message, metrics)
 
 
 class Trainer:
     """The state of one simultaneous training. Row k of every stacked tensor belongs to the k-th active run.
 
     Args:
-        task: data, model, metric, optimiser and schedule.
+        task: data, model, metrics, optimiser and schedule. One that is not stackable is given one run alone.
         runs: at least one.
         plan: when to stop and to evaluate.
         device: where to train.
@@ -52,93 +57,158 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        task: ClassificationTask,
-        runs: Sequence[Run],
-        plan: Plan,
-        device: Device,
-        split: Callable[[int], LabelledImages],
+        self, task: DescribedTask, runs: Sequence[Run], plan: Plan, device: Device, split: Callable[[int], Split]
     ) -> None:
+        if len(runs) > 1 and not task.stackable:
+            raise ValueError(f"{len(runs)} runs at once of {task.name}, which is not stackable")
         self.task, self.plan, self.device, self.split = task, plan, device, split
+        self.single = not task.stackable
+        self.names = {slot: _input_names(one.signature) for slot, one in task.slots.items()}
         self.records = [_Record(run) for run in runs]
         self.active = list(self.records)
-        self.start = self.last_share = time.perf_counter()
+        self.done = 0
+        self.spent = 0.0
 
-    def train(self, promote: Promote | None) -> list[Outcome]:
-        """Train to the end of the plan; `promote` as in `lossearch.training.train.train`."""
-        self._allocate()
-        for step in range(self.plan.steps):
-            self._step(step)
-            done = step + 1
-            evaluates = self.plan.evaluates_after(done)
-            if evaluates or done % _CHECK_EVERY == 0:
-                self._end_diverged(self.finite & self.stack.weights.detach().isfinite().all(1), "loss or weights", done)
+    def advance(self, until: int) -> None:
+        """Train up to a step of the plan, from wherever the training stands."""
+        self.last_share = time.perf_counter()
+        if self.done == 0:
+            self._allocate()
+        while self.active and self.done < until:
+            self._step(self.done)
+            self.done += 1
+            evaluates = self.plan.evaluates_after(self.done)
+            if evaluates or self.done % _CHECK_EVERY == 0:
+                self._end_diverged(self.finite & self.stack.weights.detach().isfinite().all(1), "loss or weights")
             if evaluates and self.active:
-                self._evaluate(done)
-            if promote is not None and done in self.plan.rungs and self.active:
-                self._promote(done, promote)
-            if done < self.plan.steps and self.active:
-                self._end_late(done)
-            if not self.active:
-                break
+                self._evaluate()
+            if self.done < self.plan.steps and self.active:
+                self._end_late()
         self._share_time()
+        if not self.active or self.done == self.plan.steps:
+            del self.stack, self.training, self.held_out, self.optimizers  # others are trained after this one
+
+    def metrics(self) -> list[float | None]:
+        """The last metric of every run; None where it has ended."""
+        return [record.curve[-1][1] if record in self.active else None for record in self.records]
+
+    def stop(self, goes_on: Sequence[bool]) -> None:
+        """End the active ones of the runs that do not go on, with the metric that they have."""
+        answer = dict(zip(map(id, self.records), goes_on, strict=True))
+        message = f"stopped at the rung of step {self.done} of {self.plan.steps}"
+        stopped = {k: (Status.OK, message) for k, record in enumerate(self.active) if not answer[id(record)]}
+        if stopped:
+            self.last_share = time.perf_counter()
+            self._end(stopped)
+
+    def outcomes(self) -> list[Outcome]:
+        """What came of every run."""
         return [record.outcome() for record in self.records]
 
-    def give_up(self, status: Status, message: str) -> list[Outcome]:
+    def give_up(self, status: Status, message: str) -> None:
         """End all runs under way with one status and message."""
         self._share_time()
         for record in self.active:
             record.status, record.message = status, message
-        return [record.outcome() for record in self.records]
+        self.active = []
 
     def _allocate(self) -> None:
-        config, device, runs = self.task.config, self.device, [record.run for record in self.active]
+        given, device, runs = self.task.config, self.device, [record.run for record in self.active]
         seeds = [run.seed for run in runs]
         self.training = Gathered(seeds, lambda seed: self.task.draw(seed)[0], device)
         self.held_out = Gathered(seeds, self.split, device)
-        self.stack = Stack(template(self.task, device), initial_weights(self.task, seeds, device))
-        self.optimizer = make_optimizer(config.optimizer, self.stack.weights, config.weight_decay)
+        weights = initial_weights(self.task, seeds, device)
+        self.stack = Stack(template(self.task, device), weights, self.single)
+        self.optimizers: dict[str, tuple[slice, StackedOptimizer]] = {}
         self.learning_rate = torch.tensor([[run.learning_rate] for run in runs], device=device)
-        self.order = DataOrder(seeds, self.training.samples, config.batch_size, device, self.training.offsets)
+        self.order = DataOrder(seeds, self.training.samples, given.batch_size, device, self.training.offsets)
         self.finite = torch.ones(len(runs), dtype=torch.bool, device=device)
 
     def _step(self, step: int) -> None:
-        indices = self.order.batch(step)
-        images, target = self.training.images[indices], self.training.labels[indices]
-        if len(indices) < len(self.active):  # one seed, so one batch, for all
-            images = images.expand(len(self.active), *images.shape[1:])
-            target = target.repeat(len(self.active), 1)  # copies, so that no loss can write into another's
         failed: _Failures = {}
-        try:
-            losses, gradient = self._gradient(images, target)
-        except Exception:
-            losses, gradient = self._isolated_gradient(images, target, failed)
-        with torch.no_grad():
-            self.finite &= losses.isfinite()
-            self.optimizer.step(self.stack.weights, gradient, self.learning_rate, self._schedule(step))
+        for phase in self.task.step(self.stack, self._batch(step)):
+            losses, gradient = self._gradient(self._inputs(phase), failed)
+            with torch.no_grad():
+                self.finite &= losses.isfinite()
+                columns, optimizer = self._optimizer(phase.parameters)
+                weights = self.stack.weights[:, columns]
+                optimizer.step(weights, gradient[:, columns], self.learning_rate, self._schedule(step))
         if failed:
             self._end(failed)
 
-    def _gradient(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses `[run]` and their gradients `[run, parameter]`. Raises if any loss does."""
-        logits = self.stack.forward(images)
-        losses = _losses([record.run.loss for record in self.active], logits, target)
-        return losses.detach(), torch.autograd.grad(losses.sum(), self.stack.weights)[0]
+    def _batch(self, step: int) -> dict[str, Tensor]:
+        indices = self.order.batch(step)
+        batch = self.training.at(indices)
+        if self.single:
+            return {name: tensor[0] for name, tensor in batch.items()}
+        if len(indices) < len(self.active):  # one seed, so one batch, for all
+            return {name: tensor.expand(len(self.active), *tensor.shape[1:]) for name, tensor in batch.items()}
+        return batch
 
-    def _isolated_gradient(self, images: Tensor, target: Tensor, failed: _Failures) -> tuple[Tensor, Tensor]:
-        """The same with each loss by itself, on memory of its own. One that raises is noted in `failed`."""
-        logits = self.stack.forward(images)
-        losses, gradient = logits.new_zeros(len(logits)), torch.zeros_like(logits)
+    def _inputs(self, phase: Phase) -> dict[str, list[Tensor]]:
+        """What each slot's losses are given, in the order of its signature; of a single run with the axis `run`."""
+        found: dict[str, list[Tensor]] = {}
+        for slot, given in phase.inputs.items():
+            if slot not in self.names or set(given) != set(self.names[slot]):
+                told = f"{', '.join(given)} for {slot!r}"
+                required = "; ".join(f"{', '.join(names)} for {name!r}" for name, names in self.names.items())
+                raise UserError(f"a step that gives {required}", told, f"correct {type(self.task).__name__}.step")
+            ordered = [given[name] for name in self.names[slot]]
+            found[slot] = [tensor.unsqueeze(0) for tensor in ordered] if self.single else ordered
+        if not any(tensor.requires_grad for tensors in found.values() for tensor in tensors):
+            required = "a step that gives losses what the model returns"
+            raise UserError(required, "nothing that depends on its parameters", "call model in step")
+        return found
+
+    def _gradient(self, inputs: Mapping[str, Sequence[Tensor]], failed: _Failures) -> tuple[Tensor, Tensor]:
+        """Losses `[run]` and their gradients `[run, parameter]`.
+
+        Gradients are taken in two parts, at the losses' inputs, so that a loss that raises leaves the model's part
+        whole for the other runs.
+        """
+        cut = _Cut(inputs)
+        try:
+            losses, gradients = self._together(cut)
+        except Exception:
+            losses, gradients = self._apart(cut, failed)
+        (gradient,) = torch.autograd.grad(cut.outputs, self.stack.weights, gradients)
+        return losses, gradient
+
+    def _together(self, cut: _Cut) -> tuple[Tensor, Sequence[Tensor]]:
+        """Losses and gradients at their inputs, of all runs at once. Raises if any loss does."""
+        runs = [record.run.losses for record in self.active]
+        total = sum_of([_losses([run[slot] for run in runs], cut.leaves[slot]) for slot in cut.leaves])
+        gradients = torch.autograd.grad(total.sum(), cut.free, allow_unused=len(cut.free) > 1)
+        return total.detach(), _filled(gradients, cut.free)
+
+    def _apart(self, cut: _Cut, failed: _Failures) -> tuple[Tensor, Sequence[Tensor]]:
+        """The same with each run by itself, on memory of its own. One that raises is noted in `failed`."""
+        losses = cut.free[0].new_zeros(len(self.active))
+        gradients = [torch.zeros_like(leaf) for leaf in cut.free]
         for k, record in enumerate(self.active):
-            leaf = logits[k].detach().requires_grad_()
+            own = _Cut({slot: [tensor[k] for tensor in tensors] for slot, tensors in cut.leaves.items()})
             try:
-                # A copy, so that a loss may write to its logits, as it may in an ordinary loop.
-                loss = _checked(record.run.loss(leaf.clone(), target[k].clone()))
-                gradient[k] = torch.autograd.grad(loss, leaf)[0]
-                losses[k] = loss.detach()
+                # Copies, so that a loss may write to its inputs, as it may in an ordinary loop.
+                parts = {slot: [tensor.clone() for tensor in tensors] for slot, tensors in own.leaves.items()}
+                loss = sum_of([_checked(record.run.losses[slot](*tensors)) for slot, tensors in parts.items()])
+                found = torch.autograd.grad(loss, own.free, allow_unused=len(own.free) > 1)
             except Exception as error:
                 failed[k] = _failure(error)
-        return losses, torch.autograd.grad(logits, self.stack.weights, gradient)[0]
+                continue
+            losses[k] = loss.detach()
+            for gradient, one in zip(gradients, _filled(found, own.free), strict=True):
+                gradient[k] = one
+        return losses, gradients
+
+    def _optimizer(self, prefix: str) -> tuple[slice, StackedOptimizer]:
+        """The columns of a phase's parameters, and what updates them."""
+        found = self.optimizers.get(prefix)
+        if found is None:
+            given, columns = self.task.config, self.stack.columns(prefix)
+            weights = self.stack.weights.detach()[:, columns]
+            made = make_optimizer(given.optimizer, weights, given.weight_decay)
+            found = self.optimizers[prefix] = columns, made
+        return found
 
     def _schedule(self, step: int) -> float:
         if self.task.config.schedule == "constant":
@@ -146,39 +216,33 @@ class Trainer:
         return (1 + math.cos(math.pi * step / self.plan.steps)) / 2
 
     @torch.no_grad()
-    def _evaluate(self, done: int) -> None:
+    def _evaluate(self) -> None:
         seeds = [record.run.seed for record in self.active]
-        parts = self.held_out.parts(seeds, max(1, _EVALUATION_BATCH // len(seeds)))
-        logits, labels = zip(*((self.stack.forward(images), labels) for images, labels in parts), strict=True)
-        logits, labels = torch.cat(logits, dim=1), torch.cat(labels, dim=-1)
-        finite = logits.flatten(1).isfinite().all(1)
-        values = self.task.metric(logits, labels)
-        for record, value, ok in zip(self.active, values.tolist(), finite.tolist(), strict=True):
-            if ok:
-                record.curve.append((done, value))
-        self._end_diverged(finite, "logits", done)
+        parts = self.held_out.parts(seeds, self._part_size(len(seeds)))
+        model = Watched(self.stack, self.single)
+        if self.single:
+            parts = ({name: tensor[0] for name, tensor in part.items()} for part in parts)
+        values = {name: value.reshape(-1).tolist() for name, value in self.task.measure(model, parts).items()}
+        for k, (record, finite) in enumerate(zip(self.active, model.finite.tolist(), strict=True)):
+            if finite:
+                record.metrics = {name: value[k] for name, value in values.items()}
+                record.curve.append((self.done, record.metrics[self.task.metric.name]))
+        self._end_diverged(model.finite, "predictions")
 
-    def _promote(self, done: int, promote: Promote) -> None:
-        metrics = [record.curve[-1][1] if record in self.active else None for record in self.records]
-        answer = list(promote(done, metrics))
-        if len(answer) != len(self.records):
-            raise ValueError(f"promote answered for {len(answer)} runs of {len(self.records)}")
-        goes_on = dict(zip(map(id, self.records), answer, strict=True))
-        message = f"stopped at the rung of step {done} of {self.plan.steps}"
-        stopped = {k: (Status.OK, message) for k, record in enumerate(self.active) if not goes_on[id(record)]}
-        if stopped:
-            self._end(stopped)
+    def _part_size(self, runs: int) -> int:
+        largest = max(tensor[0].numel() for tensor in self.held_out.tensors.values())
+        return max(1, min(_EVALUATION_BATCH, _EVALUATION_ELEMENTS // max(1, largest)) // runs)
 
-    def _end_diverged(self, finite: Tensor, what: str, done: int) -> None:
+    def _end_diverged(self, finite: Tensor, what: str) -> None:
         if finite.all():
             return
-        message = f"{what} not finite by step {done} of {self.plan.steps}"
+        message = f"{what} not finite by step {self.done} of {self.plan.steps}"
         self._end({k: (Status.DIVERGED, message) for k, ok in enumerate(finite.tolist()) if not ok})
 
-    def _end_late(self, done: int) -> None:
+    def _end_late(self) -> None:
         limit = self.plan.time_limit
-        if limit is not None and time.perf_counter() - self.start > limit:
-            message = f"{limit:g} s were over after step {done} of {self.plan.steps}"
+        if limit is not None and self.spent + time.perf_counter() - self.last_share > limit:
+            message = f"{limit:g} s were over after step {self.done} of {self.plan.steps}"
             self._end(dict.fromkeys(range(len(self.active)), (Status.TIMEOUT, message)))
 
     def _end(self, ended: _Failures) -> None:
@@ -190,34 +254,77 @@ class Trainer:
         self.active = [self.active[k] for k in kept]
         rows = torch.tensor(kept, dtype=torch.int64, device=self.device)
         self.stack.keep(rows)
-        self.optimizer.keep(rows)
+        for _, optimizer in self.optimizers.values():
+            optimizer.keep(rows)
         self.order.keep(kept)
         self.learning_rate, self.finite = self.learning_rate[rows], self.finite[rows]
 
     def _share_time(self) -> None:
         now = time.perf_counter()
+        self.spent += now - self.last_share
         for record in self.active:
             record.seconds += (now - self.last_share) / len(self.active)
         self.last_share = now
 
 
-def _losses(functions: Sequence[LossFunction], logits: Tensor, target: Tensor) -> Tensor:
-    """The loss of each run, `[run]`; those of one group in one pass."""
+class _Cut:
+    """The inputs of losses as variables of their own, at which gradients are cut in two.
+
+    Attributes:
+        leaves: by slot, in the order of its signature.
+        outputs: the inputs that depend on the model's parameters.
+        free: the leaves that stand for these.
+    """
+
+    def __init__(self, inputs: Mapping[str, Sequence[Tensor]]) -> None:
+        self.outputs: list[Tensor] = []
+        self.free: list[Tensor] = []
+        self.leaves = {slot: [self._leaf(tensor) for tensor in tensors] for slot, tensors in inputs.items()}
+
+    def _leaf(self, tensor: Tensor) -> Tensor:
+        if not tensor.requires_grad:
+            return tensor
+        self.outputs.append(tensor)
+        self.free.append(tensor.detach().requires_grad_())
+        return self.free[-1]
+
+
+def _input_names(signature: str) -> tuple[str, ...]:
+    return tuple(declared.name for declared in get_signature(signature).forward_inputs)
+
+
+def sum_of(values: Sequence[Tensor]) -> Tensor:
+    """The sum of at least one tensor; of one alone the tensor itself."""
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def _filled(gradients: Sequence[Tensor | None], of: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients, with zeros where nothing depends on what they are taken of."""
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, of, strict=True)]
+
+
+def _losses(functions: Sequence[LossFunction], inputs: Sequence[Tensor]) -> Tensor:
+    """The loss of each run, `[run]`, from inputs `[run, ...]`; those of one group in one pass."""
     groups: dict[object, list[int]] = {}
     for k, function in enumerate(functions):
         groups.setdefault(function.group if isinstance(function, GraphLoss) else k, []).append(k)
     if len(groups) == 1 and isinstance(functions[0], GraphLoss):
-        return GraphLoss.stacked([f for f in functions if isinstance(f, GraphLoss)], logits, target)
+        return GraphLoss.stacked([f for f in functions if isinstance(f, GraphLoss)], *inputs)
     # unbind and stack, as each is the other's backward; that of logits[k] would fill a stack with zeros for every run.
-    slices, targets = logits.unbind(0), target.unbind(0)
+    # Where runs share a batch each has a copy of its own, so that no loss can write into another's.
+    slices = [tensor.contiguous().unbind(0) for tensor in inputs]
     losses: dict[int, Tensor] = {}
     for rows in groups.values():
         graphs = [f for k in rows if isinstance(f := functions[k], GraphLoss)]
         if graphs:
-            x, y = torch.stack([slices[k] for k in rows]), torch.stack([targets[k] for k in rows])
-            losses.update(zip(rows, GraphLoss.stacked(graphs, x, y).unbind(0), strict=True))
+            own = [torch.stack([parts[k] for k in rows]) for parts in slices]
+            losses.update(zip(rows, GraphLoss.stacked(graphs, *own).unbind(0), strict=True))
         else:
-            losses[rows[0]] = _checked(functions[rows[0]](slices[rows[0]], targets[rows[0]]))
+            (k,) = rows
+            losses[k] = _checked(functions[k](*(parts[k] for parts in slices)))
     return torch.stack([losses[k] for k in range(len(functions))])
 
 
@@ -227,7 +334,7 @@ def _checked(loss: Tensor) -> Tensor:
     if loss.ndim != 0:
         raise ValueError(f"a loss must return a scalar, got a tensor of shape {tuple(loss.shape)}")
     if not loss.requires_grad:
-        raise ValueError("the loss does not depend on the logits, or is not differentiable in them")
+        raise ValueError("the loss does not depend on the predictions, or is not differentiable in them")
     return loss.float()
 
 

@@ -14,7 +14,7 @@ from lossearch.tasks import Task
 from lossearch.tasks.outcome import Status
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.step_size import gradient_rms
-from lossearch.training.untrained import initial_predictions
+from lossearch.training.untrained import initial_inputs
 
 SETTINGS = EvaluationConfig(steps=20, seeds=2, variants=3)
 
@@ -68,9 +68,9 @@ def test_a_candidate_gains_nothing_by_a_larger_gradient(task):
 def test_the_step_scale_gives_the_reference_gradient(task, evaluator):
     graph = zoo.get("brier").graph.frozen()
     scale = evaluator.evaluate(graph, 0).step_scale
-    logits, labels = initial_predictions(task, 0, 256)
-    wanted = gradient_rms(GraphLoss(zoo.get("cross_entropy").graph), logits, labels)
-    assert gradient_rms(GraphLoss(graph, scale=scale), logits, labels) == pytest.approx(wanted, rel=1e-5)
+    inputs = initial_inputs(task)["loss"]
+    wanted = gradient_rms(GraphLoss(zoo.get("cross_entropy").graph), inputs)
+    assert gradient_rms(GraphLoss(graph, scale=scale), inputs) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_variants_keep_the_structure_and_include_the_original():

@@ -34,7 +34,9 @@ def check(screen: Screen, text: str, seen: set[str] | None = None):
 def screen_of(signature: str) -> Screen:
     """The filters of a signature with the space that its own losses span, for a user's training function."""
     space = derived_space(get_signature(signature), buffers=True)
-    return Screen(UserTask("train.py:train"), space, zoo.get(space.seeds[0]).graph, ScreeningConfig())
+    return Screen(
+        UserTask("train.py:train", signature=space.signature), space, zoo.get(space.seeds[0]).graph, ScreeningConfig()
+    )
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -56,14 +58,16 @@ def test_every_loss_of_the_zoo_passes_every_filter_of_its_signature(screen, name
 def test_the_zoo_passes_the_filters_at_the_sizes_of_a_function(signature, axis, length):
     space = load_space("dense") if signature == "dense" else derived_space(get_signature(signature), buffers=True)
     reference = zoo.get("cross_entropy" if signature == "dense" else space.seeds[0]).graph
-    screen = Screen(UserTask("train.py:train"), space, reference, ScreeningConfig(), {axis: length})
+    screen = Screen(
+        UserTask("train.py:train", signature=space.signature), space, reference, ScreeningConfig(), {axis: length}
+    )
     for name in zoo.names(signature=signature):
         verdict = screen.check(zoo.get(name).graph, set())
         assert verdict.accepted, (name, verdict.filter, verdict.reason)
     values = screen.probes._stand(reference).inputs.values
     assert next(iter(values.values())).shape[1] == length
     if screen.rejection is not None:
-        assert screen.rejection.logits.shape[1] == length
+        assert screen.rejection.inputs.tensors["logits"].shape[1] == length
 
 
 @pytest.mark.parametrize("classes", range(2, 40))
@@ -142,9 +146,9 @@ def test_probe_inputs_keep_to_what_the_signature_declares(signature):
     assert all(not torch.equal(inputs.values[name], (inputs.others or {})[name]) for name in targets)
 
 
-def test_a_bundled_task_takes_dense_losses_only():
+def test_a_space_of_another_signature_than_the_task_is_refused():
     space = derived_space(get_signature("regression"))
-    with pytest.raises(UserError, match="a space of signature dense for a bundled task"):
+    with pytest.raises(UserError, match="a space of signature dense for digits_noise"):
         Screen(Task("digits_noise"), space, zoo.get("mse").graph, ScreeningConfig())
 
 

@@ -20,6 +20,7 @@ from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Opening, Task, forbid_test_split, openings, seal
+from lossearch.tasks.described import Split
 from lossearch.training.seeds import RANGES
 
 BUDGET = Budget(trials=4, seeds=1, final_seeds=1)
@@ -53,7 +54,7 @@ class Runs:
         original = jobs.train
 
         def recording_train(task: Task, runs: list[jobs.Run], steps: int, *, split: Any, **options: Any) -> Any:
-            name = "test" if hasattr(split, "images") else split
+            name = "test" if isinstance(split, Split) else split
             self.calls.append((name, tuple(run.seed for run in runs), steps))
             return original(task, runs, steps, split=split, **options)
 

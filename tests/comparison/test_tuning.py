@@ -24,7 +24,6 @@ from lossearch.comparison.tuning_space import OCTAVES, Setting
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.tasks import Task, openings, seal
-from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.training.graph_loss import GraphLoss
 
 STEPS = 5
@@ -273,7 +272,7 @@ def test_fewer_than_one_worker_is_refused(task: Task) -> None:
 
 def test_class_weights_are_inverse_frequencies() -> None:
     long_tail = Task({"base": "digits_imbalance"})
-    weights = inverse_frequencies(long_tail)
+    weights = long_tail.buffers("loss")["class_weight"]
     labels = long_tail.train.labels
     assert weights[labels].mean().item() == pytest.approx(1.0)
     counts = torch.bincount(labels, minlength=long_tail.classes)
@@ -284,14 +283,14 @@ def test_an_absent_class_has_no_weight_in_a_search_nor_in_a_comparison(monkeypat
     task = Task({"base": "digits_imbalance"})
     frequencies = (0.0, 0.5, 0.25, 0.25, *[0.0] * 6)
     statistics = dataclasses.replace(task.statistics(), class_frequencies=frequencies)
-    monkeypatch.setattr(task, "statistics", lambda: statistics)
+    monkeypatch.setattr(task, "_statistics", statistics)
     wanted = [0.0, 2 / 3, 4 / 3, 4 / 3, *[0.0] * 6]  # 1 / (3 f): three classes occur
     loss = zoo.get("weighted_cross_entropy")
     compared = jobs.loss_function(loss, task, Conditions(task.config, STEPS))
     searched = CandidateEvaluator(task, loss.graph, EvaluationConfig())
     assert isinstance(compared, GraphLoss)
-    for weights in (inverse_frequencies(task), compared.class_weight, searched.class_weight):
-        assert weights is not None
+    for given in (task.buffers("loss"), compared.buffers, searched.buffers):
+        weights = given["class_weight"]
         assert weights.tolist() == pytest.approx(wanted)
 
 

@@ -43,7 +43,7 @@ def test_the_experiments_are_valid(path: Path) -> None:
         ({"task": {"function": "a.py:f", "direction": "up"}, "generations": 1}, ["task.direction", "'up'"]),
         (
             {"task": {"base": "digits", "noise_rte": 0.1}, "generations": 1},
-            ["fields of task: base, name, dataset", "unknown field task.noise_rte", "did you mean 'noise_rate'?"],
+            ["fields of task: base, name, optimizer", "unknown field task.noise_rte", "did you mean 'noise_rate'?"],
         ),
         ({"task": {"nois": "symmetric"}, "generations": 1}, ["unknown field task.nois", "and 4 more", "'noise'"]),
         ({"task": {"base": "digits", "steps": 0}, "generations": 1}, ["task.steps", "greater", "0", "[task] table"]),

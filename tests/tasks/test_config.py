@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from lossearch.errors import UserError
-from lossearch.tasks.classification.config import CNNConfig, TaskConfig, task_config, tasks
+from lossearch.tasks import catalogue, tasks
+from lossearch.tasks.classification.config import CNNConfig, task_config
 
 
 def test_every_named_task_is_valid_and_carries_its_name() -> None:
     assert {"digits", "digits_noise", "fashion", "fashion_noise"} <= set(tasks())
     for name, config in tasks().items():
         assert config.name == name
-        assert task_config(name) == config
+        assert catalogue.task_config(name) == config
 
 
 def test_the_demo_task_is_forty_percent_symmetric_noise_on_digits() -> None:
@@ -33,7 +34,7 @@ def test_a_toml_table_overrides_a_named_task() -> None:
 
 def test_a_configuration_survives_its_own_json() -> None:
     for config in tasks().values():
-        assert TaskConfig.model_validate_json(config.model_dump_json()) == config
+        assert type(config).model_validate_json(config.model_dump_json()) == config
 
 
 @pytest.mark.parametrize(

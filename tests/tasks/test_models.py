@@ -7,7 +7,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from lossearch.errors import UserError
 from lossearch.tasks.classification.config import MLPConfig, ViTConfig
-from lossearch.tasks.classification.models import CNN, MLP, StackedModule, ViT
+from lossearch.tasks.models import CNN, MLP, StackedModule, ViT
 
 SHAPE = (3, 8, 12)
 

@@ -73,8 +73,8 @@ def test_only_recent_draws_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -
     task = Task("digits_noise")
     first = task.draw(0)
     assert task.draw(0) is first
-    size = sum(split.images.nbytes for split in first)
-    monkeypatch.setattr("lossearch.tasks.classification.task.DRAWN_BYTES", 2 * size)
+    size = sum(tensor.nbytes for split in first for tensor in split.tensors.values())
+    monkeypatch.setattr("lossearch.tasks.described.DRAWN_BYTES", 2 * size)
     for seed in (1, 0, 2):
         task.draw(seed)
     assert task.draw(0) is first

@@ -43,19 +43,19 @@ class Unseeded(ClassificationTask):
 class Unsealed(ClassificationTask):
     @contextmanager
     def open_test(self, by: str) -> Iterator[TestSplit]:
-        yield TestSplit(Split(self.train.images + 9.0, self.train.labels))  # without asking the seal
+        yield TestSplit({"images": self.train.images + 9.0, "labels": self.train.labels})  # without asking the seal
 
 
 class WrongDirection(ClassificationTask):
-    def __init__(self, spec: str) -> None:
-        super().__init__(spec)
-        self.metric = dataclasses.replace(self.metric, higher_is_better=False)
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        return {"accuracy": dataclasses.replace(super().metrics["accuracy"], higher_is_better=False)}
 
 
 class WrongRange(ClassificationTask):
-    def __init__(self, spec: str) -> None:
-        super().__init__(spec)
-        self.metric = dataclasses.replace(self.metric, upper=0.05)
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        return {"accuracy": dataclasses.replace(super().metrics["accuracy"], upper=0.05)}
 
 
 class WrongSlot(ClassificationTask):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ir.random_graphs import random_graph
 
 from lossearch import zoo
+from lossearch.compile.door import least_extent
 from lossearch.errors import UserError
 from lossearch.ir.forms.text import parse_graph
 from lossearch.ir.rewriting.lowering import lower
@@ -15,6 +16,7 @@ from lossearch.ir.signatures import DENSE
 from lossearch.tasks import Task
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
+from lossearch.training.probe_inputs import declared_inputs
 from lossearch.training.train import train
 
 LOGITS = torch.randn(3, 20, 10, generator=torch.Generator().manual_seed(0)) * 3
@@ -27,7 +29,7 @@ def test_agrees_with_the_module(name):
     loss = zoo.get(name)
     weighted = loss.graph.uses("class_weight")
     module = loss.to_module(weight=WEIGHT) if weighted else loss.to_module()
-    graph_loss = GraphLoss(loss.graph, WEIGHT if weighted else None, scale=2.0)
+    graph_loss = GraphLoss(loss.graph, {"class_weight": WEIGHT} if weighted else None, scale=2.0)
     for logits, labels in zip(LOGITS, LABELS, strict=True):
         torch.testing.assert_close(graph_loss(logits, labels), 2.0 * module(logits, labels), rtol=1e-5, atol=1e-5)
 
@@ -98,3 +100,22 @@ def test_a_stack_of_several_groups_and_plain_functions_trains_as_each_alone():
 def test_class_weights_are_required_where_they_are_used():
     with pytest.raises(UserError, match="class_weight"):
         GraphLoss(zoo.get("weighted_cross_entropy").graph)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_loss_of_the_zoo_agrees_with_its_module_in_a_stack(name):
+    loss = zoo.get(name)
+    drawn = declared_inputs(loss.signature, least_extent(loss.graph))
+    values = {one: x.detach().float() if x.is_floating_point() else x for one, x in drawn.values.items()}
+    for declared in loss.signature.forward_inputs:
+        x = values[declared.name]
+        if declared.labels:
+            x = x.argmax(1)
+        if "space" in declared.axes:
+            x = x.unflatten(-1, drawn.shape)
+        values[declared.name] = x
+    buffers = {one.name: values[one.name] for one in loss.signature.buffers if loss.graph.uses(one.name)}
+    inputs = [values[declared.name] for declared in loss.signature.forward_inputs]
+    wanted = loss.to_module(buffers=buffers)(*inputs)
+    together = GraphLoss.stacked([GraphLoss(loss.graph, buffers)] * 2, *(torch.stack([x, x]) for x in inputs))
+    torch.testing.assert_close(together, torch.stack([wanted, wanted]), rtol=2e-4, atol=1e-5)

@@ -16,7 +16,7 @@ from lossearch.training import train as training
 from lossearch.training.plan import LossFunction, Run
 from lossearch.training.stacked_models import DataOrder, Stack, initial_weights
 from lossearch.training.train import train
-from lossearch.training.untrained import initial_predictions
+from lossearch.training.untrained import initial_inputs
 
 STEPS = 45  # four and a half epochs of 1000 images in batches of 100
 
@@ -61,11 +61,11 @@ def trained_by_torch(task: Task, run: Run, steps: int) -> float:
         optimizer.param_groups[0]["lr"] = run.learning_rate * (factor(step) if config.schedule == "cosine" else 1)
         batch = order.batch(step)[0]
         optimizer.zero_grad()
-        run.loss(model(training.images[batch]), training.labels[batch]).backward()
+        run.losses["loss"](model(training.images[batch]), training.labels[batch]).backward()
         optimizer.step()
     with torch.no_grad():
         logits = model(validation.images)
-    return task.metric(logits.unsqueeze(0), validation.labels).item()
+    return float(task.judge("loss", {"logits": logits, "target": validation.labels}))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -161,7 +161,7 @@ BAD: dict[str, tuple[LossFunction, Status, str]] = {
     "explodes": (explodes, Status.DIVERGED, "not finite"),
     "number": (lambda logits, target: 1.0, Status.ERROR, "scalar tensor, got float"),  # pyright: ignore
     "no scalar": (lambda logits, target: logits.sum(1), Status.ERROR, "shape (100,)"),
-    "constant": (lambda logits, target: target.float().mean(), Status.ERROR, "does not depend on the logits"),
+    "constant": (lambda logits, target: target.float().mean(), Status.ERROR, "does not depend on the predictions"),
     "in place": (lambda logits, target: logits.detach().exp_().sum(), Status.ERROR, "does not depend"),
 }
 
@@ -181,6 +181,17 @@ def test_a_run_that_fails_has_its_outcome_and_leaves_the_others_alone(task: Task
         assert outcome.status is Status.OK
         assert [s for s, _ in outcome.curve] == [15, 30, 45]
         assert [m for _, m in outcome.curve] == pytest.approx([m for _, m in reference.curve], rel=1e-4)
+
+
+def test_a_loss_may_write_to_its_target_without_harm_to_others(task: Task) -> None:
+    def writes(logits: Tensor, target: Tensor) -> Tensor:
+        loss = F.cross_entropy(logits, target.clone())
+        target.fill_(0)
+        return loss
+
+    together = train(task, [Run(loss, 0.05, 0) for loss in (writes, F.cross_entropy, F.cross_entropy)], STEPS)
+    (alone,) = train(task, [Run(F.cross_entropy, 0.05, 0)], STEPS)
+    assert [outcome.metric for outcome in together] == pytest.approx([alone.metric] * 3, rel=1e-4)
 
 
 def test_a_loss_may_write_to_its_arguments_without_harm_to_others(task: Task) -> None:
@@ -271,16 +282,16 @@ def test_seconds_are_shares_of_the_time_that_passed(task: Task, monkeypatch: pyt
 
 def test_a_stack_too_large_for_memory_is_trained_in_halves(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = train(task, GOOD, STEPS)
-    forward = Stack.forward
+    call = Stack.__call__
     sizes: list[int] = []
 
     def limited(self: Stack, images: Tensor) -> Tensor:
         sizes.append(len(self))
         if len(self) > 1:
             raise torch.OutOfMemoryError("too large")
-        return forward(self, images)
+        return call(self, images)
 
-    monkeypatch.setattr(Stack, "forward", limited)
+    monkeypatch.setattr(Stack, "__call__", limited)
     outcomes = train(task, GOOD, STEPS)
     assert set(sizes) == {3, 2, 1}
     assert [o.metric for o in outcomes] == pytest.approx([o.metric for o in expected], rel=1e-4)
@@ -293,7 +304,7 @@ def test_an_error_of_the_model_itself_is_no_outcome(task: Task, monkeypatch: pyt
     def broken(self: Stack, images: Tensor) -> Tensor:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(Stack, "forward", broken)
+    monkeypatch.setattr(Stack, "__call__", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         train(task, GOOD, STEPS)
 
@@ -327,7 +338,7 @@ def test_evaluation_in_parts_equals_evaluation_at_once(task: Task, monkeypatch: 
     assert [o.metric for o in train(task, GOOD, STEPS)] == pytest.approx([o.metric for o in whole], rel=1e-5)
 
 
-def test_initial_predictions_are_those_of_the_first_batch(task: Task) -> None:
+def test_initial_inputs_are_those_of_the_first_batch(task: Task) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
     def spy(logits: Tensor, target: Tensor) -> Tensor:
@@ -335,13 +346,14 @@ def test_initial_predictions_are_those_of_the_first_batch(task: Task) -> None:
         return F.cross_entropy(logits, target)
 
     train(task, [Run(spy, 0.1, 8)], 1)
-    logits, target = initial_predictions(task, seed=8, n=100)
-    torch.testing.assert_close(logits, seen[0][0])
-    assert torch.equal(target, seen[0][1])
-    assert not logits.requires_grad
-    assert initial_predictions(task, 8, 7)[0].shape == (7, 10)
+    inputs = initial_inputs(task, seed=8, samples=100)["loss"]
+    assert inputs.free == ("logits",)
+    torch.testing.assert_close(inputs.tensors["logits"], seen[0][0])
+    assert torch.equal(inputs.tensors["target"], seen[0][1])
+    assert not inputs.tensors["logits"].requires_grad
+    assert initial_inputs(task, 8, 7)["loss"].tensors["logits"].shape == (7, 10)
     with pytest.raises(UserError, match="1 to 800"):
-        initial_predictions(task, 8, 1001)
+        initial_inputs(task, 8, 1001)
 
 
 @pytest.mark.parametrize("model", list(MODELS))
@@ -349,7 +361,7 @@ def test_off_the_cpu_a_stack_is_evaluated_at_once(model: str) -> None:
     task = make_task(model=MODELS[model])
     # The meta device computes shapes only, but takes the same way as an accelerator.
     stack = Stack(task.build_model().to("meta"), initial_weights(task, [0, 1], "meta"))
-    assert stack.forward(torch.empty(2, 3, 1, 8, 8, device="meta")).shape == (2, 3, 10)
+    assert stack(torch.empty(2, 3, 1, 8, 8, device="meta")).shape == (2, 3, 10)
 
 
 @pytest.mark.parametrize(

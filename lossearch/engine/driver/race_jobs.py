@@ -13,8 +13,9 @@ from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts, hang_limit, make_task
 from lossearch.ir.forms.json import graph_from_dict, loads
-from lossearch.tasks import ClassificationTask, Status, UserTask
+from lossearch.tasks import Status, UserTask
 from lossearch.training.device import usable_device
+from lossearch.training.untrained import AnyTask
 
 _LONGEST_MESSAGE = 2000
 
@@ -84,7 +85,7 @@ def given_up(job: RaceJob, reason: str) -> list[RaceTraining]:
 
 
 @lru_cache(maxsize=1)
-def _task(equipment: Equipment, gpus: str) -> tuple[ClassificationTask | UserTask, float | None, str | None]:
+def _task(equipment: Equipment, gpus: str) -> tuple[AnyTask, float | None, str | None]:
     """The task, the time limit of a training, and where to train, which a user's function may decide (None).
 
     With other GPUs, a function has another process that calls it.

@@ -15,7 +15,7 @@ from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.simplifying import Simplified, by_evidence, exact, kept_beside, takes_labels
 from lossearch.simplifying.evidence import FEWEST_SEEDS
-from lossearch.tasks import ClassificationTask
+from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.user.config import FunctionConfig
 
 
@@ -63,7 +63,7 @@ def shorten_winner(
 
 def _by_evidence(found: Simplified, config: SearchConfig, facts: TaskFacts, workers: int) -> Simplified:
     task = config.task
-    subject: Subject = task if isinstance(task, FunctionConfig) else ClassificationTask(task)
+    subject: Subject = task if isinstance(task, FunctionConfig) else build_task(task)
     return by_evidence(
         found,
         subject,

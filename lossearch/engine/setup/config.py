@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    SerializeAsAny,
     Tag,
     ValidationError,
     model_validator,
@@ -25,7 +26,7 @@ from lossearch.comparison.racing import RaceConfig
 from lossearch.errors import UserError
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
-from lossearch.tasks import TaskConfig, task_config
+from lossearch.tasks import TrainingConfig, task_config
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.user.config import FunctionConfig
@@ -89,7 +90,7 @@ def _kind_of_task(value: object) -> str:
 
 
 def _bundled(value: object) -> object:
-    if isinstance(value, TaskConfig):
+    if isinstance(value, TrainingConfig):
         return value
     if not isinstance(value, Mapping):
         required = (
@@ -125,7 +126,7 @@ class ResourcesConfig(_Config):
 Task = Annotated[
     Annotated[str, Tag("[name]")]
     | Annotated[FunctionConfig, Tag("[function]")]
-    | Annotated[TaskConfig, BeforeValidator(_bundled), Tag("[bundled]")],
+    | Annotated[SerializeAsAny[TrainingConfig], BeforeValidator(_bundled), Tag("[bundled]")],
     Discriminator(_kind_of_task),
 ]
 

@@ -19,11 +19,13 @@ from lossearch.ir.core.signature import get_signature
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
-from lossearch.tasks import ClassificationTask, UserTask
+from lossearch.tasks import DescribedTask, UserTask, build_task
 from lossearch.tasks.directions import in_words
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.first_lengths import axis_lengths
+from lossearch.training.plan import SLOT
+from lossearch.training.untrained import AnyTask
 from lossearch.zoo import names
 from lossearch.zoo.named import graph_of
 
@@ -79,7 +81,7 @@ class Parts:
     first_call: FirstCall | None = None
 
 
-def make_task(config: SearchConfig) -> ClassificationTask | UserTask:
+def make_task(config: SearchConfig) -> AnyTask:
     """The task that a configuration names; raises `UserError` if it cannot be had."""
     if isinstance(config.task, FunctionConfig):
         _check_function(config.task, config.evaluation)
@@ -90,7 +92,7 @@ def make_task(config: SearchConfig) -> ClassificationTask | UserTask:
     ):
         if given:
             raise UserError(f"a training function, for {name}", f"the bundled task {config.task}", f"leave {name} out")
-    return ClassificationTask(config.task)
+    return build_task(config.task)
 
 
 def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> None:
@@ -107,7 +109,7 @@ def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> N
         raise UserError("a bundled task, to stop variants early by evaluation.rung", found, hint)
 
 
-def task_facts(config: SearchConfig, task: ClassificationTask | UserTask) -> TaskFacts:
+def task_facts(config: SearchConfig, task: AnyTask) -> TaskFacts:
     """What the archive and the driver need to know of a task."""
     budget = config.evaluation.steps or task.budget
     assert budget is not None  # see make_task
@@ -142,7 +144,7 @@ def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Pa
     space = space_for(task, space_of(config))
     reference = graph_of(reference_name(config, space))
     limit = hang_limit(config, task)
-    if isinstance(task, ClassificationTask):
+    if isinstance(task, DescribedTask):
         screen = Screen(task, space, reference, config.screening)
         evaluator = CandidateEvaluator(task, reference, config.evaluation)
         return Parts(task_facts(config, task), space, screen, evaluator, limit)
@@ -159,16 +161,15 @@ def space_of(config: SearchConfig) -> SearchSpace:
     return with_seeds(without(space, **config.exclude.model_dump()), config.seeds)
 
 
-def space_for(task: ClassificationTask | UserTask, space: SearchSpace) -> SearchSpace:
-    """The space; for a user's function, which tells nothing in advance, without seeds that need class weights."""
-    if isinstance(task, ClassificationTask):
-        return space
-    given = [declared.name for declared in get_signature(space.signature).buffers]
-    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, given)))
-    return space.model_copy(update={"seeds": kept})
+def space_for(task: AnyTask, space: SearchSpace) -> SearchSpace:
+    """The space without the seeds that need what the task does not give, such as class weights."""
+    given = task.buffers(SLOT)
+    missing = [one.name for one in get_signature(space.signature).buffers if one.name not in given]
+    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, missing)))
+    return space if kept == space.seeds else space.model_copy(update={"seeds": kept})
 
 
-def hang_limit(config: SearchConfig, task: ClassificationTask | UserTask) -> float | None:
+def hang_limit(config: SearchConfig, task: AnyTask) -> float | None:
     """Generously more than all trainings of one candidate may take; a user's function is killed at its own limit."""
     limit = config.evaluation.time_limit_s
     if limit is None or isinstance(task, UserTask):

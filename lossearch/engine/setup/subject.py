@@ -17,13 +17,13 @@ from lossearch.engine.setup.begun import BEGUN, continued, located
 from lossearch.engine.setup.config import SearchConfig, anchored_function, load_config
 from lossearch.engine.setup.given import PICKLED
 from lossearch.errors import UserError
-from lossearch.tasks import ClassificationTask, TaskConfig
+from lossearch.tasks import DescribedTask, TrainingConfig, build_task
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import is_reference, reference_to
 from lossearch.tasks.user.pickled_function import name_of, pickled
 
-TaskLike = str | Path | Mapping[str, Any] | TaskConfig | FunctionConfig | ClassificationTask | Callable[..., Any]
+TaskLike = str | Path | Mapping[str, Any] | TrainingConfig | FunctionConfig | DescribedTask | Callable[..., Any]
 """A bundled task, its name or its configuration; a search configuration (.toml), whose task is meant; or a training
 function, its reference (`train.py:train`), or a mapping that names it with its metric."""
 
@@ -68,7 +68,7 @@ def found_subject(task: TaskLike, metric: str | None = None, direction: str | No
         if isinstance(task, str):
             yield Found(_function(told))
             return
-    if isinstance(task, type | Callable) and not isinstance(task, ClassificationTask):
+    if isinstance(task, type | Callable) and not isinstance(task, DescribedTask):
         with tempfile.TemporaryDirectory(prefix="lossearch-") as folder:
             yield Found(_function({**told, "function": _reference(task, Path(folder))}))
         return
@@ -79,18 +79,18 @@ def found_subject(task: TaskLike, metric: str | None = None, direction: str | No
 
 
 def _named(task: object) -> Found:
-    if isinstance(task, (ClassificationTask, FunctionConfig)):
+    if isinstance(task, (DescribedTask, FunctionConfig)):
         return Found(task)
     if isinstance(task, (str, Path)) and Path(task).suffix == ".toml":
         config = _configuration(Path(task))
         steps, limit, device = config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device
         if isinstance(config.task, FunctionConfig):
             return Found(config.task, steps, limit, device)
-        return Found(ClassificationTask(config.task), device=device)
+        return Found(build_task(config.task), device=device)
     if isinstance(task, (str, Path)):
-        return Found(ClassificationTask(str(task)))
-    if isinstance(task, (Mapping, TaskConfig)):
-        return Found(ClassificationTask(task))
+        return Found(build_task(str(task)))
+    if isinstance(task, (Mapping, TrainingConfig)):
+        return Found(build_task(task))
     raise UserError(_REQUIRED, f"{task!r:.80}", "see: lossearch tasks")
 
 

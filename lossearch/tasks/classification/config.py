@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
 from lossearch.tasks.classification.metrics import metric, metrics
-from lossearch.tasks.classification.models import CNN, MLP, ImageShape, ViT
+from lossearch.tasks.datasets.data import is_available
 from lossearch.tasks.datasets.registry import datasets
-from lossearch.tasks.field_error import field_error
+from lossearch.tasks.models import CNN, MLP, ImageShape, ViT
 from lossearch.tasks.streams import MAX_SEED
+from lossearch.tasks.training_config import TrainingConfig, config_from
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -24,7 +25,7 @@ class _Config(BaseModel):
 
 
 class MLPConfig(_Config):
-    """Multilayer perceptron; see `lossearch.tasks.classification.models.MLP`.
+    """Multilayer perceptron; see `lossearch.tasks.models.MLP`.
 
     Attributes:
         name: which model.
@@ -40,7 +41,7 @@ class MLPConfig(_Config):
 
 
 class CNNConfig(_Config):
-    """Small convolutional network; see `lossearch.tasks.classification.models.CNN`.
+    """Small convolutional network; see `lossearch.tasks.models.CNN`.
 
     Attributes:
         name: which model.
@@ -56,7 +57,7 @@ class CNNConfig(_Config):
 
 
 class ViTConfig(_Config):
-    """Tiny vision transformer; see `lossearch.tasks.classification.models.ViT`.
+    """Tiny vision transformer; see `lossearch.tasks.models.ViT`.
 
     Attributes:
         name: which model.
@@ -96,11 +97,10 @@ class ViTConfig(_Config):
 ModelConfig = Annotated[MLPConfig | CNNConfig | ViTConfig, Field(discriminator="name")]
 
 
-class TaskConfig(_Config):
+class TaskConfig(TrainingConfig):
     """Everything that defines a task. Equal configs give equal splits, noise included.
 
     Attributes:
-        name: how the task is called in tables and records.
         dataset: its name; `lossearch data ls` lists them.
         model: architecture and its options.
         train_size: training images, drawn stratified, before `imbalance` thins them out.
@@ -117,15 +117,8 @@ class TaskConfig(_Config):
             exponentially.
         metric: what losses are judged by: "accuracy", "balanced_accuracy", "mean_iou" or
             "negative_log_likelihood"
-        optimizer: "sgd" (momentum 0.9) or "adam".
-        learning_rate: tuned for cross-entropy on the validation split; the starting point for other losses.
-        schedule: of the learning rate over `steps`: "constant", or "cosine" down to zero.
-        weight_decay: coefficient of the L2 penalty, added to the gradient as torch.optim.SGD and Adam do.
-        batch_size: images per step; the last incomplete batch of an epoch is skipped.
-        steps: full budget of one training, optimiser steps.
     """
 
-    name: str = "custom"
     dataset: str
     model: ModelConfig = MLPConfig()
     train_size: int = Field(ge=1)
@@ -137,21 +130,14 @@ class TaskConfig(_Config):
     noise_rate: float = Field(default=0.0, ge=0.0, le=1.0)
     imbalance: float = Field(default=1.0, ge=1.0)
     metric: str = "accuracy"
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = Field(default=0.05, gt=0.0)
-    schedule: Literal["constant", "cosine"] = "cosine"
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    batch_size: int = Field(default=100, ge=1)
-    steps: int = Field(ge=1)
 
     def ranking_metric(self) -> Metric:
         """What losses are ranked by."""
         return metric(self.metric)
 
-    @property
-    def base_learning_rate(self) -> float:
-        """Around which tuning searches."""
-        return self.learning_rate
+    def is_available(self) -> bool:
+        """Whether the files of the data set are on disk."""
+        return is_available(self.dataset)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -206,7 +192,7 @@ _SYMMETRIC: dict[str, Any] = {"noise": "symmetric", "noise_rate": 0.4}
 _ASYMMETRIC: dict[str, Any] = {"noise": "asymmetric", "noise_rate": 0.3}
 _LONG_TAIL: dict[str, Any] = {"imbalance": 20.0, "metric": "balanced_accuracy"}
 
-_TASKS: dict[str, dict[str, Any]] = {
+NAMED: dict[str, dict[str, Any]] = {
     "digits": _DIGITS | {"learning_rate": 0.2},
     "digits_noise": _DIGITS | _SYMMETRIC | {"learning_rate": 0.0125},
     "digits_asymmetric": _DIGITS | _ASYMMETRIC | {"learning_rate": 0.025},
@@ -218,38 +204,17 @@ _TASKS: dict[str, dict[str, Any]] = {
 }
 
 
-def tasks() -> dict[str, TaskConfig]:
-    """Every named task's configuration, in listing order."""
-    return {name: TaskConfig(name=name, **values) for name, values in _TASKS.items()}
+"""Values of named tasks, in listing order."""
 
 
 def task_config(spec: str | Mapping[str, Any] | TaskConfig) -> TaskConfig:
-    """The configuration that `spec` means.
-
-    Args:
-        spec: a task's name; or a mapping as read from TOML, of which an entry `base` names a task whose
-            values the other entries override; or a configuration, returned as it is.
-
-    Raises:
-        UserError: no such task, or a value that does not fit.
-    """
-    if isinstance(spec, TaskConfig):
-        return spec
-    values = {"base": spec} if isinstance(spec, str) else dict(spec)
-    base = values.pop("base", None)
-    if base is not None:
-        if base not in _TASKS:
-            raise UserError(f"one of the tasks {', '.join(_TASKS)}", repr(base), "see: lossearch tasks")
-        values = {"name": base if not values else f"{base}_custom"} | _TASKS[base] | values
-    try:
-        return TaskConfig.model_validate(values)
-    except ValidationError as error:
-        raise field_error(error, "the [task] table", _fields, "task") from error
+    """The configuration of an image classification task that `spec` means, see `config_from`."""
+    return config_from(spec, TaskConfig, NAMED, fields)
 
 
 _MODELS: dict[str, type[BaseModel]] = {"mlp": MLPConfig, "cnn": CNNConfig, "vit": ViTConfig}
 
 
-def _fields(path: tuple[str, ...]) -> list[str]:
+def fields(path: tuple[str, ...]) -> list[str]:
     """Names that a task's table may hold, or at ("model", NAME) the table of that model."""
-    return list(_MODELS[path[1]].model_fields) if path[:1] == ("model",) else ["base", *TaskConfig.model_fields]
+    return list(_MODELS[path[1]].model_fields) if path[:1] == ("model",) else list(TaskConfig.model_fields)

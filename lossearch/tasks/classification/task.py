@@ -2,72 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from lossearch.errors import UserError
-from lossearch.tasks.base import Rights, Slot
+from lossearch.tasks import described
+from lossearch.tasks.base import Metric, Slot
+from lossearch.tasks.classification.class_weights import inverse_frequencies
 from lossearch.tasks.classification.config import TaskConfig, task_config
 from lossearch.tasks.classification.metrics import LogitsMetric, metric
 from lossearch.tasks.classification.splits import Part, search_parts, test_part
 from lossearch.tasks.datasets.data import load
 from lossearch.tasks.datasets.registry import dataset
-from lossearch.tasks.seal import record_opening
-
-DRAWN_BYTES = 256 * 2**20
-"""Memory that the splits of recent seeds may take, where every seed draws its own."""
+from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws
 
 
-@dataclass(frozen=True)
-class Split:
-    """One split of a task.
-
-    Attributes:
-        images: `[sample, channel, height, width]`, float32, standardised by the training split's mean and
-            deviation.
-        labels: `[sample]`, int64.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-class TestSplit:
-    """The test split while it is open; closed, it holds nothing and says so."""
-
-    __test__ = False
-
-    def __init__(self, split: Split) -> None:
-        self._split: Split | None = split
+class _LabelledImages(described.Split):
+    """Names of the tensors of a split."""
 
     @property
     def images(self) -> Tensor:
-        """`[sample, channel, height, width]`, as in `Split`."""
-        return self._opened().images
+        """`[sample, channel, height, width]`, float32, standardised by the training split's mean and deviation."""
+        return self.tensors["images"]
 
     @property
     def labels(self) -> Tensor:
         """`[sample]`, int64."""
-        return self._opened().labels
+        return self.tensors["labels"]
 
-    def __len__(self) -> int:
-        return len(self._opened())
 
-    def _opened(self) -> Split:
-        if self._split is None:
-            raise UserError("an open test split", "one that was closed", "use it inside `with task.open_test(...)`")
-        return self._split
+class Split(_LabelledImages):
+    """One split of a task.
 
-    def _close(self) -> None:
-        self._split = None
+    Args:
+        images: `[sample, channel, height, width]`, float32.
+        labels: `[sample]`, int64.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        super().__init__({"images": images, "labels": labels})
+
+
+class TestSplit(_LabelledImages, described.TestSplit):
+    """The test split while it is open; closed, it holds nothing and says so."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +76,7 @@ class TaskStatistics:
     deviation: float
 
 
-class ClassificationTask:
+class ClassificationTask(DescribedTask):
     """Train and validation splits, model and metric, built from a configuration.
 
     The test split is not an attribute, nor in memory: it is read anew by `open_test`, which records who
@@ -104,31 +86,32 @@ class ClassificationTask:
         spec: a task's name, a mapping as read from TOML, or a configuration; see `task_config`.
 
     Attributes:
-        config: the configuration.
-        name: its name.
         train: training split, with noise and imbalance if the configuration asks for them.
         validation: validation split, clean. Where the configuration resamples, a training has its own two: see `draw`.
         classes: number of classes.
         image_shape: (channel, height, width).
-        metric: what losses are judged by.
 
     Raises:
         UserError: the configuration does not fit, or the dataset is missing or damaged.
     """
 
     def __init__(self, spec: str | Mapping[str, Any] | TaskConfig) -> None:
-        self.config = task_config(spec)
-        self.name = self.config.name
+        super().__init__(task_config(spec))
         known = dataset(self.config.dataset)
         self.classes = len(known.classes)
         self.image_shape = known.image_shape
-        self.metric: LogitsMetric = metric(self.config.metric)
+        self._metric: LogitsMetric = metric(self.config.metric)
         train, validation = search_parts(self.config, load(self.config.dataset))
         _check_size(self.config, train)
         self._statistics = _statistics(train, validation, self.classes)
         self.train = self._split(train)
         self.validation = self._split(validation)
-        self._drawn: dict[int, tuple[Split, Split]] = {}
+        self._drawn = RecentDraws(self._redrawn)
+
+    @property
+    def config(self) -> TaskConfig:
+        """What defines the task."""
+        return cast(TaskConfig, self._config)
 
     @property
     def slots(self) -> Mapping[str, Slot]:
@@ -136,19 +119,9 @@ class ClassificationTask:
         return {"loss": Slot("dense", "cross_entropy")}
 
     @property
-    def budget(self) -> int:
-        """Optimiser steps of a full training."""
-        return self.config.steps
-
-    @property
-    def base_learning_rate(self) -> float:
-        """Of the optimiser, at the start of its schedule."""
-        return self.config.learning_rate
-
-    @property
-    def rights(self) -> Rights:
-        """All."""
-        return Rights()
+    def metrics(self) -> Mapping[str, Metric]:
+        """The one that is configured."""
+        return {self._metric.name: self._metric}
 
     def describe(self) -> str:
         """Network, data and sizes."""
@@ -173,39 +146,47 @@ class ClassificationTask:
         """
         if not self.config.resample:
             return self.train, self.validation
-        found = self._drawn.pop(seed, None)
-        if found is None:
-            train, validation = search_parts(self.config, load(self.config.dataset), seed)
-            found = self._split(train), self._split(validation)
-        self._drawn[seed] = found  # the last asked for comes last
-        kept = max(1, DRAWN_BYTES // sum(split.images.nbytes for split in found))
-        while len(self._drawn) > kept:
-            del self._drawn[next(iter(self._drawn))]
-        return found
+        return cast(tuple[Split, Split], self._drawn(seed))
+
+    def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
+        """Logits and labels."""
+        return (Phase({"loss": {"logits": model(batch["images"]), "target": batch["labels"]}}),)
+
+    def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
+        """The metric of the logits of all samples."""
+        logits, labels = zip(*((model(part["images"]), part["labels"]) for part in parts), strict=True)
+        return {self._metric.name: self._metric(torch.cat(logits, 1), torch.cat(labels, 1))}
+
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The metric follows from logits and labels alone."""
+        return self._metric(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """Class weights: inverse frequencies of the training labels."""
+        return {"class_weight": inverse_frequencies(self._statistics.class_frequencies)}
 
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""
         return self._statistics
 
-    @contextmanager
-    def open_test(self, by: str) -> Iterator[TestSplit]:
-        """The test split, clean, for the length of a `with` block. Only a final comparison has a reason to.
-
-        Args:
-            by: who opens it, for the record: "compare".
-
-        Raises:
-            TestSplitSealed: this process called `forbid_test_split`.
-            UserError: the dataset is missing or damaged.
-        """
-        record_opening(self.name, by)
+    def test_split(self) -> Split:
+        """Clean images and labels, as `test_part` cuts them."""
         official = bool(dataset(self.config.dataset).test_samples)
         arrays = load(self.config.dataset, "test" if official else "train")
-        split = TestSplit(self._split(test_part(self.config, arrays)))
-        try:
-            yield split
-        finally:
-            split._close()
+        return self._split(test_part(self.config, arrays))
+
+    @contextmanager
+    def open_test(self, by: str) -> Iterator[TestSplit]:
+        """As of every described task: clean images and labels, for the length of a `with` block."""
+        with super().open_test(by) as split:
+            yield cast(TestSplit, split)
+
+    def _opened(self, split: described.Split) -> TestSplit:
+        return TestSplit(split.tensors)
+
+    def _redrawn(self, seed: int) -> tuple[Split, Split]:
+        train, validation = search_parts(self.config, load(self.config.dataset), seed)
+        return self._split(train), self._split(validation)
 
     def _split(self, part: Part) -> Split:
         images = torch.from_numpy(part.images)

@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from torch import Tensor
+
 import lossearch.zoo as zoo
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric, Rights, Slot
+from lossearch.tasks.classification.metrics import accuracy
 from lossearch.tasks.directions import Direction
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.calling import rights_of
@@ -114,6 +117,16 @@ class UserTask:
                 raise UserError(f"a training function that can be imported, as {self.name}", reason, "mend it")
             self._rights = rights_of(evaluation.keywords)
         return self._rights
+
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """Accuracy of logits, `[]`, which stands in for the function's own metric in screening; of others None."""
+        if self.slots[slot].signature != "dense":
+            return None
+        return accuracy(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """None: a function does not tell its class weights."""
+        return {}
 
     def describe(self) -> str:
         """The function's name."""

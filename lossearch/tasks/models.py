@@ -44,7 +44,7 @@ class MLP(nn.Module):
         hidden: width of each hidden layer; none gives a linear classifier.
     """
 
-    def __init__(self, image_shape: ImageShape, classes: int, hidden: Sequence[int] = (64,)) -> None:
+    def __init__(self, image_shape: Sequence[int], classes: int, hidden: Sequence[int] = (64,)) -> None:
         super().__init__()
         widths = [math.prod(image_shape), *hidden, classes]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))

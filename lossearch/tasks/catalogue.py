@@ -1,0 +1,97 @@
+"""Families of described tasks: how each is configured and built, and which of its tasks have names.
+
+Another package adds a family by an entry point of the group `lossearch.tasks` that names a module, which calls
+`FAMILIES.add("name", Family(...))` as it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lossearch.errors import UserError
+from lossearch.registry import Registry
+from lossearch.tasks.classification import config as classification
+from lossearch.tasks.classification.task import ClassificationTask
+from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.regression import config as regression
+from lossearch.tasks.regression.task import RegressionTask
+from lossearch.tasks.training_config import TrainingConfig
+
+CLASSIFICATION = "classification"
+"""The family of a table that names none."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of tasks.
+
+    Attributes:
+        config: of one task, with a field `family` that holds the family's name (image classification has none).
+        build: makes the task of a configuration.
+        read: the configuration that a task's name or a table of values means.
+        named: values of the tasks that have names.
+    """
+
+    config: type[TrainingConfig]
+    build: Callable[[Any], DescribedTask]
+    read: Callable[[Mapping[str, Any]], TrainingConfig]
+    named: Mapping[str, Mapping[str, Any]]
+
+
+FAMILIES: Registry[Family] = Registry("a family of tasks", where="see: lossearch tasks", group="lossearch.tasks")
+"""Every family by name."""
+
+FAMILIES.add(
+    CLASSIFICATION,
+    Family(classification.TaskConfig, ClassificationTask, classification.task_config, classification.NAMED),
+)
+FAMILIES.add(
+    "regression",
+    Family(regression.RegressionConfig, RegressionTask, regression.regression_config, regression.NAMED),
+)
+
+
+def tasks() -> dict[str, TrainingConfig]:
+    """Every named task's configuration, in listing order."""
+    return {name: family.read({"base": name}) for family in _families() for name in family.named}
+
+
+def task_config(spec: str | Mapping[str, Any] | TrainingConfig) -> TrainingConfig:
+    """The configuration that `spec` means.
+
+    Args:
+        spec: a task's name; or a table of values, of which `base` names a task whose values the others override, or
+            `family` the family; or a configuration, returned as it is.
+
+    Raises:
+        UserError: no such task or family, or a value that does not fit.
+    """
+    if isinstance(spec, TrainingConfig):
+        return spec
+    values = {"base": spec} if isinstance(spec, str) else dict(spec)
+    base = values.get("base")
+    if base is None:
+        FAMILIES.extend()
+        return FAMILIES.find(values.get("family", CLASSIFICATION)).read(values)
+    for family in _families():
+        if base in family.named:
+            return family.read(values)
+    known = [name for family in _families() for name in family.named]
+    raise UserError(f"one of the tasks {', '.join(known)}", f"{base!r:.80}", "see: lossearch tasks")
+
+
+def build_task(spec: str | Mapping[str, Any] | TrainingConfig) -> DescribedTask:
+    """The task that `spec` means, with its data.
+
+    Raises:
+        UserError: as `task_config`, or the data is missing or damaged.
+    """
+    config = task_config(spec)
+    return FAMILIES.find(getattr(config, "family", CLASSIFICATION)).build(config)
+
+
+def _families() -> Iterator[Family]:
+    FAMILIES.extend()
+    return iter(FAMILIES.values())

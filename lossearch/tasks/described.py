@@ -1,0 +1,249 @@
+"""Tasks that describe their training: data by seed, a model, what a step gives each loss, and how a model is measured.
+
+The trainer (`lossearch.training`) does the rest. Other packages add such tasks through `lossearch.tasks.catalogue`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from lossearch.errors import UserError
+from lossearch.tasks.base import Metric, Rights, Slot
+from lossearch.tasks.seal import record_opening
+from lossearch.tasks.training_config import TrainingConfig
+
+Model = Callable[..., Any]
+"""A model as `step` and `measure` call it: with tensors, giving a tensor, or a tuple or mapping of tensors."""
+
+DRAWN_BYTES = 256 * 2**20
+"""Memory that the splits of recent seeds may take, where every seed draws its own."""
+
+Batch = Mapping[str, Tensor]
+"""Tensors by name, each with the samples along its first axis; in a stack of runs `run` is a further axis before it."""
+
+
+class Split:
+    """Samples: tensors by name, all of one length along their first axis.
+
+    Args:
+        tensors: by name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        lengths = {name: len(tensor) for name, tensor in tensors.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"tensors of one length along their first axis, not {lengths}")
+        self._tensors = dict(tensors)
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All tensors by name."""
+        return self._tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+
+class TestSplit(Split):
+    """The test split while it is open; closed, it holds nothing and says so."""
+
+    __test__ = False
+
+    _open = True
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        if not self._open:
+            raise UserError("an open test split", "one that was closed", "use it inside `with task.open_test(...)`")
+        return self._tensors
+
+    def close(self) -> None:
+        """Let go of the samples."""
+        self._open = False
+        self._tensors = {}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A forward pass of a training step, followed by an update.
+
+    Attributes:
+        inputs: what each slot's loss is given, by slot and by the names of its signature. Their losses are added.
+        parameters: which parameters are updated: those whose names begin so; all by default.
+    """
+
+    inputs: Mapping[str, Mapping[str, Tensor]]
+    parameters: str = ""
+
+
+class DescribedTask(ABC):
+    """A task of which lossearch runs the training.
+
+    It is made from its configuration alone, so that other processes can make it again.
+
+    A task is *stackable* where `step` and `measure` work just as well on many runs at once: every tensor of a batch,
+    every output of the model and every metric then has `run` as a further axis, first. What is not stackable is
+    trained one run after the other, without that axis, with the same result.
+
+    Args:
+        config: what defines the task.
+    """
+
+    stackable: ClassVar[bool] = True
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._config = config
+
+    @property
+    def config(self) -> TrainingConfig:
+        """What the task was built from: its name, and how its model is trained."""
+        return self._config
+
+    @property
+    @abstractmethod
+    def slots(self) -> Mapping[str, Slot]:
+        """The places at which losses stand, by name; `loss` where there is one alone."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> Mapping[str, Metric]:
+        """What `measure` gives, by name. The first ranks losses."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The task in one line, with sizes."""
+
+    @abstractmethod
+    def build_model(self) -> nn.Module:
+        """A model, initialised from torch's global generator, with parameters as its only state.
+
+        Its operations do not couple samples (no batch normalisation), so that a batch may be cut.
+        """
+
+    @abstractmethod
+    def draw(self, seed: int) -> tuple[Split, Split]:
+        """Training and validation data of a training with this seed; the same objects where all trainings share them.
+
+        All seeds give splits of one size.
+        """
+
+    @abstractmethod
+    def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
+        """What the losses are given in a training step.
+
+        Args:
+            model: called with tensors of the batch.
+            batch: training samples, `[batch, ...]`; in a stack `[run, batch, ...]`.
+
+        Returns:
+            Phases, one for most tasks. They are taken one by one, each after the update that follows the one before:
+            a generator that calls `model` between two phases sees the updated weights. What was computed before an
+            update cannot be differentiated after it.
+        """
+
+    @abstractmethod
+    def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
+        """The metrics of a model on held-out data.
+
+        Args:
+            model: called with tensors of a part.
+            parts: all samples in order, in parts that fit into memory: `[sample, ...]`; in a stack
+                `[run, sample, ...]`.
+
+        Returns:
+            By name one number; in a stack `[run]`.
+        """
+
+    @abstractmethod
+    def test_split(self) -> Split:
+        """The test data, read anew. Only `open_test` calls it."""
+
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """The metric that ranks, from what a slot's loss is given: `[]`. None where it does not follow from that.
+
+        Screening optimises predictions for it, see `lossearch.candidates.rejection`.
+        """
+        return None
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """Tensors that losses of a slot are made with, such as class weights, by the names of its signature."""
+        return {}
+
+    @property
+    def name(self) -> str:
+        """As archives and reports call it."""
+        return self.config.name
+
+    @property
+    def metric(self) -> Metric:
+        """What ranks losses."""
+        return next(iter(self.metrics.values()))
+
+    @property
+    def budget(self) -> int:
+        """Optimiser steps of a full training."""
+        return self.config.steps
+
+    @property
+    def base_learning_rate(self) -> float:
+        """Of the optimiser, at the start of its schedule."""
+        return self.config.learning_rate
+
+    @property
+    def rights(self) -> Rights:
+        """All."""
+        return Rights()
+
+    @contextmanager
+    def open_test(self, by: str) -> Iterator[TestSplit]:
+        """The test split for the length of a `with` block. Only a final comparison has a reason to.
+
+        Args:
+            by: who opens it, for the record: "compare".
+
+        Raises:
+            TestSplitSealed: this process called `forbid_test_split`.
+            UserError: the data is missing or damaged.
+        """
+        record_opening(self.name, by)
+        split = self._opened(self.test_split())
+        try:
+            yield split
+        finally:
+            split.close()
+
+    def _opened(self, split: Split) -> TestSplit:
+        return TestSplit(split.tensors)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class RecentDraws:
+    """The splits of the seeds that were asked for last, within a limit of memory.
+
+    Args:
+        draw: makes the splits of a seed.
+    """
+
+    def __init__(self, draw: Callable[[int], tuple[Split, Split]]) -> None:
+        self._draw = draw
+        self._kept: dict[int, tuple[Split, Split]] = {}
+
+    def __call__(self, seed: int) -> tuple[Split, Split]:
+        """The splits of a seed."""
+        found = self._kept.pop(seed, None) or self._draw(seed)
+        self._kept[seed] = found  # the last asked for comes last
+        size = sum(tensor.nbytes for split in found for tensor in split.tensors.values())
+        while len(self._kept) > max(1, DRAWN_BYTES // size):
+            del self._kept[next(iter(self._kept))]
+        return found

@@ -1,0 +1,62 @@
+"""Metrics of predicted numbers of one run or many: `(prediction[..., sample], target[..., sample]) -> [...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lossearch.tasks.base import Metric
+
+
+@dataclass(frozen=True)
+class NumberMetric(Metric):
+    """A metric of predicted numbers. Calling it gives one value per run.
+
+    Attributes:
+        function: `(prediction[..., sample], target[..., sample]) -> [...]`.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.function(prediction, target)
+
+
+def mean_absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean of |prediction - target|, in [0, ∞)."""
+    return (prediction - target).abs().mean(-1)
+
+
+def root_mean_square_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Root of the mean squared error, in [0, ∞)."""
+    return (prediction - target).square().mean(-1).sqrt()
+
+
+def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - squared error / squared deviation from the mean of the targets, in (-∞, 1].
+
+    0 for equal targets that are predicted wrongly, where it is not defined.
+    """
+    error = (prediction - target).square().sum(-1)
+    spread = (target - target.mean(-1, keepdim=True)).square().sum(-1)
+    return torch.where(spread > 0.0, 1.0 - error / spread, (error == 0.0).to(error.dtype))
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        NumberMetric("mae", False, 0.0, description="mean absolute error", function=mean_absolute_error),
+        NumberMetric("rmse", False, 0.0, description="root mean square error", function=root_mean_square_error),
+        NumberMetric(
+            "r2",
+            True,
+            upper=1.0,
+            description="coefficient of determination",
+            function=coefficient_of_determination,
+        ),
+    )
+}
+"""By name."""

@@ -1,0 +1,116 @@
+"""Regression on a table, with outliers among the training targets where the configuration asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lossearch.tasks.base import Metric, Slot
+from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws, Split
+from lossearch.tasks.models import MLP
+from lossearch.tasks.regression.config import RegressionConfig, regression_config
+from lossearch.tasks.regression.metrics import METRICS
+from lossearch.tasks.regression.tables import TABLES
+from lossearch.tasks.streams import MAX_SEED, Stream, generator
+
+
+class RegressionTask(DescribedTask):
+    """A multilayer perceptron predicts the numbers of a table's target from its features.
+
+    Features and targets are standardised by the clean training rows of the task's own split, so that metrics are in
+    standard deviations of the targets. Outliers come into training targets alone.
+
+    Args:
+        spec: a task's name, a mapping as read from TOML, or a configuration.
+    """
+
+    def __init__(self, spec: str | Mapping[str, Any] | RegressionConfig) -> None:
+        super().__init__(regression_config(spec))
+        self._features, self._targets = TABLES[self.config.dataset].read()
+        train = self._rows(self.config.split_seed)[0]
+        self._center = self._features[train].mean(0), self._targets[train].mean()
+        deviation = self._features[train].std(0)
+        self._deviation = np.where(deviation > 0.0, deviation, 1.0), self._targets[train].std()
+        self._own = self._drawn(self.config.split_seed)
+        self._redrawn = RecentDraws(lambda seed: self._drawn(self._mixed(seed)))
+
+    @property
+    def config(self) -> RegressionConfig:
+        """What defines the task."""
+        return cast(RegressionConfig, self._config)
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """One: predicted and true numbers. Huber's loss by default, since squared errors follow outliers."""
+        return {"loss": Slot("regression", "huber")}
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The configured one first, then the others."""
+        return {self.config.metric: METRICS[self.config.metric]} | METRICS
+
+    def describe(self) -> str:
+        """Network, data and sizes."""
+        given = self.config
+        return (
+            f"{self.name}: mlp on {given.dataset}, {given.train_size} training and {given.val_size} validation rows,"
+            f" {self._features.shape[1]} features, {given.outliers:.0%} outliers"
+        )
+
+    def build_model(self) -> nn.Module:
+        """A multilayer perceptron with one output."""
+        return MLP((self._features.shape[1],), 1, self.config.hidden)
+
+    def draw(self, seed: int) -> tuple[Split, Split]:
+        """Training and validation rows of a training with this seed."""
+        return self._redrawn(seed) if self.config.resample else self._own
+
+    def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
+        """Predicted and true numbers."""
+        return (Phase({"loss": {"prediction": model(batch["features"]).squeeze(-1), "target": batch["target"]}}),)
+
+    def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
+        """All metrics."""
+        pairs = [(model(part["features"]).squeeze(-1), part["target"]) for part in parts]
+        prediction, target = (torch.cat(tensors, -1) for tensors in zip(*pairs, strict=True))
+        return {name: METRICS[name](prediction, target) for name in self.metrics}
+
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The metric follows from predicted and true numbers alone."""
+        return METRICS[self.config.metric](inputs["prediction"], inputs["target"])
+
+    def test_split(self) -> Split:
+        """Clean rows."""
+        return self._split(self._permuted_test(), np.zeros(self.config.test_size))
+
+    def _permuted_test(self) -> np.ndarray:
+        order = generator(self.config.split_seed, Stream.TEST_SPLIT).permutation(len(self._targets))
+        return order[: self.config.test_size]
+
+    def _rows(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Training and validation rows: what is test is the same for every seed."""
+        rest = np.setdiff1d(np.arange(len(self._targets)), self._permuted_test())
+        order = rest[generator(seed, Stream.TRAIN_SUBSET).permutation(len(rest))]
+        given = self.config
+        return order[: given.train_size], order[given.train_size : given.train_size + given.val_size]
+
+    def _drawn(self, seed: int) -> tuple[Split, Split]:
+        train, validation = self._rows(seed)
+        given = self.config
+        wrong = np.zeros(given.train_size)
+        draw = generator(seed, Stream.NOISE)
+        wrong[draw.choice(given.train_size, size=round(given.outliers * given.train_size), replace=False)] = 1.0
+        return self._split(train, given.outlier_size * wrong), self._split(validation, np.zeros(given.val_size))
+
+    def _mixed(self, seed: int) -> int:
+        # Random bits of the run's seed, so that neighbours of neither seed meet.
+        return self.config.split_seed ^ int(generator(seed, Stream.RESAMPLING).integers(MAX_SEED))
+
+    def _split(self, rows: np.ndarray, shift: np.ndarray) -> Split:
+        features = (self._features[rows] - self._center[0]) / self._deviation[0]
+        targets = (self._targets[rows] - self._center[1]) / self._deviation[1] + shift
+        return Split({"features": torch.from_numpy(features).float(), "target": torch.from_numpy(targets).float()})

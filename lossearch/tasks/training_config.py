@@ -1,0 +1,84 @@
+"""What every described task's configuration says of its trainings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lossearch.errors import UserError
+from lossearch.tasks.base import Metric
+from lossearch.tasks.field_error import field_error
+
+Config = TypeVar("Config", bound="TrainingConfig")
+
+
+class TrainingConfig(BaseModel, ABC):
+    """Configuration of a described task: its name, its trainings, and in subclasses all else that defines it.
+
+    Attributes:
+        name: how the task is called in tables and records.
+        optimizer: "sgd" (momentum 0.9) or "adam".
+        learning_rate: tuned for the slots' default losses on the validation split; the starting point for others.
+        schedule: of the learning rate over `steps`: "constant", or "cosine" down to zero.
+        weight_decay: coefficient of the L2 penalty, added to the gradient as torch.optim.SGD and Adam do.
+        batch_size: samples per step; the last incomplete batch of an epoch is skipped.
+        steps: full budget of one training, optimiser steps.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = "custom"
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = Field(default=0.05, gt=0.0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    batch_size: int = Field(default=100, ge=1)
+    steps: int = Field(ge=1)
+
+    @abstractmethod
+    def ranking_metric(self) -> Metric:
+        """What losses are ranked by."""
+
+    def is_available(self) -> bool:
+        """Whether the task's data is on disk, or needs not be fetched."""
+        return True
+
+    @property
+    def base_learning_rate(self) -> float:
+        """Around which tuning searches."""
+        return self.learning_rate
+
+
+def config_from(
+    spec: str | Mapping[str, Any] | Config,
+    model: type[Config],
+    named: Mapping[str, Mapping[str, Any]],
+    fields: Callable[[tuple[str, ...]], Sequence[str]],
+) -> Config:
+    """The configuration that `spec` means.
+
+    Args:
+        spec: a task's name; or a mapping as read from TOML, of which an entry `base` names a task whose values the
+            other entries override; or a configuration, returned as it is.
+        model: of the configuration.
+        named: values of the tasks that have names.
+        fields: names that the table at a path may hold, for messages.
+
+    Raises:
+        UserError: no such task, or a value that does not fit.
+    """
+    if isinstance(spec, TrainingConfig):
+        return spec
+    values = {"base": spec} if isinstance(spec, str) else dict(spec)
+    base = values.pop("base", None)
+    if base is not None:
+        if base not in named:
+            raise UserError(f"one of the tasks {', '.join(named)}", f"{base!r:.80}", "see: lossearch tasks")
+        values = {"name": base if not values else f"{base}_custom"} | dict(named[base]) | values
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise field_error(error, "the [task] table", lambda path: ["base", *fields(path)], "task") from error
