@@ -440,8 +440,9 @@ def _labels_known(found: Resolved, at: Found | None) -> bool:
     from lossearch.tasks import DescribedTask
 
     if at is not None and isinstance(at.subject, DescribedTask):
-        slots = at.subject.slots.values()
-        return any(found.loss.signature.name == slot.signature for slot in slots) and _has_labels(found.loss)
+        known = {slot.signature for slot in at.subject.slots.values()}
+        signature = found.loss.signature
+        return signature.name in known and any(declared.labels for declared in signature.forward_inputs)
     return found.run is not None and takes_labels(found.run, found.loss.signature)
 
 
