@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,6 +189,7 @@ def situation(
     """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
     from lossearch.advice import Situation, measured, measured_labels, read_labels
     from lossearch.advice.rules import check_asked_for
+    from lossearch.advice.words import metric_named
     from lossearch.engine.setup.subject import found_subject
     from lossearch.tasks import ClassificationTask
     from lossearch.tasks.user.function import is_reference
@@ -200,8 +201,10 @@ def situation(
         with found_subject(task, direction="maximize" if own else None) as found:
             if isinstance(found.subject, ClassificationTask):
                 known.update(measured(found.subject).model_dump(exclude_none=True))
-            elif labels is None:
-                labels = _first_targets(found)
+            else:
+                with suppress(UserError):  # a metric that no rule asks for
+                    known["metric"] = metric_named(found.subject.metric)
+                labels = _first_targets(found) if labels is None else labels
     given = Situation.of(facts)
     if labels is not None:
         import numpy as np

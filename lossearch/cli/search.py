@@ -53,6 +53,9 @@ def resume(
     address: AddressOption = None,
     generations: Annotated[int | None, typer.Option("--generations", min=1, help="A new limit.")] = None,
     max_candidates: Annotated[int | None, typer.Option("--max-candidates", min=1, help="A new limit.")] = None,
+    max_budget: Annotated[
+        int | None, typer.Option("--max-budget", min=1, help="A new limit, of all calls of a function together.")
+    ] = None,
     time_limit: Annotated[float | None, typer.Option("--time-limit", help="A new limit, in seconds.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Another number of islands.")] = None,
     changed_script: Annotated[
@@ -72,6 +75,7 @@ def resume(
             address=address,
             generations=generations,
             max_candidates=max_candidates,
+            max_budget=max_budget,
             time_limit_s=time_limit,
             workers=workers,
             changed_script=changed_script,

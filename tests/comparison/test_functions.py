@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import lossearch
+from lossearch.api import situation
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.tuning import Budget
 from lossearch.errors import UserError
@@ -103,6 +104,15 @@ def test_losses_are_compared_by_a_table_of_metrics_with_their_directions(here: P
     comparison = lossearch.compare(task, ["brier"], 2, baselines=False, steps=1, budget=budget, workers=1)
     assert (comparison.metric.name, comparison.metric.higher_is_better) == ("error", True)
     assert list(comparison.rows[0].others) == ["accuracy"]
+
+
+def test_advice_reads_the_metric_of_a_configured_function(here: Path) -> None:
+    task = {"function": "mine.py:train", "metrics": {"accuracy": "maximize", "error": "minimize"}}
+    known = situation(task, None, None, {})
+    assert (known.metric, known.classes) == ("accuracy", 2)
+    assert (
+        situation({**task, "metrics": {"own": "minimize"}}, labels=[0, 1], ignore_index=None, facts={}).metric is None
+    )
 
 
 def test_tuning_passes_learning_rates_and_never_opens_the_test_split(here: Path) -> None:

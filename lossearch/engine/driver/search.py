@@ -104,6 +104,7 @@ def resume(
     address: str | None = None,
     generations: int | None = None,
     max_candidates: int | None = None,
+    max_budget: int | None = None,
     time_limit_s: float | None = None,
     workers: int | None = None,
     changed_script: bool = False,
@@ -117,7 +118,8 @@ def resume(
     Args:
         path: the run directory.
         address: as in `search`.
-        generations, max_candidates, time_limit_s: new limits in place of the configuration's, to search longer.
+        generations, max_candidates, max_budget, time_limit_s: new limits in place of the configuration's, to search
+            longer.
         workers: another number of islands; new ones begin anew, and those beyond it rest.
         changed_script: whether the training script, or a module beside it that it imports, may have been changed since
             the search began. That is recorded in the run; scores before and after need not compare.
@@ -138,6 +140,7 @@ def resume(
             continued(run),
             generations=generations,
             max_candidates=max_candidates,
+            max_budget=max_budget,
             time_limit_s=time_limit_s,
             islands=workers,
         )
