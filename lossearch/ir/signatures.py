@@ -9,6 +9,10 @@ _CLASS_WEIGHT = Input(
     "class_weight", ("class",), Interval(0.0, 1e4), "buffer", doc="weight of each class, as PyTorch's `weight`"
 )
 
+_CLASS_COUNT = Input(
+    "class_count", ("class",), Interval(1.0, 1e12), "buffer", doc="training elements of each class, 1 or more"
+)
+
 DENSE = register_signature(
     Signature(
         "dense",
@@ -23,6 +27,7 @@ DENSE = register_signature(
                 doc="class probabilities [batch, class, *space] or integer labels [batch, *space]",
             ),
             _CLASS_WEIGHT,
+            _CLASS_COUNT,
         ),
         "classification and segmentation with any number of spatial axes",
     )

@@ -87,7 +87,8 @@ def loss_curves(loss: Loss, classes: int = CLASSES) -> list[LossCurves]:
 def swept_module(loss: Loss, sweep: Sweep, classes: int = CLASSES) -> nn.Module:
     """The module that takes a sweep's inputs, in float64."""
     options: dict[str, Any] = {"weight": torch.ones(classes)} if loss.graph.uses("class_weight") else {}
-    return loss.to_module(backend="eager", ignore_index=None, buffers=sweep.buffers, **options).to(torch.float64)
+    buffers = {name: value for name, value in sweep.buffers.items() if loss.graph.uses(name)}
+    return loss.to_module(backend="eager", ignore_index=None, buffers=buffers, **options).to(torch.float64)
 
 
 def _along(loss: Loss, sweep: Sweep, classes: int) -> LossCurves:

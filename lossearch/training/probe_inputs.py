@@ -82,6 +82,7 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
         "logits": torch.from_numpy(logits).requires_grad_(),
         "target": target,
         "class_weight": torch.linspace(0.5, 1.5, classes, dtype=torch.float64),
+        "class_count": torch.linspace(1000.0, 10.0, classes, dtype=torch.float64),
     }
     signs = values["logits"][:4].detach().sign()
     ends = torch.cat([signs * end for end in (*ENDS, 0.0)]).float()
@@ -89,6 +90,7 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
         "logits": ends.requires_grad_(),
         "target": target.float().repeat(2, 1, 1)[: len(ends)],
         "class_weight": values["class_weight"].float(),
+        "class_count": values["class_count"].float(),
     }
     return ProbeInputs(values, ("logits",), (POSITIONS,), True, None, (end,))
 
@@ -164,7 +166,7 @@ class _Draw:
         normal = self._random.normal(size=size)
         if lower < 0.0:
             return normal
-        return np.exp(normal if upper <= DOMAIN.upper else RATIO_SPREAD * normal)
+        return lower + np.exp(normal if upper <= DOMAIN.upper else RATIO_SPREAD * normal)
 
     def _boxes(self) -> Array:
         """Boxes as x1, y1, x2, y2 near the origin, where most overlap some other."""

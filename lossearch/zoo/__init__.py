@@ -16,6 +16,7 @@ from lossearch.zoo import (
     features,
     image,
     latent,
+    long_tailed,
     lovasz,
     margin,
     multi_view,
@@ -31,6 +32,7 @@ __all__ = ["ENTRIES", "Entry", "entries", "entry", "get", "hand_designed", "name
 FAMILIES = (
     *(
         dense,
+        long_tailed,
         robust,
         binary,
         overlap,

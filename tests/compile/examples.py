@@ -115,14 +115,14 @@ def _values(declared: Input, shape: tuple[int, ...], generator: torch.Generator)
     lower, upper = declared.domain
     if upper <= 1.0 and not declared.labels:
         return (lower + upper) / 2 + 0.5 * (upper - lower) * torch.tanh(normal)
-    return normal.abs() if lower >= 0.0 and not declared.labels else normal
+    return normal.abs() + lower if lower >= 0.0 and not declared.labels else normal
 
 
-def buffers_of(signature: Signature) -> dict[str, Tensor]:
-    """What a module of the signature takes at construction, class weights left aside."""
+def buffers_of(graph: Graph) -> dict[str, Tensor]:
+    """What a module of the graph needs at construction, class weights left aside."""
     found: dict[str, Tensor] = {}
-    for declared in signature.buffers:
-        if declared.name == "class_weight":
+    for declared in graph.signature.buffers:
+        if declared.name == "class_weight" or not graph.uses(declared.name):
             continue
         values = _values(declared, (), torch.Generator().manual_seed(9))
         square = len({axis.rstrip("'") for axis in declared.axes}) < len(declared.axes)

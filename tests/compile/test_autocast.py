@@ -31,7 +31,7 @@ PRODUCTS = [name for name in zoo.names() if Plan(zoo.get(name).graph.frozen()).p
 
 def made(loss: Loss, backend: str = "eager") -> LossModule:
     weight = torch.linspace(0.5, 1.5, 5) if loss.graph.uses("class_weight") else None
-    buffers = {name: value.float() for name, value in buffers_of(loss.signature).items()}
+    buffers = {name: value.float() for name, value in buffers_of(loss.graph).items()}
     return build(loss.graph, backend, weight=weight, buffers=buffers)
 
 
@@ -148,7 +148,7 @@ def test_a_traced_model(name: str) -> None:
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_exported_files(name: str, suffix: str, tmp_path: Path) -> None:
     loss = zoo.get(name)
-    buffers = {key: value.float() for key, value in buffers_of(loss.signature).items() if loss.graph.uses(key)}
+    buffers = {key: value.float() for key, value in buffers_of(loss.graph).items() if loss.graph.uses(key)}
     path = tmp_path / f"{name}{suffix}"
     export(loss, path, **({} if suffix == ".py" else {"buffers": buffers}))
     module = torch.jit.load(str(path)) if suffix == ".pt" else load_class(path.read_text(), class_name(name))(**buffers)

@@ -95,7 +95,7 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
             numbers.append(seed)
             continue
         weight = torch.linspace(0.5, 1.5, 5).tolist() if graph.uses("class_weight") else None
-        options = {"weight": weight, "buffers": buffers_of(graph.signature)}
+        options = {"weight": weight, "buffers": buffers_of(graph)}
         least = least_extent(graph)
         kinds = prediction_and_targets(graph.signature, (max(2, least), max(3, least)), seed=seed)
         given = kinds[seed % len(kinds)]

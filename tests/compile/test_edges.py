@@ -40,7 +40,7 @@ REFUSALS = (UserError, torch.jit.Error, ValueError, IndexError, RuntimeError, As
 
 def options_of(loss: Loss) -> dict[str, Any]:
     weight = {"weight": torch.tensor([0.5, 2.0, 1.0, 0.1, 1.5])} if loss.graph.uses("class_weight") else {}
-    buffers = {name: value.float() for name, value in buffers_of(loss.signature).items()}
+    buffers = {name: value.float() for name, value in buffers_of(loss.graph).items()}
     return {**weight, **({"buffers": buffers} if buffers else {})}
 
 
@@ -192,7 +192,7 @@ def test_labels(name: str, suffix: str, folder: Path) -> None:
 def test_one_class(name: str, suffix: str, folder: Path) -> None:
     """Refused under a softmax; elsewhere a mask, with an axis for its class or without, in every kind of number."""
     loss = LOSSES[name]
-    if loss.signature.name != "dense" or loss.graph.uses("class_weight"):
+    if loss.signature.name != "dense" or options_of(loss):
         return
     logits, mask = torch.randn(3, 1, 2, 4), torch.randint(2, (3, 2, 4))
     ignored = mask.index_fill(0, torch.tensor(0), -100)

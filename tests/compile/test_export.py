@@ -136,7 +136,7 @@ def inputs_for(loss: Loss, *shapes: tuple[int, ...]) -> list[list[Tensor]]:
 def construction(loss: Loss) -> dict[str, object]:
     """What a module of the loss takes at construction."""
     options: dict[str, object] = {"weight": WEIGHT} if loss.graph.uses("class_weight") else {}
-    buffers = buffers_of(loss.signature)
+    buffers = buffers_of(loss.graph)
     return {**options, "buffers": buffers} if buffers else options
 
 

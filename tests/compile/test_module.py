@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from compile.examples import CLASS_WEIGHT, CROSS_ENTROPY, DENSE, LOG_P, LOGITS, TARGET, TRUE_P, P
+from compile.examples import CLASS_WEIGHT, CROSS_ENTROPY, DENSE, LOG_P, LOGITS, TARGET, TRUE_P, P, buffers_of
 from torch import Tensor, nn
 
 from lossearch import zoo
@@ -83,7 +83,8 @@ def test_labels_of_any_integer_dtype(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", [name for name in zoo.names(signature="dense") if name != "weighted_cross_entropy"])
 def test_predictions_in_channels_last(name: str) -> None:
     logits, labels = data()
-    module = zoo.get(name).to_module()
+    graph = zoo.get(name).graph
+    module = build(graph, buffers={key: value.float() for key, value in buffers_of(graph).items()})
     leaves = [x.clone(memory_format=torch.preserve_format).requires_grad_() for x in (logits, _channels_last(logits))]
     values = [module(leaf, labels) for leaf in leaves]
     torch.testing.assert_close(*values)
@@ -214,12 +215,13 @@ def test_autocast_does_not_reach_inside(name: str, backend: str) -> None:
 def test_finite_at_the_edge_of_the_domain(name: str, scale: float) -> None:
     graph = zoo.get(name).graph
     weight = WEIGHT if graph.uses("class_weight") else None
+    buffers = {key: value.float() for key, value in buffers_of(graph).items()}
     logits = torch.zeros(5, 5, 2)
     logits[:, :, 0] = torch.eye(5) * scale
     labels = torch.arange(5)[:, None].expand(5, 2).clone()
     for target in (labels, labels.flip(0), F.one_hot(labels, 5).movedim(-1, 1).float()):
         leaf = logits.clone().requires_grad_()
-        value = build(graph, weight=weight)(leaf, target)
+        value = build(graph, weight=weight, buffers=buffers)(leaf, target)
         value.backward()
         assert torch.isfinite(value)
         assert leaf.grad is not None
@@ -339,7 +341,7 @@ def test_wrong_options_are_named() -> None:
     refused("a value per batch and space or per class", graph=whole, weight=WEIGHT)
     refused("no `sample_weight`", logits, labels, graph=whole, call={"sample_weight": torch.ones(4)})
     refused(r"sample_weight\[batch\] or", logits, labels, call={"sample_weight": torch.ones(3)})
-    refused("buffers among class_weight; found: other", buffers={"other": torch.ones(2)})
+    refused("buffers among class_weight, class_count; found: other", buffers={"other": torch.ones(2)})
     refused("no `ignore_index`", graph=zoo.get("giou").graph, ignore_index=3)
     refused("no `weight`", graph=zoo.get("style").graph, weight=WEIGHT)
 

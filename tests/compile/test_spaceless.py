@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from compile.agreement import assert_agree, derivatives, has_norm_at_zero
-from compile.examples import CLASS_WEIGHT, DENSE, LOG_P, LOGITS, TARGET, P, prediction_and_targets
+from compile.examples import CLASS_WEIGHT, DENSE, LOG_P, LOGITS, TARGET, P, buffers_of, prediction_and_targets
 from ir.random_graphs import random_graph
 from torch import Tensor
 
@@ -136,7 +136,7 @@ def test_masked_and_weighted_calls_of_a_module(name: str) -> None:
     options: dict[str, Any] = {"sample_weight": weights} if "batch" in loss.graph.root.axes else {}
     weight = [0.5, 1.0, 1.5, 0.25, 2.0] if loss.graph.uses("class_weight") else None
     for reduction in reductions(loss.graph):
-        module = build(loss.graph, reduction=reduction, weight=weight).double()
+        module = build(loss.graph, reduction=reduction, weight=weight, buffers=buffers_of(loss.graph)).double()
 
         def run(axis: bool, module=module) -> list[Tensor]:
             """Derivatives of calls with an axis of length one, or without."""

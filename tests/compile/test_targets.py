@@ -126,7 +126,8 @@ def test_mixed_signs_are_ambiguous() -> None:
 @pytest.mark.parametrize("name", SHARED)
 def test_one_class_is_refused_where_classes_share_probability(name: str) -> None:
     loss = zoo.get(name)
-    module = loss.to_module(weight=[1.0] if loss.graph.uses("class_weight") else None)
+    counts = {"class_count": torch.ones(1)} if loss.graph.uses("class_count") else {}
+    module = loss.to_module(weight=[1.0] if loss.graph.uses("class_weight") else None, buffers=counts)
     others = [torch.rand(2, *([1] if "class" in one.axes else []), 4, 4) for one in loss.signature.forward_inputs[2:]]
     second = mask_of(2, 4, 4) if loss.signature.forward_inputs[1].labels else torch.rand(2, 1, 4, 4)
     with pytest.raises(UserError, match=r"two classes or more: .*found: class of length 1; for one.* binary_cross_ent"):

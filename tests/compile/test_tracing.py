@@ -30,7 +30,7 @@ pytestmark = [
 
 def made(loss: Loss, backend: str = "eager", **options: Any) -> LossModule:
     weight = torch.linspace(0.5, 1.5, 5) if loss.graph.uses("class_weight") else None
-    buffers = {name: value.float() for name, value in buffers_of(loss.signature).items()}
+    buffers = {name: value.float() for name, value in buffers_of(loss.graph).items()}
     return build(loss.graph, backend, **{"weight": weight, "buffers": buffers, **options})
 
 

@@ -24,7 +24,9 @@ LABELS = torch.randint(0, 10, (3, 20), generator=torch.Generator().manual_seed(1
 WEIGHT = torch.linspace(0.5, 2.0, 10)
 
 
-@pytest.mark.parametrize("name", zoo.names(signature="dense"))
+@pytest.mark.parametrize(
+    "name", [name for name in zoo.names(signature="dense") if not zoo.get(name).graph.uses("class_count")]
+)
 def test_agrees_with_the_module(name):
     loss = zoo.get(name)
     weighted = loss.graph.uses("class_weight")

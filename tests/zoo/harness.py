@@ -48,11 +48,15 @@ class Case:
         return f"{self.name}({given})"
 
     def module(self, backend: str, reduction: str, sample: Sample) -> LossModule:
-        module = self.loss.to_module(backend, reduction=reduction, buffers=sample.buffers)
+        module = self.loss.to_module(backend, reduction=reduction, buffers=self.buffers(sample))
         return module.double() if sample.inputs[0].dtype == torch.float64 else module
 
     def expected(self, sample: Sample, *inputs: Tensor) -> Tensor:
-        return self.oracle(*inputs, **self.arguments, **sample.buffers)
+        return self.oracle(*inputs, **self.arguments, **self.buffers(sample))
+
+    def buffers(self, sample: Sample) -> dict[str, Tensor]:
+        """Those of the sample's that the loss takes."""
+        return {name: value for name, value in sample.buffers.items() if self.loss.graph.uses(name)}
 
     def average(self, sample: Sample, batches: Sequence[Sequence[Tensor]]) -> Tensor:
         """The mean over some batches taken together: Σ weight·loss / Σ weight."""
@@ -157,7 +161,7 @@ def _kept_parts(case: Case, inputs: Sequence[Tensor], kept: Tensor) -> list[tupl
 
 def check_finite(case: Case, sample: Sample, backend: str) -> None:
     """Value and gradients are finite in float32."""
-    single = {name: value.float() for name, value in sample.buffers.items()}
+    single = {name: value.float() for name, value in case.buffers(sample).items()}
     module = case.loss.to_module(backend, reduction="none", buffers=single)
     for inputs in forms(sample):
         given = [x.float() if x.is_floating_point() else x for x in inputs]
@@ -169,7 +173,7 @@ def check_finite(case: Case, sample: Sample, backend: str) -> None:
 
 def check_autocast(case: Case, sample: Sample, backend: str) -> None:
     """Value and gradients of bfloat16 predictions are finite under autocast, which leaves the loss in float32."""
-    single = {name: value.float() for name, value in sample.buffers.items()}
+    single = {name: value.float() for name, value in case.buffers(sample).items()}
     module = case.loss.to_module(backend, reduction="none", buffers=single)
     for inputs in forms(sample):
         given = [x.float() if x.is_floating_point() else x for x in inputs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,12 @@ def _labelled(name: str, logits: Tensor, labels: Tensor, differentiable: bool = 
     return _pair(name, logits, _one_hot(labels, logits.shape[1]), labels, differentiable)
 
 
+def _counted(sample: Sample) -> Sample:
+    """With how many elements each class has: from many to one."""
+    counts = torch.logspace(3.0, 0.0, sample.prediction.shape[1], dtype=torch.float64).round()
+    return replace(sample, buffers={"class_count": counts})
+
+
 def dense() -> list[Sample]:
     """Labels and soft targets over every rank, confident predictions, masks of one class, empty batches."""
     generator = torch.Generator().manual_seed(0)
@@ -78,14 +84,14 @@ def dense() -> list[Sample]:
         _labelled("all background", logits(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64)),
         _labelled("all foreground", logits(2, 3, 4, 4), torch.full((2, 4, 4), 2)),
     ]
-    return samples
+    return [_counted(sample) for sample in samples]
 
 
 def empty_dense() -> list[Sample]:
     """Batches without elements."""
     shapes = ((0, 5), (0, 3, 4, 4))
     return [
-        _labelled(f"empty {len(s) - 2}-D", torch.zeros(s).double(), torch.zeros(s[0], *s[2:], dtype=torch.int64))
+        _counted(_labelled(f"empty {len(s) - 2}-D", torch.zeros(s).double(), torch.zeros(s[0], *s[2:]).long()))
         for s in shapes
     ]
 
@@ -105,8 +111,8 @@ def extreme_dense() -> list[Sample]:
         "zero": torch.zeros(6, 4, 5).double(),
         "nearly right": 17.0 * _one_hot(labels, 4),
     }
-    samples = [_labelled(name, logits, labels) for name, logits in predictions.items()]
-    return samples + [_pair(f"{s.name}, soft", s.prediction, torch.softmax(spread, 1)) for s in samples]
+    samples = [_counted(_labelled(name, logits, labels)) for name, logits in predictions.items()]
+    return samples + [_counted(_pair(f"{s.name}, soft", s.prediction, torch.softmax(spread, 1))) for s in samples]
 
 
 def box() -> list[Sample]:

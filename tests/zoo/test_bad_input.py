@@ -35,7 +35,7 @@ def sound(name: str) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
     loss = zoo.get(name)
     sweep = sweeps_of(loss)[0]
     inputs = tuple(x.float() if x.is_floating_point() else x for x in sweep.inputs(sweep.grid[len(sweep.grid) // 3]))
-    given = {key: value.float() for key, value in sweep.buffers.items()}
+    given = {key: value.float() for key, value in sweep.buffers.items() if loss.graph.uses(key)}
     if loss.graph.uses("class_weight"):
         given["class_weight"] = torch.ones(10)
     return given, tuple(x.contiguous() for x in inputs)

@@ -91,6 +91,7 @@ CLASSES = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
         ("MultiLabelSoftMarginLoss", (LOGITS, MANY)),
         ("MultiMarginLoss", (LOGITS, LABELS)),
         ("NLLLoss", (LOGITS.log_softmax(1), LABELS)),
+        ("PoissonNLLLoss", (LOGITS, MANY)),
         ("SmoothL1Loss", (LOGITS, MANY)),
         ("SoftMarginLoss", (LOGITS, SIGNS)),
         ("TripletMarginLoss", TRIPLETS),
@@ -128,7 +129,8 @@ def test_monai_gives_the_same(
 
 def test_pytorch_metric_learning_gives_the_same() -> None:
     section = "pytorch_metric_learning.losses"
-    close(ours(section, "SupConLoss")(BATCH, CLASSES), metric_learning.SupConLoss()(BATCH, CLASSES))
+    for name in ("SupConLoss", "CircleLoss", "MultiSimilarityLoss"):
+        close(ours(section, name)(BATCH, CLASSES), getattr(metric_learning, name)()(BATCH, CLASSES))
     views = BATCH, nn.functional.normalize(drawn(8, 5, seed=10))
     theirs = metric_learning.SelfSupervisedLoss(metric_learning.NTXentLoss())(*views)
     close(ours(section, "SelfSupervisedLoss")(*views), theirs)

@@ -41,7 +41,7 @@ def _drawn(declared: Input, extent: int, generator: torch.Generator) -> Tensor:
     if upper <= 1.0:
         return 0.9 * torch.tanh(x) if lower < 0.0 else torch.sigmoid(x)
     square = len({axis.rstrip("'") for axis in declared.axes}) < len(declared.axes)
-    return x @ x.T + torch.eye(len(x)) if square else x.abs() + 0.1 if lower >= 0.0 else x
+    return x @ x.T + torch.eye(len(x)) if square else x.abs() + max(0.1, lower) if lower >= 0.0 else x
 
 
 def value_and_gradient(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import boundary, box, dense, embedding, generative, image, one_vs_rest, regression, robust
+from . import boundary, box, dense, embedding, generative, image, long_tailed, one_vs_rest, regression, robust
 from .row import Row
 
 ROWS: list[Row] = [
     *dense.ROWS,
+    *long_tailed.ROWS,
     *robust.ROWS,
     *one_vs_rest.ROWS,
     *boundary.ROWS,

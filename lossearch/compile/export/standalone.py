@@ -132,7 +132,10 @@ class _Writer:
         ]
         if self.plan.target is not None:
             arguments.append(f"ignore_index: int = {self.ignore_index}")
-        lines = [f"def __init__({', '.join(arguments)}) -> None:", "    super().__init__()"]
+        head = [f"def __init__({', '.join(arguments)}) -> None:"]
+        if len(head[0]) > _WIDEST:
+            head = ["def __init__(", f"    {', '.join(arguments)}", ") -> None:"]
+        lines = [*head, "    super().__init__()"]
         known = ", ".join(f'"{reduction}"' for reduction in self.plan.reductions)
         *others, last = self.plan.reductions
         spelled = f"{', '.join(others)} or {last}"
@@ -380,6 +383,9 @@ def _some(name: str) -> str:
     """A line of a traced module that tells an empty batch."""
     return f"some = torch.scalar_tensor({name}.numel(), device={name}.device) > 0"
 
+
+_WIDEST = 110
+"""Characters of a line in a class, whose methods are indented by four."""
 
 _CLASS_WEIGHT = "class_weight.to(loss.dtype)"
 

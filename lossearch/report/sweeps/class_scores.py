@@ -4,6 +4,7 @@ regions: the mean over its elements is the value of one."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +44,9 @@ def _probability(classes: int, *fixed: Tensor) -> Sweep:
 
 @sweeps("dense")
 def _dense(setting: Setting) -> tuple[Sweep, ...]:
-    return (_probability(setting.classes, _bands(setting.classes)),)
+    """As many elements of each class as of any other: at one probability the loss of a rare one would be another."""
+    counts = torch.full((setting.classes,), 100.0, dtype=torch.float64)
+    return (replace(_probability(setting.classes, _bands(setting.classes)), buffers={"class_count": counts}),)
 
 
 @sweeps("dense_log_target")

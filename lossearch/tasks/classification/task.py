@@ -162,8 +162,10 @@ class ClassificationTask(DescribedTask):
         return self._metric(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
 
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
-        """Class weights: inverse frequencies of the training labels."""
-        return {"class_weight": inverse_frequencies(self._statistics.class_frequencies)}
+        """Class weights, inverse frequencies of the training labels, and class counts where every class occurs."""
+        frequencies, size = self._statistics.class_frequencies, self._statistics.train_size
+        counts = {"class_count": torch.tensor([round(f * size) for f in frequencies]).float()}
+        return {"class_weight": inverse_frequencies(frequencies), **(counts if min(frequencies) > 0.0 else {})}
 
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""
