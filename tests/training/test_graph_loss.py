@@ -24,14 +24,12 @@ LABELS = torch.randint(0, 10, (3, 20), generator=torch.Generator().manual_seed(1
 WEIGHT = torch.linspace(0.5, 2.0, 10)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in zoo.names(signature="dense") if not zoo.get(name).graph.uses("class_count")]
-)
+@pytest.mark.parametrize("name", zoo.names(signature="dense"))
 def test_agrees_with_the_module(name):
     loss = zoo.get(name)
-    weighted = loss.graph.uses("class_weight")
-    module = loss.to_module(weight=WEIGHT) if weighted else loss.to_module()
-    graph_loss = GraphLoss(loss.graph, {"class_weight": WEIGHT} if weighted else None, scale=2.0)
+    given = {"class_weight": WEIGHT, "class_count": 100.0 * WEIGHT}
+    used = {key: value for key, value in given.items() if loss.graph.uses(key)}
+    module, graph_loss = loss.to_module(buffers=used), GraphLoss(loss.graph, given, scale=2.0)
     for logits, labels in zip(LOGITS, LABELS, strict=True):
         torch.testing.assert_close(graph_loss(logits, labels), 2.0 * module(logits, labels), rtol=1e-5, atol=1e-5)
 
