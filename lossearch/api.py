@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
     from lossearch.engine.setup.subject import Found, TaskLike
     from lossearch.simplifying import Attempt, Simplified
+    from lossearch.tasks import DescribedTask
 
 LossLike = Loss | str | Path
 """A loss, or what `load` takes."""
@@ -191,7 +192,7 @@ def situation(
     from lossearch.advice.rules import check_asked_for
     from lossearch.advice.words import metric_named
     from lossearch.engine.setup.subject import found_subject
-    from lossearch.tasks import ClassificationTask
+    from lossearch.tasks import ClassificationTask, DescribedTask
     from lossearch.tasks.user.function import is_reference
 
     known: dict[str, Any] = {}
@@ -201,6 +202,8 @@ def situation(
         with found_subject(task, direction="maximize" if own else None) as found:
             if isinstance(found.subject, ClassificationTask):
                 known.update(measured(found.subject).model_dump(exclude_none=True))
+            elif isinstance(found.subject, DescribedTask):
+                known.update(_measured_targets(found.subject))
             else:
                 with suppress(UserError):  # a metric that no rule asks for
                     known["metric"] = metric_named(found.subject.metric)
@@ -214,6 +217,24 @@ def situation(
     found = Situation.of({**known, **given.model_dump(exclude_unset=True)})
     check_asked_for(facts, found)
     return found
+
+
+def _measured_targets(task: DescribedTask) -> dict[str, Any]:
+    """What is known of a task of another family: what its slot takes, its metric, and its training targets."""
+    from lossearch.advice import measured_labels
+    from lossearch.advice.words import metric_named
+    from lossearch.ir.core.signature import get_signature
+    from lossearch.training.untrained import initial_inputs
+
+    signature = get_signature(task.slots[task.slot].signature)
+    known: dict[str, Any] = {"family": signature.family}
+    with suppress(UserError):  # a metric that no rule asks for
+        known["metric"] = metric_named(task.metric.name)
+    targets = [one.name for one in signature.forward_inputs if one.role == "target"]
+    if signature.family in ("dense", "regression") and targets:
+        given = initial_inputs(task, samples=len(task.draw(0)[0]))[task.slot].tensors[targets[0]]
+        known |= measured_labels(given.numpy(), signature.family).model_dump(exclude_none=True)
+    return known
 
 
 def _first_targets(found: Found) -> Tensor:

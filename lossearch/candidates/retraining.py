@@ -12,7 +12,8 @@ from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.task import UserTask
 from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import SLOT, Run
+from lossearch.training.plan import Run
+from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.train import train
 from lossearch.training.untrained import AnyTask
 
@@ -58,9 +59,10 @@ def retrain(
         given |= {} if device is None else {"device": device}
         return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
     place = device or "cpu"
-    loss = GraphLoss(found.graph, task.buffers(SLOT)).to(place).scaled(found.step_scale)
+    loss = GraphLoss(found.graph, task.buffers(task.slot)).to(place).scaled(found.step_scale)
+    losses = SlotLosses(task, place).with_(loss)
     rate = task.base_learning_rate if found.learning_rate is None else found.learning_rate
-    return train(task, [Run(loss, rate, seed) for seed in seeds], steps, device=place, time_limit=time_limit)
+    return train(task, [Run(losses, rate, seed) for seed in seeds], steps, device=place, time_limit=time_limit)
 
 
 def metric_of(outcome: Outcome) -> float | None:

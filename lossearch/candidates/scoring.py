@@ -25,7 +25,8 @@ from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import SLOT, Run
+from lossearch.training.plan import Run
+from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.step_size import prediction_gradients
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
@@ -131,8 +132,8 @@ class CandidateEvaluator:
     def __init__(self, task: DescribedTask, reference: Graph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
-        self.buffers = task.buffers(SLOT)
-        self._inputs = initial_inputs(task)[SLOT]
+        self.buffers = task.buffers(task.slot)
+        self._inputs = initial_inputs(task)[task.slot]
         (self._wanted,) = self._sizes([GraphLoss(reference, self.buffers)])
 
     @cached_property
@@ -161,7 +162,8 @@ class CandidateEvaluator:
     def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
         pairs = zip(settings, trained, strict=True)
         device = self.device
-        runs = [Run(s.loss.scaled(s.scale).to(device), s.learning_rate, seed) for s, seed in pairs]
+        losses = SlotLosses(self.task, device)
+        runs = [Run(losses.with_(s.loss.scaled(s.scale).to(device)), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
         if rung and self.settings.rung is not None:
             rungs = (self.settings.rung,)

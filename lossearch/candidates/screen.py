@@ -17,7 +17,6 @@ from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.search_spaces import SearchSpace
 from lossearch.training.first_lengths import lengths_in
-from lossearch.training.plan import SLOT
 from lossearch.training.untrained import AnyTask, untrained_inputs
 from lossearch.zoo import get, names
 from lossearch.zoo.named import graph_of
@@ -94,7 +93,7 @@ class Screen:
         settings: of the filters.
         lengths: of axes, as a user's function gives them to its loss.
         clock: what filters are timed with, in seconds.
-        slot: of the candidates.
+        slot: of the candidates; None for the one that the task names.
 
     Attributes:
         unapplied: filters that are left out, with the reason.
@@ -108,9 +107,10 @@ class Screen:
         settings: ScreeningConfig,
         lengths: Mapping[str, int] = MappingProxyType({}),
         clock: Callable[[], float] = time.perf_counter,
-        slot: str = SLOT,
+        slot: str | None = None,
     ) -> None:
         check_signature(space, reference)
+        slot = task.slot if slot is None else slot
         wanted = task.slots[slot].signature
         if space.signature != wanted:
             hint = "choose a space of that signature, or search with a training function of your own"
@@ -136,15 +136,15 @@ class Screen:
         for name, graph in (*seeds.items(), *known.items()):
             self._known.setdefault(self.probes.measure(graph).fingerprint, name)
         self.filters = tuple(name for name in FILTERS if name not in self.unapplied)
-        self._counts = {name: FilterCount() for name in self.filters}
+        self._counts = {name: FilterCount() for name in FILTERS}
 
     def counts(self) -> dict[str, FilterCount]:
-        """Cumulative counts per filter."""
+        """Cumulative counts per filter; of one that is not applied zeros."""
         return self._counts
 
     def reset_counts(self) -> None:
         """Start counting anew."""
-        self._counts = {name: FilterCount() for name in self.filters}
+        self._counts = {name: FilterCount() for name in FILTERS}
 
     def check(self, graph: Graph, seen: Container[str]) -> Verdict:
         """Run the filters in order until one rejects.

@@ -31,7 +31,6 @@ from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.described import DescribedTask, Split
 from lossearch.tasks.seal import record_opening
 from lossearch.tasks.training_config import TrainingConfig
-from lossearch.training.plan import SLOT
 from lossearch.training.seeds import COMPARING, first, used_elsewhere
 from lossearch.version import __version__
 
@@ -231,7 +230,7 @@ def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
 def _signature(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], subject: Subject) -> str:
     """The signature of a comparison: that of the task, or for a function that of its first loss."""
     if isinstance(subject, DescribedTask):
-        return subject.slots[SLOT].signature
+        return subject.slots[subject.slot].signature
     given = [*losses, *([] if isinstance(baselines, bool) else baselines)]
     return _loss(given[0]).signature.name if given else "dense"
 
@@ -277,7 +276,7 @@ def _missing_buffers(loss: Loss, given: Collection[str]) -> list[str]:
 
 def _given_buffers(subject: Subject) -> Collection[str]:
     """What losses can be made with; a function tells nothing of that kind."""
-    return subject.buffers(SLOT).keys() if isinstance(subject, DescribedTask) else ()
+    return subject.buffers(subject.slot).keys() if isinstance(subject, DescribedTask) else ()
 
 
 def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Entry]:

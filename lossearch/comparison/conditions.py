@@ -13,7 +13,6 @@ from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.training.device import check_takes_device, usable_device
 from lossearch.training.function_trainer import record_first_call
-from lossearch.training.plan import SLOT
 
 STACKED = "stacked"
 """The backend that evaluates all runs of a stack at once."""
@@ -93,7 +92,7 @@ def conditions_for(
     """
     device = usable_device(device)  # this machine's: jobs run in its processes
     if isinstance(subject, DescribedTask):
-        slot = subject.slots[SLOT]
+        slot = subject.slots[subject.slot]
         if signature != slot.signature:
             found = f"{named} of {signature}"
             raise UserError(f"a loss of signature {slot.signature}, as {subject.name} takes", found, "leave it out")
@@ -105,5 +104,5 @@ def conditions_for(
     with user_task(subject, time_limit, signature) as task:
         require(task, purpose)
         check_takes_device(task, None if device == "cpu" else device)
-        call = record_first_call(task, zoo.get(task.slots[SLOT].default).graph, steps)
+        call = record_first_call(task, zoo.get(task.slots[task.slot].default).graph, steps)
     return Conditions(subject, steps, backend, device, signature, time_limit, call.dumps())

@@ -24,7 +24,8 @@ from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.function_trainer import FunctionTrainer
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import SLOT, LossFunction, Run
+from lossearch.training.plan import LossFunction, Run
+from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.step_size import step_scale
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
@@ -76,8 +77,8 @@ class Trained:
     """How one setting fared.
 
     Attributes:
-        learning_rate: effective: the relative one times `step_scale`. Of a user's function the factor that it is given;
-            there the loss is multiplied by `step_scale`.
+        learning_rate: effective: the relative one times `step_scale`. Of a user's function the factor that it is given,
+            of a task with several slots that of the optimiser; there the loss is multiplied by `step_scale`.
         step_scale: by which factor the loss's gradient is smaller than that of the slot's default loss at the
             predictions of the untrained network; 0 where it has no finite gradient there.
         metrics: one per seed; None where a training failed.
@@ -100,11 +101,16 @@ def run_job(job: Job) -> list[Trained]:
         task, loss = _task(job.conditions), Loss.from_json(job.loss)
         functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
         scales = [_scale(function, task) for function in functions]
-        rates = [round_to_digits(s.learning_rate * scale) for s, scale in zip(job.settings, scales, strict=True)]
-        usable = [0 < rate < math.inf for rate in rates]
+        losses = SlotLosses(task, job.conditions.device)
+        # The learning rate is that of all slots: where there are others the loss itself is scaled instead.
+        rates = [
+            round_to_digits(s.learning_rate * (1.0 if losses.several else scale))
+            for s, scale in zip(job.settings, scales, strict=True)
+        ]
+        usable = [0 < rate < math.inf and 0 < scale < math.inf for rate, scale in zip(rates, scales, strict=True)]
         runs = [
-            Run(function, rate, seed)
-            for function, rate, ok in zip(functions, rates, usable, strict=True)
+            Run(losses.with_(function, scale if losses.several else 1.0), rate, seed)
+            for function, scale, rate, ok in zip(functions, scales, rates, usable, strict=True)
             for seed in job.seeds
             if ok
         ]
@@ -145,7 +151,7 @@ def _function(conditions: Conditions) -> FunctionTrainer:
     """What trains under these conditions in this process, with the process that it runs the function in."""
     assert isinstance(conditions.config, FunctionConfig)
     task = user_task(conditions.config, conditions.time_limit, conditions.signature)
-    reference = zoo.get(task.slots[SLOT].default).graph
+    reference = zoo.get(task.slots[task.slot].default).graph
     return FunctionTrainer(task, reference, conditions.steps, FirstCall.loads(conditions.first_call))
 
 
@@ -162,7 +168,7 @@ def _without_gradient(job: Job) -> Trained:
 
 def loss_function(loss: Loss, task: DescribedTask, conditions: Conditions) -> LossFunction:
     """The loss as a callable for training, with what the task gives it at construction, such as class weights."""
-    used = {name: x.to(conditions.device) for name, x in task.buffers(SLOT).items() if loss.graph.uses(name)}
+    used = {name: x.to(conditions.device) for name, x in task.buffers(task.slot).items() if loss.graph.uses(name)}
     if conditions.backend == STACKED:
         return GraphLoss(loss.graph, used)
     return loss.to_module(backend=conditions.backend, reduction="mean", buffers=used).to(conditions.device)
@@ -186,11 +192,11 @@ def _task(conditions: Conditions) -> DescribedTask:
 
 
 def _scale(function: LossFunction, task: DescribedTask) -> float:
-    # Adam's steps do not depend on the size of the gradient.
-    if task.config.optimizer != "sgd":
+    # Adam's steps do not depend on the size of the gradient, if it is that of one loss alone.
+    if task.config.optimizer != "sgd" and len(task.slots) == 1:
         return 1.0
-    reference = GraphLoss(graph_of(task.slots[SLOT].default), task.buffers(SLOT))
-    return step_scale(function, reference, initial_inputs(task)[SLOT])
+    reference = GraphLoss(graph_of(task.slots[task.slot].default), task.buffers(task.slot))
+    return step_scale(function, reference, initial_inputs(task)[task.slot])
 
 
 def _split(job: Job) -> Split | Literal["validation"]:

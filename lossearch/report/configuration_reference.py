@@ -25,6 +25,7 @@ from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
+from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.user.config import FunctionConfig
 
@@ -72,6 +73,11 @@ _SEARCH = (
         "[task]: regression",
         '`task = "diabetes_outliers"` takes a task as it is; a table with `family = "regression"` defines one.',
         RegressionConfig,
+    ),
+    _Table(
+        "[task]: detection",
+        '`task = "digit_scenes_box"` takes a task as it is; a table with `family = "detection"` defines one.',
+        DetectionConfig,
     ),
     _Table(
         "[task]: your own function",

@@ -34,13 +34,18 @@ TEMPLATE = "report.html.j2"
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of the filter funnel. share: of all candidates considered, that are left after it, in [0, 1]."""
+    """One line of the filter funnel.
+
+    share: of all candidates considered, that are left after it, in [0, 1]. applied: whether the search had this filter:
+    the rejection test is left out where a task's metric does not follow from what its losses are given.
+    """
 
     name: str
     considered: int
     rejected: int
     seconds: float
     share: float
+    applied: bool
 
 
 def write_report(run: str | Path, output: str | Path | None = None) -> Path:
@@ -126,11 +131,13 @@ def result_sentence(run: RunSummary, winner: Winner) -> str:
 
 def stages(run: RunSummary) -> list[Stage]:
     """The filters in their order."""
-    first = max((count.considered for count in run.funnel), default=0)
-    return [
-        Stage(one.filter, one.considered, one.rejected, one.seconds, (one.considered - one.rejected) / max(first, 1))
-        for one in run.funnel
-    ]
+    first = left = max((count.considered for count in run.funnel), default=0)
+    found: list[Stage] = []
+    for one in run.funnel:
+        applied = one.considered > 0 or left == 0
+        left = one.considered - one.rejected if applied else left
+        found.append(Stage(one.filter, one.considered, one.rejected, one.seconds, left / max(first, 1), applied))
+    return found
 
 
 def _figures(run: RunSummary, curves: Sequence[LossCurves]) -> dict[str, figures.Figure]:

@@ -13,7 +13,6 @@ from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.plan import SLOT
 from lossearch.training.step_size import FirstPredictions, gradient_rms
 from lossearch.training.untrained import initial_inputs
 
@@ -24,8 +23,8 @@ class Importance:
     def __init__(self, conditions: Conditions) -> None:
         if isinstance(conditions.config, TrainingConfig):
             task = build_task(conditions.config)
-            self._inputs = initial_inputs(task)[SLOT]
-            self._buffers = task.buffers(SLOT)
+            self._inputs = initial_inputs(task)[task.slot]
+            self._buffers = task.buffers(task.slot)
             self._first = None
         else:
             call = FirstCall.loads(conditions.first_call)

@@ -77,6 +77,11 @@ class Task(Protocol):
         ...
 
     @property
+    def slot(self) -> str:
+        """The slot whose losses are searched, tuned and compared; the others keep theirs."""
+        ...
+
+    @property
     def metric(self) -> Metric:
         """What ranks losses."""
         ...

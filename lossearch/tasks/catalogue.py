@@ -15,6 +15,8 @@ from lossearch.registry import Registry
 from lossearch.tasks.classification import config as classification
 from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.detection import config as detection
+from lossearch.tasks.detection.task import DetectionTask
 from lossearch.tasks.regression import config as regression
 from lossearch.tasks.regression.task import RegressionTask
 from lossearch.tasks.training_config import TrainingConfig
@@ -50,6 +52,11 @@ FAMILIES.add(
 FAMILIES.add(
     "regression",
     Family(regression.RegressionConfig, RegressionTask, regression.regression_config, regression.NAMED),
+)
+
+FAMILIES.add(
+    "detection",
+    Family(detection.DetectionConfig, DetectionTask, detection.detection_config, detection.NAMED),
 )
 
 
@@ -89,6 +96,7 @@ def build_task(spec: str | Mapping[str, Any] | TrainingConfig) -> DescribedTask:
         UserError: as `task_config`, or the data is missing or damaged.
     """
     config = task_config(spec)
+    FAMILIES.extend()
     return FAMILIES.find(getattr(config, "family", CLASSIFICATION)).build(config)
 
 

@@ -9,14 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from lossearch.errors import UserError
+from lossearch.ir.core.graph import Graph
 from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.seal import record_opening
 from lossearch.tasks.training_config import TrainingConfig
+from lossearch.zoo.named import graph_of
 
 Model = Callable[..., Any]
 """A model as `step` and `measure` call it: with tensors, giving a tensor, or a tuple or mapping of tensors."""
@@ -182,6 +185,41 @@ class DescribedTask(ABC):
     def name(self) -> str:
         """As archives and reports call it."""
         return self.config.name
+
+    @property
+    def slot(self) -> str:
+        """The slot whose losses are searched, tuned and compared.
+
+        Raises:
+            UserError: there are several and the configuration names none of them, or one that there is not.
+        """
+        known, named = tuple(self.slots), self.config.slot
+        if named is None and len(known) == 1:
+            return known[0]
+        if named not in known:
+            required = f"one of the loss slots of {self.name}: {', '.join(known)}"
+            raise UserError(required, f"slot = {named!r}" if named else "none", f'add slot = "{known[0]}" to the task')
+        return named
+
+    @cached_property
+    def other_losses(self) -> Mapping[str, Graph]:
+        """The losses of all other slots.
+
+        Raises:
+            UserError: the configuration names a loss for a slot that has none of its own, or one of another signature.
+        """
+        own, given = self.slot, self.config.losses
+        for slot in given:
+            if slot not in self.slots or slot == own:
+                others = ", ".join(name for name in self.slots if name != own) or "none"
+                raise UserError(f"losses of other slots than {own}: {others}", f"a loss for {slot!r}", "leave it out")
+        found = {name: graph_of(given.get(name, one.default)) for name, one in self.slots.items() if name != own}
+        for name, graph in found.items():
+            wanted = self.slots[name].signature
+            if graph.signature.name != wanted:
+                required = f"a loss of signature {wanted} for the slot {name}"
+                raise UserError(required, f"{given[name]} of {graph.signature.name}", "name another loss")
+        return found
 
     @property
     def metric(self) -> Metric:

@@ -35,3 +35,8 @@ def generator(seed: int, stream: Stream, counter: int = 0) -> np.random.Generato
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"a seed from 0 to {MAX_SEED}", str(seed), "choose a non-negative seed")
     return np.random.Generator(np.random.Philox(key=[seed, int(stream) << 32 | counter]))
+
+
+def redrawn(split_seed: int, run_seed: int) -> int:
+    """A seed for the splits of one training: random bits of the run's seed, so that neither seed's neighbours meet."""
+    return split_seed ^ int(generator(run_seed, Stream.RESAMPLING).integers(MAX_SEED))

@@ -27,7 +27,7 @@ from lossearch.training.train import train
 from lossearch.zoo.named import graph_of
 
 STEPS = 30
-"""Optimiser steps after which a trained network must be better than an untrained one."""
+"""Optimiser steps after which a trained network must be better than an untrained one, unless others are given."""
 
 _ROUNDING = 1e-4  # by which trainings in one stack may differ from trainings alone
 _SEEDS = (3, 4)
@@ -38,7 +38,8 @@ def check_task(task: DescribedTask | UserTask, budget: int | None = None) -> Non
 
     Args:
         task: a described task, or a user's function.
-        budget: that a function is called with; a described task is trained for a few steps.
+        budget: that a function is called with; of a described task the steps after which it must be better than
+            untrained, by default 30.
 
     Raises:
         Nonconforming: with everything that does not hold.
@@ -51,7 +52,7 @@ def check_task(task: DescribedTask | UserTask, budget: int | None = None) -> Non
         else:
             _check_data(task, findings)
             _check_seal(task, findings)
-            _check_trainings(task, findings)
+            _check_trainings(task, STEPS if budget is None else budget, findings)
     findings.report()
 
 
@@ -124,14 +125,14 @@ def _try_to_open(task: DescribedTask, answer: Connection) -> None:
         answer.send(True)
 
 
-def _check_trainings(task: DescribedTask, findings: Findings) -> None:
+def _check_trainings(task: DescribedTask, steps: int, findings: Findings) -> None:
     defaults: dict[str, LossFunction] = {
         slot: GraphLoss(graph_of(one.default), task.buffers(slot)) for slot, one in task.slots.items()
     }
     rate = task.base_learning_rate
     runs = [Run(defaults, rate, seed) for seed in _SEEDS]
-    together = train(task, runs, STEPS)
-    alone = [train(task, [run], STEPS)[0] for run in runs]
+    together = train(task, runs, steps)
+    alone = [train(task, [run], steps)[0] for run in runs]
     for seed, one, other in zip(_SEEDS, together, alone, strict=True):
         agree = (
             one.metric is not None and other.metric is not None and abs(one.metric - other.metric) <= _tolerance(task)
@@ -139,7 +140,7 @@ def _check_trainings(task: DescribedTask, findings: Findings) -> None:
         findings.require(
             agree, f"a run in a stack ends as it does alone; with seed {seed} {_told(one)} and {_told(other)}"
         )
-    again = train(task, runs, STEPS)
+    again = train(task, runs, steps)
     findings.require(
         [o.metric for o in together] == [o.metric for o in again],
         "equal arguments give equal metrics; two trainings differ",

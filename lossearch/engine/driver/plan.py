@@ -63,6 +63,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
         f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(config, parts)},"
         f" at most {parts.space.max_nodes} operators",
         *_changes(config),
+        *(f"{topic:<11} {note}" for topic, note in parts.notes.items()),
         f"method      {config.method.name} ({type(method).__name__})",
         f"islands     {islands}",
         *_places(config),

@@ -24,7 +24,6 @@ from lossearch.tasks.directions import in_words
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.first_lengths import axis_lengths
-from lossearch.training.plan import SLOT
 from lossearch.training.untrained import AnyTask
 from lossearch.zoo import names
 from lossearch.zoo.named import graph_of
@@ -71,6 +70,7 @@ class Parts:
         evaluator: trains those that pass.
         hang_limit: seconds after which a training must have ended by itself; None where it has no limit.
         first_call: what a user's function gives its loss at the first call; None for a bundled task.
+        notes: by topic, what a user should know of the task's losses and filters before the search begins.
     """
 
     facts: TaskFacts
@@ -79,6 +79,7 @@ class Parts:
     evaluator: Evaluator
     hang_limit: float | None
     first_call: FirstCall | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_task(config: SearchConfig) -> AnyTask:
@@ -119,10 +120,16 @@ def task_facts(config: SearchConfig, task: AnyTask) -> TaskFacts:
     return TaskFacts(task.name, metric, higher, budget, full, task.describe(), directions)
 
 
-def reference_name(config: SearchConfig, space: SearchSpace) -> str:
-    """The reference loss; raises `UserError` if there is none."""
+def reference_name(config: SearchConfig, space: SearchSpace, task: AnyTask | None = None) -> str:
+    """The reference loss: the configured one, else the default of a described task's slot, else one of the space.
+
+    Raises:
+        UserError: there is none.
+    """
     if config.reference is not None:
         return config.reference
+    if isinstance(task, DescribedTask) and task.slots[task.slot].signature == space.signature:
+        return task.slots[task.slot].default
     if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
         return "cross_entropy"
     known = space.seeds or names(signature=space.signature)
@@ -142,17 +149,30 @@ def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Pa
     PRIMITIVES.extend()
     task = make_task(config)
     space = space_for(task, space_of(config))
-    reference = graph_of(reference_name(config, space))
+    reference = graph_of(reference_name(config, space, task))
     limit = hang_limit(config, task)
     if isinstance(task, DescribedTask):
         screen = Screen(task, space, reference, config.screening)
         evaluator = CandidateEvaluator(task, reference, config.evaluation)
-        return Parts(task_facts(config, task), space, screen, evaluator, limit)
+        return Parts(task_facts(config, task), space, screen, evaluator, limit, notes=_notes(task, screen))
     check_signature(space, reference)
     function = FunctionEvaluator(task, reference, config.evaluation, first_call)
     lengths = axis_lengths(function.first_call, reference.signature)
     screen = Screen(task, space, reference, config.screening, lengths)
-    return Parts(task_facts(config, task), space, screen, function, limit, function.first_call)
+    return Parts(task_facts(config, task), space, screen, function, limit, function.first_call, _notes(task, screen))
+
+
+def _notes(task: AnyTask, screen: Screen) -> dict[str, str]:
+    left_out = "; ".join(f"without {name}: {reason}" for name, reason in screen.unapplied.items())
+    found = {"screening": left_out} if left_out else {}
+    if isinstance(task, UserTask) and screen.rejection is not None:
+        found["screening"] = f"optimises predictions for accuracy, which stands in for {task.metric.name}"
+    if isinstance(task, DescribedTask) and len(task.slots) > 1:
+        others = [task.config.losses.get(name, slot.default) for name, slot in task.slots.items() if name != task.slot]
+        names = [name for name in task.slots if name != task.slot]
+        kept = ", ".join(f"{name} = {loss}" for name, loss in zip(names, others, strict=True))
+        found["slot"] = f"{task.slot} is searched; {kept} stay"
+    return found
 
 
 def space_of(config: SearchConfig) -> SearchSpace:
@@ -163,7 +183,7 @@ def space_of(config: SearchConfig) -> SearchSpace:
 
 def space_for(task: AnyTask, space: SearchSpace) -> SearchSpace:
     """The space without the seeds that need what the task does not give, such as class weights."""
-    given = task.buffers(SLOT)
+    given = task.buffers(task.slot)
     missing = [one.name for one in get_signature(space.signature).buffers if one.name not in given]
     kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, missing)))
     return space if kept == space.seeds else space.model_copy(update={"seeds": kept})

@@ -9,7 +9,7 @@ import numpy as np
 from lossearch.tasks.classification.config import TaskConfig
 from lossearch.tasks.classification.noise import asymmetric_noise, long_tail, stratified_subset, symmetric_noise
 from lossearch.tasks.datasets.readers import Arrays
-from lossearch.tasks.streams import MAX_SEED, Stream, generator
+from lossearch.tasks.streams import Stream, generator, redrawn
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def search_parts(config: TaskConfig, arrays: Arrays, run_seed: int | None = None
         arrays: the "train" part of its dataset.
         run_seed: of a training that draws its own parts; None for the parts that `config.split_seed` alone draws.
     """
-    seed = config.split_seed if run_seed is None else _redrawn(config.split_seed, run_seed)
+    seed = config.split_seed if run_seed is None else redrawn(config.split_seed, run_seed)
     rest = np.setdiff1d(np.arange(len(arrays.labels)), _own_test(config, arrays))
     validation = _draw(arrays.labels, rest, config.val_size, seed, Stream.VALIDATION_SPLIT)
     rest = np.setdiff1d(rest, validation)
@@ -63,11 +63,6 @@ def test_part(config: TaskConfig, arrays: Arrays) -> Part:
 
 
 test_part.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
-
-
-def _redrawn(split_seed: int, run_seed: int) -> int:
-    """A seed for the parts of one training: random bits of the run's seed, so that neither seed's neighbours meet."""
-    return split_seed ^ int(generator(run_seed, Stream.RESAMPLING).integers(MAX_SEED))
 
 
 def _own_test(config: TaskConfig, arrays: Arrays) -> np.ndarray:

@@ -15,7 +15,7 @@ from lossearch.tasks.models import MLP
 from lossearch.tasks.regression.config import RegressionConfig, regression_config
 from lossearch.tasks.regression.metrics import METRICS
 from lossearch.tasks.regression.tables import TABLES
-from lossearch.tasks.streams import MAX_SEED, Stream, generator
+from lossearch.tasks.streams import Stream, generator, redrawn
 
 
 class RegressionTask(DescribedTask):
@@ -36,7 +36,7 @@ class RegressionTask(DescribedTask):
         deviation = self._features[train].std(0)
         self._deviation = np.where(deviation > 0.0, deviation, 1.0), self._targets[train].std()
         self._own = self._drawn(self.config.split_seed)
-        self._redrawn = RecentDraws(lambda seed: self._drawn(self._mixed(seed)))
+        self._redrawn = RecentDraws(lambda seed: self._drawn(redrawn(self.config.split_seed, seed)))
 
     @property
     def config(self) -> RegressionConfig:
@@ -105,10 +105,6 @@ class RegressionTask(DescribedTask):
         draw = generator(seed, Stream.NOISE)
         wrong[draw.choice(given.train_size, size=round(given.outliers * given.train_size), replace=False)] = 1.0
         return self._split(train, given.outlier_size * wrong), self._split(validation, np.zeros(given.val_size))
-
-    def _mixed(self, seed: int) -> int:
-        # Random bits of the run's seed, so that neighbours of neither seed meet.
-        return self.config.split_seed ^ int(generator(seed, Stream.RESAMPLING).integers(MAX_SEED))
 
     def _split(self, rows: np.ndarray, shift: np.ndarray) -> Split:
         features = (self._features[rows] - self._center[0]) / self._deviation[0]

@@ -94,6 +94,11 @@ class UserTask:
         return {"loss": Slot(self.signature, "cross_entropy" if "cross_entropy" in known else known[0])}
 
     @property
+    def slot(self) -> str:
+        """The only one."""
+        return "loss"
+
+    @property
     def budget(self) -> None:
         """A function's own units, which only its user knows."""
         return None

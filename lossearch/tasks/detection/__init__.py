@@ -1,0 +1,1 @@
+"""Detection of objects: what they are, and in which box."""
