@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torchmetrics.functional import accuracy, jaccard_index
+from torchmetrics.functional import accuracy, jaccard_index, recall
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lossearch.errors import UserError
 from lossearch.tasks.classification.metrics import metric, metrics
@@ -36,6 +37,25 @@ def test_mean_iou_equals_torchmetrics(space: tuple[int, ...]) -> None:
     logits, target = _sample(space)
     expected = [jaccard_index(x.argmax(1), target, "multiclass", num_classes=4) for x in logits]
     torch.testing.assert_close(metric("mean_iou")(logits, target), torch.stack(expected))
+
+
+@pytest.mark.parametrize("space", SHAPES)
+def test_worst_class_recall_equals_torchmetrics(space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    expected = [recall(x, target, "multiclass", num_classes=4, average="none").min() for x in logits]
+    torch.testing.assert_close(metric("worst_class_recall")(logits, target), torch.stack(expected))
+
+
+@pytest.mark.parametrize("space", SHAPES)
+def test_calibration_error_equals_torchmetrics(space: tuple[int, ...]) -> None:
+    logits, target = _sample(space)
+    expected = [multiclass_calibration_error(x, target, num_classes=4, n_bins=15) for x in logits]
+    torch.testing.assert_close(metric("calibration_error")(logits, target), torch.stack(expected))
+
+
+def test_certain_predictions_are_in_the_last_bin() -> None:
+    certain = 1e4 * torch.eye(2)[torch.tensor([[0, 0, 1, 1]])]
+    assert metric("calibration_error")(certain, torch.tensor([0, 0, 1, 0])).tolist() == [0.25]
 
 
 @pytest.mark.parametrize("space", SHAPES)

@@ -115,8 +115,8 @@ class TaskConfig(TrainingConfig):
         noise_rate: fraction of wrong training labels, in [0, 1].
         imbalance: size of the largest training class over the smallest, at least 1; class sizes fall
             exponentially.
-        metric: what losses are judged by: "accuracy", "balanced_accuracy", "mean_iou" or
-            "negative_log_likelihood"
+        metric: what losses are judged by: "accuracy", "balanced_accuracy", "worst_class_recall", "calibration_error",
+            "mean_iou" or "negative_log_likelihood".
     """
 
     dataset: str

@@ -31,6 +31,9 @@ class LogitsMetric(Metric):
         return self.function(logits, target)
 
 
+CALIBRATION_BINS = 15
+
+
 def accuracy(logits: Tensor, target: Tensor) -> Tensor:
     """Fraction of positions whose largest logit is at the target class, in [0, 1]. `[run]`."""
     return (logits.argmax(2) == target).flatten(1).float().mean(1)
@@ -42,6 +45,26 @@ def balanced_accuracy(logits: Tensor, target: Tensor) -> Tensor:
     support = matrix.sum(2)
     recall = matrix.diagonal(dim1=1, dim2=2) / support.clamp(min=1)
     return recall.sum(1) / (support > 0).sum(1)
+
+
+def worst_class_recall(logits: Tensor, target: Tensor) -> Tensor:
+    """Smallest recall over the classes that occur in `target`, in [0, 1]. `[run]`."""
+    matrix = confusion(logits, target).float()
+    support = matrix.sum(2)
+    recall = matrix.diagonal(dim1=1, dim2=2) / support.clamp(min=1)
+    return recall.masked_fill(support == 0, 1.0).amin(1)
+
+
+def calibration_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Expected calibration error of the largest probability over 15 bins of equal width, in [0, 1]. `[run]`.
+
+    Mean over predictions of the gap between confidence and accuracy in their bin (Guo et al. 2017).
+    """
+    confidence, predicted = logits.softmax(2).max(2)
+    gap = ((predicted == target).float() - confidence).flatten(1)
+    bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1).flatten(1)
+    sums = gap.new_zeros(len(gap), CALIBRATION_BINS).scatter_add_(1, bins, gap)
+    return sums.abs().sum(1) / gap.shape[1]
 
 
 def mean_iou(logits: Tensor, target: Tensor) -> Tensor:
@@ -78,6 +101,10 @@ METRICS: Registry[LogitsMetric] = Registry("a metric")
 for known in (
     LogitsMetric("accuracy", True, 0.0, 1.0, "fraction of correct predictions", function=accuracy),
     LogitsMetric("balanced_accuracy", True, 0.0, 1.0, "mean recall over classes", function=balanced_accuracy),
+    LogitsMetric("worst_class_recall", True, 0.0, 1.0, "smallest recall of a class", function=worst_class_recall),
+    LogitsMetric(
+        "calibration_error", False, 0.0, 1.0, "expected calibration error, 15 bins", function=calibration_error
+    ),
     LogitsMetric("mean_iou", True, 0.0, 1.0, "mean intersection over union over classes", function=mean_iou),
     LogitsMetric(
         "negative_log_likelihood",

@@ -21,6 +21,9 @@ from lossearch.tasks.datasets.data import load
 from lossearch.tasks.datasets.registry import dataset
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws
 
+TOLD = ("accuracy", "balanced_accuracy", "worst_class_recall", "calibration_error")
+"""Metrics that are archived and told beside the one that ranks."""
+
 
 class _LabelledImages(described.Split):
     """Names of the tensors of a split."""
@@ -120,8 +123,8 @@ class ClassificationTask(DescribedTask):
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
-        """The one that is configured."""
-        return {self._metric.name: self._metric}
+        """The one that is configured, and those that are told beside it."""
+        return {self._metric.name: self._metric} | {name: metric(name) for name in TOLD}
 
     def describe(self) -> str:
         """Network, data and sizes."""
@@ -153,9 +156,10 @@ class ClassificationTask(DescribedTask):
         return (Phase({"loss": {"logits": model(batch["images"]), "target": batch["labels"]}}),)
 
     def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
-        """The metric of the logits of all samples."""
-        logits, labels = zip(*((model(part["images"]), part["labels"]) for part in parts), strict=True)
-        return {self._metric.name: self._metric(torch.cat(logits, 1), torch.cat(labels, 1))}
+        """The metrics of the logits of all samples."""
+        pairs = [(model(part["images"]), part["labels"]) for part in parts]
+        logits, labels = (torch.cat(tensors, 1) for tensors in zip(*pairs, strict=True))
+        return {name: metric(name)(logits, labels) for name in self.metrics}
 
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
         """The metric follows from logits and labels alone."""
