@@ -9,6 +9,7 @@ from lossearch.errors import UserError
 from lossearch.ir.core.signature import Signature
 from lossearch.report.sweeps import CLASSES
 from lossearch.tasks import TaskConfig, datasets, task_config
+from lossearch.tasks.segmentation.config import SegmentationConfig
 from lossearch.tasks.user.config import FunctionConfig
 
 MOST = 1000
@@ -27,7 +28,8 @@ def classes_of(run: RunDirectory, signature: Signature) -> int:
         task = load_config(run.config)[0].task
         if not isinstance(task, FunctionConfig):
             config = task_config(task)
-            return min(len(datasets()[config.dataset].classes), MOST) if isinstance(config, TaskConfig) else CLASSES
+            known = isinstance(config, TaskConfig | SegmentationConfig)
+            return min(len(datasets()[config.dataset].classes), MOST) if known else CLASSES
         call = read_first_call(run)
     except UserError:  # a damaged run is reported as far as it can be read
         return CLASSES

@@ -27,6 +27,7 @@ from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
 from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.regression.config import RegressionConfig
+from lossearch.tasks.segmentation.config import SegmentationConfig
 from lossearch.tasks.user.config import FunctionConfig
 
 
@@ -78,6 +79,11 @@ _SEARCH = (
         "[task]: detection",
         '`task = "digit_scenes_box"` takes a task as it is; a table with `family = "detection"` defines one.',
         DetectionConfig,
+    ),
+    _Table(
+        "[task]: segmentation",
+        '`task = "bacteria"` takes a task as it is; a table with `family = "segmentation"` defines one.',
+        SegmentationConfig,
     ),
     _Table(
         "[task]: your own function",

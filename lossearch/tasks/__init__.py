@@ -3,10 +3,10 @@
 from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.catalogue import FAMILIES, Family, build_task, task_config, tasks
 from lossearch.tasks.classification.config import TaskConfig
-from lossearch.tasks.classification.metrics import metric, metrics
 from lossearch.tasks.classification.task import ClassificationTask, Split, TaskStatistics, TestSplit
 from lossearch.tasks.datasets.data import Arrays, Dataset, datasets
 from lossearch.tasks.described import DescribedTask, Phase
+from lossearch.tasks.metrics import metric, metrics
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import Opening, TestSplitSealed, forbid_test_split, openings
 from lossearch.tasks.training_config import TrainingConfig

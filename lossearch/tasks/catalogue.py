@@ -19,6 +19,8 @@ from lossearch.tasks.detection import config as detection
 from lossearch.tasks.detection.task import DetectionTask
 from lossearch.tasks.regression import config as regression
 from lossearch.tasks.regression.task import RegressionTask
+from lossearch.tasks.segmentation import config as segmentation
+from lossearch.tasks.segmentation.task import SegmentationTask
 from lossearch.tasks.training_config import TrainingConfig
 
 CLASSIFICATION = "classification"
@@ -53,7 +55,10 @@ FAMILIES.add(
     "regression",
     Family(regression.RegressionConfig, RegressionTask, regression.regression_config, regression.NAMED),
 )
-
+FAMILIES.add(
+    "segmentation",
+    Family(segmentation.SegmentationConfig, SegmentationTask, segmentation.segmentation_config, segmentation.NAMED),
+)
 FAMILIES.add(
     "detection",
     Family(detection.DetectionConfig, DetectionTask, detection.detection_config, detection.NAMED),

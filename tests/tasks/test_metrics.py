@@ -7,7 +7,7 @@ from torchmetrics.functional import accuracy, jaccard_index, recall
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lossearch.errors import UserError
-from lossearch.tasks.classification.metrics import metric, metrics
+from lossearch.tasks.metrics import metric, metrics
 
 SHAPES = [(), (7,), (5, 6)]
 

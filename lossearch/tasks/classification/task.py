@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from lossearch.errors import UserError
 from lossearch.tasks import described
 from lossearch.tasks.base import Metric, Slot
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.class_weights import inverse_frequencies
 from lossearch.tasks.classification.config import TaskConfig, task_config
-from lossearch.tasks.classification.metrics import LogitsMetric, metric
 from lossearch.tasks.classification.splits import Part, search_parts, test_part
 from lossearch.tasks.datasets.data import load
 from lossearch.tasks.datasets.registry import dataset
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws
+from lossearch.tasks.metrics import LogitsMetric, metric
 
 TOLD = ("accuracy", "balanced_accuracy", "worst_class_recall", "calibration_error")
 """Metrics that are archived and told beside the one that ranks."""

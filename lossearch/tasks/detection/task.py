@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lossearch.tasks.base import Metric, Slot
-from lossearch.tasks.classification.class_weights import inverse_frequencies
+from lossearch.tasks.class_weights import inverse_frequencies
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws, Split
 from lossearch.tasks.detection.config import DetectionConfig, detection_config
 from lossearch.tasks.detection.metrics import METRICS, measured

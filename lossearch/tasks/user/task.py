@@ -14,8 +14,8 @@ from torch import Tensor
 import lossearch.zoo as zoo
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric, Rights, Slot
-from lossearch.tasks.classification.metrics import accuracy
 from lossearch.tasks.directions import Direction
+from lossearch.tasks.metrics import accuracy
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.calling import rights_of
 from lossearch.tasks.user.descendants import kill_session

@@ -72,7 +72,11 @@ def mean_iou(logits: Tensor, target: Tensor) -> Tensor:
 
     Intersections and unions are counted over the whole batch (Everingham et al. 2010).
     """
-    matrix = confusion(logits, target).float()
+    return mean_iou_of(confusion(logits, target))
+
+
+def mean_iou_of(matrix: Tensor) -> Tensor:
+    """The same, from the counts that `confusion` gives: `[run, class, class] -> [run]`."""
     intersection = matrix.diagonal(dim1=1, dim2=2)
     union = matrix.sum(1) + matrix.sum(2) - intersection
     return (intersection / union.clamp(min=1)).sum(1) / (union > 0).sum(1)
