@@ -120,6 +120,13 @@ class Door:
         # What was seen may hold compiled functions, which cannot be copied or pickled.
         return {**self.__dict__, "_sound": {}}
 
+    def _length_of(self, axis: str, sizes: Mapping[str, int]) -> int:
+        """How many classes labels are of: labels alone do not tell."""
+        if axis not in sizes:
+            known = [one.name for one in self._signature.inputs if axis in one.axes and not one.labels]
+            raise UserError(f"the length of {axis}", "labels alone", f"give {' or '.join(known)} to the module")
+        return sizes[axis]
+
     def check(self, inputs: Sequence[Any]) -> Geometry:
         """As a call, without remembering: lengths may be symbols of whoever traces it."""
         if len(inputs) != len(self._inputs):
@@ -166,7 +173,7 @@ class Door:
         for other in floating:
             dtype = torch.promote_types(dtype, other)
         empty = 0 in (*sizes.values(), *(shape or ()))
-        classes = next((sizes[i.labels] for i in self._inputs if i.labels), 0)
+        classes = next((self._length_of(i.labels, sizes) for i in self._inputs if i.labels), 0)
         if target.foreground or (target.integers and target.channel):
             classes = FOREGROUND
         lowest = -1 if self._signs and not target.labels else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._C._functorch import is_functorch_wrapped_tensor, peek_interpreter_stack
 
 from lossearch.compile.backend import Backend, Function, check_backend, compile_source
 from lossearch.compile.buffers import check_buffer, class_weights
@@ -252,7 +252,9 @@ class LossModule(nn.Module):
         if geometry.empty:
             return self._nothing(inputs, sample_weight, geometry)
         autocast = geometry.autocast and torch.is_autocast_enabled(geometry.device)
-        direct = None if autocast or sample_weight is not None else geometry.direct
+        # TorchScript differentiates by itself, unseen by torch.func, whose second derivatives would be wrong.
+        eager = self.backend == "torchscript" and peek_interpreter_stack() is not None
+        direct = None if autocast or eager or sample_weight is not None else geometry.direct
         if direct is not None and geometry.strict and (found := self._unless_refused(direct, inputs)) is not None:
             return found
         masked = geometry.integers and ignores(inputs[self._label_at], geometry, self.ignore_index)
@@ -262,8 +264,8 @@ class LossModule(nn.Module):
             geometry.strict = False  # such labels come again: looking first costs less than a kernel run in vain
         if autocast:
             with torch.autocast(geometry.device, enabled=False):
-                return self._evaluate(inputs, geometry, masked, sample_weight, autocast)
-        return self._evaluate(inputs, geometry, masked, sample_weight)
+                return self._evaluate(inputs, geometry, masked, sample_weight, autocast, eager)
+        return self._evaluate(inputs, geometry, masked, sample_weight, traced=eager)
 
     def _arranged(self, layout: Layout, inputs: Sequence[Tensor], sample_weight: Tensor | None) -> Tensor:
         """The loss of inputs that lack a batch or a class, or have several axes for the batch."""

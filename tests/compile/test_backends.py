@@ -19,7 +19,7 @@ from compile.examples import (
     prediction_and_targets,
 )
 from ir.random_graphs import random_graph
-from torch.func import grad, vmap
+from torch.func import grad, vjp, vmap
 
 from lossearch import zoo
 from lossearch.compile import build, compile_source, evaluate, inductor
@@ -160,6 +160,17 @@ def test_functorch_transforms_pass_through(backend: str) -> None:
     torch.testing.assert_close(vmap(grad(module))(logits, labels), expected)
     shared = vmap(module, (None, 0))(logits[0], labels)
     torch.testing.assert_close(shared, torch.stack([module(logits[0], y) for y in labels]))
+
+
+@pytest.mark.parametrize("backend", ["torchscript", "compile"])
+@pytest.mark.parametrize("name", ["cross_entropy", "dice", "clip", "ssim", "mse"])
+def test_functorch_takes_second_derivatives_on_every_backend(name: str, backend: str) -> None:
+    modules = [build(zoo.get(name).graph, kind) for kind in ("eager", backend)]
+    given = prediction_and_targets(zoo.get(name).signature, (12, 12), seed=1)[0]
+    first, *rest = [x.float() if x.is_floating_point() else x for x in given]
+    for _ in range(3):  # TorchScript optimises a function over its first calls
+        eager, other = (vjp(grad(lambda x, f=f: f(x, *rest)), first)[1](torch.ones_like(first))[0] for f in modules)
+        torch.testing.assert_close(other, eager, rtol=1e-4, atol=1e-6)
 
 
 def test_torch_compile_can_be_differentiated_twice_and_backward_again() -> None:
