@@ -112,6 +112,39 @@ def wing(prediction: Expr, target: Expr, width: Expr, epsilon: Expr) -> Expr:
     return width * fn.log1p(near / epsilon) + (size - near)
 
 
+_SCALE = Parameter("scale", 1.0, 1e-2, 1e3, tunable=True, log=True, search=(0.1, 10.0), defined=POSITIVE)
+"""From which residuals on a robust loss takes less notice, in the units of the target."""
+
+
+@hand_designed(signature=SIGNATURE, source="Black and Anandan 1996", parameters=[_SCALE])
+def cauchy(prediction: Expr, target: Expr, scale: Expr) -> Expr:
+    """Cauchy (Lorentzian) loss c²/2·log(1 + (r/c)²): the pull of an outlier falls as 1/|r|."""
+    return fn.square(scale) / 2 * fn.log1p(fn.square((prediction - target) / scale))
+
+
+@hand_designed(signature=SIGNATURE, source="Geman and McClure 1985", parameters=[_SCALE])
+def geman_mcclure(prediction: Expr, target: Expr, scale: Expr) -> Expr:
+    """Geman-McClure loss c²/2·(r/c)²/(1 + (r/c)²), bounded by c²/2: the pull of an outlier falls as 1/|r|³."""
+    ratio = fn.square((prediction - target) / scale)
+    return fn.square(scale) / 2 * (ratio / (1 + ratio))
+
+
+@hand_designed(signature=SIGNATURE, source="Dennis and Welsch 1978", parameters=[_SCALE])
+def welsch(prediction: Expr, target: Expr, scale: Expr) -> Expr:
+    """Welsch (correntropy) loss c²/2·(1 - exp(-(r/c)²)), bounded by c²/2: a far outlier does not pull at all."""
+    return -(fn.square(scale) / 2) * fn.expm1(-fn.square((prediction - target) / scale))
+
+
+@hand_designed(signature=SIGNATURE, source="Beaton and Tukey 1974", parameters=[_SCALE])
+def tukey_biweight(prediction: Expr, target: Expr, scale: Expr) -> Expr:
+    """Tukey's biweight c²/6·(1 - (1 - (r/c)²)³), c²/6 where |r| > c: residuals beyond c do not pull at all.
+
+    Begin with a scale beyond most residuals, or none pulls.
+    """
+    rest = fn.relu(1 - fn.square((prediction - target) / scale))
+    return fn.square(scale) / 6 * (1 - rest * fn.square(rest))
+
+
 @hand_designed(
     signature="regression_variance",
     source="Seitzer et al. 2022",

@@ -80,6 +80,23 @@ def wing_by_where(prediction: Tensor, target: Tensor) -> Tensor:
     return torch.where(size < 10, 10 * torch.log1p(size / 2), size - rest).mean()
 
 
+def cauchy_by_log(prediction: Tensor, target: Tensor) -> Tensor:
+    return (torch.log1p((prediction - target).square()) / 2).mean()
+
+
+def geman_mcclure_by_ratio(prediction: Tensor, target: Tensor) -> Tensor:
+    squared = (prediction - target).square()
+    return (squared / (1 + squared) / 2).mean()
+
+
+def welsch_by_exp(prediction: Tensor, target: Tensor) -> Tensor:
+    return ((1 - torch.exp(-(prediction - target).square())) / 2).mean()
+
+
+def tukey_by_clamp(prediction: Tensor, target: Tensor) -> Tensor:
+    return ((1 - (1 - (prediction - target).square()).clamp(min=0) ** 3) / 6).mean()
+
+
 def beta_nll_by_log(prediction: Tensor, target: Tensor, variance: Tensor) -> Tensor:
     """β = 1/2."""
     loss = (variance.log() + (prediction - target).square() / variance) / 2
@@ -96,6 +113,10 @@ def tweedie_by_exp(log_mean: Tensor, target: Tensor) -> Tensor:
 
 
 ROWS = [
+    Row("cauchy", REGRESSION, (), (cauchy_by_log,)),
+    Row("geman_mcclure", REGRESSION, (), (geman_mcclure_by_ratio,)),
+    Row("welsch", REGRESSION, (), (welsch_by_exp,)),
+    Row("tukey_biweight", REGRESSION, (), (tukey_by_clamp,)),
     Row("wing", REGRESSION, (), (wing_by_where,)),
     Row("beta_nll", VARIANCE, (), (beta_nll_by_log,)),
     Row("poisson", COUNTS, (Form("torch poisson_nll_loss", F.poisson_nll_loss),), (poisson_by_exp,)),

@@ -58,6 +58,30 @@ def wing(prediction: Tensor, target: Tensor, width: float, epsilon: float) -> Te
     return torch.where(size < width, width * torch.log(1 + size / epsilon), size - rest)
 
 
+def cauchy(prediction: Tensor, target: Tensor, scale: float) -> Tensor:
+    """Minus the logarithm of a Cauchy density, up to its constant and a factor."""
+    density = torch.distributions.StudentT(1.0, target, scale)
+    return scale**2 / 2 * (density.log_prob(target) - density.log_prob(prediction))
+
+
+def geman_mcclure(prediction: Tensor, target: Tensor, scale: float) -> Tensor:
+    """Table 1 of Black and Rangarajan 1996, with sigma = scale."""
+    squared = (prediction - target) ** 2
+    return scale**2 / 2 * squared / (scale**2 + squared)
+
+
+def welsch(prediction: Tensor, target: Tensor, scale: float) -> Tensor:
+    """α → -∞ of Barron 2019 with c = scale/√2."""
+    return scale**2 / 2 * (1 - torch.exp(-0.5 * ((prediction - target) / (scale / math.sqrt(2))) ** 2))
+
+
+def tukey_biweight(prediction: Tensor, target: Tensor, scale: float) -> Tensor:
+    """Two pieces, expanded: r²/2 - r⁴/(2c²) + r⁶/(6c⁴) within the scale."""
+    r = prediction - target
+    inside = r**2 / 2 - r**4 / (2 * scale**2) + r**6 / (6 * scale**4)
+    return torch.where(r.abs() <= scale, inside, torch.full_like(r, scale**2 / 6))
+
+
 def beta_nll(prediction: Tensor, target: Tensor, variance: Tensor, beta: float, eps: float) -> Tensor:
     """Equation 5 of Seitzer et al. over PyTorch's likelihood."""
     weight = variance.detach().clamp(min=eps) ** beta
@@ -165,6 +189,12 @@ CASES = [
     Case("gaussian_nll", gaussian_nll, {"eps": 1e-6}),
     Case("gaussian_nll", gaussian_nll, {"eps": 1e-2, "full": True}),
     *(Case("wing", wing, {"width": w, "epsilon": e}) for w, e in ((10.0, 2.0), (1.0, 0.1))),
+    *(
+        Case(name, oracle, {"scale": scale})
+        for name, oracle in (("cauchy", cauchy), ("geman_mcclure", geman_mcclure), ("welsch", welsch))
+        for scale in (1.0, 0.3, 5.0)
+    ),
+    *(Case("tukey_biweight", tukey_biweight, {"scale": scale}) for scale in (1.0, 5.0)),
     *(Case("beta_nll", beta_nll, {"beta": beta, "eps": 1e-6}) for beta in (0.5, 1.0)),
     Case("poisson", poisson),
     *(Case("tweedie", tweedie, {"power": power}) for power in (1.5, 1.1)),
