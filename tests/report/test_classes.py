@@ -32,6 +32,7 @@ def run_of(path: Path, config: str) -> RunDirectory:
 
 def test_a_bundled_task_has_the_classes_of_its_data_set(tmp_path: Path) -> None:
     assert classes_of(run_of(tmp_path / "run", 'task = "digits"\ngenerations = 1\n'), DENSE) == 10
+    assert classes_of(run_of(tmp_path / "other", 'task = "bacteria"\ngenerations = 1\n'), DENSE) == 2
 
 
 def test_a_function_has_the_classes_of_the_predictions_that_its_loss_met_first(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Whether a task tells a good loss from a bad one: `python -m lossearch.experiments.benchmarks.task_spread TASK`.
+
+Trains hand-designed losses at one step size, that of the task's default loss, with the same seeds, and prints how they
+end on validation data, and the spread between best and worst beside the noise floor of the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from lossearch.comparison.statistics import bootstrap_interval, noise_floor
+from lossearch.tasks import build_task
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.plan import Run
+from lossearch.training.seeds import first
+from lossearch.training.step_size import step_scale
+from lossearch.training.train import train
+from lossearch.training.untrained import initial_inputs
+from lossearch.zoo.named import graph_of
+
+LOSSES = (
+    "cross_entropy",
+    "weighted_cross_entropy",
+    "logit_adjustment",
+    "focal",
+    "brier",
+    "probability_mae",
+    "dice",
+    "tversky(alpha=0.3, beta=0.7)",
+    "lovasz_softmax",
+    "cross_entropy_dice",
+)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task")
+    parser.add_argument("losses", nargs="*", default=LOSSES)
+    parser.add_argument("--seeds", type=int, default=10)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    task = build_task(given.task)
+    ((slot, one),) = task.slots.items()
+    print(task.describe(), flush=True)
+    inputs = initial_inputs(task)[slot]
+    reference = GraphLoss(graph_of(one.default), task.buffers(slot))
+    seeds = first("tuning", given.seeds)
+    found: dict[str, np.ndarray] = {}
+    start = time.perf_counter()
+    for name in given.losses:
+        loss = GraphLoss(graph_of(name), task.buffers(slot))
+        rate = task.base_learning_rate
+        if task.config.optimizer == "sgd":  # Adam divides by the gradient's size itself
+            rate *= step_scale(loss, reference, inputs)
+        outcomes = train(task, [Run({slot: loss}, rate, seed) for seed in seeds])
+        values = np.array([np.nan if outcome.metric is None else outcome.metric for outcome in outcomes])
+        interval = bootstrap_interval(values)
+        found[name] = values
+        print(f"| {name} | {values.mean():.4f} | {interval.low:.4f} to {interval.high:.4f} |", flush=True)
+    means = {name: float(values.mean()) for name, values in found.items()}
+    best, worst = (choose(means, key=means.__getitem__) for choose in (max, min))
+    if not task.metric.higher_is_better:
+        best, worst = worst, best
+    spread, floor = abs(means[best] - means[worst]), noise_floor(found[best])
+    seconds = (time.perf_counter() - start) / (len(found) * len(seeds))
+    print(f"spread {spread:.4f} from {best} to {worst}; noise floor {floor:.4f}; ratio {spread / floor:.1f}")
+    print(f"{seconds:.1f} s a training")
+
+
+if __name__ == "__main__":
+    main()
