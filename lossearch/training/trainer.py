@@ -70,7 +70,9 @@ class Trainer:
         self.spent = 0.0
 
     def advance(self, until: int) -> None:
-        """Train up to a step of the plan, from wherever the training stands."""
+        """Train up to a step of the plan, from wherever the training stands; nothing where all runs have ended."""
+        if not self.active:
+            return
         self.last_share = time.perf_counter()
         if self.done == 0:
             self._allocate()

@@ -167,6 +167,24 @@ def test_rungs_stop_runs_whether_they_are_stacked_or_trained_in_turn(kind: type[
     assert outcomes[1].metric == pytest.approx(reference(1, 0.1)[0], abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", [TwoSlots, InTurn])
+def test_a_run_that_fails_before_a_rung_is_out_of_the_question_there(kind: type[TwoSlots]) -> None:
+    def broken(prediction: Tensor, target: Tensor) -> Tensor:
+        raise ArithmeticError("no such distance")
+
+    seen: list[list[float | None]] = []
+
+    def promote(step: int, metrics: list[float | None]) -> list[bool]:
+        seen.append(metrics)
+        return [True, True, False]
+
+    runs = [RUNS[0], Run({**LOSSES, "far": broken}, 0.05, 1), RUNS[2]]
+    outcomes = train(kind(config()), runs, rungs=(0.5,), promote=promote)
+    assert [metric is None for metric in seen[0]] == [False, True, False]
+    assert [outcome.status for outcome in outcomes] == [Status.OK, Status.ERROR, Status.OK]
+    assert [outcome.curve[-1][0] for outcome in (outcomes[0], outcomes[2])] == [STEPS, 15]
+
+
 class Adversaries(nn.Module):
     def __init__(self) -> None:
         super().__init__()
