@@ -95,6 +95,7 @@ class Structure:
         self._weight = roots[1] if len(roots) > 1 else None
         declared = signature.forward_inputs
         self._inputs = tuple(one.name for one in declared)
+        self._labels = next((place for place, one in enumerate(declared) if one.labels is not None), None)
         # How many axes an input has before its spatial ones; None where it has none. Labels have no class axis.
         self._before_space = tuple(
             len(one.axes) - 1 - (one.labels is not None) if SPACE in one.axes else None for one in declared
@@ -106,6 +107,9 @@ class Structure:
         """Mean losses [run] from inputs [run, batch, ...] and the constants of each run."""
         first = inputs[0]
         runs = len(first)
+        if self._labels is not None and inputs[self._labels].is_floating_point():
+            name = self._inputs[self._labels]
+            raise UserError(f"{name} as labels, int64", f"{name} of {inputs[self._labels].dtype}", "give class numbers")
         if self.row_wise:
             rows = _rows(constants, first.shape[1], first.dtype, first.device)
             return self._mean([tensor.flatten(0, 1) for tensor in inputs], rows, buffers, runs)

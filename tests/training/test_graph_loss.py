@@ -119,3 +119,8 @@ def test_every_loss_of_the_zoo_agrees_with_its_module_in_a_stack(name):
     wanted = loss.to_module(buffers=buffers)(*inputs)
     together = GraphLoss.stacked([GraphLoss(loss.graph, buffers)] * 2, *(torch.stack([x, x]) for x in inputs))
     torch.testing.assert_close(together, torch.stack([wanted, wanted]), rtol=2e-4, atol=1e-5)
+
+
+def test_a_distribution_in_place_of_labels_is_refused():
+    with pytest.raises(UserError, match="target as labels"):
+        GraphLoss(zoo.get("cross_entropy").graph)(torch.randn(4, 3), torch.softmax(torch.randn(4, 3), 1))
