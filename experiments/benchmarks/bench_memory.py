@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Container
 from pathlib import Path
 
+import torch
+
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FilterCount, Verdict, canonical
-from lossearch.engine.island.island import use_one_thread
+from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.config import load_config, validate
 from lossearch.engine.setup.parts import build_parts, island_method, island_setting
@@ -31,7 +33,7 @@ CONFIG = Path(__file__).resolve().parents[1] / "digits_noise.toml"
 class Pretending:
     """A score that follows from the key alone, in place of a training."""
 
-    def evaluate(self, graph: Graph, seed: int) -> CandidateResult:
+    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
         """The result, at once."""
         score = int(graph.key[:6], 16) / 2**24
         return CandidateResult(Status.OK, score, (score,), graph, 0.1, 1.0, ((10, score),), 0.01, "")
@@ -109,7 +111,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=20)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    use_one_thread()
+    torch.set_num_threads(1)
     loop = island(arguments.candidates, arguments.quick)
     gc.collect()
     gc.freeze()

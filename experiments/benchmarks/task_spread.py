@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Collection
 
 import numpy as np
 import torch
 
+from lossearch import zoo
 from lossearch.comparison.statistics import bootstrap_interval, noise_floor
+from lossearch.ir.core.signature import get_signature
 from lossearch.tasks import build_task
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
 from lossearch.training.seeds import first
+from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.step_size import step_scale
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
@@ -36,28 +40,40 @@ LOSSES = (
 )
 
 
+def _usable(signature: str, given: Collection[str]) -> list[str]:
+    """The hand-designed losses of a signature that are made with nothing but what the task gives."""
+    buffers = [declared.name for declared in get_signature(signature).buffers]
+    return [
+        n for n in zoo.names(signature=signature) if not any(b not in given and graph_of(n).uses(b) for b in buffers)
+    ]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
-    parser.add_argument("losses", nargs="*", default=LOSSES)
+    parser.add_argument("losses", nargs="*", help="by default ten of the dense family, all of another signature")
     parser.add_argument("--seeds", type=int, default=10)
     given = parser.parse_args()
     torch.set_num_threads(1)
     task = build_task(given.task)
-    ((slot, one),) = task.slots.items()
+    slot, losses = task.slot, SlotLosses(task)
+    one = task.slots[slot]
     print(task.describe(), flush=True)
     inputs = initial_inputs(task)[slot]
     reference = GraphLoss(graph_of(one.default), task.buffers(slot))
     seeds = first("tuning", given.seeds)
     found: dict[str, np.ndarray] = {}
     start = time.perf_counter()
-    for name in given.losses:
+    names = given.losses or (LOSSES if one.signature == "dense" else _usable(one.signature, task.buffers(slot)))
+    for name in names:
         loss = GraphLoss(graph_of(name), task.buffers(slot))
-        rate = task.base_learning_rate
-        if task.config.optimizer == "sgd":  # Adam divides by the gradient's size itself
+        rate, factor = task.base_learning_rate, 1.0
+        if losses.several:  # the learning rate is that of the other slots, too
+            factor = step_scale(loss, reference, inputs)
+        elif task.config.optimizer == "sgd":  # Adam divides by the gradient's size itself
             rate *= step_scale(loss, reference, inputs)
-        outcomes = train(task, [Run({slot: loss}, rate, seed) for seed in seeds])
+        outcomes = train(task, [Run(losses.with_(loss, factor), rate, seed) for seed in seeds])
         values = np.array([np.nan if outcome.metric is None else outcome.metric for outcome in outcomes])
         interval = bootstrap_interval(values)
         found[name] = values
