@@ -72,7 +72,11 @@ def test_digits_are_those_of_scikit_learn() -> None:
     assert arrays.labels.dtype == np.int64
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no gzip", gzip.compress(b"1,2\n3,4\n"), gzip.compress(b"1,2\n3\n")])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no gzip", gzip.compress(b"1,2\n3,4\n", mtime=0), gzip.compress(b"1,2\n3\n", mtime=0)],
+    ids=["missing", "empty", "not packed", "few columns", "ragged"],  # packed bytes tell the time
+)
 def test_digits_that_are_missing_or_damaged_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
