@@ -88,10 +88,11 @@ class TuningSpace:
         """Points all over the space, denser at the learning rates of its middle; the first has all defaults.
 
         On every axis by itself they are evenly spread from end to end (a Latin hypercube); without parameters they
-        are a grid of learning rates.
+        are a grid of learning rates, and two of them the default and the one in the middle of the upper half.
         """
         if not self.parameters:
-            return [(_towards_middle(unit),) for unit in _spread(range(n))]
+            units = [0.5, 0.75] if n == 2 else _spread(range(n))  # the ends alone are far from any good rate
+            return [(_towards_middle(unit),) for unit in units]
         points = _kronecker(n - 1, len(self.default), start=1)
         if not points:
             return [self.default]

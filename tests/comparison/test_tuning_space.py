@@ -84,6 +84,7 @@ def test_first_points_begin_with_the_defaults_and_fill_the_space(tuned: tuple[Pa
         assert coordinates[-1] == 1.0
         assert max(b - a for a, b in itertools.pairwise(coordinates)) < 0.1
     assert one.first_points(1) == [one.default]
+    assert one.first_points(2)[0] == one.default
 
 
 def test_learning_rates_span_more_than_three_decades() -> None:
