@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossearch.archive.discovered import discovered_loss, identifier
-from lossearch.archive.run_directory import RunDirectory
-from lossearch.archive.store import Ranked
+from lossearch.archive.discovered import identifier
 from lossearch.errors import UserError
 from lossearch.loss import Loss
-from lossearch.reading import read_text, whole_in
-from lossearch.zoo.named import hand_designed_loss
+from lossearch.named_losses import LossLike, Resolved, find, load
+from lossearch.situations import situation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor, nn
+    from torch import nn
 
-    from lossearch.advice import Advice, Situation
+    from lossearch.advice import Advice
     from lossearch.combining.combined import CombinedLoss
     from lossearch.combining.layered import LayeredLoss
     from lossearch.comparison.compare import Progress as ComparisonProgress
@@ -34,93 +30,6 @@ if TYPE_CHECKING:
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
     from lossearch.engine.setup.subject import Found, TaskLike
     from lossearch.simplifying import Attempt, Simplified
-    from lossearch.tasks import DescribedTask
-
-LossLike = Loss | str | Path
-"""A loss, or what `load` takes."""
-
-_FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
-_ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A loss and, where it comes from a run, its place there.
-
-    Attributes:
-        loss: The loss.
-        run: The run that found it.
-        ranked: Its candidate and score in that run.
-        rank: Its rank there, from 1.
-    """
-
-    loss: Loss
-    run: RunDirectory | None = None
-    ranked: Ranked | None = None
-    rank: int = 0
-
-
-def load(loss: LossLike) -> Loss:
-    """The loss that a name stands for.
-
-    Args:
-        loss: A zoo name with arguments (`focal(gamma=2)`), a `.json` file, a `.txt` file with the text form, the text
-            form itself (`dense: …`), or a rank in a run (`runs/x@1`, the best one). A `Loss` is returned as it is.
-
-    Raises:
-        UserError: It is none of these, or what it names is missing, malformed or ill-typed.
-    """
-    return find(loss).loss
-
-
-def find(loss: LossLike) -> Resolved:
-    """As `load`, with the loss's place in the run that it comes from."""
-    if isinstance(loss, Loss):
-        return Resolved(loss)
-    text = str(loss)
-    if Path(text).suffix in (".json", ".txt"):
-        return Resolved(_from_file(Path(text)))
-    if isinstance(loss, Path):
-        raise UserError("a .json or .txt file with a loss", text, "give the .json that `lossearch export` writes")
-    if "@" in text:
-        return _from_run(text)
-    if ":" in text:
-        return Resolved(Loss.from_text(text))
-    if _ZOO_CALL.fullmatch(text) and not os.path.exists(text):  # false, too, for what no path can be
-        return Resolved(hand_designed_loss(text))
-    raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
-
-
-def _advice(path: Path) -> str:
-    if os.path.exists(path / "archive.sqlite"):  # false, too, for what no path can be
-        return f"for the best loss of this run give {path}@1"
-    if os.path.isfile(path):
-        return "give the .json that `lossearch export` writes: other files cannot be read back"
-    return "see: lossearch zoo"
-
-
-def _from_file(path: Path) -> Loss:
-    text = read_text(path, "a file with a loss", "check the path, and give a file that lossearch wrote")
-    try:
-        if path.suffix == ".json":
-            return Loss.from_json(text)
-        return Loss.from_text(text.strip(), identifier(path.stem))
-    except UserError as error:
-        raise type(error)(error.required, error.found, f"{error.hint} (in {path})") from None
-
-
-def _from_run(text: str) -> Resolved:
-    directory, _, wanted = text.rpartition("@")
-    rank = whole_in(wanted)
-    if rank is None or rank < 1 or not wanted.isdigit():
-        raise UserError("DIR@RANK with a rank from 1", repr(text), f"see: lossearch ls {directory}")
-    run = RunDirectory.open(directory)
-    with run.open_archive(read_only=True) as archive:
-        rows = archive.ranked(rank)
-    if len(rows) < rank:
-        found = f"rank {rank}, but {len(rows)} candidates are ranked"
-        raise UserError(f"a rank that {directory} has", found, f"see: lossearch ls {directory}")
-    return Resolved(discovered_loss(run.path.resolve().name, rows[-1], rank), run, rows[-1], rank)
 
 
 def search(
@@ -179,78 +88,6 @@ def advise(
     from lossearch.advice import advise as advice_for
 
     return advice_for(situation(task, labels, ignore_index, facts), most)
-
-
-def situation(
-    task: TaskLike | None,
-    labels: str | Path | npt.ArrayLike | None,
-    ignore_index: int | None,
-    facts: Mapping[str, Any],
-) -> Situation:
-    """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
-    from lossearch.advice import Situation, measured, measured_labels, read_labels
-    from lossearch.advice.rules import check_asked_for
-    from lossearch.advice.words import metric_named
-    from lossearch.engine.setup.subject import found_subject
-    from lossearch.tasks import ClassificationTask, DescribedTask
-    from lossearch.tasks.user.function import is_reference
-
-    known: dict[str, Any] = {}
-    if task is not None:
-        # Nothing is ranked here, so a function need not tell which way its metric is better.
-        own = (isinstance(task, str) and is_reference(task)) or callable(task)
-        with found_subject(task, direction="maximize" if own else None) as found:
-            if isinstance(found.subject, ClassificationTask):
-                known.update(measured(found.subject).model_dump(exclude_none=True))
-            elif isinstance(found.subject, DescribedTask):
-                known.update(_measured_targets(found.subject))
-            else:
-                with suppress(UserError):  # a metric that no rule asks for
-                    known["metric"] = metric_named(found.subject.metric)
-                labels = _first_targets(found) if labels is None else labels
-    given = Situation.of(facts)
-    if labels is not None:
-        import numpy as np
-
-        array = read_labels(labels) if isinstance(labels, (str, Path)) else np.asarray(labels)
-        known.update(measured_labels(array, given.family, ignore_index).model_dump(exclude_none=True))
-    found = Situation.of({**known, **given.model_dump(exclude_unset=True)})
-    check_asked_for(facts, found)
-    return found
-
-
-def _measured_targets(task: DescribedTask) -> dict[str, Any]:
-    """What is known of a task of another family: what its slot takes, its metric, and its training targets."""
-    from lossearch.advice import measured_labels
-    from lossearch.advice.words import metric_named
-    from lossearch.ir.core.signature import get_signature
-    from lossearch.training.untrained import initial_inputs
-
-    signature = get_signature(task.slots[task.slot].signature)
-    known: dict[str, Any] = {"family": signature.family}
-    with suppress(UserError):  # a metric that no rule asks for
-        known["metric"] = metric_named(task.metric.name)
-    targets = [one.name for one in signature.forward_inputs if one.role == "target"]
-    if signature.family in ("dense", "regression") and targets:
-        given = initial_inputs(task, samples=len(task.draw(0)[0]))[task.slot].tensors[targets[0]]
-        known |= measured_labels(given.numpy(), signature.family).model_dump(exclude_none=True)
-    return known
-
-
-def _first_targets(found: Found) -> Tensor:
-    """The labels that a training function gives its loss at its first call."""
-    from lossearch import zoo
-    from lossearch.tasks.user.config import FunctionConfig, user_task
-    from lossearch.training.function_trainer import record_first_call
-
-    assert isinstance(found.subject, FunctionConfig)
-    with user_task(found.subject, found.time_limit) as task:
-        call = record_first_call(task, zoo.get("cross_entropy").graph, found.steps or 1)
-    labels = [tensor for tensor in call.tensors().values() if not tensor.is_floating_point()]
-    if not labels:
-        required = f"a loss that {found.subject.name} calls with integer labels or masks, which are measured"
-        raise UserError(required, call.describe(), "give the labels themselves (labels=…, --labels FILE)")
-    return labels[0]
 
 
 def _losses(given: object) -> list[Loss]:

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from lossearch import zoo
-from lossearch.api import export, find, load
+from lossearch.api import export
 from lossearch.cli.main import app
 from lossearch.compile.export.standalone import standalone
 from lossearch.engine.driver.search import plan_search, search
 from lossearch.engine.setup.config import parse_config, validate
 from lossearch.errors import UserError
 from lossearch.loss import Loss
+from lossearch.named_losses import find, load
 from lossearch.plain_text import visible
 from lossearch.search_spaces.space import FOLDER, read_space
 

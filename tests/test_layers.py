@@ -38,6 +38,7 @@ LAYERS = (
     ("engine.driver",),
     ("engine",),
     ("report",),
+    ("named_losses", "situations"),
     ("api",),
     ("cli",),
     ("__main__",),

@@ -55,8 +55,8 @@ def advise(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List hand-designed losses worth starting from, with reasons; options add to or replace what is measured."""
-    from lossearch import api
     from lossearch.advice import advise as advice_for
+    from lossearch.situations import situation as situation_of
 
     if ignore_index is not None and labels is None:
         raise UserError("--labels with --ignore-index", "none", "name a file or folder of labels")
@@ -76,7 +76,7 @@ def advise(
     if task is None and labels is None and not given:
         hint = "name a task, your labels, or describe them: --family segmentation --labels masks/ --metric dice"
         raise UserError("--task, --labels or facts", "neither", hint)
-    situation = api.situation(task, labels, ignore_index, given)
+    situation = situation_of(task, labels, ignore_index, given)
     found = advice_for(situation)
     rows = [
         {

@@ -14,11 +14,11 @@ from lossearch.errors import UserError
 from lossearch.reading import LARGEST_WHOLE, numbers_in
 
 if TYPE_CHECKING:
-    from lossearch.api import Resolved
     from lossearch.archive.run_directory import RunDirectory
     from lossearch.comparison.tuning import Tuned
     from lossearch.ir.core.parameter import Parameter
     from lossearch.loss import Loss
+    from lossearch.named_losses import Resolved
 
 MOST_TRIALS, MOST_WORKERS = 1_000_000, 10_000
 
@@ -74,7 +74,7 @@ def show(
     ] = None,
 ) -> None:
     """Show a loss: formula, parameters, where it comes from."""
-    from lossearch.api import find
+    from lossearch.named_losses import find
 
     found = find(loss)
     print_fields((*_described(found.loss), *_provenance(found)))
@@ -197,8 +197,9 @@ def compare(
     """Tune losses on validation data and compare them on the test split."""
     from lossearch import api
     from lossearch.cli.progress import comparison_progress
+    from lossearch.named_losses import find
 
-    found = [api.find(loss) for loss in losses or []]
+    found = [find(loss) for loss in losses or []]
     out = _place_in_run(found) if out is None else out
     try:
         with comparison_progress() as progress:

@@ -16,8 +16,8 @@ from lossearch import zoo
 from lossearch.advice import Situation, rules
 from lossearch.advice.rules import facts_asked_for
 from lossearch.advice.words import ARCHITECTURES, METRICS, architecture_named, metric_named
-from lossearch.api import situation
 from lossearch.errors import UserError
+from lossearch.situations import situation
 from lossearch.zoo.families import COMMON_NAMES, family_names
 
 LABELS = np.repeat([0, 1, 2], [90, 8, 2])

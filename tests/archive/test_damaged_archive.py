@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from engine.fakes import FakeScreen, finish, make_loop, new_run
 
-from lossearch.api import find
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.cli.losses import _provenance
 from lossearch.cli.output import Format
@@ -17,6 +16,7 @@ from lossearch.cli.search import ls
 from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
+from lossearch.named_losses import find
 from lossearch.report.run_summary import summarize
 
 

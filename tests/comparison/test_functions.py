@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import lossearch
-from lossearch.api import situation
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.tuning import Budget
 from lossearch.errors import UserError
+from lossearch.situations import situation
 from lossearch.tasks import Opening, openings
 from lossearch.training import seeds
 

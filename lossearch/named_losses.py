@@ -1,0 +1,102 @@
+"""The loss that a name stands for: of the zoo, of a file, of a run, or written out."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lossearch.archive.discovered import discovered_loss, identifier
+from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.store import Ranked
+from lossearch.errors import UserError
+from lossearch.loss import Loss
+from lossearch.reading import read_text, whole_in
+from lossearch.zoo.named import hand_designed_loss
+
+LossLike = Loss | str | Path
+"""A loss, or what `load` takes."""
+
+_FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
+_ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A loss and, where it comes from a run, its place there.
+
+    Attributes:
+        loss: The loss.
+        run: The run that found it.
+        ranked: Its candidate and score in that run.
+        rank: Its rank there, from 1.
+    """
+
+    loss: Loss
+    run: RunDirectory | None = None
+    ranked: Ranked | None = None
+    rank: int = 0
+
+
+def load(loss: LossLike) -> Loss:
+    """The loss that a name stands for.
+
+    Args:
+        loss: A zoo name with arguments (`focal(gamma=2)`), a `.json` file, a `.txt` file with the text form, the text
+            form itself (`dense: …`), or a rank in a run (`runs/x@1`, the best one). A `Loss` is returned as it is.
+
+    Raises:
+        UserError: It is none of these, or what it names is missing, malformed or ill-typed.
+    """
+    return find(loss).loss
+
+
+def find(loss: LossLike) -> Resolved:
+    """As `load`, with the loss's place in the run that it comes from."""
+    if isinstance(loss, Loss):
+        return Resolved(loss)
+    text = str(loss)
+    if Path(text).suffix in (".json", ".txt"):
+        return Resolved(_from_file(Path(text)))
+    if isinstance(loss, Path):
+        raise UserError("a .json or .txt file with a loss", text, "give the .json that `lossearch export` writes")
+    if "@" in text:
+        return _from_run(text)
+    if ":" in text:
+        return Resolved(Loss.from_text(text))
+    if _ZOO_CALL.fullmatch(text) and not os.path.exists(text):  # false, too, for what no path can be
+        return Resolved(hand_designed_loss(text))
+    raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
+
+
+def _advice(path: Path) -> str:
+    if os.path.exists(path / "archive.sqlite"):  # false, too, for what no path can be
+        return f"for the best loss of this run give {path}@1"
+    if os.path.isfile(path):
+        return "give the .json that `lossearch export` writes: other files cannot be read back"
+    return "see: lossearch zoo"
+
+
+def _from_file(path: Path) -> Loss:
+    text = read_text(path, "a file with a loss", "check the path, and give a file that lossearch wrote")
+    try:
+        if path.suffix == ".json":
+            return Loss.from_json(text)
+        return Loss.from_text(text.strip(), identifier(path.stem))
+    except UserError as error:
+        raise type(error)(error.required, error.found, f"{error.hint} (in {path})") from None
+
+
+def _from_run(text: str) -> Resolved:
+    directory, _, wanted = text.rpartition("@")
+    rank = whole_in(wanted)
+    if rank is None or rank < 1 or not wanted.isdigit():
+        raise UserError("DIR@RANK with a rank from 1", repr(text), f"see: lossearch ls {directory}")
+    run = RunDirectory.open(directory)
+    with run.open_archive(read_only=True) as archive:
+        rows = archive.ranked(rank)
+    if len(rows) < rank:
+        found = f"rank {rank}, but {len(rows)} candidates are ranked"
+        raise UserError(f"a rank that {directory} has", found, f"see: lossearch ls {directory}")
+    return Resolved(discovered_loss(run.path.resolve().name, rows[-1], rank), run, rows[-1], rank)

@@ -1,0 +1,90 @@
+"""What is known of a task or of labels before advice is given: what can be measured, and what the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossearch.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from lossearch.advice import Situation
+    from lossearch.engine.setup.subject import Found, TaskLike
+    from lossearch.tasks import DescribedTask
+
+
+def situation(
+    task: TaskLike | None,
+    labels: str | Path | npt.ArrayLike | None,
+    ignore_index: int | None,
+    facts: Mapping[str, Any],
+) -> Situation:
+    """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
+    from lossearch.advice import Situation, measured, measured_labels, read_labels
+    from lossearch.advice.rules import check_asked_for
+    from lossearch.advice.words import metric_named
+    from lossearch.engine.setup.subject import found_subject
+    from lossearch.tasks import ClassificationTask, DescribedTask
+    from lossearch.tasks.user.function import is_reference
+
+    known: dict[str, Any] = {}
+    if task is not None:
+        # Nothing is ranked here, so a function need not tell which way its metric is better.
+        own = (isinstance(task, str) and is_reference(task)) or callable(task)
+        with found_subject(task, direction="maximize" if own else None) as found:
+            if isinstance(found.subject, ClassificationTask):
+                known.update(measured(found.subject).model_dump(exclude_none=True))
+            elif isinstance(found.subject, DescribedTask):
+                known.update(_measured_targets(found.subject))
+            else:
+                with suppress(UserError):  # a metric that no rule asks for
+                    known["metric"] = metric_named(found.subject.metric)
+                labels = _first_targets(found) if labels is None else labels
+    given = Situation.of(facts)
+    if labels is not None:
+        import numpy as np
+
+        array = read_labels(labels) if isinstance(labels, (str, Path)) else np.asarray(labels)
+        known.update(measured_labels(array, given.family, ignore_index).model_dump(exclude_none=True))
+    found = Situation.of({**known, **given.model_dump(exclude_unset=True)})
+    check_asked_for(facts, found)
+    return found
+
+
+def _measured_targets(task: DescribedTask) -> dict[str, Any]:
+    """What is known of a task of another family: what its slot takes, its metric, and its training targets."""
+    from lossearch.advice import measured_labels
+    from lossearch.advice.words import metric_named
+    from lossearch.ir.core.signature import get_signature
+    from lossearch.training.untrained import initial_inputs
+
+    signature = get_signature(task.slots[task.slot].signature)
+    known: dict[str, Any] = {"family": signature.family}
+    with suppress(UserError):  # a metric that no rule asks for
+        known["metric"] = metric_named(task.metric.name)
+    targets = [one.name for one in signature.forward_inputs if one.role == "target"]
+    if signature.family in ("dense", "regression") and targets:
+        given = initial_inputs(task, samples=len(task.draw(0)[0]))[task.slot].tensors[targets[0]]
+        known |= measured_labels(given.numpy(), signature.family).model_dump(exclude_none=True)
+    return known
+
+
+def _first_targets(found: Found) -> Tensor:
+    """The labels that a training function gives its loss at its first call."""
+    from lossearch import zoo
+    from lossearch.tasks.user.config import FunctionConfig, user_task
+    from lossearch.training.function_trainer import record_first_call
+
+    assert isinstance(found.subject, FunctionConfig)
+    with user_task(found.subject, found.time_limit) as task:
+        call = record_first_call(task, zoo.get("cross_entropy").graph, found.steps or 1)
+    labels = [tensor for tensor in call.tensors().values() if not tensor.is_floating_point()]
+    if not labels:
+        required = f"a loss that {found.subject.name} calls with integer labels or masks, which are measured"
+        raise UserError(required, call.describe(), "give the labels themselves (labels=…, --labels FILE)")
+    return labels[0]
