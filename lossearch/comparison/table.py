@@ -28,6 +28,9 @@ COLUMNS: tuple[str, ...] = (
 the test means of metrics besides the ranking one."""
 
 _NONE = "-"
+_NARROW = 11
+"""Columns of a further metric."""
+
 _WIDEST = 400  # characters: more than a table needs
 _MARKS = {"low": "↓", "high": "↑"}
 
@@ -52,7 +55,8 @@ def make_table(result: Result) -> Table:
     table.add_column("p (Holm)", justify="right")
     others = list(dict.fromkeys(name for row in result.rows for name in row.others))
     for name in others:
-        table.add_column(Text(f"test {visible(name)}"), justify="right")
+        # Words of a long name under each other: the numbers below are narrow.
+        table.add_column(Text(f"test {visible(name)}".replace("_", " ")), justify="right", max_width=_NARROW)
     for row in result.rows:
         means = row.other_means
         further = [f"{means[name]:.4g}" if name in means else _NONE for name in others]
