@@ -40,7 +40,7 @@ LOWER = _named(
 
 _QUALIFIERS = _named(
     """
-    val valid validation dev eval test mean avg average median macro micro weighted balanced top score rate k at
+    val valid validation dev eval test worst mean avg average median macro micro weighted balanced top score rate k at
     per class pixel sample overall global final best last total absolute squared root relative percentage percent
     and ms si m coefficient index object box mask image instance point voxel
     """
