@@ -133,8 +133,10 @@ class Trainer:
             with torch.no_grad():
                 self.finite &= losses.isfinite()
                 columns, optimizer = self._optimizer(phase.parameters)
-                weights = self.stack.weights[:, columns]
-                optimizer.step(weights, gradient[:, columns], self.learning_rate, self._schedule(step))
+                weights = self.stack.weights
+                if phase.parameters:
+                    weights, gradient = weights[:, columns], gradient[:, columns]
+                optimizer.step(weights, gradient, self.learning_rate, self._schedule(step))
         if failed:
             self._end(failed)
 
@@ -166,8 +168,20 @@ class Trainer:
         """Losses `[run]` and their gradients `[run, parameter]`.
 
         Gradients are taken in two parts, at the losses' inputs, so that a loss that raises leaves the model's part
-        whole for the other runs.
+        whole for the other runs; in one where all losses are graphs, of which hardly any raises, and none on its way
+        back.
         """
+        runs = [record.run.losses for record in self.active]
+        if all(isinstance(run[slot], GraphLoss) for run in runs for slot in inputs):
+            try:
+                total = sum_of([_losses([run[slot] for run in runs], tensors) for slot, tensors in inputs.items()])
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+            else:
+                if total.requires_grad:
+                    (gradient,) = torch.autograd.grad(total.sum(), self.stack.weights)
+                    return total.detach(), gradient
         cut = _Cut(inputs)
         try:
             losses, gradients = self._together(cut)
