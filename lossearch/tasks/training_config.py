@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -57,6 +57,18 @@ class TrainingConfig(BaseModel, ABC):
     def base_learning_rate(self) -> float:
         """Around which tuning searches."""
         return self.learning_rate
+
+
+def check_one_of(field: str, value: str, known: Collection[str]) -> None:
+    """Raise `ValueError`, as validators of configurations do, where a name is not among those that are known."""
+    if value not in known:
+        raise ValueError(f"{field} is {value!r}, must be one of {', '.join(known)}")
+
+
+def check_batch(batch_size: int, train_size: int) -> None:
+    """Raise `ValueError`, as validators of configurations do, where there is no whole batch to train on."""
+    if batch_size > train_size:
+        raise ValueError(f"batch_size {batch_size} exceeds train_size {train_size}")
 
 
 def config_from(

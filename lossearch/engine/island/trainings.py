@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import ray
 
@@ -23,10 +24,21 @@ from lossearch.tasks.user.first_call import FirstCall
 
 @dataclass(frozen=True)
 class _Answer:
-    """A `CandidateResult` that travels: its graph is in JSON form."""
+    """A `CandidateResult` that travels: its graph is in JSON form, `values` are its other fields by name."""
 
-    result: CandidateResult
     graph: str
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, result: CandidateResult) -> _Answer:
+        """The answer that carries a result."""
+        names = [field.name for field in dataclasses.fields(result) if field.name != "graph"]
+        return cls(graph_to_json(result.graph), {name: getattr(result, name) for name in names})
+
+    def result(self, asked: Graph) -> CandidateResult:
+        """The result, with the very graph that was asked for where training left it as it was."""
+        unchanged = self.graph == graph_to_json(asked)
+        return CandidateResult(graph=asked if unchanged else graph_from_json(self.graph), **self.values)
 
 
 class Trainings:
@@ -64,17 +76,14 @@ class Trainings:
                 if ended.given_up:
                     self._results[ended.key] = failure(graph, ended.given_up)
                 else:
-                    same = ended.result.graph == graph_to_json(graph)
-                    trained = graph if same else graph_from_json(ended.result.graph)
-                    self._results[ended.key] = dataclasses.replace(ended.result.result, graph=trained)
+                    self._results[ended.key] = ended.result.result(graph)
         return self._results.pop(number)
 
 
 def train_candidate(equipment: Equipment, graph: str, seed: int, stops: Stops) -> _Answer:
     """Train one candidate in this process; the parts that this takes are built once for each search."""
     parts = _parts(equipment, visible_gpus())
-    result = evaluated(parts.evaluator, graph_from_json(graph), seed, stops, Watchdog(parts.hang_limit))
-    return _Answer(dataclasses.replace(result, graph=None), graph_to_json(result.graph))  # type: ignore[arg-type]
+    return _Answer.of(evaluated(parts.evaluator, graph_from_json(graph), seed, stops, Watchdog(parts.hang_limit)))
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from lossearch.tasks.datasets.registry import LabelledImages, datasets
 from lossearch.tasks.metrics import metric, metrics
 from lossearch.tasks.models import CNN, MLP, ImageShape, ViT
 from lossearch.tasks.streams import MAX_SEED
-from lossearch.tasks.training_config import TrainingConfig, config_from
+from lossearch.tasks.training_config import TrainingConfig, check_batch, check_one_of, config_from
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -142,8 +142,8 @@ class TaskConfig(TrainingConfig):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         known = {name: one for name, one in datasets().items() if isinstance(one, LabelledImages)}
-        _one_of("dataset", self.dataset, known)
-        _one_of("metric", self.metric, metrics())
+        check_one_of("dataset", self.dataset, known)
+        check_one_of("metric", self.metric, metrics())
         if (self.noise == "none") != (self.noise_rate == 0.0):
             raise ValueError(f"noise {self.noise!r} does not go with noise_rate {self.noise_rate}")
         dataset = known[self.dataset]
@@ -157,14 +157,8 @@ class TaskConfig(TrainingConfig):
             )
         if dataset.test_samples and self.test_size is not None and self.test_size > dataset.test_samples:
             raise ValueError(f"test_size {self.test_size} exceeds the {dataset.test_samples} official test images")
-        if self.batch_size > self.train_size:
-            raise ValueError(f"batch_size {self.batch_size} exceeds train_size {self.train_size}")
+        check_batch(self.batch_size, self.train_size)
         return self
-
-
-def _one_of(field: str, value: str, known: Mapping[str, object]) -> None:
-    if value not in known:
-        raise ValueError(f"{field} is {value!r}, must be one of {', '.join(known)}")
 
 
 # digits: stratified 800 / 500 / 497 of 1797 images. At 40 % noise 800 labels leave 480 right ones, few enough for

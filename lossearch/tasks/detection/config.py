@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from lossearch.tasks.base import Metric
 from lossearch.tasks.detection.metrics import METRICS
 from lossearch.tasks.streams import MAX_SEED
-from lossearch.tasks.training_config import TrainingConfig, config_from
+from lossearch.tasks.training_config import TrainingConfig, check_batch, check_one_of, config_from
 
 
 class DetectionConfig(TrainingConfig):
@@ -42,12 +42,10 @@ class DetectionConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.metric not in METRICS:
-            raise ValueError(f"metric is {self.metric!r}, must be one of {', '.join(METRICS)}")
+        check_one_of("metric", self.metric, METRICS)
         if len(self.channels) != 3:
             raise ValueError(f"channels are of three convolutions, not of {len(self.channels)}")
-        if self.batch_size > self.train_size:
-            raise ValueError(f"batch_size {self.batch_size} exceeds train_size {self.train_size}")
+        check_batch(self.batch_size, self.train_size)
         return self
 
 

@@ -11,7 +11,7 @@ from lossearch.tasks.base import Metric
 from lossearch.tasks.regression.metrics import METRICS
 from lossearch.tasks.regression.tables import TABLES
 from lossearch.tasks.streams import MAX_SEED
-from lossearch.tasks.training_config import TrainingConfig, config_from
+from lossearch.tasks.training_config import TrainingConfig, check_batch, check_one_of, config_from
 
 
 class RegressionConfig(TrainingConfig):
@@ -52,14 +52,12 @@ class RegressionConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        for field, value, known in (("dataset", self.dataset, TABLES), ("metric", self.metric, METRICS)):
-            if value not in known:
-                raise ValueError(f"{field} is {value!r}, must be one of {', '.join(known)}")
+        check_one_of("dataset", self.dataset, TABLES)
+        check_one_of("metric", self.metric, METRICS)
         wanted, rows = self.train_size + self.val_size + self.test_size, TABLES[self.dataset].rows
         if wanted > rows:
             raise ValueError(f"{wanted} rows for train, validation and test are more than the {rows} of the table")
-        if self.batch_size > self.train_size:
-            raise ValueError(f"batch_size {self.batch_size} exceeds train_size {self.train_size}")
+        check_batch(self.batch_size, self.train_size)
         return self
 
 

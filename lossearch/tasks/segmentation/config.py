@@ -12,7 +12,7 @@ from lossearch.tasks.datasets.data import is_available
 from lossearch.tasks.datasets.registry import Frames, datasets
 from lossearch.tasks.segmentation.metrics import METRICS
 from lossearch.tasks.streams import MAX_SEED
-from lossearch.tasks.training_config import TrainingConfig, config_from
+from lossearch.tasks.training_config import TrainingConfig, check_batch, check_one_of, config_from
 
 
 class SegmentationConfig(TrainingConfig):
@@ -67,9 +67,8 @@ class SegmentationConfig(TrainingConfig):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         films = {name: one for name, one in datasets().items() if isinstance(one, Frames)}
-        for field, value, known in (("dataset", self.dataset, films), ("metric", self.metric, METRICS)):
-            if value not in known:
-                raise ValueError(f"{field} is {value!r}, must be one of {', '.join(known)}")
+        check_one_of("dataset", self.dataset, films)
+        check_one_of("metric", self.metric, METRICS)
         frames, (_, height, width) = films[self.dataset].train_samples, films[self.dataset].image_shape
         needed = self.test_frames + self.val_frames + 3  # two that are left out, and one to train on
         if needed > frames:
@@ -92,8 +91,7 @@ class SegmentationConfig(TrainingConfig):
         ):
             if size > held * tiles:
                 raise ValueError(f"{field} {size} exceeds the {held * tiles} tiles of {held} frames")
-        if self.batch_size > self.train_size:
-            raise ValueError(f"batch_size {self.batch_size} exceeds train_size {self.train_size}")
+        check_batch(self.batch_size, self.train_size)
         return self
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lossearch.errors import UserError
 from lossearch.tasks.datasets.data import Film
 from lossearch.tasks.segmentation.config import SegmentationConfig
-from lossearch.tasks.streams import MAX_SEED, Stream, generator
+from lossearch.tasks.streams import Stream, generator, redrawn
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def search_crops(config: SegmentationConfig, film: Film, run_seed: int | None = 
     Raises:
         UserError: no training pixel, or no validation pixel, shows an object.
     """
-    seed = config.split_seed
-    if run_seed is not None:  # random bits of the run's seed, so that neither seed's neighbours meet
-        seed ^= int(generator(run_seed, Stream.RESAMPLING).integers(MAX_SEED))
+    seed = config.split_seed if run_seed is None else redrawn(config.split_seed, run_seed)
     first = len(film.images) - config.val_frames
     train, validation = np.arange(first - 1), np.arange(first, len(film.images))
     draws = generator(seed, Stream.TRAIN_SUBSET), generator(seed, Stream.VALIDATION_SPLIT)
