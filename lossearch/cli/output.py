@@ -119,7 +119,7 @@ def print_table(table: Table) -> None:
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Write headings with their values, one a line."""
     for heading, value in fields:
-        print(visible(f"{heading + ':':<15}{value}"))
+        print(visible(f"{heading + ': ':<15}{value}"))
 
 
 def say(text: object) -> None:
