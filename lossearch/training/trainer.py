@@ -128,17 +128,28 @@ class Trainer:
 
     def _step(self, step: int) -> None:
         failed: _Failures = {}
-        for phase in self.task.step(self.stack, self._batch(step)):
-            losses, gradient = self._gradient(self._inputs(phase), failed)
-            with torch.no_grad():
-                self.finite &= losses.isfinite()
-                columns, optimizer = self._optimizer(phase.parameters)
-                weights = self.stack.weights
-                if phase.parameters:
-                    weights, gradient = weights[:, columns], gradient[:, columns]
-                optimizer.step(weights, gradient, self.learning_rate, self._schedule(step))
+        batch = self._batch(step)
+        phases = self.task.step(self.stack, batch)
+        if isinstance(phases, tuple | list) and len(phases) == 1 and self._graphs_alone():
+            gradient = self._at_once(self._inputs(phases[0]))
+            if gradient is not None:
+                self._update(phases[0].parameters, *gradient, step)
+                return
+            phases = self.task.step(self.stack, batch)
+        for phase in phases:
+            self._update(phase.parameters, *self._gradient(self._inputs(phase), failed), step)
         if failed:
             self._end(failed)
+
+    @torch.no_grad()
+    def _update(self, prefix: str, losses: Tensor, gradient: Tensor, step: int) -> None:
+        """Move the parameters of a phase along their gradient."""
+        self.finite &= losses.isfinite()
+        columns, optimizer = self._optimizer(prefix)
+        weights = self.stack.weights
+        if prefix:
+            weights, gradient = weights[:, columns], gradient[:, columns]
+        optimizer.step(weights, gradient, self.learning_rate, self._schedule(step))
 
     def _batch(self, step: int) -> dict[str, Tensor]:
         indices = self.order.batch(step)
@@ -164,24 +175,30 @@ class Trainer:
             raise UserError(required, "nothing that depends on its parameters", "call model in step")
         return found
 
+    def _graphs_alone(self) -> bool:
+        return all(isinstance(loss, GraphLoss) for record in self.active for loss in record.run.losses.values())
+
+    def _at_once(self, inputs: Mapping[str, Sequence[Tensor]]) -> tuple[Tensor, Tensor] | None:
+        """As `_gradient`, through losses and model at once, which is quicker; None where a loss raises.
+
+        The model's outputs are then of no more use: half of their graph may be gone.
+        """
+        runs = [record.run.losses for record in self.active]
+        try:
+            total = sum_of([_losses([run[slot] for run in runs], tensors) for slot, tensors in inputs.items()])
+            (gradient,) = torch.autograd.grad(total.sum(), self.stack.weights)
+        except Exception as error:  # met again by `_gradient`, run by run, where it becomes an outcome
+            if is_out_of_memory(error):
+                raise
+            return None
+        return total.detach(), gradient
+
     def _gradient(self, inputs: Mapping[str, Sequence[Tensor]], failed: _Failures) -> tuple[Tensor, Tensor]:
         """Losses `[run]` and their gradients `[run, parameter]`.
 
         Gradients are taken in two parts, at the losses' inputs, so that a loss that raises leaves the model's part
-        whole for the other runs; in one where all losses are graphs, of which hardly any raises, and none on its way
-        back.
+        whole for the other runs.
         """
-        runs = [record.run.losses for record in self.active]
-        if all(isinstance(run[slot], GraphLoss) for run in runs for slot in inputs):
-            try:
-                total = sum_of([_losses([run[slot] for run in runs], tensors) for slot, tensors in inputs.items()])
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise
-            else:
-                if total.requires_grad:
-                    (gradient,) = torch.autograd.grad(total.sum(), self.stack.weights)
-                    return total.detach(), gradient
         cut = _Cut(inputs)
         try:
             losses, gradients = self._together(cut)

@@ -15,10 +15,12 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, Split
 from lossearch.tasks.outcome import Status
 from lossearch.tasks.training_config import TrainingConfig
+from lossearch.training.graph_loss import GraphLoss, Structure
 from lossearch.training.plan import Run
 from lossearch.training.stacked_models import DataOrder, initial_weights
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
+from lossearch.zoo.named import graph_of
 
 STEPS = 30
 
@@ -183,6 +185,33 @@ def test_a_run_that_fails_before_a_rung_is_out_of_the_question_there(kind: type[
     assert [metric is None for metric in seen[0]] == [False, True, False]
     assert [outcome.status for outcome in outcomes] == [Status.OK, Status.ERROR, Status.OK]
     assert [outcome.curve[-1][0] for outcome in (outcomes[0], outcomes[2])] == [STEPS, 15]
+
+
+class _RaisesBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise ArithmeticError("on the way back")
+
+
+def test_a_graph_that_raises_on_the_way_back_ends_its_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = {slot: GraphLoss(graph_of(name)) for slot, name in (("which", "cross_entropy"), ("far", "mse"))}
+    broken = GraphLoss(graph_of("mae"))
+    means = Structure.means
+
+    def raising(self: Structure, *given: Any) -> Tensor:
+        found = means(self, *given)
+        return _RaisesBackward.apply(found) if self is broken.structure else found
+
+    monkeypatch.setattr(Structure, "means", raising)
+    runs = [Run(graphs, 0.05, 0), Run({**graphs, "far": broken}, 0.05, 1), Run(graphs, 0.02, 2)]
+    outcomes = train(TwoSlots(config()), runs)
+    assert [outcome.status for outcome in outcomes] == [Status.OK, Status.ERROR, Status.OK]
+    assert "on the way back" in outcomes[1].message
+    assert outcomes[2].metrics["error"] == pytest.approx(reference(2, 0.02)[0], abs=1e-4)
 
 
 class Adversaries(nn.Module):
