@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from lossearch.tasks.datasets import registry
-from lossearch.tasks.datasets.registry import BACTERIA, Frames
+from lossearch.tasks.datasets.dataset import Frames
+from lossearch.tasks.datasets.registry import BACTERIA
 
 FRAMES, HEIGHT, WIDTH = 10, 48, 64
 

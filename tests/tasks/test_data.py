@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets import data, fetch, readers, registry
+from lossearch.tasks.datasets.dataset import LabelledImages
 
 SIZES = {"train": 60, "t10k": 20}
 
@@ -33,9 +34,7 @@ def _contents() -> dict[str, bytes]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder, and Fashion-MNIST shrunk to 60 + 20 made-up images whose checksums are the registry's."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in _contents().items()}
-    small = registry.LabelledImages(
-        **{**vars(registry.FASHION_MNIST), "files": hashes, "train_samples": 60, "test_samples": 20}
-    )
+    small = LabelledImages(**{**vars(registry.FASHION_MNIST), "files": hashes, "train_samples": 60, "test_samples": 20})
     monkeypatch.setitem(registry.DATASETS, "fashion_mnist", small)
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
@@ -170,7 +169,7 @@ def test_loading_the_train_part_does_not_read_test_files(folder: Path) -> None:
 
 def test_unknown_names_are_refused() -> None:
     for call in (data.path, data.is_available, data.load, data.fetch):
-        with pytest.raises(UserError, match=r"'cifar'.*digits, fashion_mnist"):
+        with pytest.raises(UserError, match=r"'cifar'.*digits.*fashion_mnist"):
             call("cifar")
 
 

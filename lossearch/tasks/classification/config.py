@@ -11,7 +11,8 @@ from torch import nn
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
 from lossearch.tasks.datasets.data import is_available
-from lossearch.tasks.datasets.registry import LabelledImages, datasets
+from lossearch.tasks.datasets.dataset import LabelledImages
+from lossearch.tasks.datasets.registry import datasets
 from lossearch.tasks.metrics import metric, metrics
 from lossearch.tasks.models import CNN, MLP, ImageShape, ViT
 from lossearch.tasks.streams import MAX_SEED

@@ -17,6 +17,7 @@ from lossearch.tasks.class_weights import inverse_frequencies
 from lossearch.tasks.classification.config import TaskConfig, task_config
 from lossearch.tasks.classification.splits import Part, search_parts, test_part
 from lossearch.tasks.datasets.data import load
+from lossearch.tasks.datasets.dataset import LabelledImages
 from lossearch.tasks.datasets.registry import dataset
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws
 from lossearch.tasks.metrics import LogitsMetric, metric
@@ -101,6 +102,7 @@ class ClassificationTask(DescribedTask):
     def __init__(self, spec: str | Mapping[str, Any] | TaskConfig) -> None:
         super().__init__(task_config(spec))
         known = dataset(self.config.dataset)
+        assert isinstance(known, LabelledImages)  # the configuration admits no others
         self.classes = len(known.classes)
         self.image_shape = known.image_shape
         self._metric: LogitsMetric = metric(self.config.metric)

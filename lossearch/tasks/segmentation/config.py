@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from lossearch.tasks.base import Metric
 from lossearch.tasks.datasets.data import is_available
-from lossearch.tasks.datasets.registry import Frames, datasets
+from lossearch.tasks.datasets.dataset import Frames
+from lossearch.tasks.datasets.registry import datasets
 from lossearch.tasks.segmentation.metrics import METRICS
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.training_config import TrainingConfig, check_batch, check_one_of, config_from

@@ -1,0 +1,56 @@
+"""Reading rows of values: tables and series in text files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lossearch.tasks.datasets.dataset import Rows
+from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
+
+Columns = Mapping[str, list[str]]
+"""Values as they are written, by column, all columns of one length. Steps of series are columns "0", "1", …"""
+
+
+def read_rows(dataset: Rows, folder: Path) -> Columns:
+    """All rows of all files, one file after the other.
+
+    Raises:
+        UserError: a file is missing or damaged, or has rows of another length or number than it should.
+    """
+    columns: dict[str, list[str]] = {}
+    for name, sha256 in dataset.files.items():
+        path = find_file(folder, name)
+        if path is None:
+            raise missing(dataset, folder)
+        content = read_verified(path, sha256, dataset)
+        try:
+            names, *rows = _READERS[Path(name).suffix](content.decode().splitlines())
+            for row in rows:
+                for column, value in zip(names, row, strict=True):
+                    columns.setdefault(column, []).append(value)
+        except ValueError as error:  # UnicodeDecodeError among them
+            raise damaged(dataset, path, f"{type(error).__name__}: {error}") from error
+    lengths = {len(values) for values in columns.values()}
+    if lengths != {dataset.train_samples}:
+        found = f"columns of {', '.join(map(str, sorted(lengths)))} rows, where the dataset has {dataset.train_samples}"
+        raise damaged(dataset, folder, found)
+    return columns
+
+
+def _csv(lines: Iterable[str]) -> list[list[str]]:
+    return list(csv.reader(lines))
+
+
+def _ts(lines: list[str]) -> list[list[str]]:
+    """Series and their labels, the steps numbered in the first row."""
+    start = lines.index("@data") + 1
+    parts = [line.rpartition(":") for line in lines[start:] if line]
+    rows = [[*steps.split(","), label] for steps, _, label in parts]
+    names = [str(step) for step in range(len(rows[0]) - 1)] if rows else []
+    return [[*names, "label"], *rows]
+
+
+_READERS = {".csv": _csv, ".ts": _ts}
+"""By the ending of a file's name: a row of column names, then the rows."""
