@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Case:
     twice: bool = True
     of_kept: Callable[..., Tensor] | None = None
 
-    @property
+    @cached_property
     def loss(self) -> Loss:
         return zoo.get(self.name, **self.arguments)
 
@@ -47,10 +48,6 @@ class Case:
         given = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
         return f"{self.name}({given})"
 
-    def module(self, backend: str, reduction: str, sample: Sample) -> LossModule:
-        module = self.loss.to_module(backend, reduction=reduction, buffers=self.buffers(sample))
-        return module.double() if sample.inputs[0].dtype == torch.float64 else module
-
     def expected(self, sample: Sample, *inputs: Tensor) -> Tensor:
         return self.oracle(*inputs, **self.arguments, **self.buffers(sample))
 
@@ -58,9 +55,8 @@ class Case:
         """Those of the sample's that the loss takes."""
         return {name: value for name, value in sample.buffers.items() if self.loss.graph.uses(name)}
 
-    def average(self, sample: Sample, batches: Sequence[Sequence[Tensor]]) -> Tensor:
-        """The mean over some batches taken together: Σ weight·loss / Σ weight."""
-        values = [self.expected(sample, *inputs) for inputs in batches]
+    def average(self, batches: Sequence[Sequence[Tensor]], values: Sequence[Tensor]) -> Tensor:
+        """The mean over some batches taken together, of which the oracle gave `values`: Σ weight·loss / Σ weight."""
         if self.weight is None:
             return torch.cat([value.flatten() for value in values]).mean()
         weights = [self.weight(*x).expand_as(value).sum() for x, value in zip(batches, values, strict=True)]
@@ -83,10 +79,26 @@ class Case:
         nodes = self.loss.graph.expanded().nodes
         return not any(node.op == "stop_gradient" and node.leaves & predictions for node in nodes)
 
-    @property
+    @cached_property
     def predictions(self) -> list[int]:
         """Places of the inputs to which gradients flow."""
         return [n for n, i in enumerate(self.loss.signature.forward_inputs) if i.role == "prediction"]
+
+
+class Modules:
+    """The modules of a case on one backend. Each serves one sample after another, as in a training."""
+
+    def __init__(self, case: Case, backend: str) -> None:
+        self.case, self._backend = case, backend
+        self._made = dict[tuple[str, torch.dtype], LossModule]()
+
+    def __call__(self, reduction: str, sample: Sample, dtype: torch.dtype = torch.float64) -> LossModule:
+        """The module for this reduction with parameters and buffers of `dtype`; another where a sample has buffers."""
+        key, buffers = (reduction, dtype), self.case.buffers(sample)
+        if buffers or key not in self._made:
+            module = self.case.loss.to_module(self._backend, reduction=reduction, buffers=buffers)
+            self._made[key] = module.to(dtype)
+        return self._made[key]
 
 
 def forms(sample: Sample) -> list[tuple[Tensor, ...]]:
@@ -115,22 +127,25 @@ def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=RELATIVE, atol=1e-9 * max(scale, 1e-6))
 
 
-def check_oracle(case: Case, sample: Sample, backend: str) -> None:
-    """Value, gradients, mean and sum equal the oracle's."""
+def check_oracle(modules: Sequence[Modules], sample: Sample) -> None:
+    """Value, gradients, mean and sum of one case on each backend equal the oracle's."""
+    case = modules[0].case
     expected, gradients = value_and_gradient(lambda *x: case.expected(sample, *x), sample.inputs, case.predictions)
-    modules = {reduction: case.module(backend, reduction, sample) for reduction in ("none", "mean", "sum")}
-    for inputs in forms(sample):
-        found, found_gradients = value_and_gradient(modules["none"], inputs, case.predictions)
-        close(found, expected)
-        if sample.differentiable:
-            for mine, theirs in zip(found_gradients, gradients, strict=True):
-                close(mine, theirs)
-        close(modules["sum"](*inputs), expected.sum())
-        close(modules["mean"](*inputs), case.average(sample, [sample.inputs]))
+    total, mean = expected.sum(), case.average([sample.inputs], [expected])
+    for module in modules:
+        for inputs in forms(sample):
+            found, found_gradients = value_and_gradient(module("none", sample), inputs, case.predictions)
+            close(found, expected)
+            if sample.differentiable:
+                for mine, theirs in zip(found_gradients, gradients, strict=True):
+                    close(mine, theirs)
+            close(module("sum", sample)(*inputs), total)
+            close(module("mean", sample)(*inputs), mean)
 
 
-def check_ignored(case: Case, sample: Sample, backend: str) -> None:
+def check_ignored(modules: Sequence[Modules], sample: Sample) -> None:
     """Ignored elements leave every reduction inside the loss and out: the mean equals the oracle's over the others."""
+    case = modules[0].case
     assert sample.labels is not None
     kept = torch.rand(sample.labels.shape, generator=torch.Generator().manual_seed(9)) < 0.7
     kept.view(-1)[0] = True
@@ -138,15 +153,16 @@ def check_ignored(case: Case, sample: Sample, backend: str) -> None:
     def expected(*inputs: Tensor) -> Tensor:
         if case.of_kept is not None:
             return case.of_kept(*inputs, kept, **case.arguments)
-        return case.average(sample, _kept_parts(case, inputs, kept))
+        parts = _kept_parts(case, inputs, kept)
+        return case.average(parts, [case.expected(sample, *part) for part in parts])
 
-    module = case.module(backend, "mean", sample)
     value, gradient = value_and_gradient(expected, sample.inputs)
     labels = sample.labels.masked_fill(~kept, -100)
-    found = value_and_gradient(module, (sample.prediction, labels, *sample.inputs[2:]))
-    close(found[0], value)
-    close(found[1][0], gradient[0])
-    assert not found[1][0].movedim(1, -1)[~kept].any()
+    for module in modules:
+        found = value_and_gradient(module("mean", sample), (sample.prediction, labels, *sample.inputs[2:]))
+        close(found[0], value)
+        close(found[1][0], gradient[0])
+        assert not found[1][0].movedim(1, -1)[~kept].any()
 
 
 def _kept_parts(case: Case, inputs: Sequence[Tensor], kept: Tensor) -> list[tuple[Tensor, ...]]:
@@ -159,27 +175,25 @@ def _kept_parts(case: Case, inputs: Sequence[Tensor], kept: Tensor) -> list[tupl
     return [(prediction[i][:, kept[i]][None], target[i][:, kept[i]][None]) for i in images]
 
 
-def check_finite(case: Case, sample: Sample, backend: str) -> None:
+def check_finite(modules: Modules, sample: Sample) -> None:
     """Value and gradients are finite in float32."""
-    single = {name: value.float() for name, value in case.buffers(sample).items()}
-    module = case.loss.to_module(backend, reduction="none", buffers=single)
+    module = modules("none", sample, torch.float32)
     for inputs in forms(sample):
         given = [x.float() if x.is_floating_point() else x for x in inputs]
-        value, gradients = value_and_gradient(module, given, case.predictions)
+        value, gradients = value_and_gradient(module, given, modules.case.predictions)
         assert value.isfinite().all(), value
         for gradient in gradients:
             assert gradient.isfinite().all(), gradient
 
 
-def check_autocast(case: Case, sample: Sample, backend: str) -> None:
+def check_autocast(modules: Modules, sample: Sample) -> None:
     """Value and gradients of bfloat16 predictions are finite under autocast, which leaves the loss in float32."""
-    single = {name: value.float() for name, value in case.buffers(sample).items()}
-    module = case.loss.to_module(backend, reduction="none", buffers=single)
+    predictions, module = modules.case.predictions, modules("none", sample, torch.float32)
     for inputs in forms(sample):
         given = [x.float() if x.is_floating_point() else x for x in inputs]
-        given = [x.bfloat16() if n in case.predictions else x for n, x in enumerate(given)]
+        given = [x.bfloat16() if n in predictions else x for n, x in enumerate(given)]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            value, gradients = value_and_gradient(module, given, case.predictions)
+            value, gradients = value_and_gradient(module, given, predictions)
         assert value.dtype == torch.float32
         assert value.isfinite().all(), value
         for gradient in gradients:
@@ -187,20 +201,19 @@ def check_autocast(case: Case, sample: Sample, backend: str) -> None:
             assert gradient.isfinite().all(), gradient
 
 
-def check_empty(case: Case, sample: Sample, backend: str) -> None:
+def check_empty(modules: Modules, sample: Sample) -> None:
     """A batch without elements gives a finite value and an empty gradient, whatever the reduction."""
+    predictions = modules.case.predictions
     for reduction in ("none", "mean", "sum"):
-        module = case.module(backend, reduction, sample)
         for inputs in forms(sample):
-            value, gradients = value_and_gradient(module, inputs, case.predictions)
+            value, gradients = value_and_gradient(modules(reduction, sample), inputs, predictions)
             assert value.isfinite().all(), (reduction, value)
-            assert gradients[0].shape == inputs[case.predictions[0]].shape
+            assert gradients[0].shape == inputs[predictions[0]].shape
 
 
-def check_derivatives(case: Case, sample: Sample, backend: str) -> None:
+def check_derivatives(modules: Modules, sample: Sample) -> None:
     """First and second derivatives equal finite differences."""
-    module = case.module(backend, "sum", sample)
-    wrt = case.predictions
+    module, wrt = modules("sum", sample), modules.case.predictions
     for inputs in forms(sample):
 
         def function(*leaves: Tensor, inputs: Sequence[Tensor] = inputs) -> Tensor:
@@ -209,5 +222,5 @@ def check_derivatives(case: Case, sample: Sample, backend: str) -> None:
 
         leaves = tuple(inputs[n].clone().requires_grad_() for n in wrt)
         assert torch.autograd.gradcheck(function, leaves)
-        if case.twice:
+        if modules.case.twice:
             assert torch.autograd.gradgradcheck(function, leaves, atol=1e-4)

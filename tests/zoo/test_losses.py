@@ -13,6 +13,7 @@ from .cases import CASES
 from .harness import (
     BACKENDS,
     Case,
+    Modules,
     check_autocast,
     check_derivatives,
     check_empty,
@@ -61,33 +62,36 @@ def test_every_loss_has_a_row() -> None:
     assert {case.name for case in CASES} | SEPARATE == set(zoo.names())
 
 
-@BACKEND
 @rows(ORDINARY)
-def test_equals_oracle(case: Case, samples: list[Sample], backend: str) -> None:
-    on_each(samples, lambda sample: check_oracle(case, sample, backend))
+def test_equals_oracle(case: Case, samples: list[Sample]) -> None:
+    modules = [Modules(case, backend) for backend in BACKENDS]
+    on_each(samples, lambda sample: check_oracle(modules, sample))
 
 
 @BACKEND
 @rows(EXTREME)
 def test_finite_in_float32(case: Case, samples: list[Sample], backend: str) -> None:
-    on_each(samples, lambda sample: check_finite(case, sample, backend))
+    modules = Modules(case, backend)
+    on_each(samples, lambda sample: check_finite(modules, sample))
 
 
 @rows(EXTREME)
 def test_finite_under_autocast(case: Case, samples: list[Sample]) -> None:
-    on_each(samples, lambda sample: check_autocast(case, sample, "eager"))
+    modules = Modules(case, "eager")
+    on_each(samples, lambda sample: check_autocast(modules, sample))
 
 
 @BACKEND
 @rows(EMPTY)
 def test_empty_batch(case: Case, samples: list[Sample], backend: str) -> None:
-    on_each(samples, lambda sample: check_empty(case, sample, backend))
+    modules = Modules(case, backend)
+    on_each(samples, lambda sample: check_empty(modules, sample))
 
 
-@BACKEND
 @rows(ORDINARY, lambda sample: sample.labels is not None)
-def test_ignore_index(case: Case, samples: list[Sample], backend: str) -> None:
-    on_each(samples, lambda sample: check_ignored(case, sample, backend))
+def test_ignore_index(case: Case, samples: list[Sample]) -> None:
+    modules = [Modules(case, backend) for backend in BACKENDS]
+    on_each(samples, lambda sample: check_ignored(modules, sample))
 
 
 @rows(
@@ -96,7 +100,8 @@ def test_ignore_index(case: Case, samples: list[Sample], backend: str) -> None:
     [case for case in CASES if case.has_true_gradient],
 )
 def test_derivatives(case: Case, samples: list[Sample]) -> None:
-    on_each(samples, lambda sample: check_derivatives(case, sample, "torchscript"))
+    modules = Modules(case, "torchscript")
+    on_each(samples, lambda sample: check_derivatives(modules, sample))
 
 
 @pytest.mark.parametrize(
@@ -110,4 +115,5 @@ def test_derivatives(case: Case, samples: list[Sample]) -> None:
     ],
 )
 def test_finite_at_the_bounds_of_parameters(case: Case) -> None:
-    on_each(case.samples(EXTREME), lambda sample: check_finite(case, sample, "eager"))
+    modules = Modules(case, "eager")
+    on_each(case.samples(EXTREME), lambda sample: check_finite(modules, sample))

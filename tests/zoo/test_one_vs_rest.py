@@ -11,7 +11,7 @@ from lossearch import zoo
 from lossearch.compile.targets import class_by_class
 
 from .cases import CASES
-from .harness import BACKENDS, Case, check_derivatives, check_finite, check_oracle, close, value_and_gradient
+from .harness import BACKENDS, Case, Modules, check_derivatives, check_finite, check_oracle, close, value_and_gradient
 from .samples import Sample, dense, extreme_dense
 
 ROWS = pytest.mark.parametrize(
@@ -31,25 +31,27 @@ def multi_label() -> list[Sample]:
     return samples
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @ROWS
-def test_equals_oracle(case: Case, backend: str) -> None:
+def test_equals_oracle(case: Case) -> None:
+    modules = [Modules(case, backend) for backend in BACKENDS]
     for sample in multi_label():
-        check_oracle(case, sample, backend)
+        check_oracle(modules, sample)
 
 
 @ROWS
 def test_derivatives(case: Case) -> None:
+    modules = Modules(case, "torchscript")
     for sample in multi_label():
         if sample.prediction.numel() <= 8:
-            check_derivatives(case, sample, "torchscript")
+            check_derivatives(modules, sample)
 
 
 @ROWS
 def test_finite_in_float32(case: Case) -> None:
+    modules = Modules(case, "torchscript")
     for sample in extreme_dense():
         for target in (torch.zeros_like(sample.target), torch.ones_like(sample.target)):
-            check_finite(case, Sample(sample.name, (sample.prediction, target)), "torchscript")
+            check_finite(modules, Sample(sample.name, (sample.prediction, target)))
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])

@@ -18,7 +18,7 @@ from lossearch.ir.core.parameter import Parameter
 from lossearch.loss import Loss
 
 from .cases import CASES
-from .harness import Case, check_oracle, close, value_and_gradient
+from .harness import Case, Modules, check_oracle, close, value_and_gradient
 
 BEYOND = [
     ("binary_focal", {"gamma": 40.0, "alpha": 1.0}),
@@ -51,8 +51,9 @@ BEYOND = [
 def test_values_that_no_search_tries_give_what_the_oracle_gives(name: str, values: dict[str, float]) -> None:
     like = next(case for case in CASES if case.name == name)
     case = Case(name, like.oracle, {**like.arguments, **values}, like.weight)
+    modules = [Modules(case, "eager")]
     for sample in case.samples()[:3]:
-        check_oracle(case, sample, "eager")
+        check_oracle(modules, sample)
 
 
 def ends(parameter: Parameter) -> list[float]:
