@@ -17,6 +17,8 @@ from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.detection import config as detection
 from lossearch.tasks.detection.task import DetectionTask
+from lossearch.tasks.metric_learning import config as metric_learning
+from lossearch.tasks.metric_learning.task import MetricLearningTask
 from lossearch.tasks.regression import config as regression
 from lossearch.tasks.regression.task import RegressionTask
 from lossearch.tasks.segmentation import config as segmentation
@@ -62,6 +64,15 @@ FAMILIES.add(
 FAMILIES.add(
     "detection",
     Family(detection.DetectionConfig, DetectionTask, detection.detection_config, detection.NAMED),
+)
+FAMILIES.add(
+    "metric_learning",
+    Family(
+        metric_learning.MetricLearningConfig,
+        MetricLearningTask,
+        metric_learning.metric_learning_config,
+        metric_learning.NAMED,
+    ),
 )
 
 

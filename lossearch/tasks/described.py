@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from lossearch.errors import UserError
@@ -138,6 +140,18 @@ class DescribedTask(ABC):
 
         All seeds give splits of one size.
         """
+
+    def order(self, samples: int, draw: np.random.Generator) -> npt.NDArray[np.int64]:
+        """The order in which an epoch takes the training samples; batches are cut from it one after the other.
+
+        Args:
+            samples: how many there are.
+            draw: random numbers of this run and epoch.
+
+        Returns:
+            0 … samples - 1, each once; by default any order is as likely as another.
+        """
+        return draw.permutation(samples)
 
     @abstractmethod
     def step(self, model: Model, batch: Batch) -> Iterable[Phase]:

@@ -18,6 +18,7 @@ from lossearch.tasks import DescribedTask, TestSplitSealed, UserTask, forbid_tes
 from lossearch.tasks.base import Task
 from lossearch.tasks.described import Split
 from lossearch.tasks.outcome import Outcome, Status
+from lossearch.tasks.streams import Stream, generator
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.testing.findings import Findings
 from lossearch.training.function_trainer import loss_factory
@@ -85,6 +86,11 @@ def _check_data(task: DescribedTask, findings: Findings) -> None:
         for a, b in zip(first, again, strict=True)
     )
     findings.require(equal, f"equal seeds give equal data; draw({_SEEDS[0]}) gave two kinds")
+    samples = len(first[0])
+    order = task.order(samples, generator(_SEEDS[0], Stream.ORDER))
+    findings.require(
+        sorted(order.tolist()) == list(range(samples)), f"order takes each of the {samples} training samples once"
+    )
     with task.open_test(by="check_task") as test:
         parts = {"training": first[0], "validation": first[1], "test": test}
         contents = {name: _contents(split) for name, split in parts.items()}

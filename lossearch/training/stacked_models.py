@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -17,6 +19,9 @@ Device = str | torch.device
 
 Outputs = Any
 """What a model returns: a tensor, or a tuple or mapping of outputs."""
+
+Order = Callable[[int, np.random.Generator], npt.NDArray[np.int64]]
+"""How an epoch takes so many samples, see `DescribedTask.order`."""
 
 
 class Stack:
@@ -131,9 +136,10 @@ def _tensors(outputs: Outputs) -> list[Tensor]:
 
 
 class DataOrder:
-    """Which samples each run sees at each step: one permutation per seed and epoch, whatever else happens.
+    """Which samples each run sees at each step: one order per seed and epoch, whatever else happens.
 
     Args:
+        order: how an epoch takes the samples.
         seeds: of the runs; runs of one seed see the same batches.
         samples: size of the training split.
         batch_size: samples per step; the last incomplete batch of an epoch is skipped.
@@ -143,12 +149,14 @@ class DataOrder:
 
     def __init__(
         self,
+        order: Order,
         seeds: Sequence[int],
         samples: int,
         batch_size: int,
         device: Device = "cpu",
         offsets: Mapping[int, int] | None = None,
     ) -> None:
+        self.draw_order = order
         self.seeds = list(seeds)
         self.samples = samples
         self.batch_size = batch_size
@@ -172,7 +180,7 @@ class DataOrder:
 
     def _permutations(self, epoch: int) -> Tensor:
         drawn = {
-            seed: torch.from_numpy(generator(seed, Stream.ORDER, epoch).permutation(self.samples))
+            seed: torch.from_numpy(self.draw_order(self.samples, generator(seed, Stream.ORDER, epoch)))
             + self._offsets.get(seed, 0)
             for seed in dict.fromkeys(self.seeds)
         }

@@ -123,7 +123,8 @@ class Trainer:
         self.stack = Stack(template(self.task, device), weights, self.single)
         self.optimizers: dict[str, tuple[slice, StackedOptimizer]] = {}
         self.learning_rate = torch.tensor([[run.learning_rate] for run in runs], device=device)
-        self.order = DataOrder(seeds, self.training.samples, given.batch_size, device, self.training.offsets)
+        samples, offsets = self.training.samples, self.training.offsets
+        self.order = DataOrder(self.task.order, seeds, samples, given.batch_size, device, offsets)
         self.finite = torch.ones(len(runs), dtype=torch.bool, device=device)
 
     def _step(self, step: int) -> None:

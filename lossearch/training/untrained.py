@@ -62,7 +62,7 @@ def initial_inputs(
     if not 1 <= samples <= total:
         required = f"samples from 1 to {total}, the size of the training split"
         raise UserError(required, str(samples), "ask for fewer samples")
-    indices = DataOrder([seed], total, samples).batch(0)[0]
+    indices = DataOrder(task.order, [seed], total, samples).batch(0)[0]
     stack = Stack(template(task, device), initial_weights(task, [seed], device), not task.stackable)
     batch = {name: tensor[indices].to(device) for name, tensor in train.tensors.items()}
     if task.stackable:

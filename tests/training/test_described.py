@@ -111,7 +111,7 @@ def reference(seed: int, rate: float, which: float = 1.0, far: float = 1.0) -> t
     optimizer = torch.optim.SGD(model.parameters(), rate, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     training, held_out = task.draw(seed)
-    order = DataOrder([seed], len(training), 20)
+    order = DataOrder(task.order, [seed], len(training), 20)
     for step in range(STEPS):
         batch = {name: tensor[order.batch(step)[0]] for name, tensor in training.tensors.items()}
         found = model(batch["x"])
@@ -273,7 +273,7 @@ def test_phases_update_their_own_parameters_in_order(kind: type[Gan]) -> None:
         nn.utils.vector_to_parameters(initial_weights(task, [seed])[0], model.parameters())
         optimizers = [torch.optim.SGD(part.parameters(), 0.05, 0.9) for part in (model.discriminator, model.generator)]
         training, held_out = task.draw(seed)
-        order = DataOrder([seed], len(training), 20)
+        order = DataOrder(task.order, [seed], len(training), 20)
         for step in range(STEPS):
             x = training["x"][order.batch(step)[0]]
             fake = model(x[:, :2], "generator")

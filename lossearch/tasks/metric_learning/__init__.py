@@ -1,0 +1,1 @@
+"""Metric learning: embeddings in which classes lie apart that no training saw."""
