@@ -247,3 +247,42 @@ def circle(embeddings: Expr, target: Expr, margin: Expr, scale: Expr) -> tuple[E
 
     loss = fn.softplus(joined(near, negatives) + joined(far, positives))
     return loss, fn.max(positives, "batch'") * fn.max(negatives, "batch'")
+
+
+@hand_designed(signature="embedding", source="Goldberger et al. 2004", parameters=[TEMPERATURE])
+def neighbourhood_components(embeddings: Expr, target: Expr, temperature: Expr) -> tuple[Expr, Expr]:
+    """Neighbourhood components -log Σ_p softmax_p(cos/τ): how likely each anchor is to pick one of its class.
+
+    Of unit vectors, whose squared distances are 2 - 2cos; also L_in of Khosla et al. 2020, without the factor 1/|P|.
+    Anchors without positives do not count.
+    """
+    similarity = pr.pairwise_cosine(embeddings, embeddings) / temperature
+    positives, _ = _positives_and_negatives(similarity, target)
+    picked = fn.logsumexp(fn.where(fn.greater(positives, 0.5), similarity, ABSENT), "batch'")
+    return fn.logsumexp(pr.without_self(similarity), "batch'") - picked, fn.max(positives, "batch'")
+
+
+@hand_designed(
+    signature="embedding",
+    source="Yi et al. 2014",
+    parameters=[
+        Parameter("scale", 2.0, 0.1, 100.0, tunable=True, log=True, search=(0.5, 40.0), defined=POSITIVE),
+        Parameter("base", 0.5, -1.0, 1.0, tunable=True, search=(-0.5, 1.0), defined=REAL),
+        Parameter("cost", 25.0, 0.1, 1e3, tunable=True, log=True, search=(0.5, 50.0), defined=NON_NEGATIVE),
+    ],
+)
+def binomial_deviance(embeddings: Expr, target: Expr, scale: Expr, base: Expr, cost: Expr) -> tuple[Expr, Expr]:
+    """Binomial deviance of pairs: log(1 + e^(-α(s - β))) of positives and log(1 + e^(αC(s - β))) of negatives.
+
+    The means over each anchor's positives and over its negatives are added; s are cosines. Defaults are the paper's.
+    Anchors without positive or without negative do not count.
+    """
+    cosine = pr.pairwise_cosine(embeddings, embeddings)
+    positives, negatives = _positives_and_negatives(cosine, target)
+
+    def average(pairs: Expr, penalty: Expr) -> Expr:
+        return fn.contract(pairs, penalty, "batch'") / fn.clamp(fn.sum(pairs, "batch'"), lower=1.0)
+
+    above = scale * (cosine - base)
+    loss = average(positives, fn.softplus(-above)) + average(negatives, fn.softplus(cost * above))
+    return loss, fn.max(positives, "batch'") * fn.max(negatives, "batch'")

@@ -48,7 +48,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"resample": True}, {"given": "cosines"}, {"metric": "tar_at_far", "shrink": 3, "batch_size": 32}]
+    "changes",
+    [
+        {"resample": True, "mislabelled": 0.1},
+        {"given": "cosines"},
+        {"metric": "tar_at_far", "shrink": 3, "batch_size": 32},
+    ],
 )
 def test_the_family_conforms(changes: dict[str, Any]) -> None:
     check_task(build_task({**SMALL, **changes}), 40)
@@ -82,6 +87,16 @@ def test_labels_tell_classes() -> None:
         assert split["labels"].tolist() == [label for label in range(classes) for _ in range(size)]
         for label in range(classes):
             assert len(_whole(split["images"][split["labels"] == label])) == 1
+
+
+def test_mislabelled_samples_are_exchanged_within_the_training_split() -> None:
+    clean, wrong = (build_task({**SMALL, "resample": True, "mislabelled": rate}).draw(3) for rate in (0.0, 0.25))
+    changed = (clean[0]["images"] != wrong[0]["images"]).flatten(1).any(1)
+    assert int(changed.sum()) == 24 * 8 // 4
+    assert torch.equal(clean[0]["labels"], wrong[0]["labels"])
+    rows = [sorted(map(bytes, split["images"].flatten(1).numpy())) for split in (clean[0], wrong[0])]
+    assert rows[0] == rows[1]
+    assert torch.equal(clean[1]["images"], wrong[1]["images"])
 
 
 def test_every_batch_has_several_samples_of_several_classes() -> None:

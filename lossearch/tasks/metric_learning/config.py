@@ -35,6 +35,8 @@ class MetricLearningConfig(TrainingConfig):
         test_classes: classes of the test samples.
         train_per_class: training samples of each class.
         held_per_class: validation and test samples of each of their classes.
+        mislabelled: fraction of the training samples that are exchanged among each other, in [0, 1): nearly all of them
+            then have the label of another class.
         together: samples of a class in a batch, which has batch_size / together classes.
         split_seed: draws splits; not the runs' weights and order, which have seeds of their own.
         resample: whether every training draws its own training and validation classes by its seed, from all that are
@@ -53,6 +55,7 @@ class MetricLearningConfig(TrainingConfig):
     test_classes: int = Field(ge=2)
     train_per_class: int = Field(ge=2)
     held_per_class: int = Field(ge=2)
+    mislabelled: float = Field(default=0.0, ge=0.0, lt=1.0)
     together: int = Field(default=4, ge=2)
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     resample: bool = False
@@ -100,43 +103,45 @@ class MetricLearningConfig(TrainingConfig):
         return self
 
 
-# Every training draws its own classes from those that are not test: which are trained on, and which are told apart,
-# moves the metric more than all else, and a mean over seeds is then one over classes.
-_SKETCHES: dict[str, Any] = {
-    "dataset": "quickdraw",
-    "channels": [16, 32, 64],
+# All train in about a second on one core. Every training draws its own classes from those that are not test: which are
+# trained on, and which are told apart, moves the metric more than all else, and a mean over seeds is then one over
+# classes. Sketches say as much at half their resolution, faces at a quarter.
+_TRAINED: dict[str, Any] = {
+    "channels": [16, 32],
     "features": 32,
+    "resample": True,
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+}
+_SKETCHES: dict[str, Any] = _TRAINED | {
+    "dataset": "quickdraw",
+    "shrink": 2,
     "train_classes": 128,
     "val_classes": 100,
     "test_classes": 100,
     "train_per_class": 40,
     "held_per_class": 20,
-    "resample": True,
-    "optimizer": "adam",
-    "learning_rate": 0.003,
     "batch_size": 64,
     "steps": 300,
 }
-_FACES: dict[str, Any] = {
+# There are few people: the more of them are told apart, the less a metric depends on who they are.
+# Clean, hand-designed losses end alike on them, so a part of the photographs is under a wrong name, as in collections
+# from the web (Wang et al. 2018).
+_FACES: dict[str, Any] = _TRAINED | {
     "dataset": "orl_faces",
-    "channels": [16, 32, 64],
-    "features": 32,
+    "mislabelled": 0.3,
     "shrink": 4,
-    "train_classes": 20,
-    "val_classes": 10,
+    "train_classes": 12,
+    "val_classes": 18,
     "test_classes": 10,
     "train_per_class": 8,
     "held_per_class": 10,
-    "resample": True,
-    "optimizer": "adam",
-    "learning_rate": 0.003,
-    "batch_size": 40,
+    "batch_size": 24,
     "steps": 150,
 }
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "sketches": _SKETCHES,
-    "sketches_margin": _SKETCHES | {"given": "cosines"},
     "faces": _FACES,
     "faces_margin": _FACES | {"given": "cosines"},
 }

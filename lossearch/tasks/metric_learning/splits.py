@@ -52,10 +52,9 @@ def search_parts(config: MetricLearningConfig, labels: Indices, run_seed: int | 
     rest = np.setdiff1d(labels, _test_classes(config, labels))
     order = rest[generator(seed, Stream.TRAIN_SUBSET).permutation(len(rest))]
     trained, held = np.split(order[: config.train_classes + config.val_classes], [config.train_classes])
-    return (
-        _part(labels, trained, config.train_per_class, generator(seed, Stream.TRAIN_SUBSET, 1)),
-        _part(labels, held, config.held_per_class, generator(seed, Stream.VALIDATION_SPLIT)),
-    )
+    train = _part(labels, trained, config.train_per_class, generator(seed, Stream.TRAIN_SUBSET, 1))
+    validation = _part(labels, held, config.held_per_class, generator(seed, Stream.VALIDATION_SPLIT))
+    return _mislabelled(train, config.mislabelled, generator(seed, Stream.NOISE)), validation
 
 
 def batch_order(classes: int, per_class: int, in_batch: int, together: int, draw: np.random.Generator) -> Indices:
@@ -77,6 +76,14 @@ def batch_order(classes: int, per_class: int, in_batch: int, together: int, draw
     batches = [groups[order, number] for number, order in enumerate(rounds)]  # each has every class once
     cut = np.concatenate(batches).reshape(-1, in_batch * together)
     return cut[draw.permutation(len(cut))].ravel()
+
+
+def _mislabelled(part: Part, fraction: float, draw: np.random.Generator) -> Part:
+    """The samples at a fraction of the places have gone one place of these on, so that classes keep their sizes."""
+    places = draw.permutation(len(part.indices))[: round(fraction * len(part.indices))]
+    indices = part.indices.copy()
+    indices[places] = np.roll(indices[places], 1)
+    return Part(indices, part.labels)
 
 
 def _test_classes(config: MetricLearningConfig, labels: Indices) -> Indices:

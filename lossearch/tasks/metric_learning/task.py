@@ -65,7 +65,8 @@ class MetricLearningTask(DescribedTask):
         given = self.config
         return (
             f"{self.name}: embeddings of {given.dataset}, {given.train_classes} classes to train on with"
-            f" {given.train_per_class} samples each, {given.val_classes} others for validation, losses of {given.given}"
+            f" {given.train_per_class} samples each, {given.mislabelled:.0%} of them mislabelled, {given.val_classes}"
+            f" others for validation, losses of {given.given}"
         )
 
     def build_model(self) -> nn.Module:

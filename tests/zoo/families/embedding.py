@@ -102,6 +102,25 @@ def circle(embeddings: Tensor, target: Tensor, margin: float, scale: float) -> T
     return embeddings.sum(1) * 0 + (found.flatten() if isinstance(found, Tensor) else 0)
 
 
+def neighbourhood_components(embeddings: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """The library's, whose distances are squared ones of unit vectors."""
+    loss = losses.NCALoss(cast(Any, 1 / (2 * temperature)), reducer=DoNothingReducer())
+    found, zero = loss(embeddings, target)["loss"], embeddings.sum(1) * 0
+    return zero.index_add(0, found["indices"], found["losses"]) if isinstance(found["losses"], Tensor) else zero
+
+
+def binomial_deviance(embeddings: Tensor, target: Tensor, scale: float, base: float, cost: float) -> Tensor:
+    """Equation 11 of Yi et al. for one anchor after the other, with a mean over each kind of pair."""
+    unit = F.normalize(embeddings, dim=1)
+    rows = []
+    for k in range(len(target)):
+        cosine, alike = unit @ unit[k], target == target[k]
+        near, far = cosine[alike & (torch.arange(len(target)) != k)], cosine[~alike]
+        terms = torch.log1p(torch.exp(-scale * (near - base))), torch.log1p(torch.exp(scale * cost * (far - base)))
+        rows.append(sum((term.mean() for term in terms if len(term)), embeddings[k].sum() * 0))
+    return torch.stack(rows) * has_both(embeddings, target)
+
+
 def center(embeddings: Tensor, target: Tensor, centers: Tensor) -> Tensor:
     """Equation 2 of Wen et al., one element after the other."""
     rows = [((x - c) ** 2).sum() / 2 for x, c in zip(embeddings, centers[target.argmax(1)], strict=True)]
@@ -266,6 +285,9 @@ CASES = [
     Case("multi_similarity", multi_similarity, {"alpha": 2.0, "beta": 50.0, "base": 1.0, "epsilon": 0.1}),
     Case("multi_similarity", multi_similarity, {"alpha": 3.0, "beta": 10.0, "base": 0.5, "mining": False}),
     *(Case("circle", circle, {"margin": m, "scale": s}, has_both) for m, s in ((0.4, 80.0), (0.25, 8.0))),
+    *(Case("neighbourhood_components", neighbourhood_components, {"temperature": t}, has_positive) for t in (0.1, 0.5)),
+    Case("binomial_deviance", binomial_deviance, {"scale": 2.0, "base": 0.5, "cost": 25.0}, has_both),
+    Case("binomial_deviance", binomial_deviance, {"scale": 8.0, "base": 0.2, "cost": 1.0}, has_both),
     *(Case("supervised_contrastive", supervised_contrastive, {"temperature": t}, has_positive) for t in (0.1, 0.5)),
 ]
 
