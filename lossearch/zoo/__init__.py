@@ -22,6 +22,7 @@ from lossearch.zoo import (
     multi_view,
     overlap,
     regression,
+    regression_counts,
     robust,
     tracking,
 )
@@ -42,6 +43,7 @@ FAMILIES = (
         distillation,
         box,
         regression,
+        regression_counts,
         embedding,
         margin,
     ),

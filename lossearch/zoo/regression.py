@@ -161,24 +161,3 @@ def beta_nll(prediction: Expr, target: Expr, variance: Expr, beta: Expr, eps: Ex
     held = fn.maximum(variance, eps)
     loss = (fn.log(held) + fn.square(prediction - target) / held) / 2
     return fn.stop_gradient(held**beta) * loss
-
-
-@hand_designed(signature="regression_counts", source="Cameron and Trivedi 1998")
-def poisson(log_mean: Expr, target: Expr) -> Expr:
-    """Poisson negative log-likelihood e^η - y·η without its constant, as `torch.nn.functional.poisson_nll_loss`."""
-    return fn.exp(log_mean) - target * log_mean
-
-
-@hand_designed(
-    signature="regression_counts",
-    source="Jørgensen 1987",
-    parameters=[Parameter("power", 1.5, 1.01, 1.99, tunable=True, defined=(1.001, 1.999))],
-)
-def tweedie(log_mean: Expr, target: Expr, power: Expr) -> Expr:
-    """Tweedie loss e^((2 - p)η)/(2 - p) - y·e^((1 - p)η)/(1 - p), half the deviance without its constant.
-
-    For amounts that are often zero and else spread widely, such as claims and rainfall: p → 1 is `poisson`, p → 2 a
-    gamma distribution. e^η is the mean.
-    """
-    size, excess = 2 - power, power - 1
-    return fn.exp(size * log_mean) / size + target * fn.exp(-(excess * log_mean)) / excess

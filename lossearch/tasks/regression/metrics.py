@@ -45,6 +45,16 @@ def coefficient_of_determination(prediction: Tensor, target: Tensor) -> Tensor:
     return torch.where(spread > 0.0, 1.0 - error / spread, (error == 0.0).to(error.dtype))
 
 
+def poisson_deviance(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean of 2·(y·log(y/μ) - y + μ) of counts y ≥ 0 and their predicted means μ > 0, in [0, ∞).
+
+    Twice the log-likelihood that is missing to a model which knows every count (Nelder and Wedderburn 1972). Like the
+    squared error it is least, on average, where the mean is predicted; unlike it, an error of one visit in one weighs
+    more than of one in fifty.
+    """
+    return 2.0 * (torch.xlogy(target, target / prediction) - target + prediction).mean(-1)
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -56,6 +66,13 @@ METRICS = {
             upper=1.0,
             description="coefficient of determination",
             function=coefficient_of_determination,
+        ),
+        NumberMetric(
+            "poisson_deviance",
+            False,
+            0.0,
+            description="mean Poisson deviance of predicted means of counts",
+            function=poisson_deviance,
         ),
     )
 }

@@ -1,12 +1,15 @@
-"""Tables of numbers with a target to predict."""
+"""Tables with a number or a count to predict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from lossearch.tasks.datasets.data import Columns, is_available, load_rows
 
 Array = npt.NDArray[np.float64]
 
@@ -20,12 +23,20 @@ class Table:
         read: features `[row, feature]` and targets `[row]`.
         description: one line.
         origin: who made it (author, year).
+        target: what is predicted: "number" or "count".
+        dataset: the data set that it is read from, as `lossearch data ls` calls it; "" where it is embedded.
     """
 
     rows: int
     read: Callable[[], tuple[Array, Array]]
     description: str
     origin: str
+    target: Literal["number", "count"] = "number"
+    dataset: str = ""
+
+    def is_available(self) -> bool:
+        """Whether it is on disk, or embedded."""
+        return not self.dataset or is_available(self.dataset)
 
 
 def _diabetes() -> tuple[Array, Array]:
@@ -35,12 +46,54 @@ def _diabetes() -> tuple[Array, Array]:
     return np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
 
 
+def _diamonds() -> tuple[Array, Array]:
+    columns = load_rows("diamonds")
+    features = ("carat", "cut", "color", "clarity", "depth", "table", "x", "y", "z")
+    return np.column_stack([_numbers(columns, name) for name in features]), _numbers(columns, "price")
+
+
+def _doctor_visits() -> tuple[Array, Array]:
+    """The first year of each person, so that nobody is in two splits."""
+    columns = load_rows("doctor_visits")
+    _, first = np.unique(_numbers(columns, "id"), return_index=True)
+    features = ("year", "age", "female", "married", "kids", "hhninc", "educ", "outwork", "self")
+    return np.column_stack([_numbers(columns, name)[first] for name in features]), _numbers(columns, "docvis")[first]
+
+
+_GRADES = {
+    "cut": ("Fair", "Good", "Very Good", "Premium", "Ideal"),
+    "color": ("J", "I", "H", "G", "F", "E", "D"),
+    "clarity": ("I1", "SI2", "SI1", "VS2", "VS1", "VVS2", "VVS1", "IF"),
+}
+"""Words of columns that are grades, from worst to best."""
+
+
+def _numbers(columns: Columns, name: str) -> Array:
+    grades = {word: float(rank) for rank, word in enumerate(_GRADES.get(name, ()))}
+    return np.array([grades[value] if grades else float(value) for value in columns[name]])
+
+
 TABLES = {
     "diabetes": Table(
         442,
         _diabetes,
         "progression of diabetes after one year from 10 measurements (embedded in scikit-learn)",
         "Efron, Hastie, Johnstone and Tibshirani 2004",
-    )
+    ),
+    "diamonds": Table(
+        53_940,
+        _diamonds,
+        "price of a diamond from its weight, grades and measures",
+        "Wickham 2009",
+        dataset="diamonds",
+    ),
+    "doctor_visits": Table(
+        6_127,
+        _doctor_visits,
+        "visits to a doctor in a year from age, sex, family, income, schooling and work",
+        "Riphahn, Wambach and Million 2003",
+        target="count",
+        dataset="doctor_visits",
+    ),
 }
 """By name."""

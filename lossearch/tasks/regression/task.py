@@ -1,4 +1,4 @@
-"""Regression on a table, with outliers among the training targets where the configuration asks for them."""
+"""Regression on a table, of numbers or counts, with outliers in training targets where a task asks for them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws, Split
 from lossearch.tasks.models import MLP
 from lossearch.tasks.regression.config import RegressionConfig, regression_config
-from lossearch.tasks.regression.metrics import METRICS
+from lossearch.tasks.regression.splitting import cut, groups_of, in_drawn_order
 from lossearch.tasks.regression.tables import TABLES
+from lossearch.tasks.regression.targets import TARGETS
 from lossearch.tasks.streams import Stream, generator, redrawn
 
 
 class RegressionTask(DescribedTask):
-    """A multilayer perceptron predicts the numbers of a table's target from its features.
+    """A multilayer perceptron predicts the numbers of a table's target from its features, or the logarithms of counts.
 
-    Features and targets are standardised by the clean training rows of the task's own split, so that metrics are in
-    standard deviations of the targets. Outliers come into training targets alone.
+    Features, and targets that are numbers, are standardised by the clean training rows of the task's own split, so that
+    metrics are in standard deviations of the targets; counts stay as they are. Rows with equal features are in one
+    split. Outliers come into training targets alone.
 
     Args:
         spec: a task's name, a mapping as read from TOML, or a configuration.
@@ -30,7 +32,10 @@ class RegressionTask(DescribedTask):
 
     def __init__(self, spec: str | Mapping[str, Any] | RegressionConfig) -> None:
         super().__init__(regression_config(spec))
-        self._features, self._targets = TABLES[self.config.dataset].read()
+        table = TABLES[self.config.dataset]
+        self._target = TARGETS[table.target]
+        self._features, self._targets = table.read()
+        self._groups = groups_of(self._features)
         train = self._rows(self.config.split_seed)[0]
         self._center = self._features[train].mean(0), self._targets[train].mean()
         deviation = self._features[train].std(0)
@@ -45,13 +50,13 @@ class RegressionTask(DescribedTask):
 
     @property
     def slots(self) -> Mapping[str, Slot]:
-        """One: predicted and true numbers. Huber's loss by default, since squared errors follow outliers."""
-        return {"loss": Slot("regression", "huber")}
+        """One: predicted and true numbers; of counts the logarithms of their predicted means."""
+        return {"loss": self._target.slot}
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """The configured one first, then the others."""
-        return {self.config.metric: METRICS[self.config.metric]} | METRICS
+        return {self.config.metric: self._target.metrics[self.config.metric]} | dict(self._target.metrics)
 
     def describe(self) -> str:
         """Network, data and sizes."""
@@ -70,33 +75,38 @@ class RegressionTask(DescribedTask):
         return self._redrawn(seed) if self.config.resample else self._own
 
     def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
-        """Predicted and true numbers."""
-        return (Phase({"loss": {"prediction": model(batch["features"]).squeeze(-1), "target": batch["target"]}}),)
+        """What is predicted, and the true numbers."""
+        predicted = model(batch["features"]).squeeze(-1)
+        return (Phase({"loss": {self._target.output: predicted, "target": batch["target"]}}),)
 
     def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
         """All metrics."""
         pairs = [(model(part["features"]).squeeze(-1), part["target"]) for part in parts]
-        prediction, target = (torch.cat(tensors, -1) for tensors in zip(*pairs, strict=True))
-        return {name: METRICS[name](prediction, target) for name in self.metrics}
+        output, target = (torch.cat(tensors, -1) for tensors in zip(*pairs, strict=True))
+        mean = self._target.mean(output)
+        return {name: metric(mean, target) for name, metric in self._target.metrics.items()}
 
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
         """The metric follows from predicted and true numbers alone."""
-        return METRICS[self.config.metric](inputs["prediction"], inputs["target"])
+        mean = self._target.mean(inputs[self._target.output])
+        return self._target.metrics[self.config.metric](mean, inputs["target"])
 
     def test_split(self) -> Split:
         """Clean rows."""
-        return self._split(self._permuted_test(), np.zeros(self.config.test_size))
+        return self._split(self._test_rows()[0], np.zeros(self.config.test_size))
 
-    def _permuted_test(self) -> np.ndarray:
-        order = generator(self.config.split_seed, Stream.TEST_SPLIT).permutation(len(self._targets))
-        return order[: self.config.test_size]
+    def _test_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Test rows, the same for every seed, and the rest."""
+        draw = generator(self.config.split_seed, Stream.TEST_SPLIT)
+        order = in_drawn_order(np.arange(len(self._targets)), self._groups, draw)
+        return cut(order, self._groups, self.config.test_size)
 
     def _rows(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Training and validation rows: what is test is the same for every seed."""
-        rest = np.setdiff1d(np.arange(len(self._targets)), self._permuted_test())
-        order = rest[generator(seed, Stream.TRAIN_SUBSET).permutation(len(rest))]
-        given = self.config
-        return order[: given.train_size], order[given.train_size : given.train_size + given.val_size]
+        """Training and validation rows."""
+        rest = np.sort(self._test_rows()[1])
+        order = in_drawn_order(rest, self._groups, generator(seed, Stream.TRAIN_SUBSET))
+        train, rest = cut(order, self._groups, self.config.train_size)
+        return train, cut(rest, self._groups, self.config.val_size)[0]
 
     def _drawn(self, seed: int) -> tuple[Split, Split]:
         train, validation = self._rows(seed)
@@ -107,6 +117,10 @@ class RegressionTask(DescribedTask):
         return self._split(train, given.outlier_size * wrong), self._split(validation, np.zeros(given.val_size))
 
     def _split(self, rows: np.ndarray, shift: np.ndarray) -> Split:
+        """Rows, the targets moved by so many standard deviations."""
         features = (self._features[rows] - self._center[0]) / self._deviation[0]
-        targets = (self._targets[rows] - self._center[1]) / self._deviation[1] + shift
+        if self._target.standardised:
+            targets = (self._targets[rows] - self._center[1]) / self._deviation[1] + shift
+        else:
+            targets = np.maximum(self._targets[rows] + np.round(shift * self._deviation[1]), 0.0)
         return Split({"features": torch.from_numpy(features).float(), "target": torch.from_numpy(targets).float()})

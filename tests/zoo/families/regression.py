@@ -104,6 +104,27 @@ def tweedie(log_mean: Tensor, target: Tensor, power: float) -> Tensor:
     return value
 
 
+def negative_binomial(log_mean: Tensor, target: Tensor, alpha: float) -> Tensor:
+    """PyTorch's likelihood of 1/α successes, without what does not depend on the prediction."""
+    size = torch.tensor(1 / alpha, dtype=target.dtype)
+    known = torch.distributions.NegativeBinomial(size, logits=log_mean + math.log(alpha), validate_args=False)
+    constant = torch.lgamma(target + size) - torch.lgamma(size) - torch.lgamma(target + 1)
+    return constant + target * math.log(alpha) - known.log_prob(target)
+
+
+def gamma(log_mean: Tensor, target: Tensor) -> Tensor:
+    """A gamma distribution of shape 1 is an exponential one."""
+    return -torch.distributions.Exponential(torch.exp(-log_mean), validate_args=False).log_prob(target)
+
+
+def squared_log(log_mean: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(log_mean, torch.log1p(target), reduction="none")
+
+
+def count_mae(log_mean: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(log_mean.exp(), target, reduction="none")
+
+
 def mahalanobis(prediction: Tensor, target: Tensor, precision: Tensor, squared: bool = True) -> Tensor:
     """SciPy's value; its gradient from the definition, which SciPy lacks."""
     difference = prediction - target
@@ -198,6 +219,10 @@ CASES = [
     *(Case("beta_nll", beta_nll, {"beta": beta, "eps": 1e-6}) for beta in (0.5, 1.0)),
     Case("poisson", poisson),
     *(Case("tweedie", tweedie, {"power": power}) for power in (1.5, 1.1)),
+    *(Case("negative_binomial", negative_binomial, {"alpha": alpha}) for alpha in (1.0, 0.2, 4.0)),
+    Case("gamma", gamma),
+    Case("squared_log", squared_log),
+    Case("count_mae", count_mae),
     Case("mahalanobis", mahalanobis),
     Case("mahalanobis", mahalanobis, {"squared": False}),
 ]
