@@ -23,6 +23,8 @@ from lossearch.tasks.regression import config as regression
 from lossearch.tasks.regression.task import RegressionTask
 from lossearch.tasks.segmentation import config as segmentation
 from lossearch.tasks.segmentation.task import SegmentationTask
+from lossearch.tasks.time_series import config as time_series
+from lossearch.tasks.time_series.task import TimeSeriesTask
 from lossearch.tasks.training_config import TrainingConfig
 
 CLASSIFICATION = "classification"
@@ -73,6 +75,10 @@ FAMILIES.add(
         metric_learning.metric_learning_config,
         metric_learning.NAMED,
     ),
+)
+FAMILIES.add(
+    "time_series",
+    Family(time_series.TimeSeriesConfig, TimeSeriesTask, time_series.time_series_config, time_series.NAMED),
 )
 
 

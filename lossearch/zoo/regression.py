@@ -161,3 +161,47 @@ def beta_nll(prediction: Expr, target: Expr, variance: Expr, beta: Expr, eps: Ex
     held = fn.maximum(variance, eps)
     loss = (fn.log(held) + fn.square(prediction - target) / held) / 2
     return fn.stop_gradient(held**beta) * loss
+
+
+@hand_designed(
+    signature="regression_variance",
+    source="Lange, Little and Taylor 1989",
+    parameters=[
+        Parameter("degrees", 5.0, 2.1, 100.0, tunable=True, log=True, search=(2.5, 50.0), defined=(2.001, 1e6)),
+        Parameter("eps", 1e-6, 1e-9, 1.0, defined=POSITIVE),
+    ],
+)
+def student_t_nll(prediction: Expr, target: Expr, variance: Expr, degrees: Expr, eps: Expr) -> Expr:
+    """Negative log-likelihood of Student's t with ν degrees of freedom, (log v + (ν + 1)·log(1 + r²/((ν - 2)v)))/2.
+
+    For errors with heavy tails; v = max(variance, ε) is the variance of the distribution, and ν → ∞ is `gaussian_nll`.
+    """
+    held = fn.maximum(variance, eps)
+    ratio = fn.square(prediction - target) / ((degrees - 2) * held)
+    return (fn.log(held) + (degrees + 1) * fn.log1p(ratio)) / 2
+
+
+@hand_designed(
+    signature="regression_variance",
+    source="Laplace 1774",
+    parameters=[Parameter("eps", 1e-6, 1e-9, 1.0, defined=POSITIVE)],
+)
+def laplace_nll(prediction: Expr, target: Expr, variance: Expr, eps: Expr) -> Expr:
+    """Laplace negative log-likelihood log(v)/2 + √2·|r|/√v without its constant, v = max(variance, ε)."""
+    held = fn.maximum(variance, eps)
+    return fn.log(held) / 2 + math.sqrt(2.0) * fn.abs(prediction - target) / fn.sqrt(held)
+
+
+@hand_designed(
+    signature="regression_variance",
+    source="Jordan, Krüger and Lerch 2019",
+    parameters=[Parameter("eps", 1e-6, 1e-9, 1.0, defined=POSITIVE)],
+)
+def logistic_crps(prediction: Expr, target: Expr, variance: Expr, eps: Expr) -> Expr:
+    """Continuous ranked probability score of a logistic distribution, s·(z + 2·log(1 + e^-z) - 1), z = (y - ŷ)/s.
+
+    s = √(3v)/π has the variance v = max(variance, ε). In the units of the target: an outlier counts as in `mae`.
+    """
+    scale = math.sqrt(3.0) / math.pi * fn.sqrt(fn.maximum(variance, eps))
+    z = (target - prediction) / scale
+    return scale * (z + 2 * fn.softplus(-z) - 1)

@@ -8,7 +8,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.integrate import quad
 from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
+from scipy.stats import logistic
 from sklearn.metrics import mean_tweedie_deviance
 from torch import Tensor
 from torchmetrics.functional.regression import log_cosh_error
@@ -86,6 +88,34 @@ def beta_nll(prediction: Tensor, target: Tensor, variance: Tensor, beta: float, 
     """Equation 5 of Seitzer et al. over PyTorch's likelihood."""
     weight = variance.detach().clamp(min=eps) ** beta
     return weight * gaussian_nll(prediction, target, variance, eps)
+
+
+def student_t_nll(prediction: Tensor, target: Tensor, variance: Tensor, degrees: float, eps: float) -> Tensor:
+    """PyTorch's likelihood at the scale that has this variance, without what no prediction changes."""
+    scale = (variance.clamp(min=eps) * (degrees - 2) / degrees).sqrt()
+    one = torch.ones_like(scale)
+    likelihood = torch.distributions.StudentT(degrees, prediction, scale).log_prob(target)
+    constant = torch.distributions.StudentT(degrees, 0.0, one).log_prob(0.0 * one)
+    return constant - likelihood - math.log((degrees - 2) / degrees) / 2
+
+
+def laplace_nll(prediction: Tensor, target: Tensor, variance: Tensor, eps: float) -> Tensor:
+    scale = (variance.clamp(min=eps) / 2).sqrt()
+    return -torch.distributions.Laplace(prediction, scale).log_prob(target) - math.log(math.sqrt(2.0))
+
+
+def logistic_crps(prediction: Tensor, target: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """The closed form of Jordan et al. with the logarithm of the distribution, and the integral at one element."""
+    scale = (3 * variance.clamp(min=eps)).sqrt() / math.pi
+    z = (target - prediction) / scale
+    value = scale * (z - 2 * F.logsigmoid(z) - 1)
+    if value.numel():
+        mean, deviation, true = (x.detach().flatten()[0].item() for x in (prediction, scale, target))
+        known = logistic(mean, deviation)
+        below = quad(lambda x: known.cdf(x) ** 2, -np.inf, true)[0]
+        above = quad(lambda x: known.sf(x) ** 2, true, np.inf)[0]
+        torch.testing.assert_close(value.detach().flatten()[0].item(), below + above, rtol=1e-6, atol=1e-9)
+    return value
 
 
 def poisson(log_mean: Tensor, target: Tensor) -> Tensor:
@@ -217,6 +247,9 @@ CASES = [
     ),
     *(Case("tukey_biweight", tukey_biweight, {"scale": scale}) for scale in (1.0, 5.0)),
     *(Case("beta_nll", beta_nll, {"beta": beta, "eps": 1e-6}) for beta in (0.5, 1.0)),
+    *(Case("student_t_nll", student_t_nll, {"degrees": degrees, "eps": 1e-6}) for degrees in (5.0, 2.5)),
+    Case("laplace_nll", laplace_nll, {"eps": 1e-6}),
+    Case("logistic_crps", logistic_crps, {"eps": 1e-6}),
     Case("poisson", poisson),
     *(Case("tweedie", tweedie, {"power": power}) for power in (1.5, 1.1)),
     *(Case("negative_binomial", negative_binomial, {"alpha": alpha}) for alpha in (1.0, 0.2, 4.0)),
