@@ -1,114 +1,29 @@
-"""How a search began, and what may have changed when it goes on. No Ray: the islands are left out."""
+"""How a search began, and what of its configuration may have changed when it goes on. No Ray: islands are left out."""
 
 import json
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.projects import CONFIG, TRAIN, Begun, changed, edit, function_of, goes_on
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver import search as engine
-from lossearch.engine.driver.ending import SearchInterrupted
-from lossearch.engine.driver.plan import Plan
-from lossearch.engine.setup.begun import continued, located, write_beginning
-from lossearch.engine.setup.config import SearchConfig
-from lossearch.engine.setup.first_call_file import keep_first_call
+from lossearch.engine.setup.begun import continued, located
 from lossearch.engine.setup.subject import found_subject
 from lossearch.errors import UserError
 from lossearch.files import StorageError
-from lossearch.report.run_summary import summarize
 from lossearch.tasks.user.config import FunctionConfig
 
-CONFIG = """
-space = "narrow.toml"
-islands = 2
-generations = 2
-seed = 3
 
-[task]
-function = "train.py:train"
-metric = "accuracy"
-
-[evaluation]
-steps = 5
-time_limit_s = 60.0
-"""
-SPACE = """
-name = "narrow"
-signature = "dense"
-seeds = ["cross_entropy"]
-
-[sorts]
-E = ["batch", "space"]
-
-[terminals.E]
-"true_class_probability(logits, target)" = 1.0
-
-[templates.E]
-"log(E)" = 1.0
-"""
-TRAIN = """
-import torch
-
-def train(loss, budget, seed):
-    loss(torch.zeros(4, 3, requires_grad=True), torch.arange(4) % 3).backward()
-    yield 0.5
-"""
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a run that was begun: its islands have not done anything, but know the function's first call."""
-    folder = tmp_path_factory.mktemp("begun") / "project"
-    folder.mkdir()
-    for name, text in {"search.toml": CONFIG, "narrow.toml": SPACE, "train.py": TRAIN}.items():
-        (folder / name).write_text(text)
-
-    def keep(run: RunDirectory, config: SearchConfig, plan: Plan, *rest: object) -> None:
-        keep_first_call(run, plan.first_call)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_run", keep)
-        engine.search(folder / "search.toml", folder / "runs" / "first")
-    return folder
-
-
-@pytest.fixture
-def project(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that project, which names no folder, so that the search is planned once for all tests."""
-    monkeypatch.setattr(engine, "_run", lambda *arguments: None)
-    monkeypatch.chdir(tmp_path)
-    return Path(shutil.copytree(begun, tmp_path / "project"))
-
-
-def edit(run: Path, old: str, new: str) -> None:
-    text = (run / "config.toml").read_text()
-    assert old in text
-    (run / "config.toml").write_text(text.replace(old, new))
-
-
-def function_of(config: SearchConfig) -> str:
-    assert isinstance(config.task, FunctionConfig)
-    return config.task.function
-
-
-def goes_on(run: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> SearchConfig:
-    """With what configuration `resume` runs the islands."""
-    found: list[SearchConfig] = []
-    monkeypatch.setattr(engine, "_run", lambda run, config, *rest: found.append(config))
-    engine.resume(run, **options)
-    return found[0]
-
-
-def test_a_run_appears_with_all_that_resuming_needs_and_names_no_folder(begun: Path) -> None:
-    run = begun / "runs" / "first"
+def test_a_run_appears_with_all_that_resuming_needs_and_names_no_folder(begun: Begun) -> None:
+    run = begun.folder / "runs" / "first"
     names = {path.name for path in run.iterdir()}
     assert {"archive.sqlite", "begun.json", "config.toml", "env.json", "resolved.json"} <= names
     for name in ("resolved.json", "begun.json"):
-        assert str(begun.parent) not in (run / name).read_text()
+        assert str(begun.folder.parent) not in (run / name).read_text()
 
 
 def test_the_configuration_in_a_run_is_a_task_wherever_the_script_lies(project: Path) -> None:
@@ -246,15 +161,6 @@ def test_what_trainings_ask_for_may_be_edited_but_not_whether_they_leave_their_i
         engine.resume(project / "runs" / "first")
 
 
-def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def apply(path: Path) -> None:
-        values = json.loads(path.read_text())
-        change(values)
-        path.write_text(json.dumps(values))
-
-    return apply
-
-
 @pytest.mark.parametrize(
     ("damage", "fragment"),
     [
@@ -331,144 +237,3 @@ def test_a_function_in_a_mapping_is_kept_by_its_place(
     project.rename(moved)
     monkeypatch.chdir(tmp_path)
     assert function_of(goes_on(moved / "runs" / "third", monkeypatch)) == f"{moved / 'train.py'}:train"
-
-
-# Files of the user's
-
-
-def edit_file(path: Path, text: str = "\n# edited\n") -> None:
-    path.write_text(path.read_text() + text)
-
-
-def test_a_changed_space_is_refused_and_restoring_it_mends_that(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (project / "narrow.toml").read_text()
-    (project / "narrow.toml").write_text(before.replace('"log(E)" = 1.0', '"square(E)" = 1.0'))
-    for accept in (False, True):
-        with pytest.raises(UserError, match=r"narrow\.toml was changed \(space\)") as caught:
-            engine.resume(project / "runs" / "first", changed_script=accept)
-        assert "restore the file, or begin a new search" in caught.value.hint
-    (project / "narrow.toml").write_text(before)
-    assert goes_on(project / "runs" / "first", monkeypatch).space == str(project / "narrow.toml")
-
-
-def test_a_changed_script_is_refused_until_it_is_accepted_and_that_is_recorded(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = project / "runs" / "first"
-    edit_file(project / "train.py", "\nSTEPS = 3\n")
-    with pytest.raises(UserError, match=r"train\.py was changed") as caught:
-        engine.resume(run)
-    assert "--changed-script" in caught.value.hint
-    assert json.loads((run / "begun.json").read_text())["changes"] == []
-    (run / "first_call.bin").write_bytes(b"of the script before")
-    goes_on(run, monkeypatch, changed_script=True)
-    assert not (run / "first_call.bin").exists()
-    recorded = [{"files": ["train.py was changed"], "candidates": 0}]
-    assert json.loads((run / "begun.json").read_text())["changes"] == recorded
-    goes_on(run, monkeypatch)  # accepted once, it is how the search goes on
-    assert json.loads((run / "begun.json").read_text())["changes"] == recorded
-    assert any("another training script after 0 candidates (train.py was changed)" in n for n in summarize(run).notes)
-
-
-@pytest.mark.parametrize(
-    ("statement", "file"),
-    [
-        ("import helper", "helper.py"),
-        ("from parts import model", "parts/model.py"),
-        ("import parts.model as m", "parts/__init__.py"),
-        ("from parts.deep import thing", "parts/other.py"),  # which parts/deep.py imports
-    ],
-)
-def test_modules_beside_the_script_count_as_part_of_it(
-    project: Path, statement: str, file: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (project / "parts").mkdir()
-    texts = {"helper.py": "size = 3", "parts/__init__.py": "", "parts/model.py": "size = 3", "parts/other.py": "x = 1"}
-    for name, text in {**texts, "parts/deep.py": "from .other import x as thing", "unused.py": "size = 3"}.items():
-        (project / name).write_text(text)
-    (project / "train.py").write_text(f"{statement}\n{TRAIN}")
-    run = project / "runs" / "second"
-    engine.search(project / "search.toml", run)
-    edit_file(project / "unused.py")
-    goes_on(run, monkeypatch)
-    edit_file(project / file)
-    with pytest.raises(UserError, match=f"{file} was changed"):
-        engine.resume(run)
-
-
-def test_a_changed_module_is_noticed_where_the_function_is_named_by_it(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (project / "jobs.py").write_text(f"import helper\n{TRAIN}")
-    (project / "helper.py").write_text("")
-    (project / "search.toml").write_text(CONFIG.replace("train.py:train", "jobs:train"))
-    monkeypatch.chdir(project)
-    run = project / "runs" / "second"
-    engine.search("search.toml", run)
-    edit_file(project / "jobs.py")
-    (project / "helper.py").unlink()
-    with pytest.raises(UserError, match=r"helper\.py is gone; jobs\.py was changed"):
-        engine.resume(run)
-
-
-def test_changed_seeds_are_refused(project: Path) -> None:
-    (project / "seeds").mkdir()
-    (project / "seeds" / "mine.txt").write_text("dense: cross_entropy(logits, target) * 2")
-    (project / "narrow.toml").write_text(SPACE.replace('["cross_entropy"]', '["cross_entropy", "seeds/mine.txt"]'))
-    (project / "search.toml").write_text('seeds = ["other.txt"]\n' + CONFIG)
-    (project / "other.txt").write_text("dense: square(cross_entropy(logits, target))")
-    run = project / "runs" / "second"
-    engine.search(project / "search.toml", run)
-    for name, field in {"seeds/mine.txt": "space", "other.txt": "seeds"}.items():
-        before = (project / name).read_text()
-        (project / name).write_text(before.replace("cross_entropy", "brier"))
-        with pytest.raises(UserError, match=rf"{name} was changed \({field}\)"):
-            engine.resume(run)
-        (project / name).write_text(before)
-
-
-def test_a_run_that_kept_no_digests_goes_on_and_keeps_them_from_then_on(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = project / "runs" / "first"
-    changed(lambda values: (values.pop("files"), values.pop("changes")))(run / "begun.json")
-    edit_file(project / "train.py")
-    goes_on(run, monkeypatch)
-    edit_file(project / "train.py")
-    with pytest.raises(UserError, match=r"train\.py was changed"):
-        engine.resume(run)
-
-
-# Ends before the islands start
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_while_a_search_is_planned_says_that_nothing_was_begun(
-    project: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
-) -> None:
-    monkeypatch.setattr(engine, "make_plan", lambda *_: signal.raise_signal(number))
-    for start in (engine.search, lambda config, out: engine.plan_search(config)):
-        with pytest.raises(SearchInterrupted, match="No run was begun") as caught:
-            start(project / "search.toml", project / "runs" / "second")
-        assert (caught.value.exit_code, caught.value.path) == (code, None)
-    assert [path.name for path in (project / "runs").iterdir()] == ["first"]
-
-
-def test_a_signal_while_a_run_is_taken_up_again_names_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "make_plan", lambda *_: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(SearchInterrupted, match="lossearch resume") as caught:
-        engine.resume(project / "runs" / "first")
-    assert caught.value.path == project / "runs" / "first"
-
-
-def test_a_signal_while_the_run_directory_is_made_waits_for_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(*arguments: Any) -> None:
-        signal.raise_signal(signal.SIGTERM)
-        write_beginning(*arguments)
-
-    monkeypatch.setattr(engine, "write_beginning", write)
-    run = project / "runs" / "second"
-    with pytest.raises(SearchInterrupted, match="lossearch resume") as caught:
-        engine.search(project / "search.toml", run)
-    assert caught.value.path == run
-    goes_on(run, monkeypatch)
