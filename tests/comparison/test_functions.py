@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,29 +74,77 @@ def compared(losses: list[str], **options: Any) -> Comparison:
     return lossearch.compare("mine.py:train", losses, baselines=False, **(given | options))
 
 
-def test_only_the_comparison_asks_for_the_test_split_and_with_seeds_of_its_own(here: Path) -> None:
-    before = len(openings())
-    comparison = compared(["focal(gamma=2)", "brier"])
-    assert [row.loss for row in comparison.rows if len(row.values) == 3] == [row.loss for row in comparison.rows]
-    assert comparison.task == "mine.py:train"
-    seen = calls(here)
-    last_validation = max(place for place, call in enumerate(seen) if call[0] == "validation")
-    first_test = min(place for place, call in enumerate(seen) if call[0] == "test")
+MULTIPLES = ["dense: cross_entropy(logits, target)", "dense: 30.0 * cross_entropy(logits, target)"]
+FAILS = "dense: sum(target * sign(logits), over=class)"
+LOSSES = ["focal(gamma=2)", "brier", *MULTIPLES, FAILS]
+
+
+@dataclass(frozen=True)
+class Once:
+    """A comparison of `LOSSES`, where it was kept, and what was done for it: calls of the function, and openings."""
+
+    comparison: Comparison
+    out: Path
+    calls: list[tuple[str, int, float]]
+    openings: tuple[Opening, ...]
+
+
+@pytest.fixture(scope="module")
+def once(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """One for all tests, since each starts three processes that import torch."""
+    out, before = tmp_path_factory.mktemp("compared") / "out", len(openings())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "calls.txt").unlink(missing_ok=True)
+        return Once(compared(LOSSES, out=out), out, calls(folder), openings()[before:])
+
+
+def test_only_the_comparison_asks_for_the_test_split_and_with_seeds_of_its_own(once: Once) -> None:
+    assert once.comparison.task == "mine.py:train"
+    last_validation = max(place for place, call in enumerate(once.calls) if call[0] == "validation")
+    first_test = min(place for place, call in enumerate(once.calls) if call[0] == "test")
     assert first_test > last_validation
-    assert {seed for split, seed, _ in seen if split == "test"} == {*seeds.first("comparing", 3)}
-    assert not {seed for split, seed, _ in seen if split == "validation"} & {*seeds.first("comparing", 3)}
-    assert openings()[before:] == (Opening("mine.py:train", "compare"),)
+    assert {seed for split, seed, _ in once.calls if split == "test"} == {*seeds.first("comparing", 3)}
+    assert not {seed for split, seed, _ in once.calls if split == "validation"} & {*seeds.first("comparing", 3)}
+    assert once.openings == (Opening("mine.py:train", "compare"),)
 
 
-def test_every_metric_of_the_test_split_is_told_and_nothing_is_judged_by_it(here: Path, tmp_path: Path) -> None:
-    by_one = compared(["focal(gamma=2)", "brier"], out=tmp_path / "out")
-    assert [dict(row.others) for row in by_one.rows] == [{"error": (0.0, 0.0, 0.0)}] * 2
-    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert [row["others"] for row in document["rows"]] == [{"error": [0.0, 0.0, 0.0]}] * 2
-    assert "test error" in by_one.to_text()
-    assert by_one.to_pandas()["others"].tolist() == ["error=0.0"] * 2
-    again = compared(["focal(gamma=2)", "brier"], out=tmp_path / "out")
-    assert again.rows == by_one.rows
+def test_a_loss_that_the_function_cannot_use_fails_and_the_others_are_compared(once: Once) -> None:
+    *others, failed = sorted(once.comparison.rows, key=lambda row: row.interval is None)
+    assert failed.formula == FAILS
+    assert "gradient" in failed.message
+    assert [(len(row.values), row.interval is not None) for row in others] == [(3, True)] * (len(LOSSES) - 1)
+
+
+def test_every_metric_of_the_test_split_is_told_and_nothing_is_judged_by_it(once: Once) -> None:
+    told = [{"error": (0.0, 0.0, 0.0)} if row.interval else {} for row in once.comparison.rows]
+    assert [dict(row.others) for row in once.comparison.rows] == told
+    document = json.loads((once.out / "comparison.json").read_text())
+    assert [row["others"] for row in document["rows"]] == [
+        {name: [*values] for name, values in row.items()} for row in told
+    ]
+    assert "test error" in once.comparison.to_text()
+    assert once.comparison.to_pandas()["others"].tolist() == ["error=0.0" if row else "" for row in told]
+
+
+def test_a_loss_and_its_multiple_train_alike(once: Once) -> None:
+    first, second = (row.values for row in once.comparison.rows if row.formula in MULTIPLES)
+    assert first == second
+
+
+def test_a_comparison_goes_on_unless_the_script_was_changed(here: Path, once: Once) -> None:
+    again = compared(LOSSES, out=once.out)
+    assert again.rows == once.comparison.rows
+    assert len(calls(here)) == 1  # the call that shows at which predictions the function begins
+    kept = json.loads((once.out / "losses" / "brier.json").read_text())
+    assert str(here) not in json.dumps(kept)
+    text = (here / "mine.py").read_text()
+    try:
+        (here / "mine.py").write_text(text + "\nmore = 1\n")
+        with pytest.raises(UserError, match="results with the same settings"):
+            compared(LOSSES, out=once.out)
+    finally:
+        (here / "mine.py").write_text(text)
 
 
 def test_losses_are_compared_by_a_table_of_metrics_with_their_directions(here: Path) -> None:
@@ -124,14 +173,6 @@ def test_tuning_passes_learning_rates_and_never_opens_the_test_split(here: Path)
     assert (tuned.task, tuned.metric.name) == ("mine.py:train", "accuracy")
 
 
-def test_a_loss_and_its_multiple_train_alike(here: Path) -> None:
-    rows = {
-        row.loss: row.values for row in compared(["cross_entropy", "dense: 30.0 * cross_entropy(logits, target)"]).rows
-    }
-    first, second = rows.values()
-    assert first == second
-
-
 def test_baselines_are_those_that_a_function_can_be_given(here: Path) -> None:
     comparison = lossearch.compare(
         "mine.py:quick", metric="accuracy", steps=1, seeds=2, workers=1, budget=Budget(trials=2, seeds=1, final_seeds=0)
@@ -139,22 +180,6 @@ def test_baselines_are_those_that_a_function_can_be_given(here: Path) -> None:
     names = {row.loss for row in comparison.rows}
     assert "cross_entropy" in names
     assert len(names) > 5
-
-
-def test_a_comparison_goes_on_unless_the_script_was_changed(here: Path, tmp_path: Path) -> None:
-    compared(["brier"], out=tmp_path / "out")
-    done = len(calls(here))
-    compared(["brier"], out=tmp_path / "out")
-    assert len(calls(here)) == done + 1  # the call that shows at which predictions the function begins
-    kept = json.loads((tmp_path / "out" / "losses" / "brier.json").read_text())
-    assert str(here) not in json.dumps(kept)
-    text = (here / "mine.py").read_text()
-    try:
-        (here / "mine.py").write_text(text + "\nmore = 1\n")
-        with pytest.raises(UserError, match="results with the same settings"):
-            compared(["brier"], out=tmp_path / "out")
-    finally:
-        (here / "mine.py").write_text(text)
 
 
 def test_what_a_function_lacks_is_named(here: Path) -> None:
@@ -168,10 +193,3 @@ def test_what_a_function_lacks_is_named(here: Path) -> None:
         compared(["brier", "giou"])
     with pytest.raises(UserError, match="for a training function alone"):
         lossearch.compare("digits", ["brier"], metric="accuracy")
-
-
-def test_a_loss_that_the_function_cannot_use_fails_and_the_others_are_compared(here: Path) -> None:
-    rows = {row.loss: row for row in compared(["brier", "dense: sum(target * sign(logits), over=class)"]).rows}
-    assert len(rows) == 2
-    assert rows["brier"].interval is not None
-    assert any(row.interval is None and "gradient" in row.message for row in rows.values())

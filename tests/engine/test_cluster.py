@@ -38,7 +38,7 @@ pytestmark = pytest.mark.xdist_group("ray")
 CONFIG = """
 islands = 1
 generations = 2
-generation_size = 4
+generation_size = 3
 seed = 3
 resources = { cpu = 1, gpu = 0.5 }
 
@@ -88,7 +88,9 @@ def cluster() -> Iterator[Any]:
         # Otherwise 127.0.0.1 becomes another address, in this process and in those that it starts.
         patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        made = Cluster(initialize_head=True, head_node_args=node(1))
+        # Nobody waits long for a node that is gone; one that answers late, for as long as ever.
+        asked = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000}
+        made = Cluster(initialize_head=True, head_node_args=node(1, _system_config=asked))
         yield made
         made.shutdown()
 
@@ -172,10 +174,10 @@ def test_trainings_run_where_the_gpus_are_and_one_on_a_lost_node_is_repeated_els
     shutil.move(tmp_path / "away", tmp_path / "code")
 
     with RunDirectory.open(tmp_path / "run").open_archive(read_only=True) as archive:
-        assert archive.counts().statuses == {"ok": 8}
+        assert archive.counts().statuses == {"ok": 6}
         found = contents(archive)
     assert calls(notes, "first")
-    assert len(calls(notes, "second")) >= 7
+    assert len(calls(notes, "second")) >= 5
     assert all("-0-" in call for call in calls(notes, "second"))  # the GPU that Ray gave each
     assert len(calls(notes, "head")) == 1  # of the driver, which looks at the first call
     (notes / "hangs").touch()
