@@ -17,6 +17,8 @@ from lossearch.situations import situation
 from lossearch.tasks import Opening, openings
 from lossearch.training import seeds
 
+pytestmark = [pytest.mark.xdist_group("compared_functions"), pytest.mark.usefixtures("one_server")]
+
 SCRIPT = """
 import torch
 
@@ -90,8 +92,8 @@ class Once:
 
 
 @pytest.fixture(scope="module")
-def once(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """One for all tests, since each starts three processes that import torch."""
+def once(one_server: None, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """One for all tests, since each starts processes that import torch."""
     out, before = tmp_path_factory.mktemp("compared") / "out", len(openings())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -94,18 +94,6 @@ def wait_until_trained(process: subprocess.Popen[str], archive: Path, count: int
     pytest.fail(f"ended too early, with {process.returncode}: {process.communicate()}")
 
 
-@pytest.fixture(scope="module")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray for the searches of this process, which must leave it running."""
-    import ray
-
-    from lossearch.engine.driver.cluster import ray_session
-
-    with ray_session(None, 2, tmp_path_factory.mktemp("ray") / "log.txt"):
-        yield
-        assert ray.is_initialized()
-
-
 def processes_below(root: int) -> set[int]:
     """A process and all that descend from it."""
     parents = {}
@@ -146,7 +134,7 @@ def listening_addresses(processes: set[int]) -> dict[int, set[Any]]:
     return found
 
 
-def test_a_local_ray_listens_on_the_loopback_device_alone(ray_cluster: None) -> None:
+def test_a_local_ray_listens_on_the_loopback_device_alone(local_ray: None) -> None:
     import ray
 
     @ray.remote
@@ -164,7 +152,7 @@ def test_a_local_ray_listens_on_the_loopback_device_alone(ray_cluster: None) -> 
     assert all(address.is_loopback for addresses in found.values() for address in addresses), found
 
 
-def test_a_local_ray_answers_nobody_without_its_token(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_local_ray_answers_nobody_without_its_token(local_ray: None, tmp_path: Path) -> None:
     import ray
 
     token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
@@ -197,7 +185,7 @@ else:
 
 
 def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
-    ray_cluster: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    local_ray: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config, run, moved = tmp_path / "config.toml", tmp_path / "run", tmp_path / "elsewhere" / "moved"
     config.write_text(CONFIG)
@@ -245,7 +233,7 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
     assert len(sessions) <= 2  # older ones are deleted once they are of no use
 
 
-def test_a_search_that_loses_its_ray_says_how_to_go_on(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_search_that_loses_its_ray_says_how_to_go_on(local_ray: None, tmp_path: Path) -> None:
     config, run = tmp_path / "config.toml", tmp_path / "run"
     config.write_text(CONFIG.replace("generations = 4", "generations = 400"))  # none is over before its head is
     process = start("search", str(config), "--out", str(run))
@@ -266,7 +254,7 @@ def test_a_search_that_loses_its_ray_says_how_to_go_on(ray_cluster: None, tmp_pa
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_cluster: None, tmp_path: Path) -> None:
+def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(local_ray: None, tmp_path: Path) -> None:
     from engine.islands import PryingIsland, search_with
 
     config = {"task": "digits_noise", "islands": 2, "generations": 2, "generation_size": 8, "seed": 1, **NO_RACE}
@@ -291,7 +279,7 @@ def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(ray_clus
     longer.close()
 
 
-def test_a_process_that_a_hanging_training_ended_is_replaced(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_process_that_a_hanging_training_ended_is_replaced(local_ray: None, tmp_path: Path) -> None:
     from engine.islands import HangingIsland, search_with
 
     config = {"task": "digits_noise", "islands": 1, "generations": 1, "generation_size": 4, **NO_RACE}
@@ -309,7 +297,7 @@ def test_a_process_that_a_hanging_training_ended_is_replaced(ray_cluster: None, 
     result.close()
 
 
-def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(local_ray: None, tmp_path: Path) -> None:
     from engine.islands import MistakenIsland, search_with
 
     config = {"task": "digits_noise", "islands": 1, "generations": 1}
@@ -317,7 +305,7 @@ def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(ray_clust
         search_with(MistakenIsland, config, tmp_path / "run")
 
 
-def test_a_closure_is_searched_over_and_resumed_elsewhere(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_closure_is_searched_over_and_resumed_elsewhere(local_ray: None, tmp_path: Path) -> None:
     def train(loss: torch.nn.Module, budget: int, seed: int) -> Iterator[float]:
         predictions = torch.zeros(4, 3, requires_grad=True)
         (gradient,) = torch.autograd.grad(loss(predictions, labels), predictions)

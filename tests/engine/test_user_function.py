@@ -19,6 +19,8 @@ from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
 
+pytestmark = [pytest.mark.xdist_group("user_function"), pytest.mark.usefixtures("one_server")]
+
 TRAIN = """
 import time
 import torch

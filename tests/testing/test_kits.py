@@ -20,6 +20,8 @@ from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.tasks import ClassificationTask, Metric, Slot, Split, TestSplit, UserTask, tasks
 from lossearch.testing import Nonconforming, check_method, check_task
 
+pytestmark = pytest.mark.usefixtures("one_server")
+
 
 @pytest.mark.parametrize("name", [name for name in tasks() if name.startswith("digits")])
 def test_bundled_tasks_conform(name: str) -> None:
