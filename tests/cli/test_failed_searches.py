@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from lossearch.cli.main import app
 
 Command = Callable[..., str]
 
-pytestmark = pytest.mark.xdist_group("cli_end_to_end")
+pytestmark = [pytest.mark.xdist_group("cli_end_to_end"), pytest.mark.usefixtures("one_server")]
 
 TRAIN = """
 import time
@@ -56,24 +59,17 @@ time_limit_s = {limit}
 """
 
 
-def search(folder: Path, function: str, limit: float = 60.0) -> subprocess.CompletedProcess[str]:
-    """A whole search, in a process of its own."""
+def project(folder: Path, function: str, limit: float = 60.0) -> tuple[str, ...]:
+    """Write a configuration and its script; the command that searches with them."""
     (folder / "train.py").write_text(TRAIN, encoding="utf-8")
     (folder / "search.toml").write_text(CONFIG.format(function=function, limit=limit), encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-m", "lossearch", "search", str(folder / "search.toml"), "--out", str(folder / "run")],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return ("search", str(folder / "search.toml"), "--out", str(folder / "run"))
 
 
-def assert_told(ended: subprocess.CompletedProcess[str], run: Path, reason: str) -> None:
-    assert ended.returncode == 2, ended.stderr
-    assert "Traceback" not in ended.stderr
-    required, found, hint = ended.stderr.splitlines()[-3:]
+def assert_told(code: int, messages: str, run: Path, reason: str) -> None:
+    assert code == 2, messages
+    assert "Traceback" not in messages
+    required, found, hint = messages.splitlines()[-3:]
     assert required == f"required:   a loss in {run} that was trained to the end"
     # The loss is told too: seeds of the space come first.
     assert found.startswith(f"found:      none of 2; 2 ended with: {reason} (one of them: dense: ")
@@ -81,8 +77,12 @@ def assert_told(ended: subprocess.CompletedProcess[str], run: Path, reason: str)
 
 
 def test_a_function_that_always_raises(tmp_path: Path, lossearch: Command, mistake: Command) -> None:
+    """In a process of its own, as a user has it."""
     run = tmp_path / "run"
-    assert_told(search(tmp_path, "raises"), run, "RuntimeError: out of patience")
+    command = [sys.executable, "-m", "lossearch", *project(tmp_path, "raises")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1"}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert_told(ended.returncode, ended.stderr, run, "RuntimeError: out of patience")
 
     rows = json.loads(lossearch("ls", run, "-f", "json"))["candidates"]
     assert [row["reason"] for row in rows] == ["RuntimeError: out of patience"] * 2
@@ -98,17 +98,19 @@ def test_a_function_that_always_raises(tmp_path: Path, lossearch: Command, mista
     assert "2 ended with: RuntimeError: out of patience" in mistake("resume", run)
 
 
-def test_a_function_that_never_calls_its_loss(tmp_path: Path) -> None:
-    ended = search(tmp_path, "never")
-    assert ended.returncode == 2, ended.stderr
-    assert "required:   a training function that calls its loss, with budget 1 and seed 0" in ended.stderr
-    assert "TypeError: no data (File" in ended.stderr
+def test_a_function_that_never_calls_its_loss(tmp_path: Path, mistake: Command) -> None:
+    told = mistake(*project(tmp_path, "never"))
+    assert "required:   a training function that calls its loss, with budget 1 and seed 0" in told
+    assert "TypeError: no data (File" in told
     assert not (tmp_path / "run").exists()
 
 
-def test_a_function_that_yields_nan(tmp_path: Path) -> None:
-    assert_told(search(tmp_path, "diverges"), tmp_path / "run", "metric number 1 is nan")
-
-
-def test_a_function_that_hangs(tmp_path: Path) -> None:
-    assert_told(search(tmp_path, "hangs", limit=2.0), tmp_path / "run", "not finished after 2 s")
+@pytest.mark.parametrize(
+    ("function", "limit", "reason"),
+    [("diverges", 60.0, "metric number 1 is nan"), ("hangs", 2.0, "not finished after 2 s")],
+)
+def test_a_function_that_comes_to_no_metric(
+    function: str, limit: float, reason: str, local_ray: None, tmp_path: Path
+) -> None:
+    ended = CliRunner().invoke(app, project(tmp_path, function, limit))
+    assert_told(ended.exit_code, ended.stderr, tmp_path / "run", reason)

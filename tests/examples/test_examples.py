@@ -77,6 +77,8 @@ def test_the_guide_shows_what_changed(example: Example) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("examples")  # they share what the fixtures start
+@pytest.mark.usefixtures("local_ray", "one_server")
 @each
 def test_what_is_found_serves_the_original_script(
     example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
