@@ -46,6 +46,9 @@ CASES = [
         Case("arcface", oracles.arcface, {"margin": margin, "scale": scale})
         for margin, scale in ((0.5, 64.0), (0.0, 1.0), (1.2, 16.0))
     ),
+    *(Case("sphereface", oracles.sphereface, {"margin": m, "scale": s}) for m, s in ((1.4, 64.0), (3.0, 8.0))),
+    *(Case("curricularface", oracles.curricularface, {"margin": m, "scale": s}) for m, s in ((0.5, 64.0), (1.2, 4.0))),
+    *(Case("proxy_anchor", oracles.proxy_anchor, {"margin": m, "scale": s}) for m, s in ((0.1, 32.0), (0.3, 4.0))),
     Case("style", oracles.style),
 ]
 

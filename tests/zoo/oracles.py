@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from monai.losses.dice import DiceLoss
 from monai.losses.focal_loss import softmax_focal_loss
 from monai.losses.tversky import TverskyLoss
-from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss, ProxyAnchorLoss
+from pytorch_metric_learning.reducers import DoNothingReducer
 from torch import Tensor
 
 
@@ -166,6 +168,50 @@ def cosface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tens
     loss = _CosineCosFace(classes, classes, margin=margin, scale=cast(Any, scale))
     labels = target.argmax(1)
     return loss.compute_loss(cosine, labels, None, cosine, labels)["loss"]["losses"]
+
+
+def sphereface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    """Equation 6 of Liu et al. 2022 with angles."""
+    angle = torch.acos(cosine)
+    moved = torch.cos((margin * angle).clamp(max=math.pi))
+    return F.cross_entropy(scale * torch.where(target > 0.5, moved, cosine), target.argmax(1), reduction="none")
+
+
+class _CosineProxyAnchor(ProxyAnchorLoss):
+    """The library's loss, whose proxies are the axes and whose distance takes the cosines as they are."""
+
+    def __init__(self, classes: int, margin: float, scale: float) -> None:
+        given: Any = {"margin": margin, "alpha": scale}  # integers to the library's annotations
+        super().__init__(classes, classes, **given, reducer=DoNothingReducer())
+        self.distance = _Taken()
+
+
+class _Taken(CosineSimilarity):
+    def forward(self, query_emb: Tensor, ref_emb: Tensor | None = None) -> Tensor:
+        return query_emb
+
+
+def proxy_anchor(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    classes, labels = cosine.shape[1], target.argmax(1)
+    loss = _CosineProxyAnchor(classes, margin, scale)
+    found = loss.compute_loss(cosine, labels, None, cosine, labels)
+    present = len(labels.unique())
+    return found["pos_loss"]["losses"].sum() / max(present, 1) + found["neg_loss"]["losses"].sum() / classes
+
+
+def curricularface(cosine: Tensor, target: Tensor, margin: float, scale: float) -> Tensor:
+    """Algorithm 1 of Huang et al. with a momentum of zero, one sample after the other."""
+    labels = target.argmax(1)
+    rows = torch.arange(len(labels))
+    own = cosine[rows, labels]
+    progress = float(own.detach().mean())
+    losses = []
+    for k, (row, label) in enumerate(zip(cosine, labels.tolist(), strict=True)):
+        angle = torch.acos(own[k])
+        moved = torch.cos(angle + margin) if angle + margin <= math.pi else own[k] - margin * math.sin(margin)
+        logits = [moved if j == label else c * (progress + c) if c > moved else c for j, c in enumerate(row.unbind(0))]
+        losses.append(F.cross_entropy(scale * torch.stack(logits), torch.tensor(label)))
+    return torch.stack(losses) if losses else cosine.sum(1)
 
 
 def normalized_softmax(cosine: Tensor, target: Tensor, scale: float) -> Tensor:
