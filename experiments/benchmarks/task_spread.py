@@ -1,7 +1,8 @@
 """Whether a task tells a good loss from a bad one: `python -m lossearch.experiments.benchmarks.task_spread TASK`.
 
 Trains hand-designed losses at one step size, that of the task's default loss, with the same seeds, and prints how they
-end on validation data, and the spread between best and worst beside the noise floor of the best.
+end on validation data, and the spread between best and worst beside the noise floor of the best. An untrained network
+comes first: a spread below it tells which losses do harm, and not which are good.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ LOSSES = (
     "cross_entropy_dice",
 )
 
+_NO_STEP = 1e-12
+"""A learning rate at which nothing is learned."""
+
 
 def _usable(signature: str, given: Collection[str]) -> list[str]:
     """The hand-designed losses of a signature that are made with nothing but what the task gives."""
@@ -65,6 +69,9 @@ def main() -> None:
     seeds = first("tuning", given.seeds)
     found: dict[str, np.ndarray] = {}
     start = time.perf_counter()
+    untrained = train(task, [Run(losses.with_(reference), _NO_STEP, seed) for seed in seeds], 1)
+    start_values = [outcome.metric for outcome in untrained if outcome.metric is not None]
+    print(f"| untrained network | {np.mean(start_values):.4f} | |", flush=True)
     names = given.losses or (LOSSES if one.signature == "dense" else _usable(one.signature, task.buffers(slot)))
     for name in names:
         loss = GraphLoss(graph_of(name), task.buffers(slot))

@@ -13,6 +13,7 @@ from torch import Tensor
 from lossearch.errors import UserError
 from lossearch.tasks import build_task, task_config
 from lossearch.tasks.described import Split
+from lossearch.tasks.metric_learning.disturbances import disturbed
 from lossearch.tasks.metric_learning.metrics import FALSE_ACCEPTS, METRICS, measured
 from lossearch.tasks.metric_learning.models import EmbeddingNet
 from lossearch.tasks.metric_learning.splits import batch_order
@@ -50,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"resample": True, "mislabelled": 0.1},
+        {"resample": True, "mislabelled": 0.1, "lighting": 0.2, "copies": 2},
         {"given": "cosines"},
         {"metric": "tar_at_far", "shrink": 3, "batch_size": 32},
     ],
@@ -97,6 +98,41 @@ def test_mislabelled_samples_are_exchanged_within_the_training_split() -> None:
     rows = [sorted(map(bytes, split["images"].flatten(1).numpy())) for split in (clean[0], wrong[0])]
     assert rows[0] == rows[1]
     assert torch.equal(clean[1]["images"], wrong[1]["images"])
+
+
+def test_images_are_lit_from_sides_of_their_own_and_moved() -> None:
+    flat = torch.ones(50, 1, 9, 7)
+    lit = disturbed(flat, 0.8, 0, np.random.default_rng(0))
+    middle = lit[:, 0, 4, 3]
+    torch.testing.assert_close(middle, torch.ones(50))
+    torch.testing.assert_close(lit * lit.flip(2, 3), flat)
+    most = lit.flatten(1).amax(1).log()
+    assert 0.8 - 1e-6 <= most.min() < 0.9
+    assert 1.1 < most.max() <= 0.8 * 2**0.5 + 1e-6
+    brightest = lit.flatten(1).argmax(1)
+    assert len(brightest.unique()) >= 4
+
+    numbers = torch.arange(63.0).reshape(1, 1, 9, 7).repeat(50, 1, 1, 1)
+    moved = disturbed(numbers, 0.0, 2, np.random.default_rng(0))
+    tops, lefts = moved[:, 0, 4, 3].long() // 7 - 4, moved[:, 0, 4, 3].long() % 7 - 3
+    assert set(tops.tolist()) == set(lefts.tolist()) == {-2, -1, 0, 1, 2}
+    for image, top, left in zip(moved[:, 0], tops.tolist(), lefts.tolist(), strict=True):
+        rows = (torch.arange(9) + top).clamp(0, 8)
+        columns = (torch.arange(7) + left).clamp(0, 6)
+        assert torch.equal(image, numbers[0, 0][rows][:, columns])
+
+
+def test_each_copy_of_a_training_sample_is_disturbed_by_itself() -> None:
+    task = build_task({**SMALL, "resample": True, "copies": 3, "lighting": 0.5, "shift": 1, "train_per_class": 4})
+    for seed in (1, 2):
+        train, validation = task.draw(seed)
+        assert len(train) == 24 * 4 * 3
+        assert len(validation) == 12 * 6
+        assert train["labels"].bincount().tolist() == [12] * 24
+        assert len(train["images"].flatten(1).unique(dim=0)) == len(train)
+    again = build_task(task.config).draw(2)
+    assert torch.equal(again[0]["images"], train["images"])
+    assert torch.equal(again[1]["images"], validation["images"])
 
 
 def test_every_batch_has_several_samples_of_several_classes() -> None:
@@ -220,7 +256,7 @@ def test_missing_data_name_the_command(folder: Path, monkeypatch: pytest.MonkeyP
         ({"batch_size": 18}, "batch_size is 18, must be a multiple of together, 4"),
         ({"batch_size": 4}, "batch_size is 4, must be at least twice together, 4"),
         ({"batch_size": 2}, "batch_size is 2, must be a multiple of together"),
-        ({"train_per_class": 6}, "train_per_class is 6, must be a multiple of together, 4"),
+        ({"train_per_class": 6}, r"train_per_class \* copies is 6, must be a multiple of together, 4"),
         ({"batch_size": 20}, "train_classes is 24, must be a multiple of batch_size / together, 5"),
         ({"shrink": 13}, "shrink 13 exceeds a side"),
         ({"dataset": "digits"}, "must be one of quickdraw, orl_faces"),

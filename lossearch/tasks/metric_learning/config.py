@@ -35,6 +35,9 @@ class MetricLearningConfig(TrainingConfig):
         test_classes: classes of the test samples.
         train_per_class: training samples of each class.
         held_per_class: validation and test samples of each of their classes.
+        lighting: how strongly each image is lit from a side of its own, see `disturbed`; 0 leaves it as it is.
+        shift: pixels, after shrinking, by which each image is moved at most along each axis.
+        copies: of each training sample, each lit and moved by itself.
         mislabelled: fraction of the training samples that are exchanged among each other, in [0, 1): nearly all of them
             then have the label of another class.
         together: samples of a class in a batch, which has batch_size / together classes.
@@ -55,6 +58,9 @@ class MetricLearningConfig(TrainingConfig):
     test_classes: int = Field(ge=2)
     train_per_class: int = Field(ge=2)
     held_per_class: int = Field(ge=2)
+    lighting: float = Field(default=0.0, ge=0.0, le=10.0)
+    shift: int = Field(default=0, ge=0, le=1000)
+    copies: int = Field(default=1, ge=1)
     mislabelled: float = Field(default=0.0, ge=0.0, lt=1.0)
     together: int = Field(default=4, ge=2)
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
@@ -93,7 +99,7 @@ class MetricLearningConfig(TrainingConfig):
             raise ValueError(f"shrink {self.shrink} exceeds a side of images of {dataset.image_shape[1:]}")
         for value, name, by, of in (
             (self.batch_size, "batch_size", self.together, "together"),
-            (self.train_per_class, "train_per_class", self.together, "together"),
+            (self.train_per_class * self.copies, "train_per_class * copies", self.together, "together"),
             (self.train_classes, "train_classes", max(1, self.classes_in_batch), "batch_size / together"),
         ):
             if value % by:
@@ -124,12 +130,14 @@ _SKETCHES: dict[str, Any] = _TRAINED | {
     "batch_size": 64,
     "steps": 300,
 }
-# There are few people: the more of them are told apart, the less a metric depends on who they are.
-# Clean, hand-designed losses end alike on them, so a part of the photographs is under a wrong name, as in collections
-# from the web (Wang et al. 2018).
+# There are few people: the more of them are told apart, the less a metric depends on who they are. As they were taken
+# the photographs of one person are so much alike that an untrained network finds 93 % of them, and no loss does better
+# by more than the noise: so each is lit from a side of its own, and moved.
 _FACES: dict[str, Any] = _TRAINED | {
     "dataset": "orl_faces",
-    "mislabelled": 0.3,
+    "lighting": 0.8,
+    "shift": 2,
+    "copies": 4,
     "shrink": 4,
     "train_classes": 12,
     "val_classes": 18,
@@ -137,7 +145,8 @@ _FACES: dict[str, Any] = _TRAINED | {
     "train_per_class": 8,
     "held_per_class": 10,
     "batch_size": 24,
-    "steps": 150,
+    "steps": 300,
+    "metric": "map_at_r",
 }
 
 NAMED: Mapping[str, Mapping[str, Any]] = {

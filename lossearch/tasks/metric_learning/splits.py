@@ -54,7 +54,8 @@ def search_parts(config: MetricLearningConfig, labels: Indices, run_seed: int | 
     trained, held = np.split(order[: config.train_classes + config.val_classes], [config.train_classes])
     train = _part(labels, trained, config.train_per_class, generator(seed, Stream.TRAIN_SUBSET, 1))
     validation = _part(labels, held, config.held_per_class, generator(seed, Stream.VALIDATION_SPLIT))
-    return _mislabelled(train, config.mislabelled, generator(seed, Stream.NOISE)), validation
+    train = _mislabelled(train, config.mislabelled, generator(seed, Stream.NOISE))
+    return Part(*(np.repeat(values, config.copies) for values in (train.indices, train.labels))), validation
 
 
 def batch_order(classes: int, per_class: int, in_batch: int, together: int, draw: np.random.Generator) -> Indices:

@@ -15,9 +15,13 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.datasets.data import load
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws, Split
 from lossearch.tasks.metric_learning.config import MetricLearningConfig, metric_learning_config
+from lossearch.tasks.metric_learning.disturbances import disturbed
 from lossearch.tasks.metric_learning.metrics import METRICS, measured
 from lossearch.tasks.metric_learning.models import EmbeddingNet
 from lossearch.tasks.metric_learning.splits import Part, batch_order, search_parts, test_part
+from lossearch.tasks.streams import Stream, generator, redrawn
+
+_TRAIN, _VALIDATION, _TEST = 1, 2, 3  # which images' disturbances a random number is for
 
 
 class MetricLearningTask(DescribedTask):
@@ -37,10 +41,11 @@ class MetricLearningTask(DescribedTask):
     def __init__(self, spec: str | Mapping[str, Any] | MetricLearningConfig) -> None:
         super().__init__(metric_learning_config(spec))
         self._data = load(self.config.dataset)
+        seed = self.config.split_seed
         own = search_parts(self.config, self._data.labels)
-        images = self._images(own[0])
+        images = self._images(own[0], seed, _TRAIN)
         self._mean, self._deviation = float(images.mean()), max(float(images.std()), 1e-12)
-        self._own = self._split(own[0]), self._split(own[1])
+        self._own = self._split(own[0], seed, _TRAIN), self._split(own[1], seed, _VALIDATION)
         self._redrawn = RecentDraws(self._drawn)
 
     @property
@@ -65,8 +70,7 @@ class MetricLearningTask(DescribedTask):
         given = self.config
         return (
             f"{self.name}: embeddings of {given.dataset}, {given.train_classes} classes to train on with"
-            f" {given.train_per_class} samples each, {given.mislabelled:.0%} of them mislabelled, {given.val_classes}"
-            f" others for validation, losses of {given.given}"
+            f" {given.train_per_class} samples each, {given.val_classes} others for validation, losses of {given.given}"
         )
 
     def build_model(self) -> nn.Module:
@@ -83,7 +87,8 @@ class MetricLearningTask(DescribedTask):
     def order(self, samples: int, draw: np.random.Generator) -> npt.NDArray[np.int64]:
         """Batches of several samples of each of several classes."""
         given = self.config
-        return batch_order(given.train_classes, given.train_per_class, given.classes_in_batch, given.together, draw)
+        per_class = given.train_per_class * given.copies
+        return batch_order(given.train_classes, per_class, given.classes_in_batch, given.together, draw)
 
     def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
         """Embeddings `[batch, feature]` or cosines `[batch, class]`, and labels `[batch]`."""
@@ -108,16 +113,21 @@ class MetricLearningTask(DescribedTask):
 
     def test_split(self) -> Split:
         """Samples of classes that no training and no choice saw."""
-        return self._split(test_part(self.config, self._data.labels))
+        return self._split(test_part(self.config, self._data.labels), self.config.split_seed, _TEST)
 
     def _drawn(self, seed: int) -> tuple[Split, Split]:
         train, validation = search_parts(self.config, self._data.labels, seed)
-        return self._split(train), self._split(validation)
+        own = redrawn(self.config.split_seed, seed)
+        return self._split(train, own, _TRAIN), self._split(validation, own, _VALIDATION)
 
-    def _split(self, part: Part) -> Split:
-        images = (self._images(part) - self._mean) / self._deviation
+    def _split(self, part: Part, seed: int, kind: int) -> Split:
+        images = (self._images(part, seed, kind) - self._mean) / self._deviation
         return Split({"images": images, "labels": torch.from_numpy(part.labels)})
 
-    def _images(self, part: Part) -> Tensor:
+    def _images(self, part: Part, seed: int, kind: int) -> Tensor:
+        given = self.config
         images = torch.from_numpy(self._data.images_at(part.indices))
-        return F.avg_pool2d(images, self.config.shrink) if self.config.shrink > 1 else images
+        images = F.avg_pool2d(images, given.shrink) if given.shrink > 1 else images
+        if not given.lighting and not given.shift:
+            return images
+        return disturbed(images, given.lighting, given.shift, generator(seed, Stream.NOISE, kind))
