@@ -28,6 +28,7 @@ from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConf
 from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.segmentation.config import SegmentationConfig
+from lossearch.tasks.time_series.config import TimeSeriesConfig
 from lossearch.tasks.user.config import FunctionConfig
 
 
@@ -74,6 +75,11 @@ _SEARCH = (
         "[task]: regression",
         '`task = "diabetes_outliers"` takes a task as it is; a table with `family = "regression"` defines one.',
         RegressionConfig,
+    ),
+    _Table(
+        "[task]: forecasting",
+        '`task = "sunspots_spikes"` takes a task as it is; a table with `family = "time_series"` defines one.',
+        TimeSeriesConfig,
     ),
     _Table(
         "[task]: detection",
