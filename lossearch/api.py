@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from lossearch.archive.discovered import identifier
 from lossearch.errors import UserError
+from lossearch.files import write_atomically
+from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.loss import Loss
-from lossearch.named_losses import LossLike, Resolved, find, load
+from lossearch.named_losses import LossLike, Resolved, find, load, load_one
+from lossearch.reading import usable_path
 from lossearch.situations import situation
 
 if TYPE_CHECKING:
@@ -90,9 +93,9 @@ def advise(
     return advice_for(situation(task, labels, ignore_index, facts), most)
 
 
-def _losses(given: object) -> list[Loss]:
+def _losses(given: object) -> list[AnyLoss]:
     """One loss or several."""
-    if isinstance(given, (Loss, str, Path)):
+    if isinstance(given, (Loss, JointLoss, str, Path)):
         return [load(given)]
     if not isinstance(given, Iterable):
         raise UserError("losses to compare, in a list", f"{given!r:.80}", 'such as ["focal", "runs/x@1"]')
@@ -200,10 +203,12 @@ def _print_progress(progress: ComparisonProgress) -> None:
     print(f"{progress.phase} {progress.done}/{progress.total} {progress.loss}", file=sys.stderr)
 
 
-def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
+def export(loss: LossLike, path: str | Path, **options: Any) -> Path | tuple[Path, ...]:
     """Write a loss to a file that works without lossearch, and return its path.
 
-    The docstring of a `.py` file tells the shorter form of a run's loss, where the run keeps one.
+    The docstring of a `.py` file tells the shorter form of a run's loss, where the run keeps one. Losses of several
+    slots are written to a file each, named after it (`best_box.py`), whose paths are returned; a `.json` file holds
+    them together, so that it can be read back.
 
     Args:
         loss: What `load` takes.
@@ -216,12 +221,25 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     from lossearch.archive.simplified import shorter_of
     from lossearch.compile.export import export as write
 
-    found = find(loss)
-    if found.run is not None and Path(path).suffix == ".py":
-        shorter = shorter_of(found.run, found.loss.key)
-        if shorter is not None:
-            options.setdefault("shorter", (shorter.loss.to_text(), shorter.how))
-    return write(found.loss, path, **options)
+    found, path = find(loss), Path(path)
+    kept = shorter_of(found.run, found.loss.key) if found.run is not None and path.suffix == ".py" else None
+    if not isinstance(found.loss, JointLoss):
+        if kept is not None:
+            options.setdefault("shorter", (kept.loss.to_text(), kept.how))
+        return write(found.loss, path, **options)
+    if path.suffix == ".json":
+        if options:
+            raise UserError("no options of a .json file", ", ".join(options), "leave them out")
+        target = usable_path(path, "a path to write the losses to")
+        write_atomically(target, found.loss.to_json() + "\n")
+        return target
+    written: list[Path] = []
+    for slot, one in found.loss.losses.items():
+        own = dict(options)
+        if kept is not None and isinstance(kept.loss, JointLoss) and kept.loss[slot].key != one.key:
+            own.setdefault("shorter", (kept.loss[slot].to_text(), kept.how))
+        written.append(write(one, path.with_name(f"{path.stem}_{slot}{path.suffix}"), **own))
+    return tuple(written)
 
 
 def simplify(
@@ -302,9 +320,12 @@ def _labels_known(found: Resolved, at: Found | None) -> bool:
 
     if at is not None and isinstance(at.subject, DescribedTask):
         known = {slot.signature for slot in at.subject.slots.values()}
-        signature = found.loss.signature
-        return signature.name in known and any(declared.labels for declared in signature.forward_inputs)
-    return found.run is not None and takes_labels(found.run, found.loss.signature)
+        losses = found.loss.losses.values() if isinstance(found.loss, JointLoss) else [found.loss]
+        return any(
+            one.signature.name in known and any(declared.labels for declared in one.signature.forward_inputs)
+            for one in losses
+        )
+    return found.run is not None and takes_labels(found.run, found.loss)
 
 
 def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, **options: Any) -> LayeredLoss:
@@ -360,7 +381,7 @@ def _named(components: object) -> dict[str, LossLike | nn.Module]:
         raise UserError("losses to combine, by name or in a list", f"{components!r:.80}", 'such as {"a": "focal"}')
     found: dict[str, LossLike | nn.Module] = {}
     for component in components:
-        loss = load(component) if isinstance(component, (Loss, str, Path)) else component
+        loss = load_one(component) if isinstance(component, (Loss, JointLoss, str, Path)) else component
         base = loss.name if isinstance(loss, Loss) else identifier(type(loss).__name__)
         names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
         found[next(name for name in names if name not in found)] = loss
@@ -369,8 +390,8 @@ def _named(components: object) -> dict[str, LossLike | nn.Module]:
 
 def _module(loss: LossLike | nn.Module, options: Mapping[str, Any]) -> nn.Module:
     """The module of a loss, or a module as it is."""
-    if isinstance(loss, (Loss, str, Path)):
-        return load(loss).to_module(**options)
+    if isinstance(loss, (Loss, JointLoss, str, Path)):
+        return load_one(loss).to_module(**options)
     if options:
         raise UserError("no options beside a module of your own", ", ".join(options), "set them on the module")
     from torch import nn

@@ -11,14 +11,16 @@ from lossearch.archive.discovered import discovered_loss, identifier
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Ranked
 from lossearch.errors import UserError
+from lossearch.joint_loss import AnyLoss, JointLoss, loss_from_json, loss_from_text
 from lossearch.loss import Loss
 from lossearch.reading import read_text, whole_in
 from lossearch.zoo.named import hand_designed_loss
 
-LossLike = Loss | str | Path
-"""A loss, or what `load` takes."""
+LossLike = Loss | JointLoss | str | Path
+"""A loss, the losses of several slots, or what `load` takes."""
 
 _FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
+_RANK = re.compile(r"([0-9]+)(?:\.([^\W\d]\w*))?")
 _ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
 
 
@@ -27,24 +29,25 @@ class Resolved:
     """A loss and, where it comes from a run, its place there.
 
     Attributes:
-        loss: The loss.
+        loss: The loss, or the losses of several slots.
         run: The run that found it.
         ranked: Its candidate and score in that run.
         rank: Its rank there, from 1.
     """
 
-    loss: Loss
+    loss: AnyLoss
     run: RunDirectory | None = None
     ranked: Ranked | None = None
     rank: int = 0
 
 
-def load(loss: LossLike) -> Loss:
-    """The loss that a name stands for.
+def load(loss: LossLike) -> AnyLoss:
+    """The loss that a name stands for; a `JointLoss` where it stands for the losses of several slots.
 
     Args:
         loss: A zoo name with arguments (`focal(gamma=2)`), a `.json` file, a `.txt` file with the text form, the text
-            form itself (`dense: …`), or a rank in a run (`runs/x@1`, the best one). A `Loss` is returned as it is.
+            form itself (`dense: …`), or a rank in a run (`runs/x@1`, the best one), with a slot after it where the
+            search was over several (`runs/x@1.box`). A `Loss` is returned as it is.
 
     Raises:
         UserError: It is none of these, or what it names is missing, malformed or ill-typed.
@@ -52,9 +55,28 @@ def load(loss: LossLike) -> Loss:
     return find(loss).loss
 
 
+def load_one(loss: LossLike) -> Loss:
+    """As `load`, of one loss alone; raises `UserError` for the losses of several slots."""
+    return one_of(load(loss), loss)
+
+
+def one_of(found: AnyLoss, called: object) -> Loss:
+    """A loss that is one alone; raises `UserError` for the losses of several slots, which it names.
+
+    Args:
+        found: the loss.
+        called: what it was called.
+    """
+    if isinstance(found, JointLoss):
+        slots = ", ".join(found.graph.slots)
+        name = called if isinstance(called, str) and "@" in called else "DIR@RANK"
+        raise UserError("one loss", f"those of the slots {slots}", f"name a slot: {name}.{found.graph.slots[0]}")
+    return found
+
+
 def find(loss: LossLike) -> Resolved:
     """As `load`, with the loss's place in the run that it comes from."""
-    if isinstance(loss, Loss):
+    if isinstance(loss, Loss | JointLoss):
         return Resolved(loss)
     text = str(loss)
     if Path(text).suffix in (".json", ".txt"):
@@ -64,7 +86,7 @@ def find(loss: LossLike) -> Resolved:
     if "@" in text:
         return _from_run(text)
     if ":" in text:
-        return Resolved(Loss.from_text(text))
+        return Resolved(loss_from_text(text))
     if _ZOO_CALL.fullmatch(text) and not os.path.exists(text):  # false, too, for what no path can be
         return Resolved(hand_designed_loss(text))
     raise UserError(_FORMS, repr(text[:80]), _advice(Path(text)))
@@ -78,20 +100,21 @@ def _advice(path: Path) -> str:
     return "see: lossearch zoo"
 
 
-def _from_file(path: Path) -> Loss:
+def _from_file(path: Path) -> AnyLoss:
     text = read_text(path, "a file with a loss", "check the path, and give a file that lossearch wrote")
     try:
         if path.suffix == ".json":
-            return Loss.from_json(text)
-        return Loss.from_text(text.strip(), identifier(path.stem))
+            return loss_from_json(text)
+        return loss_from_text(text.strip(), identifier(path.stem))
     except UserError as error:
         raise type(error)(error.required, error.found, f"{error.hint} (in {path})") from None
 
 
 def _from_run(text: str) -> Resolved:
     directory, _, wanted = text.rpartition("@")
-    rank = whole_in(wanted)
-    if rank is None or rank < 1 or not wanted.isdigit():
+    form = _RANK.fullmatch(wanted)
+    rank = None if form is None else whole_in(form.group(1))
+    if form is None or rank is None or rank < 1:
         raise UserError("DIR@RANK with a rank from 1", repr(text), f"see: lossearch ls {directory}")
     run = RunDirectory.open(directory)
     with run.open_archive(read_only=True) as archive:
@@ -99,4 +122,9 @@ def _from_run(text: str) -> Resolved:
     if len(rows) < rank:
         found = f"rank {rank}, but {len(rows)} candidates are ranked"
         raise UserError(f"a rank that {directory} has", found, f"see: lossearch ls {directory}")
-    return Resolved(discovered_loss(run.path.resolve().name, rows[-1], rank), run, rows[-1], rank)
+    found, slot = discovered_loss(run.path.resolve().name, rows[-1], rank), form.group(2)
+    if slot is not None:
+        if not isinstance(found, JointLoss):
+            raise UserError(f"DIR@RANK without a slot, as {directory} searched one alone", repr(text), "leave it out")
+        found = found[slot]
+    return Resolved(found, run, rows[-1], rank)

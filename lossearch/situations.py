@@ -61,15 +61,17 @@ def _measured_targets(task: DescribedTask) -> dict[str, Any]:
     from lossearch.advice import measured_labels
     from lossearch.advice.words import metric_named
     from lossearch.ir.core.signature import get_signature
+    from lossearch.tasks.base import only_slot
     from lossearch.training.untrained import initial_inputs
 
-    signature = get_signature(task.slots[task.slot].signature)
+    slot = only_slot(task)
+    signature = get_signature(task.slots[slot].signature)
     known: dict[str, Any] = {"family": signature.family}
     with suppress(UserError):  # a metric that no rule asks for
         known["metric"] = metric_named(task.metric.name)
     targets = [one.name for one in signature.forward_inputs if one.role == "target"]
     if signature.family in ("dense", "regression") and targets:
-        given = initial_inputs(task, samples=len(task.draw(0)[0]))[task.slot].tensors[targets[0]]
+        given = initial_inputs(task, samples=len(task.draw(0)[0]))[slot].tensors[targets[0]]
         known |= measured_labels(given.numpy(), signature.family).model_dump(exclude_none=True)
     return known
 
@@ -82,7 +84,7 @@ def _first_targets(found: Found) -> Tensor:
 
     assert isinstance(found.subject, FunctionConfig)
     with user_task(found.subject, found.time_limit) as task:
-        call = record_first_call(task, zoo.get("cross_entropy").graph, found.steps or 1)
+        call = record_first_call(task, zoo.get("cross_entropy").graph, found.steps or 1).only
     labels = [tensor for tensor in call.tensors().values() if not tensor.is_floating_point()]
     if not labels:
         required = f"a loss that {found.subject.name} calls with integer labels or masks, which are measured"

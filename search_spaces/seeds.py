@@ -45,6 +45,11 @@ def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) 
     return dict(found.values())
 
 
+def signature_of(seed: str, folder: Path = Path()) -> str:
+    """The signature of a seed's loss; raises `UserError` where it is none or cannot be read."""
+    return graph_of(_text_of_file(folder / seed) if is_file(seed) else seed).signature.name
+
+
 def label(seed: str) -> str:
     """What a seed is called in tables: a hand-designed loss by name and arguments, a file by its name, or `text`."""
     if is_file(seed) and not is_text_form(seed):

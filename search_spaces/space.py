@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraint
 from lossearch.errors import UserError
 from lossearch.reading import parse_toml, read_text
 from lossearch.search_spaces.seeds import label
+from lossearch.zoo.named import graph_of
 
 if TYPE_CHECKING:
     from lossearch.ir.core.graph import Graph
@@ -91,6 +92,14 @@ class SearchSpace(BaseModel):
     def label(self, seed: str) -> str:
         """What one of the seeds is called in tables."""
         return self._labels.get(seed) or label(seed)
+
+    def rotated(self, start: int) -> SearchSpace:
+        """The same space, whose seeds begin at another one."""
+        return self.model_copy(update={"seeds": self.seeds[start:] + self.seeds[:start]})
+
+    def seed_graph(self, seed: str) -> Graph:
+        """The graph of one of the seeds."""
+        return graph_of(seed)
 
     @property
     def root(self) -> Sort:

@@ -23,6 +23,7 @@ LAYERS = (
     ("ir",),
     ("compile",),
     ("loss",),
+    ("joint_loss",),
     ("primitives",),
     ("zoo",),
     ("combining", "search_spaces"),

@@ -7,13 +7,14 @@ import re
 from lossearch.archive.records import Ranked
 from lossearch.errors import UserError
 from lossearch.ir.core.primitive import PRIMITIVES
-from lossearch.ir.forms import json as json_form
-from lossearch.loss import Loss
+from lossearch.ir.forms.joint import any_from_json
+from lossearch.joint_loss import AnyLoss, loss_of
 
 
-def discovered_loss(run: str, ranked: Ranked, rank: int) -> Loss:
-    """The loss of a ranked candidate, named after the run's directory `run` and its rank.
+def discovered_loss(run: str, ranked: Ranked, rank: int) -> AnyLoss:
+    """The loss of a ranked candidate, or its losses of several slots.
 
+    It is named after the run's directory `run` and its rank.
     Rank 0 stands for a candidate that is not among the ranked ones; its key takes the rank's place. Raises `UserError`
     if the archive has no well-formed graph for it.
     """
@@ -22,9 +23,9 @@ def discovered_loss(run: str, ranked: Ranked, rank: int) -> Loss:
     if candidate.graph is None:
         raise UserError("an archived graph", f"none for {place} of {run}", "restore the archive from a copy")
     PRIMITIVES.extend()
-    graph = json_form.graph_from_dict(json_form.loads(candidate.graph))
+    graph = any_from_json(candidate.graph)
     name = f"{identifier(run)}_{rank or candidate.key[:8]}"
-    return Loss(name, graph, f"discovered by lossearch in {run}, {place}")
+    return loss_of(graph, name, f"discovered by lossearch in {run}, {place}")
 
 
 def identifier(text: str) -> str:

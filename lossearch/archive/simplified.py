@@ -11,7 +11,7 @@ from typing import Any
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss, loss_from_json
 from lossearch.reading import parse_json, read_text
 
 FILE = "simplified.json"
@@ -35,9 +35,9 @@ class Shorter:
     evidence: Mapping[str, Any] | None = None
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> AnyLoss:
         """The loss itself; raises `UserError` where the document is damaged."""
-        return Loss.from_json(self.document)
+        return loss_from_json(self.document)
 
     @property
     def how(self) -> str:

@@ -12,18 +12,18 @@ from typing import Any
 from lossearch.candidates.scoring import (
     CandidateResult,
     EvaluationConfig,
-    constant_variants,
+    candidate_variants,
     ranked_best,
     scored,
     without_gradient,
 )
 from lossearch.candidates.stopping import NEVER, Stops, Watch
 from lossearch.errors import UserError
-from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph
 from lossearch.tasks import UserTask
 from lossearch.tasks.base import require
 from lossearch.tasks.outcome import Outcome, Status
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.training import seeds
 from lossearch.training.device import check_takes_device, usable_device
 from lossearch.training.function_trainer import FunctionTrainer, Scaled
@@ -47,7 +47,7 @@ class FunctionEvaluator:
     """
 
     def __init__(
-        self, task: UserTask, reference: Graph, settings: EvaluationConfig, first_call: FirstCall | None = None
+        self, task: UserTask, reference: AnyGraph, settings: EvaluationConfig, first_call: FirstCalls | None = None
     ) -> None:
         settings = settings.for_function()
         if settings.steps is None:
@@ -66,7 +66,7 @@ class FunctionEvaluator:
         """What the function is told of where to train; None where it decides by itself."""
         return None if self.settings.device is None else usable_device(self.settings.device)
 
-    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+    def evaluate(self, graph: AnyGraph, seed: int, stops: Stops = NEVER) -> CandidateResult:
         """Score a candidate; what the function and the loss do wrong is its outcome.
 
         Args:
@@ -77,7 +77,7 @@ class FunctionEvaluator:
         """
         start = time.perf_counter()
         try:
-            variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
+            variants = candidate_variants(graph, self.settings.variants, self.settings.spread, seed)
             found = [self._trainer.scaled(variant) for variant in variants]
         except UserError as error:  # the loss refuses these inputs
             return CandidateResult(Status.ERROR, None, (), graph, math.nan, 0.0, (), 0.0, str(error))

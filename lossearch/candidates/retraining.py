@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph, by_slot
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.task import UserTask
 from lossearch.training.function_trainer import loss_factory
@@ -28,7 +28,7 @@ class Found:
         learning_rate: that was best; None takes the task's, or the function's own.
     """
 
-    graph: Graph
+    graph: AnyGraph
     step_scale: float
     learning_rate: float | None
 
@@ -59,8 +59,10 @@ def retrain(
         given |= {} if device is None else {"device": device}
         return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
     place = device or "cpu"
-    loss = GraphLoss(found.graph, task.buffers(task.slot)).to(place).scaled(found.step_scale)
-    losses = SlotLosses(task, place).with_(loss)
+    graphs = by_slot(found.graph, task.searched[0])
+    own = {slot: GraphLoss(one, task.buffers(slot)).to(place) for slot, one in graphs.items()}
+    scaled = {slot: loss.scaled(found.step_scale) for slot, loss in own.items()}
+    losses = SlotLosses(task, place).with_(scaled)
     rate = task.base_learning_rate if found.learning_rate is None else found.learning_rate
     return train(task, [Run(losses, rate, seed) for seed in seeds], steps, device=place, time_limit=time_limit)
 

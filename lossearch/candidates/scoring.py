@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,7 @@ from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops
 from lossearch.compile.constants import candidates
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.ir.core.places import Place, replace_at
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.ranges import graph_out_of_range
@@ -26,8 +27,9 @@ from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
+from lossearch.training.scaled_graph import scaled_to
 from lossearch.training.slot_losses import SlotLosses
-from lossearch.training.step_size import prediction_gradients
+from lossearch.training.step_size import gradient_rms
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
 
@@ -86,7 +88,8 @@ class CandidateResult:
         metrics: metric of each seed, in order of the seeds 0, 1, …
         graph: the candidate with the constants that were tuned.
         learning_rate: the one that was best.
-        step_scale: factor that gives the candidate the reference's RMS gradient at untrained predictions.
+        step_scale: factor that gives the candidate the reference's RMS gradient at untrained predictions. On a task
+            with several slots it is part of `graph`, as the losses are added there, and this is 1.
         curve: (step, metric) of the first seed.
         seconds: wall-clock of tuning and scoring.
         message: what went wrong.
@@ -100,7 +103,7 @@ class CandidateResult:
     status: Status
     score: float | None
     metrics: tuple[float, ...]
-    graph: Graph
+    graph: AnyGraph
     learning_rate: float
     step_scale: float
     curve: tuple[tuple[int, float], ...]
@@ -114,8 +117,10 @@ class CandidateResult:
 
 @dataclass(frozen=True)
 class _Setting:
-    graph: Graph
-    loss: GraphLoss
+    """What one training is given: the losses by slot, times a factor, and the learning rate of all."""
+
+    graph: AnyGraph
+    losses: Mapping[str, GraphLoss]
     scale: float
     learning_rate: float
 
@@ -125,16 +130,17 @@ class CandidateEvaluator:
 
     Args:
         task: with train and validation splits.
-        reference: the loss whose RMS gradient at untrained predictions every candidate is scaled to.
+        reference: the loss whose RMS gradient at untrained predictions every candidate is scaled to; where several
+            slots are searched, that of each.
         settings: see `EvaluationConfig`.
     """
 
-    def __init__(self, task: DescribedTask, reference: Graph, settings: EvaluationConfig) -> None:
+    def __init__(self, task: DescribedTask, reference: AnyGraph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
-        self.buffers = task.buffers(task.slot)
-        self._inputs = initial_inputs(task)[task.slot]
-        (self._wanted,) = self._sizes([GraphLoss(reference, self.buffers)])
+        self._buffers = {slot: task.buffers(slot) for slot in task.searched}
+        self._inputs = initial_inputs(task)
+        self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}
 
     @cached_property
     def device(self) -> str:
@@ -145,7 +151,7 @@ class CandidateEvaluator:
     def _scoring_seeds(self) -> tuple[int, ...]:
         return seeds.first("scoring", self.settings.seeds)
 
-    def evaluate(self, graph: Graph, seed: int, stops: Stops = NEVER) -> CandidateResult:
+    def evaluate(self, graph: AnyGraph, seed: int, stops: Stops = NEVER) -> CandidateResult:
         """Tune the constants of `graph` and score it; `seed` draws the variants. Nothing is stopped but at a rung."""
         start = time.perf_counter()
         settings = self._settings(graph, seed)
@@ -163,7 +169,7 @@ class CandidateEvaluator:
         pairs = zip(settings, trained, strict=True)
         device = self.device
         losses = SlotLosses(self.task, device)
-        runs = [Run(losses.with_(s.loss.scaled(s.scale).to(device)), s.learning_rate, seed) for s, seed in pairs]
+        runs = [Run(losses.with_(_placed(s, device)), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
         if rung and self.settings.rung is not None:
             rungs = (self.settings.rung,)
@@ -178,21 +184,52 @@ class CandidateEvaluator:
         kept = set(order[: (len(order) + 1) // 2])
         return [k in kept for k in range(len(metrics))]
 
-    def _settings(self, graph: Graph, seed: int) -> list[_Setting]:
-        variants = constant_variants(graph, self.settings.variants, self.settings.spread, seed)
-        losses = [GraphLoss(variant, self.buffers) for variant in variants]
+    def _settings(self, graph: AnyGraph, seed: int) -> list[_Setting]:
+        variants = candidate_variants(graph, self.settings.variants, self.settings.spread, seed)
         rate = self.task.base_learning_rate
+        found = [one for variant in variants if (one := self._at_step_size(variant)) is not None]
         return [
-            _Setting(variant, loss, self._wanted / size, rate * factor)
-            for variant, loss, size in zip(variants, losses, self._sizes(losses), strict=True)
+            _Setting(graph, losses, scale, rate * factor)
+            for graph, losses, scale in found
             for factor in self.settings.learning_rates
-            if math.isfinite(size) and size > 0.0
         ]
 
-    def _sizes(self, losses: Sequence[GraphLoss]) -> list[float]:
-        """RMS gradient of each loss at untrained predictions."""
-        gradients = prediction_gradients(losses, self._inputs)
-        return gradients.double().square().mean(1).sqrt().tolist()
+    def _at_step_size(self, graph: AnyGraph) -> tuple[AnyGraph, dict[str, GraphLoss], float] | None:
+        """A candidate at the reference's step size: as it is trained, its losses by slot, and the factor on these.
+
+        None where a loss has no finite gradient at untrained predictions.
+        """
+        if len(self.task.slots) == 1:
+            losses = self._losses(graph)
+            ((slot, loss),) = losses.items()
+            size = self._size(slot, loss)
+            sound = math.isfinite(size) and size > 0.0
+            return (graph, losses, self._wanted[slot] / size) if sound else None
+        scaled: dict[str, Graph] = {}
+        for slot, one in by_slot(graph, self.task.searched[0]).items():
+            found = scaled_to(self._wanted[slot], one, partial(self._size_of, slot))
+            if found is None:
+                return None
+            scaled[slot], _ = found
+        whole = JointGraph.of(scaled) if isinstance(graph, JointGraph) else scaled[self.task.searched[0]]
+        return whole, self._losses(whole), 1.0
+
+    def _losses(self, graph: AnyGraph) -> dict[str, GraphLoss]:
+        """The losses of a candidate by slot."""
+        graphs = by_slot(graph, self.task.searched[0])
+        return {slot: GraphLoss(one, self._buffers[slot]) for slot, one in graphs.items()}
+
+    def _size_of(self, slot: str, graph: Graph) -> float:
+        return self._size(slot, GraphLoss(graph, self._buffers[slot]))
+
+    def _size(self, slot: str, loss: GraphLoss) -> float:
+        """RMS gradient of a slot's loss at untrained predictions."""
+        return gradient_rms(loss, self._inputs[slot])
+
+
+def _placed(setting: _Setting, device: str) -> dict[str, GraphLoss]:
+    """The losses of a setting by slot, times its factor, on a device."""
+    return {slot: loss.scaled(setting.scale).to(device) for slot, loss in setting.losses.items()}
 
 
 def _rank(value: float | None, metric: Metric) -> float:
@@ -208,16 +245,30 @@ def ranked_best(outcomes: Sequence[Outcome], metric: Metric) -> int:
     return max(range(len(outcomes)), key=lambda k: (reached[k], _rank(outcomes[k].metric, metric), -k))
 
 
-def without_gradient(graph: Graph) -> CandidateResult:
+def without_gradient(graph: AnyGraph) -> CandidateResult:
     """The result of a candidate that no step size can be given."""
     message = "no gradient at untrained predictions"
     return CandidateResult(Status.DIVERGED, None, (), graph, 0.0, math.nan, (), 0.0, message)
 
 
 def scored(
-    outcomes: Sequence[Outcome], graph: Graph, learning_rate: float, scale: float, seconds: float, device: str | None
+    outcomes: Sequence[Outcome],
+    graph: AnyGraph,
+    learning_rate: float,
+    scale: float,
+    seconds: float,
+    device: str | None,
 ) -> CandidateResult:
-    """The result of trainings with several seeds: their mean metric, or how the first failure ended."""
+    """The result of trainings with several seeds: their mean metric, or how the first failure ended.
+
+    Args:
+        outcomes: of the trainings.
+        graph: the candidate as it was trained.
+        learning_rate: of all trainings.
+        scale: see `CandidateResult.step_scale`.
+        seconds: wall-clock of tuning and scoring.
+        device: where it was trained; None where a user's function decided.
+    """
     failed = next((o for o in outcomes if o.status is not Status.OK), None)
     metrics = tuple(math.nan if o.metric is None else o.metric for o in outcomes)
     return CandidateResult(
@@ -233,6 +284,16 @@ def scored(
         tuple(outcome.metrics for outcome in outcomes),
         device=device,
     )
+
+
+def candidate_variants(graph: AnyGraph, count: int, spread: float, seed: int) -> list[AnyGraph]:
+    """`constant_variants` of a candidate; of one for several slots the constants of all losses vary at once."""
+    if not isinstance(graph, JointGraph):
+        return list(constant_variants(graph, count, spread, seed))
+    variants = {slot: constant_variants(one, count, spread, seed) for slot, one in graph.items()}
+    most = max(map(len, variants.values()))
+    # A loss with fewer variants than the others', as one without constants, takes its own in turn.
+    return [JointGraph.of({slot: found[k % len(found)] for slot, found in variants.items()}) for k in range(most)]
 
 
 def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:

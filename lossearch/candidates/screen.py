@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,9 +14,11 @@ from lossearch.candidates.probes import Probe, Probes
 from lossearch.candidates.rejection import rejection_test
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.search_spaces import SearchSpace
+from lossearch.tasks.base import only_slot
 from lossearch.training.first_lengths import lengths_in
 from lossearch.training.untrained import AnyTask, untrained_inputs
 from lossearch.zoo import get, names
@@ -53,7 +56,7 @@ class Verdict:
         key: structural SHA-256 of the canonical graph.
         fingerprint: of its behaviour, once that was computed.
         complexity: distinct operators of the expanded graph, each counted as the space says.
-        graph: the canonical graph; its sign is flipped where the candidate punished the true class.
+        graph: the canonical graph, or that of each slot; its sign is flipped where it led away from the target.
         numbers: what the filters measured.
     """
 
@@ -63,7 +66,7 @@ class Verdict:
     key: str
     fingerprint: str | None
     complexity: int
-    graph: Graph
+    graph: AnyGraph
     numbers: dict[str, float] = field(default_factory=dict)
 
 
@@ -76,7 +79,7 @@ class FilterCount:
     seconds: float = 0.0
 
 
-class _Rejected(Exception):
+class Rejected(Exception):
     """A candidate ends at a filter."""
 
 
@@ -110,7 +113,7 @@ class Screen:
         slot: str | None = None,
     ) -> None:
         check_signature(space, reference)
-        slot = task.slot if slot is None else slot
+        slot = only_slot(task) if slot is None else slot
         wanted = task.slots[slot].signature
         if space.signature != wanted:
             hint = "choose a space of that signature, or search with a training function of your own"
@@ -153,19 +156,41 @@ class Screen:
             graph: a candidate.
             seen: keys and fingerprints of earlier candidates.
         """
-        run = _Run(self, graph, seen)
-        for name in self.filters:
-            count = self._counts[name]
-            start = self.clock()
-            count.considered += 1
-            try:
-                getattr(run, name)()
-            except _Rejected as rejected:
-                count.rejected += 1
-                return run.verdict(name, str(rejected))
-            finally:
-                count.seconds += self.clock() - start
-        return run.verdict("accepted", "")
+        return passed_through(self.filters, self.begin(graph, seen), self._counts, self.clock)
+
+    def begin(self, graph: Graph, seen: Container[str]) -> Screened:
+        """A candidate before the first filter."""
+        return Screened(self, graph, seen)
+
+
+class Filtered(Protocol):
+    """A candidate on its way through the filters."""
+
+    def apply(self, name: str) -> None:
+        """Apply a filter; raises `Rejected` where the candidate ends there."""
+        ...
+
+    def verdict(self, name: str, reason: str) -> Verdict:
+        """What is known of it by now."""
+        ...
+
+
+def passed_through(
+    filters: Sequence[str], run: Filtered, counts: Mapping[str, FilterCount], clock: Callable[[], float]
+) -> Verdict:
+    """Run filters in order until one rejects, and count and time them."""
+    for name in filters:
+        count = counts[name]
+        start = clock()
+        count.considered += 1
+        try:
+            run.apply(name)
+        except Rejected as rejected:
+            count.rejected += 1
+            return run.verdict(name, str(rejected))
+        finally:
+            count.seconds += clock() - start
+    return run.verdict("accepted", "")
 
 
 def check_signature(space: SearchSpace, reference: Graph) -> None:
@@ -176,8 +201,8 @@ def check_signature(space: SearchSpace, reference: Graph) -> None:
         )
 
 
-class _Run:
-    """One candidate on its way through the filters; each method is a filter."""
+class Screened:
+    """A candidate for one slot on its way through the filters; each method is a filter."""
 
     def __init__(self, screen: Screen, graph: Graph, seen: Container[str]) -> None:
         self.screen = screen
@@ -187,7 +212,12 @@ class _Run:
         self.measured: Probe | None = None
         self.numbers: dict[str, float] = {}
 
+    def apply(self, name: str) -> None:
+        """Apply a filter, which is the method of that name."""
+        getattr(self, name)()
+
     def verdict(self, name: str, reason: str) -> Verdict:
+        """What is known of the candidate by now."""
         fingerprint = None if self.measured is None else self.measured.fingerprint
         return Verdict(
             name == "accepted",
@@ -205,34 +235,34 @@ class _Run:
         self.graph = canonical(self.graph)
         for declared in self.graph.signature.forward_inputs:
             if not self.graph.uses(declared.name):
-                raise _Rejected(f"does not depend on {declared.name}")
+                raise Rejected(f"does not depend on {declared.name}")
         self._check_excluded()
         self.complexity = self.screen.space.complexity_of(self.graph)
         if self.graph.complexity > self.screen.space.max_nodes:
-            raise _Rejected(f"{self.graph.complexity} operators, more than {self.screen.space.max_nodes}")
+            raise Rejected(f"{self.graph.complexity} operators, more than {self.screen.space.max_nodes}")
 
     def _check_excluded(self) -> None:
         if self.screen.space.exclude:
             used = {node.op for node in self.graph.nodes}.intersection(self.screen.space.exclude)
             if used:
-                raise _Rejected(f"uses what is excluded: {', '.join(sorted(used))}")
+                raise Rejected(f"uses what is excluded: {', '.join(sorted(used))}")
 
     def range(self) -> None:
         """Value and gradient must be proven finite over the declared domain."""
         reason = graph_out_of_range(self.graph)
         if reason is not None:
-            raise _Rejected(reason)
+            raise Rejected(reason)
 
     def duplicate_key(self) -> None:
         """The same expression as an earlier one."""
         if self.graph.key in self.seen:
-            raise _Rejected("the same expression as an earlier candidate")
+            raise Rejected("the same expression as an earlier candidate")
 
     def probe(self) -> None:
         """One forward and backward pass: finite, with a gradient that depends on prediction and target."""
         measured = self.screen.probes.measure(self.graph)
         if measured.reason is not None:
-            raise _Rejected(measured.reason)
+            raise Rejected(measured.reason)
         if measured.inverted:
             self.graph = canonical(self.graph.with_roots([-self.graph.root, *self.graph.roots[1:]]))
             self._check_excluded()
@@ -241,21 +271,25 @@ class _Run:
 
     def known(self) -> None:
         """A positive multiple of a hand-designed loss, other than one of them: some differ by a constant alone."""
-        assert self.measured is not None
-        name = self.screen._known.get(self.measured.fingerprint)
+        name = self.alike()
         if name is not None and self.graph.key not in self.screen._known_keys:
-            raise _Rejected(f"a constant multiple of {name}")
+            raise Rejected(f"a constant multiple of {name}")
+
+    def alike(self) -> str | None:
+        """The hand-designed loss of which this is a positive multiple; None where it is of none."""
+        assert self.measured is not None
+        return self.screen._known.get(self.measured.fingerprint)
 
     def duplicate_fingerprint(self) -> None:
         """The same behaviour as an earlier one."""
         assert self.measured is not None
         if self.measured.fingerprint in self.seen:
-            raise _Rejected("the same behaviour as an earlier candidate")
+            raise Rejected("the same behaviour as an earlier candidate")
 
     def float32(self) -> None:
         """Value and gradient in float32 at the ends of the declared domain."""
         if not self.screen.probes.finite_in_float32(self.graph):
-            raise _Rejected("not finite in float32 at the ends of the domain")
+            raise Rejected("not finite in float32 at the ends of the domain")
 
     def rejection(self) -> None:
         """Optimising the predictions themselves must improve the metric."""
@@ -263,7 +297,7 @@ class _Run:
         gain = self.screen.rejection.gain(self.graph)
         self.numbers["rejection_gain"] = gain
         if not gain >= self.screen.settings.rejection_gain:
-            raise _Rejected(f"optimising predictions gains {gain:.2f} of what is possible")
+            raise Rejected(f"optimising predictions gains {gain:.2f} of what is possible")
 
 
 def canonical(graph: Graph) -> Graph:

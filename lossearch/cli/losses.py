@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossearch.archive.run_directory import RunDirectory
     from lossearch.comparison.tuning import Tuned
     from lossearch.ir.core.parameter import Parameter
+    from lossearch.joint_loss import AnyLoss
     from lossearch.loss import Loss
     from lossearch.named_losses import Resolved
 
@@ -74,37 +75,51 @@ def show(
     ] = None,
 ) -> None:
     """Show a loss: formula, parameters, where it comes from."""
-    from lossearch.named_losses import find
+    from lossearch.named_losses import find, one_of
 
     found = find(loss)
+    one = None if plot is None and graph is None else one_of(found.loss, loss)
     print_fields((*_described(found.loss), *_provenance(found)))
+    if one is None:
+        return
     if plot is not None:
         from lossearch.report.classes import classes_of
         from lossearch.report.curves import plot_loss
         from lossearch.report.sweeps import CLASSES
 
-        of_run = CLASSES if found.run is None else classes_of(found.run, found.loss.signature)
-        plot_loss([found.loss], plot, classes or of_run)
+        of_run = CLASSES if found.run is None else classes_of(found.run, one.signature)
+        plot_loss([one], plot, classes or of_run)
         note(f"wrote {plot}")
     if graph is not None:
         from lossearch.report.graph_drawing import draw_graph
 
-        draw_graph(found.loss, graph)
+        draw_graph(one, graph)
         note(f"wrote {graph}")
 
 
-def _described(loss: Loss) -> Iterator[tuple[str, str]]:
-    inputs = (f"{i.name}[{', '.join(i.axes)}]" for i in loss.signature.inputs)
+def _described(loss: AnyLoss) -> Iterator[tuple[str, str]]:
+    from lossearch.loss import Loss
+
     yield "name", loss.name
+    if isinstance(loss, Loss):
+        yield from _described_alone(loss)
+    else:
+        for slot, one in loss.losses.items():
+            yield "slot", slot
+            yield from _described_alone(one)
+    yield "complexity", f"{loss.complexity} operators"
+    yield "key", loss.key
+    yield "source", loss.source or "-"
+
+
+def _described_alone(loss: Loss) -> Iterator[tuple[str, str]]:
+    inputs = (f"{i.name}[{', '.join(i.axes)}]" for i in loss.signature.inputs)
     yield "formula", loss.to_text()
     yield "latex", loss.latex()
     for parameter in loss.parameters:
         flags = "".join(f", {flag}" for flag in ("tunable", "learnable") if getattr(parameter, flag))
         yield "parameter", f"{parameter.name} = {parameter.default:g}{flags}; {_ranges(parameter)}"
     yield "signature", f"{loss.signature.name}: {', '.join(inputs)}"
-    yield "complexity", f"{loss.complexity} operators"
-    yield "key", loss.key
-    yield "source", loss.source or "-"
 
 
 def _ranges(parameter: Parameter) -> str:
@@ -275,7 +290,7 @@ def tune(
     )
     print_fields(_tuned(tuned))
     if output is not None:
-        note(f"wrote {api.export(tuned.loss, output)}")
+        note_written(api.export(tuned.loss, output))
 
 
 def _tuned(tuned: Tuned) -> Iterator[tuple[str, str]]:
@@ -335,7 +350,15 @@ def export(
         "rank": rank,
         "labels": labels,
     }
-    say(api.export(loss, output, **{name: value for name, value in given.items() if value is not None}))
+    written = api.export(loss, output, **{name: value for name, value in given.items() if value is not None})
+    for path in written if isinstance(written, tuple) else (written,):
+        say(path)
+
+
+def note_written(written: Path | tuple[Path, ...]) -> None:
+    """Say which files were written."""
+    for path in written if isinstance(written, tuple) else (written,):
+        note(f"wrote {path}")
 
 
 def _numbers(text: str) -> list[float]:

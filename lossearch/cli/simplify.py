@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.losses import DirectionOption, LossArgument, MetricOption, StepsOption, WorkersOption
+from lossearch.cli.losses import DirectionOption, LossArgument, MetricOption, StepsOption, WorkersOption, note_written
 from lossearch.cli.output import Format, Listing, note, print_fields, print_listing
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def simplify(
     if found.evidence is not None:
         print_listing(_tried(found.evidence), Format.TABLE)
     if output is not None:
-        note(f"wrote {api.export(found.loss, output)}")
+        note_written(api.export(found.loss, output))
 
 
 def _tell(attempt: Attempt) -> None:

@@ -14,7 +14,7 @@ from lossearch.comparison.jobs import Trained
 from lossearch.comparison.tuning import Trial
 from lossearch.errors import UserError
 from lossearch.files import storage_errors, write_atomically
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss, loss_from_json
 from lossearch.reading import parse_json, read_text
 
 FORMAT = 1
@@ -73,13 +73,13 @@ class Checkpoints:
         self._verify(path, found, {**self._settings, "loss": key, "format": FORMAT})
         return finished
 
-    def kept(self) -> dict[str, Loss]:
+    def kept(self) -> dict[str, AnyLoss]:
         """Losses that were tested with these settings, by the names that they go by here; others are left out."""
-        found: dict[str, Loss] = {}
+        found: dict[str, AnyLoss] = {}
         for path in sorted(self._folder.glob("*.json")) if self._folder is not None and self._folder.is_dir() else ():
             try:
                 document = parse_json(read_text(path, "a result", "delete it"), "a result", "delete it")
-                loss = Loss.from_json(json.dumps(document["graph"]))
+                loss = loss_from_json(json.dumps(document["graph"]))
                 finished = self.read(path.stem, loss.key)
             except (UserError, KeyError, TypeError):
                 continue  # of other settings, or from before losses were kept with their results
@@ -87,7 +87,7 @@ class Checkpoints:
                 found[path.stem] = loss
         return found
 
-    def write(self, name: str, loss: Loss, trials: Sequence[Trial], test: Trained | None) -> None:
+    def write(self, name: str, loss: AnyLoss, trials: Sequence[Trial], test: Trained | None) -> None:
         """Keep what is finished of a loss.
 
         Raises:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -13,20 +12,19 @@ from typing import Any, Literal
 
 import torch
 
-from lossearch import zoo
 from lossearch.comparison.assembly import assemble
 from lossearch.comparison.checkpoint import Checkpoints, Finished
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for
+from lossearch.comparison.entries import Entry, entries_for, signature_compared, with_kept
 from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained
-from lossearch.comparison.result import Compared, Source
+from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
 from lossearch.errors import UserError
 from lossearch.files import storage_errors
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss
 from lossearch.reading import usable_path
-from lossearch.search_spaces import load_space
 from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.described import DescribedTask, Split
 from lossearch.tasks.seal import record_opening
@@ -54,19 +52,12 @@ class Progress:
     metric: float | None
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    source: Source
-    loss: Loss
-
-
 def compare(
     task: Subject | TrainingConfig | Mapping[str, Any] | str,
-    losses: Sequence[Loss | str] = (),
+    losses: Sequence[AnyLoss | str] = (),
     seeds: int | Sequence[int] = 10,
     trials: int = Budget.trials,
-    baselines: bool | Sequence[Loss | str] = True,
+    baselines: bool | Sequence[AnyLoss | str] = True,
     out: str | Path | None = None,
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -89,13 +80,15 @@ def compare(
     Args:
         task: a task, its name, or its configuration; or the configuration of a training function, which must take
             `learning_rate` and `split`: it is asked for the test split when all losses are tuned, and only here.
-        losses: to be compared; strings are names of hand-designed losses.
+        losses: to be compared; strings are names of hand-designed losses. Where a task's slots are compared together, a
+            loss of one slot stands beside the default losses of the others.
         seeds: number of paired seeds, or the seeds themselves; at least two, none of those that a
             search or tuning uses (`lossearch.training.seeds`).
         trials: of the tuning of each loss.
         baselines: hand-designed losses to compare with: True for those that the bundled search space of the task's
-            signature starts from, False for none. Those that take class weights get the inverse class frequencies of
-            the training labels; a training function, which tells none, is compared without them.
+            signature starts from, False for none. Where slots are compared together, these are the default losses of
+            all, and each slot's beside the defaults of the others. Those that take class weights get the inverse class
+            frequencies of the training labels; a training function, which tells none, is compared without them.
         out: directory that keeps the result of every finished loss and, in the end, table, CSV, JSON and figure;
             a comparison that was interrupted goes on from there, and losses that an earlier one with the same settings
             finished there are compared along.
@@ -115,8 +108,8 @@ def compare(
         TestSplitSealed: the process has forbidden to open test splits.
     """
     subject = task if isinstance(task, Subject) else build_task(task)
-    signature = _signature(losses, baselines, subject)
-    entries = _entries(losses, baselines, signature, _given_buffers(subject))
+    signature = signature_compared(losses, baselines, subject)
+    entries = entries_for(losses, baselines, signature, subject)
     budget = Budget(trials) if budget is None else budget
     chosen = _seeds(seeds)
     conditions = conditions_for(subject, "compare", signature, steps, backend, device, time_limit)
@@ -127,7 +120,7 @@ def compare(
             folder.mkdir(parents=True, exist_ok=True)
     workers = default_workers() if workers is None else workers
     checkpoints = Checkpoints(out, settings)
-    entries = _with_kept(entries, checkpoints.kept())
+    entries = with_kept(entries, checkpoints.kept())
     session = _Session(subject, entries, budget, chosen, conditions, checkpoints, progress)
     with open_executor(workers) if executor is None else nullcontext(executor) as pool:
         tuned = session.tune(pool, workers)
@@ -144,7 +137,7 @@ class _Session:
     """One comparison under way."""
 
     subject: Subject
-    entries: Sequence[_Entry]
+    entries: Sequence[Entry]
     budget: Budget
     seeds: tuple[int, ...]
     conditions: Conditions
@@ -210,7 +203,7 @@ def _opened(subject: Subject) -> Iterator[Split | None]:
 
 
 def _testing(
-    loss: Loss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: Split | None
+    loss: AnyLoss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: Split | None
 ) -> Stages[Trained]:
     parts = [seeds[start : start + RUNS_AT_ONCE] for start in range(0, len(seeds), RUNS_AT_ONCE)]
     results = yield [Job.of(loss, [tuned.setting], part, conditions, "test", split) for part in parts]
@@ -221,82 +214,10 @@ def _testing(
     return Trained(trained[0].learning_rate, trained[0].step_scale, metrics, message, all_metrics)
 
 
-def _compared(entry: _Entry, tuned: Tuned, tested: Trained | None) -> Compared:
+def _compared(entry: Entry, tuned: Tuned, tested: Trained | None) -> Compared:
     if tested is None:
         return Compared(entry.name, entry.source, tuned, (), tuned.message)
     return Compared(entry.name, entry.source, tuned, tested.metrics, tested.message, tested.all_metrics)
-
-
-def _signature(losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], subject: Subject) -> str:
-    """The signature of a comparison: that of the task, or for a function that of its first loss."""
-    if isinstance(subject, DescribedTask):
-        return subject.slots[subject.slot].signature
-    given = [*losses, *([] if isinstance(baselines, bool) else baselines)]
-    return _loss(given[0]).signature.name if given else "dense"
-
-
-def _loss(given: Loss | str) -> Loss:
-    return zoo.get(given) if isinstance(given, str) else given
-
-
-def _entries(
-    losses: Sequence[Loss | str], baselines: bool | Sequence[Loss | str], signature: str, given: Collection[str]
-) -> list[_Entry]:
-    """The losses under distinct names; one that is given twice is compared once."""
-    chosen: Sequence[Loss | str] = [] if isinstance(baselines, bool) else baselines
-    if baselines is True:
-        chosen = [name for name in load_space(signature).seeds if not _missing_buffers(zoo.get(name), given)]
-    entries: dict[str, _Entry] = {}
-    for one in [*losses, *chosen]:
-        loss = _loss(one)
-        if loss.signature.name != signature:
-            raise UserError(
-                f"losses of signature {signature}", f"{loss.name} of {loss.signature.name}", "leave this loss out"
-            )
-        if missing := _missing_buffers(loss, given):
-            found = f"{loss.name}, which takes {', '.join(missing)}"
-            raise UserError("losses that the task can give all that they are made with", found, "leave this loss out")
-        if any(entry.loss.key == loss.key and entry.loss.name == loss.name for entry in entries.values()):
-            continue
-        name, number = loss.name, 1
-        while name in entries:
-            number += 1
-            name = f"{loss.name}_{number}"
-        entries[name] = _Entry(name, _source(loss), loss)
-    if not entries:
-        raise UserError("at least one loss to compare", "none", "name a loss, or compare with the baselines")
-    return list(entries.values())
-
-
-def _missing_buffers(loss: Loss, given: Collection[str]) -> list[str]:
-    """What a loss is made with, such as class weights, beyond what is given."""
-    names = [buffer.name for buffer in loss.signature.buffers if loss.graph.uses(buffer.name)]
-    return [name for name in names if name not in given]
-
-
-def _given_buffers(subject: Subject) -> Collection[str]:
-    """What losses can be made with; a function tells nothing of that kind."""
-    return subject.buffers(subject.slot).keys() if isinstance(subject, DescribedTask) else ()
-
-
-def _with_kept(entries: Sequence[_Entry], kept: Mapping[str, Loss]) -> list[_Entry]:
-    """The losses under names that no other kept loss has, and those that an earlier comparison finished beside them."""
-    found: dict[str, _Entry] = {}
-    for entry in entries:
-        base = entry.loss.name
-        names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
-        free = (name for name in names if name not in found and (name not in kept or kept[name].key == entry.loss.key))
-        known = (name for name, loss in kept.items() if loss.key == entry.loss.key and loss.name == base)
-        name = next(known, None)
-        name = next(free) if name is None or name in found else name
-        found[name] = _Entry(name, entry.source, entry.loss)
-    others = [_Entry(name, _source(loss), loss) for name, loss in kept.items() if name not in found]
-    return [*found.values(), *others]
-
-
-def _source(loss: Loss) -> Source:
-    known = loss.name in zoo.names(signature=loss.signature.name) and zoo.get(loss.name).source == loss.source
-    return "hand-designed" if known else "discovered"
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

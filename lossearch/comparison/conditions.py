@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lossearch import zoo
 from lossearch.errors import UserError
+from lossearch.ir.core.joint import AnyGraph, JointGraph
+from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.tasks.base import Metric, require
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.config import FunctionConfig, user_task
+from lossearch.tasks.user.task import LOSS, UserTask
 from lossearch.training.device import check_takes_device, usable_device
 from lossearch.training.function_trainer import record_first_call
 
@@ -31,16 +35,16 @@ class Conditions:
         backend: how losses are evaluated: "stacked" (all runs of a stack at once, where the loss allows it), or a
             backend of `Loss.to_module`.
         device: where to train.
-        signature: of the losses.
+        slots: those that are tuned or compared, with the signatures of their losses.
         time_limit: seconds for one call of a user's function.
-        first_call: what a user's function gives its loss at the first call, in the form that `FirstCall.loads` reads.
+        first_call: what a user's function gives its loss at the first call, in the form that `FirstCalls.loads` reads.
     """
 
     config: TrainingConfig | FunctionConfig
     steps: int
     backend: str = STACKED
     device: str = "cpu"
-    signature: str = "dense"
+    slots: tuple[tuple[str, str], ...] = (("loss", "dense"),)
     time_limit: float | None = None
     first_call: bytes = b""
 
@@ -54,6 +58,12 @@ class Conditions:
         """Around which tuning searches."""
         return self.config.base_learning_rate
 
+    @property
+    def signature(self) -> str | dict[str, str]:
+        """That of the loss that a function takes; by slot where it takes several."""
+        signatures = dict(self.slots)
+        return signatures[LOSS] if signatures.keys() == {LOSS} else signatures
+
     def identity(self) -> dict[str, Any]:
         """What results depend on besides the losses, as plain data without paths."""
         told = {"steps": self.steps, "backend": self.backend, "device": self.device}
@@ -62,10 +72,32 @@ class Conditions:
         return {"task": self.config.model_dump(mode="json"), **told}
 
 
+def signature_of(loss: AnyLoss) -> str | dict[str, str]:
+    """The signature of a loss; by slot that of the losses of several slots."""
+    if isinstance(loss, JointLoss):
+        return {slot: one.signature.name for slot, one in loss.losses.items()}
+    return loss.signature.name
+
+
+def in_words(signature: str | Mapping[str, str]) -> str:
+    """A signature, or those of several slots, for a message."""
+    if isinstance(signature, str):
+        return signature
+    return " and ".join(f"{one} for {slot}" for slot, one in signature.items())
+
+
+def searched_signature(task: DescribedTask) -> str | dict[str, str]:
+    """The signature of the losses that are compared on a task; by slot where these are several."""
+    slots = task.searched
+    if len(slots) == 1:
+        return task.slots[slots[0]].signature
+    return {slot: task.slots[slot].signature for slot in slots}
+
+
 def conditions_for(
     subject: Subject,
     purpose: str,
-    signature: str,
+    signature: str | Mapping[str, str],
     steps: int | None = None,
     backend: str = STACKED,
     device: str = "cpu",
@@ -79,7 +111,7 @@ def conditions_for(
     Args:
         subject: the task.
         purpose: "tune" or "compare".
-        signature: of the losses.
+        signature: of the losses; by slot where several slots' are tuned or compared together.
         steps: of every training; None takes the task's budget, which a function does not have.
         backend: see `Conditions`; a function always gets modules.
         device: where to train; "auto" takes a GPU where this machine has one.
@@ -92,17 +124,27 @@ def conditions_for(
     """
     device = usable_device(device)  # this machine's: jobs run in its processes
     if isinstance(subject, DescribedTask):
-        slot = subject.slots[subject.slot]
-        if signature != slot.signature:
-            found = f"{named} of {signature}"
-            raise UserError(f"a loss of signature {slot.signature}, as {subject.name} takes", found, "leave it out")
+        wanted = searched_signature(subject)
+        if signature != wanted:
+            required = f"a loss of signature {in_words(wanted)}, as {subject.name} takes"
+            one_of_several = isinstance(signature, Mapping) and wanted in signature.values()
+            hint = "name one of its slots: DIR@RANK.SLOT" if one_of_several else "leave it out"
+            raise UserError(required, f"{named} of {in_words(signature)}", hint)
         steps = subject.budget if steps is None else steps
-        return Conditions(subject.config, steps, backend, device, signature)
+        slots = tuple((slot, subject.slots[slot].signature) for slot in subject.searched)
+        return Conditions(subject.config, steps, backend, device, slots)
     if steps is None:
         hint = "give steps (--steps), in the function's own units, such as epochs"
         raise UserError(f"the budget that {subject.name} is called with", "none", hint)
     with user_task(subject, time_limit, signature) as task:
         require(task, purpose)
         check_takes_device(task, None if device == "cpu" else device)
-        call = record_first_call(task, zoo.get(task.slots[task.slot].default).graph, steps)
-    return Conditions(subject, steps, backend, device, signature, time_limit, call.dumps())
+        call = record_first_call(task, default_losses(task), steps)
+        slots = tuple(task.signatures.items())
+    return Conditions(subject, steps, backend, device, slots, time_limit, call.dumps())
+
+
+def default_losses(task: UserTask) -> AnyGraph:
+    """The losses at whose step size others are trained with a function."""
+    graphs = {slot: zoo.get(one.default).graph for slot, one in task.slots.items()}
+    return JointGraph.of(graphs) if task.several else graphs[LOSS]

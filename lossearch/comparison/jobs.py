@@ -12,20 +12,22 @@ from typing import Any, Literal
 import numpy.typing as npt
 import torch
 
-from lossearch import zoo
-from lossearch.comparison.conditions import STACKED, Conditions
+from lossearch.comparison.conditions import STACKED, Conditions, default_losses
 from lossearch.comparison.tuning_space import Setting, round_to_digits
 from lossearch.errors import UserError
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import by_slot
+from lossearch.joint_loss import AnyLoss, loss_from_json, loss_of
 from lossearch.loss import Loss
 from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.described import DescribedTask, Split
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.config import FunctionConfig, user_task
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.training.function_trainer import FunctionTrainer
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import LossFunction, Run
-from lossearch.training.slot_losses import SlotLosses
+from lossearch.training.slot_losses import SlotLosses, times
 from lossearch.training.step_size import step_scale
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
@@ -40,7 +42,8 @@ class Job:
     """Trainings of one loss: every setting with every seed, all in one stack.
 
     Attributes:
-        loss: JSON form with its primitives expanded, so that a worker need not know a user's own ones.
+        loss: JSON form of a loss, or of the losses of several slots, with primitives expanded, so that a worker need
+            not know a user's own ones.
         settings: what to train with.
         seeds: of initial weights and data order, and of the splits where the task resamples.
         conditions: task, steps, backend, device.
@@ -59,7 +62,7 @@ class Job:
     @classmethod
     def of(
         cls,
-        loss: Loss,
+        loss: AnyLoss,
         settings: Sequence[Setting],
         seeds: Sequence[int],
         conditions: Conditions,
@@ -67,7 +70,7 @@ class Job:
         test: Split | None = None,
     ) -> Job:
         """The job of training a loss; `test` is a described task's test split, where it is judged on that."""
-        expanded = replace(loss, graph=loss.graph.expanded())
+        expanded = loss_of(loss.graph.expanded(), loss.name, loss.source)
         arrays = None if test is None else {name: tensor.numpy() for name, tensor in test.tensors.items()}
         return cls(expanded.to_json(), tuple(settings), tuple(seeds), conditions, split, arrays)
 
@@ -80,7 +83,8 @@ class Trained:
         learning_rate: effective: the relative one times `step_scale`. Of a user's function the factor that it is given,
             of a task with several slots that of the optimiser; there the loss is multiplied by `step_scale`.
         step_scale: by which factor the loss's gradient is smaller than that of the slot's default loss at the
-            predictions of the untrained network; 0 where it has no finite gradient there.
+            predictions of the untrained network; 0 where it has no finite gradient there, 1 for losses of several
+            slots, each of which is multiplied by its own.
         metrics: one per seed; None where a training failed.
         message: of the first failure; otherwise empty.
         all_metrics: of each training that ended well all metrics that it gave, by name, the ranking one among them.
@@ -98,36 +102,51 @@ def run_job(job: Job) -> list[Trained]:
     if isinstance(job.conditions.config, FunctionConfig):
         return run_function_job(job)
     with one_thread():
-        task, loss = _task(job.conditions), Loss.from_json(job.loss)
-        functions = [loss_function(loss.bind(**s.parameters), task, job.conditions) for s in job.settings]
-        scales = [_scale(function, task) for function in functions]
-        losses = SlotLosses(task, job.conditions.device)
-        # The learning rate is that of all slots: where there are others the loss itself is scaled instead.
-        rates = [
-            round_to_digits(s.learning_rate * (1.0 if losses.several else scale))
-            for s, scale in zip(job.settings, scales, strict=True)
-        ]
-        usable = [0 < rate < math.inf and 0 < scale < math.inf for rate, scale in zip(rates, scales, strict=True)]
-        runs = [
-            Run(losses.with_(function, scale if losses.several else 1.0), rate, seed)
-            for function, scale, rate, ok in zip(functions, scales, rates, usable, strict=True)
-            for seed in job.seeds
-            if ok
-        ]
+        task, loss = _task(job.conditions), loss_from_json(job.loss)
+        others = SlotLosses(task, job.conditions.device)
+        settings = [_scaled(loss.bind(**s.parameters), s.learning_rate, task, job.conditions) for s in job.settings]
+        runs = [Run(others.with_(s.losses), s.rate, seed) for s in settings if s.usable for seed in job.seeds]
         outcomes = iter(train(task, runs, job.conditions.steps, device=job.conditions.device, split=_split(job)))
     return [
-        _trained(rate, scale, [next(outcomes) for _ in job.seeds]) if ok else _without_gradient(job)
-        for rate, scale, ok in zip(rates, scales, usable, strict=True)
+        _trained(s.rate, s.scale, [next(outcomes) for _ in job.seeds]) if s.usable else _without_gradient(job)
+        for s in settings
     ]
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """One setting at the step size of the defaults: losses by slot, the optimiser's learning rate, and `step_scale`."""
+
+    losses: Mapping[str, LossFunction]
+    rate: float
+    scale: float
+    usable: bool
+
+
+def _scaled(loss: AnyLoss, relative_rate: float, task: DescribedTask, conditions: Conditions) -> _Scaled:
+    """A loss at a relative learning rate.
+
+    The learning rate is that of all slots: on a task with several, losses themselves are scaled instead.
+    """
+    graphs = by_slot(loss.graph, task.searched[0])
+    functions = {slot: loss_function(graph, slot, task, conditions, loss.name) for slot, graph in graphs.items()}
+    scales = {slot: _scale(slot, function, task) for slot, function in functions.items()}
+    scale = next(iter(scales.values())) if len(scales) == 1 else 1.0
+    several = len(task.slots) > 1
+    rate = round_to_digits(relative_rate * (1.0 if several else scale))
+    usable = 0 < rate < math.inf and all(0 < one < math.inf for one in scales.values())
+    if several and usable:
+        functions = {slot: times(function, scales[slot]) for slot, function in functions.items()}
+    return _Scaled(functions, rate, scale, usable)
 
 
 def run_function_job(job: Job) -> list[Trained]:
     """Call a user's function for every setting and seed; a loss that fails with one seed has failed."""
-    loss, trainer = Loss.from_json(job.loss), _function(job.conditions)
+    loss, trainer = loss_from_json(job.loss), _function(job.conditions)
     return [_call_function(loss.bind(**setting.parameters), setting, trainer, job) for setting in job.settings]
 
 
-def _call_function(loss: Loss, setting: Setting, trainer: FunctionTrainer, job: Job) -> Trained:
+def _call_function(loss: AnyLoss, setting: Setting, trainer: FunctionTrainer, job: Job) -> Trained:
     try:
         scaled = trainer.scaled(loss.graph.frozen())
     except UserError as error:  # the loss refuses what the function gives it
@@ -151,8 +170,7 @@ def _function(conditions: Conditions) -> FunctionTrainer:
     """What trains under these conditions in this process, with the process that it runs the function in."""
     assert isinstance(conditions.config, FunctionConfig)
     task = user_task(conditions.config, conditions.time_limit, conditions.signature)
-    reference = zoo.get(task.slots[task.slot].default).graph
-    return FunctionTrainer(task, reference, conditions.steps, FirstCall.loads(conditions.first_call))
+    return FunctionTrainer(task, default_losses(task), conditions.steps, FirstCalls.loads(conditions.first_call))
 
 
 def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> Trained:
@@ -166,12 +184,13 @@ def _without_gradient(job: Job) -> Trained:
     return Trained(0.0, 0.0, (None,) * len(job.seeds), message)
 
 
-def loss_function(loss: Loss, task: DescribedTask, conditions: Conditions) -> LossFunction:
-    """The loss as a callable for training, with what the task gives it at construction, such as class weights."""
-    used = {name: x.to(conditions.device) for name, x in task.buffers(task.slot).items() if loss.graph.uses(name)}
+def loss_function(graph: Graph, slot: str, task: DescribedTask, conditions: Conditions, name: str) -> LossFunction:
+    """A slot's loss as a callable for training, with what the task gives it at construction, such as class weights."""
+    used = {name: x.to(conditions.device) for name, x in task.buffers(slot).items() if graph.uses(name)}
     if conditions.backend == STACKED:
-        return GraphLoss(loss.graph, used)
-    return loss.to_module(backend=conditions.backend, reduction="mean", buffers=used).to(conditions.device)
+        return GraphLoss(graph, used)
+    module = Loss(name, graph).to_module(backend=conditions.backend, reduction="mean", buffers=used)
+    return module.to(conditions.device)
 
 
 @contextmanager
@@ -191,12 +210,12 @@ def _task(conditions: Conditions) -> DescribedTask:
     return build_task(conditions.config)
 
 
-def _scale(function: LossFunction, task: DescribedTask) -> float:
+def _scale(slot: str, function: LossFunction, task: DescribedTask) -> float:
     # Adam's steps do not depend on the size of the gradient, if it is that of one loss alone.
     if task.config.optimizer != "sgd" and len(task.slots) == 1:
         return 1.0
-    reference = GraphLoss(graph_of(task.slots[task.slot].default), task.buffers(task.slot))
-    return step_scale(function, reference, initial_inputs(task)[task.slot])
+    reference = GraphLoss(graph_of(task.slots[slot].default), task.buffers(slot))
+    return step_scale(function, reference, initial_inputs(task)[slot])
 
 
 def _split(job: Job) -> Split | Literal["validation"]:

@@ -7,12 +7,12 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for
+from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for, signature_of
 from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained
 from lossearch.comparison.tuning_space import Edge, Point, Setting, TuningSpace
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
 from lossearch.errors import UserError
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss
 from lossearch.tasks.base import Metric
 from lossearch.training.seeds import first
 
@@ -103,7 +103,7 @@ class Tuned:
         metric: what the trials were ranked by.
     """
 
-    loss: Loss
+    loss: AnyLoss
     learning_rate: float
     setting: Setting
     validation: float | None
@@ -124,7 +124,7 @@ class Tuned:
 
 
 def tune(
-    loss: Loss,
+    loss: AnyLoss,
     task: Subject,
     budget: Budget | None = None,
     *,
@@ -159,14 +159,14 @@ def tune(
     Raises:
         UserError: a setting is out of range, or a worker process was killed.
     """
-    conditions = conditions_for(task, "tune", loss.signature.name, steps, backend, device, time_limit, loss.name)
+    conditions = conditions_for(task, "tune", signature_of(loss), steps, backend, device, time_limit, loss.name)
     workers = default_workers() if workers is None else workers
     with open_executor(workers) if executor is None else nullcontext(executor) as pool:
         ((_, tuned),) = drive({loss.name: lambda: tuning(loss, budget or Budget(), conditions)}, pool, workers)
     return tuned
 
 
-def tuning(loss: Loss, budget: Budget, conditions: Conditions) -> Stages[Tuned]:
+def tuning(loss: AnyLoss, budget: Budget, conditions: Conditions) -> Stages[Tuned]:
     """The stages of one tuning, for `lossearch.comparison.workers.drive`."""
     space, higher = _space(loss, conditions), conditions.metric.higher_is_better
     trials: list[Trial] = []
@@ -184,7 +184,7 @@ def tuning(loss: Loss, budget: Budget, conditions: Conditions) -> Stages[Tuned]:
     return tuned_from(loss, trials, conditions)
 
 
-def tuned_from(loss: Loss, trials: Sequence[Trial], conditions: Conditions) -> Tuned:
+def tuned_from(loss: AnyLoss, trials: Sequence[Trial], conditions: Conditions) -> Tuned:
     """What a tuning found, from its trials."""
     space, told = _space(loss, conditions), (conditions.config.name, conditions.metric)
     best = _choose(trials, conditions.metric.higher_is_better)
@@ -202,7 +202,7 @@ def rank(trials: Sequence[Trial], higher_is_better: bool) -> list[int]:
     return sorted(range(len(trials)), key=keys.__getitem__)
 
 
-def _space(loss: Loss, conditions: Conditions) -> TuningSpace:
+def _space(loss: AnyLoss, conditions: Conditions) -> TuningSpace:
     return TuningSpace.of(loss.parameters, conditions.base_learning_rate)
 
 
@@ -233,7 +233,7 @@ def _points_around_best(
     return space.points_around(best.point, _HALF_WIDTHS[round_ - 1], size, space.edges(best.point, tried), len(tried))
 
 
-def _jobs(loss: Loss, settings: Sequence[Setting], seeds: tuple[int, ...], conditions: Conditions) -> Iterator[Job]:
+def _jobs(loss: AnyLoss, settings: Sequence[Setting], seeds: tuple[int, ...], conditions: Conditions) -> Iterator[Job]:
     # The same stacks whatever the number of workers, since a run's last bits depend on its stack.
     size = max(1, RUNS_AT_ONCE // len(seeds))
     for start in range(0, len(settings), size):

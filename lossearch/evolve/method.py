@@ -13,26 +13,20 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from lossearch.errors import UserError
-from lossearch.evolve.grammar import Grammar
-from lossearch.ir.core.expr import Expr
-from lossearch.ir.core.graph import Graph
-from lossearch.ir.forms.json import graph_from_dict, graph_to_dict
-from lossearch.search_spaces.space import SearchSpace
-from lossearch.zoo.named import graph_of
+from lossearch.evolve.breeding import breeder_for
+from lossearch.ir.core.joint import AnyGraph
+from lossearch.ir.forms.joint import any_from_dict, any_to_dict
+from lossearch.search_spaces.joint import AnySpace, complexity_in
 
 KEPT = 32
 """How many of the best a method remembers for migration."""
-
-MOST_TRIES = 10_000
-"""Random expressions without one of prediction and target after which a space counts as having none with both."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A proposal. `operator` says how it was made, `parents` gives the keys it was made from."""
 
-    graph: Graph
+    graph: AnyGraph
     operator: str
     parents: tuple[str, ...] = ()
 
@@ -41,7 +35,7 @@ class Candidate:
 class Individual:
     """A graph with its score (higher is better) and complexity."""
 
-    graph: Graph
+    graph: AnyGraph
     score: float
     complexity: int
 
@@ -68,8 +62,9 @@ class Method(ABC):
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
 
-    def __init__(self, space: SearchSpace, seed: int, settings: BaseModel) -> None:
-        self.grammar = Grammar(space)
+    def __init__(self, space: AnySpace, seed: int, settings: BaseModel) -> None:
+        self.space = space
+        self.breeder = breeder_for(space)
         self.rng = random.Random(seed)
         self.best: list[Individual] = []
         self._seeds = deque(space.seeds)
@@ -78,7 +73,7 @@ class Method(ABC):
         """The next proposal: the space's seeds first."""
         if self._seeds:
             name = self._seeds.popleft()
-            return Candidate(graph_of(name), f"seed:{self.grammar.space.label(name)}")
+            return Candidate(self.space.seed_graph(name), f"seed:{self.space.label(name)}")
         return self.propose()
 
     @abstractmethod
@@ -90,7 +85,7 @@ class Method(ABC):
         if score is not None:
             self.remember(Individual(candidate.graph, score, complexity))
 
-    def inject(self, graph: Graph, score: float) -> None:
+    def inject(self, graph: AnyGraph, score: float) -> None:
         """Take in a migrant."""
         self.remember(Individual(graph, score, self.complexity(graph)))
 
@@ -102,36 +97,17 @@ class Method(ABC):
         bisect.insort(others, individual, key=rank)
         self.best = others[:KEPT]
 
-    def elites(self, count: int) -> list[tuple[Graph, float]]:
+    def elites(self, count: int) -> list[tuple[AnyGraph, float]]:
         """The best graphs so far with their scores."""
         return [(individual.graph, individual.score) for individual in self.best[:count]]
 
-    def complexity(self, graph: Graph) -> int:
+    def complexity(self, graph: AnyGraph) -> int:
         """How complex a loss is in this space."""
-        return self.grammar.space.complexity_of(graph)
+        return complexity_in(self.space, graph)
 
-    def random_graph(self) -> Graph:
-        """A random expression in which both prediction and target occur."""
-        space = self.grammar.space
-        for _ in range(MOST_TRIES):
-            size = self.rng.randint(1, space.max_initial_size)
-            graph = self.to_graph(self.grammar.expression(space.root, size, self.rng))
-            if graph is not None:
-                return graph
-        found = f"none among {MOST_TRIES} of space {space.name}"
-        raise UserError("expressions with both prediction and target", found, "add a terminal that has both")
-
-    def to_graph(self, root: Expr, weight: Expr | None = None) -> Graph | None:
-        """The graph of an expression, unless prediction or target is missing from it or something excluded is in it.
-
-        The weight of the mean over a parent's elements is inherited, as far as the child has these elements.
-        """
-        if not self.grammar.allows([root]):
-            return None
-        kept = weight is not None and set(weight.axes) <= set(root.axes)
-        graph = Graph(self.grammar.signature, root, weight=weight if kept else None)
-        needed = [i.name for i in self.grammar.signature.inputs if i.role != "buffer"]
-        return graph if all(graph.uses(name) for name in needed) else None
+    def random_graph(self) -> AnyGraph:
+        """A random candidate of the space."""
+        return self.breeder.random(self.rng)
 
     def state(self) -> dict[str, Any]:
         """Everything that the future depends on, as plain data."""
@@ -153,7 +129,7 @@ class Method(ABC):
 def dump(individual: Individual) -> dict[str, Any]:
     """As plain data, for a state."""
     return {
-        "graph": graph_to_dict(individual.graph),
+        "graph": any_to_dict(individual.graph),
         "score": individual.score,
         "complexity": individual.complexity,
     }
@@ -161,4 +137,4 @@ def dump(individual: Individual) -> dict[str, Any]:
 
 def load(row: dict[str, Any]) -> Individual:
     """From plain data."""
-    return Individual(graph_from_dict(row["graph"]), row["score"], row["complexity"])
+    return Individual(any_from_dict(row["graph"]), row["score"], row["complexity"])

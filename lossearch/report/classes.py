@@ -16,7 +16,7 @@ MOST = 1000
 """Classes of a drawing, at most: more of them change no curve that a person could tell."""
 
 
-def classes_of(run: RunDirectory, signature: Signature) -> int:
+def classes_of(run: RunDirectory, signature: Signature, slot: str = "") -> int:
     """The classes of the run's task: of its data set, or of the predictions that a function gave its loss first.
 
     Ten where the losses of the signature know no classes, and where a damaged run does not tell.
@@ -33,6 +33,7 @@ def classes_of(run: RunDirectory, signature: Signature) -> int:
         call = read_first_call(run)
     except UserError:  # a damaged run is reported as far as it can be read
         return CLASSES
-    shape = () if call is None or "0" not in call.tensors() else call.tensors()["0"].shape
+    given = {} if call is None else (call[slot] if slot else call.only).tensors()
+    shape = given["0"].shape if "0" in given else ()
     found = shape[axes.index("class")] if len(shape) > axes.index("class") else 0
     return min(found, MOST) if found > 1 else CLASSES

@@ -13,7 +13,7 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.comparison.result import means_of
 from lossearch.comparison.statistics import Interval, PairedDifference
 from lossearch.errors import UserError
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss, loss_from_json
 from lossearch.reading import parse_json, read_text
 
 
@@ -47,9 +47,9 @@ class ComparisonRow(_Part):
         """Test means of the metrics besides the ranking one."""
         return means_of(self.others)
 
-    def to_loss(self) -> Loss:
+    def to_loss(self) -> AnyLoss:
         """The loss with its tuned parameters; raises `UserError` for a malformed document."""
-        return Loss.from_json(json.dumps(self.document))
+        return loss_from_json(json.dumps(self.document))
 
 
 class ComparisonFile(_Part):

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.comparison.verdict import Units, p_text
 from lossearch.files import write_atomically
+from lossearch.loss import Loss
 from lossearch.reading import usable_path
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
@@ -48,6 +49,34 @@ class Stage:
     applied: bool
 
 
+@dataclass(frozen=True)
+class Part:
+    """The loss that a report is about, or that of one of several slots.
+
+    Attributes:
+        slot: empty where the search was over one alone.
+        loss: The loss.
+        formula: In every form that the page shows.
+        curves: Of the loss and of others beside it.
+        notes: Why curves are missing.
+    """
+
+    slot: str
+    loss: Loss
+    formula: Formula
+    curves: Sequence[LossCurves]
+    notes: Sequence[str]
+
+    def figure(self, name: str) -> str:
+        """What a figure of this part is called."""
+        return f"{name}-{self.slot}" if self.slot else name
+
+
+def _part(slot: str, loss: Loss, run: RunSummary) -> Part:
+    curves, notes = curves_beside(loss, slot, run)
+    return Part(slot, loss, Formula.of(loss), curves, notes)
+
+
 def write_report(run: str | Path, output: str | Path | None = None) -> Path:
     """Write a run's report and return its path.
 
@@ -69,7 +98,7 @@ def write_report(run: str | Path, output: str | Path | None = None) -> Path:
 def render(run: RunSummary) -> str:
     """The page."""
     winner = winner_of(run)
-    curves, curve_notes = curves_beside(winner, run)
+    parts = [_part(slot, loss, run) for slot, loss in winner.parts.items()]
     environment = Environment(
         loader=PackageLoader("lossearch", "report"),
         autoescape=True,
@@ -86,17 +115,16 @@ def render(run: RunSummary) -> str:
         # Named after file and function, which a bundled task is not.
         of_function=any(":" in name for name in run.tasks),
         winner=winner,
-        formula=None if winner.loss is None else Formula.of(winner.loss),
+        parts=parts,
         result=result_sentence(run, winner),
         comparison=run.comparison,
         test_units=_test_units(run),
         stages=stages(run),
-        curves=curves,
         dashes=figures.DASHES,
-        notes=[*run.notes, *winner.notes, *curve_notes],
+        notes=[*run.notes, *winner.notes, *(note for part in parts for note in part.notes)],
         focused=figures.focus(run) is not None,
         most_points=figures.MOST_POINTS,
-        figures=_json(_figures(run, curves)),
+        figures=_json(_figures(run, parts)),
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(_asset("report.css")),
@@ -140,14 +168,15 @@ def stages(run: RunSummary) -> list[Stage]:
     return found
 
 
-def _figures(run: RunSummary, curves: Sequence[LossCurves]) -> dict[str, figures.Figure]:
+def _figures(run: RunSummary, parts: Sequence[Part]) -> dict[str, figures.Figure]:
     drawn: dict[str, figures.Figure] = {}
     if run.scored:
         drawn["front"] = figures.front_figure(run)
     if run.course:
         drawn["course"] = figures.course_figure(run)
-    if curves:
-        drawn["values"], drawn["gradients"] = figures.curve_figures(curves)
+    for part in parts:
+        if part.curves:
+            drawn[part.figure("values")], drawn[part.figure("gradients")] = figures.curve_figures(part.curves)
     if run.comparison is not None and run.comparison.trained:
         drawn["comparison"] = figures.comparison_figure(run.comparison, _test_units(run))
     return drawn

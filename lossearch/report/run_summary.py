@@ -14,7 +14,7 @@ from lossearch.archive.store import Archive, Counts, FilterCount, Ranked
 from lossearch.comparison.verdict import Units
 from lossearch.engine.setup.begun import accepted_changes
 from lossearch.errors import UserError
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss
 from lossearch.reading import parse_json, read_text
 from lossearch.report.comparison_file import ComparisonFile, read_comparison
 from lossearch.report.race_table import RaceTable, race_table
@@ -263,7 +263,7 @@ def _comparison(run: RunDirectory, notes: list[str]) -> ComparisonFile | None:
         return None
 
 
-def candidate_loss(run: str, one: Scored) -> Loss:
+def candidate_loss(run: str, one: Scored) -> AnyLoss:
     """The loss of a scored candidate; raises `UserError` if its graph is missing or malformed."""
     name = "discovered" if one.seed is None else f"{identifier(one.seed)}_as_found"
     return replace(discovered_loss(run, one.ranked, one.rank), name=name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.simplified import shorter_of
 from lossearch.errors import UserError
+from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.loss import Loss
 from lossearch.report.classes import classes_of
 from lossearch.report.comparison_file import ComparisonRow
@@ -25,7 +26,8 @@ class Winner:
     """The loss a report is about.
 
     Attributes:
-        loss: None where the run has none, or where it cannot be read.
+        loss: None where the run has none, or where it cannot be read; the losses of all slots where several were
+            searched together.
         kind: "compared" (discovered, as tuned for the comparison), "found" (best on validation) or "none".
         row: Its row of the comparison.
         scored: Its place in the search, where it is the best one.
@@ -33,12 +35,19 @@ class Winner:
         shorter: The shorter form that `lossearch simplify` kept of it, and how it is known to serve as well.
     """
 
-    loss: Loss | None
+    loss: AnyLoss | None
     kind: Literal["compared", "found", "none"]
     row: ComparisonRow | None = None
     scored: Scored | None = None
     notes: tuple[str, ...] = ()
     shorter: tuple[str, str] | None = None
+
+    @property
+    def parts(self) -> dict[str, Loss]:
+        """The loss of each slot; under an empty name where it is one alone."""
+        if self.loss is None:
+            return {}
+        return self.loss.losses if isinstance(self.loss, JointLoss) else {"": self.loss}
 
 
 def winner_of(run: RunSummary) -> Winner:
@@ -72,24 +81,28 @@ def _shorter(run: RunSummary, best: Scored | None, notes: list[str]) -> tuple[st
         return None
 
 
-def curves_beside(winner: Winner, run: RunSummary) -> tuple[list[LossCurves], list[str]]:
-    """Scaled curves of the winner and of baselines along the natural variable, and why some are missing."""
-    if winner.loss is None:
-        return [], []
+def curves_beside(winner: Loss, slot: str, run: RunSummary) -> tuple[list[LossCurves], list[str]]:
+    """Scaled curves of a winner's loss and of baselines along the natural variable, and why some are missing.
+
+    Args:
+        winner: the loss, or that of one of several slots.
+        slot: this slot; empty where the search was over one alone.
+        run: of the search.
+    """
     curves: list[LossCurves] = []
     notes: list[str] = []
-    classes = classes_of(RunDirectory(run.path), winner.loss.signature)
-    for loss in (winner.loss, *_baselines(winner.loss, run, notes)):
+    classes = classes_of(RunDirectory(run.path), winner.signature, slot)
+    for loss in (winner, *_baselines(winner, slot, run, notes)):
         try:
             curves.append(loss_curves(loss, classes)[0].scaled())
         except UserError as error:
             notes.append(f"{loss.name} has no curve. {error}.")
-            if loss is winner.loss:
+            if loss is winner:
                 break
     return curves, notes
 
 
-def _baselines(winner: Loss, run: RunSummary, notes: list[str]) -> list[Loss]:
+def _baselines(winner: Loss, slot: str, run: RunSummary, notes: list[str]) -> list[Loss]:
     """Cross-entropy, or what is first in its family, and the best others: as tuned for the comparison, else untuned.
 
     Beside a loss of single samples, those that reduce the batch themselves are left out: a slice of single samples says
@@ -99,17 +112,21 @@ def _baselines(winner: Loss, run: RunSummary, notes: list[str]) -> list[Loss]:
     seeds = [one.seed for one in run.seeds if one.seed in family]
     untuned = [zoo.get(name) for name in [*filter(None, seeds), *family[:1]]]
     chosen: dict[str, Loss] = {}
-    for loss in (*_compared(run, notes), *untuned):
+    for loss in (*_compared(slot, run, notes), *untuned):
         of_samples = "batch" in loss.root.axes or "batch" not in winner.root.axes
         if loss.signature is winner.signature and loss.key != winner.key and of_samples:
             chosen.setdefault(loss.name, loss)
     return sorted(chosen.values(), key=lambda loss: loss.name not in family[:1])[:BESIDE]
 
 
-def _compared(run: RunSummary, notes: list[str]) -> Iterator[Loss]:
+def _compared(slot: str, run: RunSummary, notes: list[str]) -> Iterator[Loss]:
     for row in run.comparison.trained if run.comparison is not None else ():
         if row.source == "hand-designed":
             try:
-                yield row.to_loss()
+                loss = row.to_loss()
+                if isinstance(loss, JointLoss):
+                    yield replace(loss[slot], name=row.loss)
+                else:
+                    yield loss
             except UserError as error:
                 notes.append(f"The compared loss {row.loss} cannot be read. {error}.")

@@ -13,18 +13,18 @@ from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
-from lossearch.comparison.conditions import Conditions, Subject, conditions_for
+from lossearch.comparison.conditions import Conditions, Subject, conditions_for, signature_of
 from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained, run_job
 from lossearch.comparison.statistics import noise_floor, paired_difference
 from lossearch.comparison.tuning_space import Setting
 from lossearch.comparison.workers import default_workers, open_executor
 from lossearch.errors import UserError
-from lossearch.ir.core.graph import Graph
-from lossearch.loss import Loss
+from lossearch.ir.core.joint import AnyGraph
+from lossearch.joint_loss import AnyLoss, loss_of
 from lossearch.simplifying.exact import exact
 from lossearch.simplifying.importance import Importance
 from lossearch.simplifying.simplified import Attempt, Evidence, Simplified
-from lossearch.simplifying.variations import Variation, rounded, without_terms
+from lossearch.simplifying.variations import Variation, Variations, of_candidate, rounded, without_terms
 from lossearch.training.seeds import first
 
 SEEDS = 16
@@ -75,11 +75,11 @@ def by_evidence(
     """
     if seeds < FEWEST_SEEDS:
         raise UserError(f"at least {FEWEST_SEEDS} seeds", str(seeds), "fewer tell nothing about a noise floor")
-    if not (without_terms(found.exact.graph) or rounded(found.exact.graph)):
+    if not any(of_candidate(found.exact.graph, kind) for kind in (without_terms, rounded)):
         return found
     original = found.original
     conditions = conditions_for(
-        subject, "tune", original.signature.name, steps, device=device, time_limit=time_limit, named=original.name
+        subject, "tune", signature_of(original), steps, device=device, time_limit=time_limit, named=original.name
     )
     workers = default_workers() if workers is None else workers
     with open_executor(workers) as pool:
@@ -91,7 +91,7 @@ def by_evidence(
 class _Session:
     """One loss being shortened."""
 
-    original: Loss
+    original: AnyLoss
     conditions: Conditions
     pool: Executor
     seeds: tuple[int, ...]
@@ -118,18 +118,18 @@ class _Session:
         task = self.conditions.config.name
         loss = found.exact
         if graph != loss.graph:
-            short = exact(replace(loss, graph=graph), self.labels).exact.graph
+            short = exact(loss_of(graph, loss.name, loss.source), self.labels).exact.graph
             source = f"{self.original.source}, {BY_EVIDENCE} on {task}".removeprefix(", ")
-            loss = replace(loss, graph=short, source=source)
+            loss = loss_of(short, loss.name, source)
         seeds, mean, metric = len(self.seeds), _mean(self.values), self.conditions.metric.name
         evidence = Evidence(task, metric, seeds, self.rate, mean, self.margin, tuple(self.attempts))
         return replace(found, loss=loss, evidence=evidence)
 
-    def _reduced(self, graph: Graph, variations: Callable[[Graph], list[Variation]]) -> Graph:
+    def _reduced(self, graph: AnyGraph, variations: Variations) -> AnyGraph:
         """Take what is no worse, the least important first, until nothing is left to try."""
         refused: set[str] = set()
         while len(self.attempts) < MOST_ATTEMPTS:
-            open_ones = [one for one in variations(graph) if one.change not in refused]
+            open_ones = [one for one in of_candidate(graph, variations) if one.change not in refused]
             if not open_ones:
                 break
             shares = [self.importance.share(graph, one.graph) for one in open_ones]
@@ -144,7 +144,7 @@ class _Session:
 
     def _attempt(self, variation: Variation, share: float) -> Attempt:
         """Train a shorter form beside the original."""
-        (values,) = self._train([replace(self.original, graph=variation.graph)], self.seeds, self.rate)
+        (values,) = self._train([loss_of(variation.graph, self.original.name)], self.seeds, self.rate)
         attempt = Attempt(variation.change, share)
         if values is not None:
             sign = 1.0 if self.higher else -1.0
@@ -170,7 +170,7 @@ class _Session:
         ]
         return max(sound)[1] if sound else base
 
-    def _train(self, losses: Sequence[Loss], seeds: Sequence[int], rate: float) -> list[list[float] | None]:
+    def _train(self, losses: Sequence[AnyLoss], seeds: Sequence[int], rate: float) -> list[list[float] | None]:
         """Metrics of each loss with every seed on validation data; None for one that failed."""
         parts = [tuple(seeds[at : at + RUNS_AT_ONCE]) for at in range(0, len(seeds), RUNS_AT_ONCE)]
         futures = [

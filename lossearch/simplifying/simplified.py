@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Simplified:
         evidence: what was trained, or None.
     """
 
-    original: Loss
-    exact: Loss
-    loss: Loss
+    original: AnyLoss
+    exact: AnyLoss
+    loss: AnyLoss
     labels: bool = False
     evidence: Evidence | None = None
 

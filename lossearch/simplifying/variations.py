@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.ir.core.places import Place, places, replace_at
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.forms.text import format_expression
@@ -26,12 +27,28 @@ class Variation:
     """
 
     change: str
-    graph: Graph
+    graph: AnyGraph
+
+
+Variations = Callable[[Graph], list[Variation]]
+"""The shorter losses near a loss."""
+
+
+def of_candidate(graph: AnyGraph, variations: Variations) -> list[Variation]:
+    """The shorter losses near a candidate; of one for several slots those of each slot beside the other losses."""
+    if not isinstance(graph, JointGraph):
+        return variations(graph)
+    return [
+        Variation(f"{one.change} in {slot}", graph.with_slot(slot, one.graph))
+        for slot, part in graph.items()
+        for one in variations(part)
+        if not isinstance(one.graph, JointGraph)
+    ]
 
 
 def without_terms(graph: Graph) -> list[Variation]:
     """The loss without one term, for each term of each sum in it, and without each number that is added."""
-    found: dict[Graph, Variation] = {}
+    found: dict[AnyGraph, Variation] = {}
     used = {argument for node in graph.nodes if node.op in ("add", "sub", "neg") for argument in node.args}
     for node in graph.nodes:
         if node.op not in ("add", "sub") or node in used:  # a part of a longer sum

@@ -77,8 +77,8 @@ class Task(Protocol):
         ...
 
     @property
-    def slot(self) -> str:
-        """The slot whose losses are searched, tuned and compared; the others keep theirs."""
+    def searched(self) -> tuple[str, ...]:
+        """The slots whose losses are searched, tuned and compared, together; the others keep theirs."""
         ...
 
     @property
@@ -112,6 +112,15 @@ class Task(Protocol):
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
         """Tensors that losses of a slot are made with, such as class weights, by the names of its signature."""
         ...
+
+
+def only_slot(task: Task) -> str:
+    """The slot that is searched, of a task that searches one alone; raises `UserError` where it is several."""
+    if len(task.searched) != 1:
+        found = f"{', '.join(task.searched)} together"
+        hint = f'name one of them: slot = "{task.searched[0]}"'
+        raise UserError(f"a task that searches one of its slots, as {task.name}", found, hint)
+    return task.searched[0]
 
 
 def require(task: Task, purpose: str, asked: str = "") -> None:

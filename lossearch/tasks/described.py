@@ -201,19 +201,21 @@ class DescribedTask(ABC):
         return self.config.name
 
     @property
-    def slot(self) -> str:
-        """The slot whose losses are searched, tuned and compared.
+    def searched(self) -> tuple[str, ...]:
+        """The slots whose losses are searched, tuned and compared, together, in the order of `slots`.
 
         Raises:
             UserError: there are several and the configuration names none of them, or one that there is not.
         """
-        known, named = tuple(self.slots), self.config.slot
-        if named is None and len(known) == 1:
-            return known[0]
-        if named not in known:
-            required = f"one of the loss slots of {self.name}: {', '.join(known)}"
-            raise UserError(required, f"slot = {named!r}" if named else "none", f'add slot = "{known[0]}" to the task')
-        return named
+        known, given = tuple(self.slots), self.config.slot
+        if given is None and len(known) == 1:
+            return known
+        named = (given,) if isinstance(given, str) else given or ()
+        if not named or not set(named) <= set(known) or len(set(named)) < len(named):
+            required = f"one or several of the loss slots of {self.name}: {', '.join(known)}"
+            found = f"slot = {given!r}" if given is not None else "none"
+            raise UserError(required, found, f'add slot = "{known[0]}" to the task')
+        return tuple(name for name in known if name in named)
 
     @cached_property
     def other_losses(self) -> Mapping[str, Graph]:
@@ -222,12 +224,13 @@ class DescribedTask(ABC):
         Raises:
             UserError: the configuration names a loss for a slot that has none of its own, or one of another signature.
         """
-        own, given = self.slot, self.config.losses
+        own, given = self.searched, self.config.losses
         for slot in given:
-            if slot not in self.slots or slot == own:
-                others = ", ".join(name for name in self.slots if name != own) or "none"
-                raise UserError(f"losses of other slots than {own}: {others}", f"a loss for {slot!r}", "leave it out")
-        found = {name: graph_of(given.get(name, one.default)) for name, one in self.slots.items() if name != own}
+            if slot not in self.slots or slot in own:
+                others = ", ".join(name for name in self.slots if name not in own) or "none"
+                required = f"losses of other slots than {', '.join(own)}: {others}"
+                raise UserError(required, f"a loss for {slot!r}", "leave it out")
+        found = {name: graph_of(given.get(name, one.default)) for name, one in self.slots.items() if name not in own}
         for name, graph in found.items():
             wanted = self.slots[name].signature
             if graph.signature.name != wanted:

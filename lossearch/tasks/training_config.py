@@ -26,7 +26,8 @@ class TrainingConfig(BaseModel, ABC):
         weight_decay: coefficient of the L2 penalty, added to the gradient as torch.optim.SGD and Adam do.
         batch_size: samples per step; the last incomplete batch of an epoch is skipped.
         steps: full budget of one training, optimiser steps.
-        slot: where losses are searched, tuned and compared, of a task with several loss slots, which needs it.
+        slot: where losses are searched, tuned and compared, of a task with several loss slots, which needs it; or a
+            list of slots, whose losses are then searched together, so that a candidate is a loss for each.
         losses: of the other slots, by slot; a slot that is not named has its default loss.
     """
 
@@ -39,7 +40,7 @@ class TrainingConfig(BaseModel, ABC):
     weight_decay: float = Field(default=0.0, ge=0.0)
     batch_size: int = Field(default=100, ge=1)
     steps: int = Field(ge=1)
-    slot: str | None = None
+    slot: str | tuple[str, ...] | None = None
     losses: dict[str, str] = Field(default_factory=dict)
 
     def __hash__(self) -> int:  # by its text, as a table of losses has no hash

@@ -8,39 +8,40 @@ from typing import Any
 
 from lossearch.evolve.method import Candidate, Method
 from lossearch.evolve.methods.registry import make_method
-from lossearch.ir.core.graph import Graph
-from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.ir.core.joint import AnyGraph, by_slot
+from lossearch.search_spaces import load_space
+from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.testing.findings import Findings
 
 _STEPS = 60  # proposals in each sequence that is looked at
 
 
-def check_method(name: str, space: str | SearchSpace = "dense", **settings: Any) -> None:
+def check_method(name: str, space: str | AnySpace = "dense", **settings: Any) -> None:
     """Hold a search method against what searches rely on.
 
     Candidates are scored by a toy objective, every third of them is told as rejected, and migrants come in.
 
     Args:
         name: of the method, registered with `METHODS.add`.
-        space: in which it searches; its seeds are proposed first.
+        space: in which it searches, a name, a space, or those of several slots; its seeds are proposed first.
         settings: of the method.
 
     Raises:
         Nonconforming: with everything that does not hold.
     """
-    space = load_space(space) if isinstance(space, str) else space
+    searched = load_space(space) if isinstance(space, str) else space
     findings = Findings(f"the search method {name}")
 
     def new(seed: int) -> Method:
-        return make_method(name, space, seed, **settings)
+        return make_method(name, searched, seed, **settings)
 
-    _check_seeds(new(0), space, findings)
-    _check_sequences(new, len(space.seeds) + _STEPS, findings)
-    _check_candidates(new(1), space, findings)
+    _check_seeds(new(0), searched, findings)
+    _check_sequences(new, len(searched.seeds) + _STEPS, findings)
+    _check_candidates(new(1), searched, findings)
     findings.report()
 
 
-def _check_seeds(method: Method, space: SearchSpace, findings: Findings) -> None:
+def _check_seeds(method: Method, space: AnySpace, findings: Findings) -> None:
     operators = [method.ask().operator for _ in space.seeds]
     findings.require(
         len(operators) == len(space.seeds) and all(operator.startswith("seed:") for operator in operators),
@@ -66,15 +67,13 @@ def _check_sequences(new: Callable[[int], Method], length: int, findings: Findin
     )
 
 
-def _check_candidates(method: Method, space: SearchSpace, findings: Findings) -> None:
+def _check_candidates(method: Method, space: AnySpace, findings: Findings) -> None:
     best: dict[str, float] = {}
     for number in range(len(space.seeds) + _STEPS):
         candidate = method.ask()
         graph = candidate.graph
-        findings.require(
-            graph.signature.name == space.signature,
-            f"candidates have the space's signature {space.signature}; it proposed one of {graph.signature.name}",
-        )
+        wanted, found = _signatures_of(space), {slot: one.signature.name for slot, one in by_slot(graph, "").items()}
+        findings.require(wanted == found, f"candidates have the space's signatures {wanted}; it proposed {found}")
         score = _score(number, graph)
         method.tell(candidate, score, graph.complexity)
         if score is not None:
@@ -101,6 +100,13 @@ def _keys(method: Method, length: int) -> list[str]:
     return keys
 
 
-def _score(number: int, graph: Graph) -> float | None:
-    """A toy objective: many different operators in a short expression; every third candidate is rejected."""
-    return None if number % 3 == 2 else float(len({node.op for node in graph.nodes})) - 0.01 * graph.complexity
+def _signatures_of(space: AnySpace) -> dict[str, str]:
+    """By slot; that of a space for one slot under an empty name."""
+    spaces = space.spaces if isinstance(space, JointSpace) else {"": space}
+    return {slot: one.signature for slot, one in spaces.items()}
+
+
+def _score(number: int, graph: AnyGraph) -> float | None:
+    """A toy objective: many different operators in short expressions; every third candidate is rejected."""
+    operators = {node.op for one in by_slot(graph, "").values() for node in one.nodes}
+    return None if number % 3 == 2 else float(len(operators)) - 0.01 * graph.complexity

@@ -19,7 +19,7 @@ from lossearch.tasks.base import Task
 from lossearch.tasks.described import Split
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.streams import Stream, generator
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.testing.findings import Findings
 from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
@@ -185,11 +185,11 @@ def _check_metrics(
 def _check_function(task: UserTask, budget: int | None, findings: Findings) -> None:
     if budget is None:
         raise UserError("the budget that the function is called with", "none", "check_task(task, budget=…)")
-    names = [name for name in zoo.names(signature=task.signature) if not _missing(zoo.get(name), ())]
+    names = [name for name in zoo.names(signature=task.signatures["loss"]) if not _missing(zoo.get(name), ())]
     default = loss_factory(graph_of(task.slots["loss"].default).frozen())
     call = task.first_call(default, budget, _SEEDS[0])
-    told = "" if isinstance(call, FirstCall) else _told(call)
-    if not findings.require(isinstance(call, FirstCall), f"it calls its loss; {told}"):
+    told = "" if isinstance(call, FirstCalls) else _told(call)
+    if not findings.require(isinstance(call, FirstCalls), f"it calls its loss; {told}"):
         return
     first, again = (task.evaluate(default, budget, _SEEDS[0]) for _ in range(2))
     findings.require(

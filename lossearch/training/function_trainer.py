@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lossearch.archive.failures import headline
 from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
-from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.loss import Loss
 from lossearch.tasks.outcome import Outcome, Status
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.tasks.user.server import OnMetric
 from lossearch.tasks.user.task import UserTask
 from lossearch.training import seeds
+from lossearch.training.scaled_graph import scaled_to
 from lossearch.training.step_size import FirstPredictions
-
-_DIGITS = 4  # of a factor that becomes part of a formula: it decides the step size to 1 in 10,000
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A loss at the reference's step size.
+    """A candidate at the reference's step size.
 
     Attributes:
-        graph: the loss times a factor, so that what is exported trains as what was scored.
-        scale: by how much it differs from the loss as it was given.
+        graph: each loss times a factor, so that what is exported trains as what was scored.
+        scale: by how much the loss differs from that as it was given; 1 for the losses of several slots, of which each
+            has a factor of its own.
     """
 
-    graph: Graph
+    graph: AnyGraph
     scale: float
 
 
@@ -42,7 +42,7 @@ class FunctionTrainer:
 
     Args:
         task: the function.
-        reference: the loss at whose step size others are trained.
+        reference: the loss at whose step size others are trained; where the function takes several, that of each.
         budget: that the function is called with.
         first_call: what the function gives its loss at its first call; None calls it to find out.
 
@@ -50,30 +50,36 @@ class FunctionTrainer:
         UserError: the function fails before it calls its loss, or the reference has no gradient there.
     """
 
-    def __init__(self, task: UserTask, reference: Graph, budget: int, first_call: FirstCall | None = None) -> None:
+    def __init__(self, task: UserTask, reference: AnyGraph, budget: int, first_call: FirstCalls | None = None) -> None:
         self.task = task
         self.budget = budget
         self.first_call = first_call or record_first_call(task, reference, budget)
-        self._predictions = FirstPredictions(self.first_call, reference.signature)
-        self._wanted = self._reference_size(reference)
+        self._slot = task.searched[0]
+        graphs = by_slot(reference, self._slot)
+        self._predictions = {slot: FirstPredictions(self.first_call[slot], g.signature) for slot, g in graphs.items()}
+        self._wanted = {slot: self._reference_size(slot, one) for slot, one in graphs.items()}
 
-    def scaled(self, graph: Graph) -> Scaled | None:
-        """A loss at the reference's step size; None for one without a finite gradient at the first call.
+    def scaled(self, graph: AnyGraph) -> Scaled | None:
+        """A candidate at the reference's step size; None where a loss has no finite gradient at the first call.
 
         Losses that differ in a constant factor become the same loss.
 
         Raises:
-            UserError: the loss refuses the inputs of the first call.
+            UserError: a loss refuses the inputs of the first call.
         """
-        factor, bare = _without_factor(graph)
-        size = self._predictions.gradient_rms(bare)
-        if not (math.isfinite(size) and size > 0.0):
-            return None
-        scale = math.copysign(float(f"{self._wanted / size:.{_DIGITS}g}"), factor)
-        return Scaled(bare if scale == 1.0 else _times(bare, scale), scale / factor)
+        found: dict[str, Graph] = {}
+        scales: dict[str, float] = {}
+        for slot, one in by_slot(graph, self._slot).items():
+            scaled = scaled_to(self._wanted[slot], one, self._predictions[slot].gradient_rms)
+            if scaled is None:
+                return None
+            found[slot], scales[slot] = scaled
+        if isinstance(graph, JointGraph):
+            return Scaled(JointGraph.of(found), 1.0)
+        return Scaled(found[self._slot], scales[self._slot])
 
     def train(
-        self, graph: Graph, training_seeds: Sequence[int], watch: OnMetric | None = None, **keywords: Any
+        self, graph: AnyGraph, training_seeds: Sequence[int], watch: OnMetric | None = None, **keywords: Any
     ) -> list[Outcome]:
         """One call for each seed, up to the first that fails: the loss has failed then, whatever others would give.
 
@@ -100,11 +106,11 @@ class FunctionTrainer:
                 break
         return outcomes
 
-    def _reference_size(self, reference: Graph) -> float:
-        shapes = f"at the inputs of your function's first call of its loss, {self.first_call.describe()}"
+    def _reference_size(self, slot: str, reference: Graph) -> float:
+        shapes = f"at the inputs of your function's first call of its loss, {self.first_call[slot].describe()}"
         hint = "name another reference in the configuration, or correct how the function calls its loss"
         try:
-            size = self._predictions.gradient_rms(reference)
+            size = self._predictions[slot].gradient_rms(reference)
         except UserError as error:
             raise UserError(f"a reference that is defined {shapes}", str(error), hint) from error
         if not (math.isfinite(size) and size > 0.0):
@@ -112,13 +118,22 @@ class FunctionTrainer:
         return size
 
 
-def loss_factory(graph: Graph) -> Callable[[], LossModule]:
-    """What makes a loss's module in the process of a user's function, which knows no primitives: it is expanded."""
+def loss_factory(graph: AnyGraph) -> Callable[[], LossModule | dict[str, LossModule]]:
+    """What makes a loss's module in the process of a user's function, which knows no primitives: it is expanded.
+
+    Of a candidate for several slots it makes a mapping from slots to modules.
+    """
+    if isinstance(graph, JointGraph):
+        return functools.partial(_modules, {slot: Loss("candidate", one.expanded()) for slot, one in graph.items()})
     return functools.partial(Loss("candidate", graph.expanded()).to_module)
 
 
-def record_first_call(task: UserTask, reference: Graph, budget: int) -> FirstCall:
-    """What a user's function gives its loss at the first call, from calling it until it gets there.
+def _modules(losses: Mapping[str, Loss]) -> dict[str, LossModule]:
+    return {slot: loss.to_module() for slot, loss in losses.items()}
+
+
+def record_first_call(task: UserTask, reference: AnyGraph, budget: int) -> FirstCalls:
+    """What a user's function gives its losses at their first calls, from calling it until it gets there.
 
     It is called as a training is, with the first seed that scores, so that the predictions are those of a training.
 
@@ -128,12 +143,12 @@ def record_first_call(task: UserTask, reference: Graph, budget: int) -> FirstCal
     factory = loss_factory(reference)
     (seed,) = seeds.first("scoring", 1)
     found = task.first_call(factory, budget, seed)
-    if isinstance(found, FirstCall):
+    if isinstance(found, FirstCalls):
         return found
     required = f"a training function that calls its loss, with budget {budget} and seed {seed}"
     if found.status is Status.OK:
-        hint = "call the loss that it is given; a larger evaluation.steps may be needed"
-        raise UserError(required, f"{task.function} ended without a call", hint)
+        hint = "call the losses that it is given; a larger evaluation.steps may be needed"
+        raise UserError(required, f"{task.function} ended without {found.message or 'a call'}", hint)
     hint = "mend it: before a search it is called until it calls its loss, to see at which predictions it begins"
     raise UserError(required, f"{headline(found.message)}{_place(found.message)}", hint)
 
@@ -142,34 +157,3 @@ def _place(message: str) -> str:
     """Where an exception was raised, of a message with a traceback."""
     frames = [line.strip() for line in message.splitlines() if line.startswith('  File "')]
     return f" ({frames[-1]})" if frames else ""
-
-
-def _without_factor(graph: Graph) -> tuple[float, Graph]:
-    """A constant that multiplies the whole loss, and the rest: losses that differ in that alone are trained alike."""
-    factor, root = 1.0, graph.root
-    while (parts := _factor_of(root)) is not None and math.isfinite(factor * parts[0]) and factor * parts[0] != 0.0:
-        factor, root = factor * parts[0], parts[1]
-    weights: Sequence[Expr] = graph.roots[1:]
-    return factor, graph if root is graph.root else graph.with_roots([root, *weights])
-
-
-def _factor_of(root: Expr) -> tuple[float, Expr] | None:
-    if root.op == "neg":
-        return -1.0, root.args[0]
-    if root.op == "mul" and _is_constant(root.args[0]) and not _is_constant(root.args[1]):
-        return root.args[0].attr("value"), root.args[1]
-    if root.op == "mul" and _is_constant(root.args[1]) and not _is_constant(root.args[0]):
-        return root.args[1].attr("value"), root.args[0]
-    if root.op == "div" and _is_constant(root.args[1]) and root.args[1].attr("value") != 0.0:
-        return 1.0 / root.args[1].attr("value"), root.args[0]
-    return None
-
-
-def _is_constant(node: Expr) -> bool:
-    return node.op == "constant"
-
-
-def _times(graph: Graph, factor: float) -> Graph:
-    """The graph with its value, but no weight of the mean over it, multiplied."""
-    root, *weights = graph.roots
-    return graph.with_roots([constant(factor) * root, *weights])

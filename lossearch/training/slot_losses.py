@@ -1,4 +1,4 @@
-"""The losses of all slots of a run, of which one varies."""
+"""The losses of all slots of a run, of which some vary."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from lossearch.training.plan import LossFunction
 
 
 class SlotLosses:
-    """Puts a loss into the slot that is searched, tuned or compared; the other slots keep the losses of the task.
+    """Puts losses into the slots that are searched, tuned or compared; the other slots keep the losses of the task.
 
     Args:
-        task: names the slot and the losses of the others.
+        task: names these slots and the losses of the others.
         device: where the losses are evaluated.
 
     Attributes:
-        several: whether there are other slots.
+        several: whether the task has several slots.
     """
 
     def __init__(self, task: DescribedTask, device: str = "cpu") -> None:
-        self._slot = task.slot
         self._others = {
             name: GraphLoss(graph, task.buffers(name)).to(device) for name, graph in task.other_losses.items()
         }
-        self.several = bool(self._others)
+        self.several = len(task.slots) > 1
 
-    def with_(self, loss: LossFunction, scale: float = 1.0) -> Mapping[str, LossFunction]:
-        """By slot, as a run takes them; `loss` times a factor."""
-        return {self._slot: loss if scale == 1.0 else _times(loss, scale), **self._others}
+    def with_(self, losses: Mapping[str, LossFunction]) -> Mapping[str, LossFunction]:
+        """By slot, as a run takes them."""
+        return {**losses, **self._others}
 
 
-def _times(loss: LossFunction, scale: float) -> LossFunction:
+def times(loss: LossFunction, scale: float) -> LossFunction:
+    """A loss times a factor."""
+    if scale == 1.0:
+        return loss
     if isinstance(loss, GraphLoss):
         return loss.scaled(loss.scale * scale)
     return lambda *inputs: scale * loss(*inputs)

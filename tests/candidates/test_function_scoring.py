@@ -205,7 +205,7 @@ def test_the_first_call_is_found_wherever_it_is_made(task: UserTask, function: s
 
 
 def test_settings_of_the_loss_and_transforms_are_seen(task: UserTask) -> None:
-    call = evaluator(task, "wrapped").first_call
+    call = evaluator(task, "wrapped").first_call.only
     assert call.describe() == "[3, 2] and [3]"
     assert call.options == {"reduction": "sum", "ignore_index": 255}
     assert call.differentiable == {"0"}

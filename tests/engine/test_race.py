@@ -11,11 +11,11 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Candidate, Evaluation, Origin, Standing
 from lossearch.engine.driver.race import hold_race, race_run
 from lossearch.engine.driver.search import plan_search
-from lossearch.engine.island.rows import graph_to_json
 from lossearch.engine.setup.begun import continued
 from lossearch.engine.setup.config import SearchConfig, validate
 from lossearch.engine.setup.parts import make_task, task_facts
 from lossearch.errors import UserError
+from lossearch.ir.forms.joint import any_to_json
 from lossearch.training.seeds import RACING
 
 # By the search's own scores, which are made up; `brier` failed.
@@ -49,7 +49,7 @@ def new_run(folder: Path, config: SearchConfig, scores: dict[str, float | None] 
         for index, (loss, score) in enumerate(scores.items()):
             graph = zoo.get(loss).graph.frozen()
             row = Candidate(
-                origin=Origin(0, 0, index), key=graph.key, graph=graph_to_json(graph), text=loss,
+                origin=Origin(0, 0, index), key=graph.key, graph=any_to_json(graph), text=loss,
                 complexity=graph.complexity,
             )  # fmt: skip
             archive.add_candidate(row)

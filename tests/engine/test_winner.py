@@ -11,9 +11,9 @@ from lossearch.cli.losses import _shorter
 from lossearch.engine.driver.race import race_run
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.driver.winner import shorten_winner
-from lossearch.engine.island.rows import graph_to_json
 from lossearch.engine.setup.config import SearchConfig, validate
 from lossearch.engine.setup.parts import make_task, task_facts
+from lossearch.ir.forms.joint import any_to_json
 from lossearch.loss import Loss
 from lossearch.report.run_summary import summarize
 from lossearch.report.winner import winner_of
@@ -49,7 +49,7 @@ def raced(folder: Path, config: SearchConfig, loss: Loss = WINNER) -> RunDirecto
     graph = loss.graph
     with run.create_archive(facts.metric, facts.higher_is_better) as archive:
         archive.add_candidate(
-            Candidate(origin=Origin(0, 0, 0), key=graph.key, graph=graph_to_json(graph), complexity=graph.complexity)
+            Candidate(origin=Origin(0, 0, 0), key=graph.key, graph=any_to_json(graph), complexity=graph.complexity)
         )
         archive.add_evaluation(
             Evaluation(key=graph.key, task=facts.name, seed=0, budget=3, metric=0.5, learning_rate=0.05, step_scale=1.0)

@@ -10,7 +10,7 @@ import pytest
 from lossearch import zoo
 from lossearch.candidates.screen import Screen, ScreeningConfig
 from lossearch.engine.setup.config import SearchConfig, load_config, validate
-from lossearch.engine.setup.parts import space_of
+from lossearch.engine.setup.parts import make_task, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
 from lossearch.ir.forms.text import parse_graph
@@ -30,6 +30,10 @@ OWN = "dense: cross_entropy(logits, target) + 0.3 * entropy(logits)"
 
 def config(**fields: Any) -> SearchConfig:
     return validate({"task": "digits", "generations": 1, **fields})
+
+
+def space_of(found: SearchConfig) -> SearchSpace:
+    return spaces_of(found, make_task(found))["loss"]
 
 
 def test_a_configuration_adds_seeds_of_every_kind(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from lossearch.ir import get_signature
 from lossearch.report import write_report
 from lossearch.report.classes import classes_of
 from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 
 from .runs import searched_run
 
@@ -30,6 +31,10 @@ def run_of(path: Path, config: str) -> RunDirectory:
     return RunDirectory.create(path, config)
 
 
+def called(*inputs: torch.Tensor) -> FirstCalls:
+    return FirstCalls({"loss": FirstCall(inputs)})
+
+
 def test_a_bundled_task_has_the_classes_of_its_data_set(tmp_path: Path) -> None:
     assert classes_of(run_of(tmp_path / "run", 'task = "digits"\ngenerations = 1\n'), DENSE) == 10
     assert classes_of(run_of(tmp_path / "other", 'task = "bacteria"\ngenerations = 1\n'), DENSE) == 2
@@ -37,7 +42,7 @@ def test_a_bundled_task_has_the_classes_of_its_data_set(tmp_path: Path) -> None:
 
 def test_a_function_has_the_classes_of_the_predictions_that_its_loss_met_first(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", FUNCTION)
-    keep_first_call(run, FirstCall((torch.randn(4, 3, 5, 5), torch.zeros(4, 5, 5, dtype=torch.int64))))
+    keep_first_call(run, called(torch.randn(4, 3, 5, 5), torch.zeros(4, 5, 5, dtype=torch.int64)))
     assert classes_of(run, DENSE) == 3
     assert classes_of(run, REGRESSION) == 10
 
@@ -51,5 +56,5 @@ def test_a_damaged_run_is_drawn_over_ten(tmp_path: Path) -> None:
 def test_the_report_draws_the_classes_of_its_run(tmp_path: Path) -> None:
     run = RunDirectory(searched_run(tmp_path / "run", candidates=14))
     run.config.write_text(FUNCTION, encoding="utf-8")
-    keep_first_call(run, FirstCall((torch.randn(4, 3), torch.zeros(4, dtype=torch.int64))))
+    keep_first_call(run, called(torch.randn(4, 3), torch.zeros(4, dtype=torch.int64)))
     assert "probability of the true class, of 3" in write_report(run.path).read_text(encoding="utf-8")

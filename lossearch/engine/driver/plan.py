@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.stopping import StoppingConfig
 from lossearch.engine.setup.config import SearchConfig
-from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_method, reference_name, space_of
+from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_method
 from lossearch.tasks.user.config import FunctionConfig
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 
 READ_BACK = {
     "evidence": "the winner's shortest form with the same value and gradient, and what of it trainings do not miss",
@@ -33,10 +33,10 @@ class Plan:
     facts: TaskFacts
     lines: tuple[str, ...]
     islands: int
-    first_call: FirstCall | None = None
+    first_call: FirstCalls | None = None
 
 
-def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None = None) -> Plan:
+def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> Plan:
     """Build every part once, so that what cannot work fails before anything starts, and say what will happen.
 
     Args:
@@ -60,7 +60,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCall | None =
     lines = (
         f"task        {parts.facts.description}",
         f"metric      {parts.facts.metric_with_direction}",
-        f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(config, parts)},"
+        f"space       {parts.space.name}: {len(parts.space.seeds)} seeds{_left_out(parts)},"
         f" at most {parts.space.max_nodes} operators",
         *_changes(config),
         *(f"{topic:<11} {note}" for topic, note in parts.notes.items()),
@@ -87,10 +87,9 @@ def _changes(config: SearchConfig) -> list[str]:
     ]
 
 
-def _left_out(config: SearchConfig, parts: Parts) -> str:
-    space = space_of(config)
-    names = [space.label(seed) for seed in space.seeds if seed not in parts.space.seeds]
-    return f" (without {', '.join(names)}: your function tells no class weights)" if names else ""
+def _left_out(parts: Parts) -> str:
+    told = "your function" if parts.first_call is not None else "the task"
+    return f" (without {', '.join(parts.left_out)}: {told} tells no class weights)" if parts.left_out else ""
 
 
 def _race(config: SearchConfig, facts: TaskFacts) -> str:
@@ -143,6 +142,6 @@ def _training(config: SearchConfig, parts: Parts) -> list[str]:
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
         f" {_tuning(evaluation)}",
         *_stopping(evaluation.stopping),
-        f"step size   scaled to the gradient of {reference_name(config, parts.space)} at {place} {inputs}",
+        f"step size   scaled to the gradient of {' and '.join(parts.references.values())} at {place} {inputs}",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
     ]

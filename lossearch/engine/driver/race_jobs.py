@@ -12,7 +12,7 @@ from lossearch.engine.island.watchdog import Watchdog
 from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts, hang_limit, make_task
-from lossearch.ir.forms.json import graph_from_dict, loads
+from lossearch.ir.forms.joint import any_from_json
 from lossearch.tasks import Status, UserTask
 from lossearch.training.device import usable_device
 from lossearch.training.untrained import AnyTask
@@ -47,7 +47,7 @@ class RaceJob:
 def run_race_job(job: RaceJob) -> list[RaceTraining]:
     """Train a candidate; one row for each seed."""
     task, limit, device = _task(job.equipment, visible_gpus())
-    found = Found(graph_from_dict(loads(job.graph)), job.step_scale, job.learning_rate)
+    found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
     outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
     return [
         RaceTraining(

@@ -17,8 +17,8 @@ from lossearch.archive.store import Archive, Ranked
 from lossearch.engine.island.rows import score
 from lossearch.engine.writer.messages import AUDITED_FILTERS
 from lossearch.errors import UserError
+from lossearch.joint_loss import AnyLoss
 from lossearch.listing import data_frame, escaped, html_formula, html_table
-from lossearch.loss import Loss
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +41,7 @@ class Found:
         key: of the candidate in the archive.
     """
 
-    loss: Loss
+    loss: AnyLoss
     metric: float
     complexity: int
     seeds: int
@@ -104,7 +104,7 @@ class SearchResult:
         return RunDirectory.open(self.path).open_archive(read_only=True)
 
     @property
-    def best_(self) -> Loss:
+    def best_(self) -> AnyLoss:
         """The loss with the best score; raises `UserError` if no candidate was trained to the end."""
         return self.at_rank(1).loss
 

@@ -12,7 +12,7 @@ from lossearch.engine.driver.race_jobs import for_race, race_workers
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts
 from lossearch.errors import UserError
-from lossearch.loss import Loss
+from lossearch.joint_loss import AnyLoss
 from lossearch.simplifying import Simplified, by_evidence, exact, kept_beside, takes_labels
 from lossearch.simplifying.evidence import FEWEST_SEEDS
 from lossearch.tasks.catalogue import build_task
@@ -47,7 +47,7 @@ def shorten_winner(
         return
     winner = discovered_loss(run.path.resolve().name, best[0], 1)
     try:
-        found = exact(winner, takes_labels(run, winner.signature))
+        found = exact(winner, takes_labels(run, winner))
     except UserError as error:  # too large to be read back
         note(f"the winner stays as it is: {error}")
         return
@@ -75,7 +75,7 @@ def _by_evidence(found: Simplified, config: SearchConfig, facts: TaskFacts, work
     )
 
 
-def _told(run: RunDirectory, winner: Loss) -> str:
+def _told(run: RunDirectory, winner: AnyLoss) -> str:
     shorter = shorter_of(run, winner.key)
     if shorter is None:
         return "nothing shorter than the winner was found"

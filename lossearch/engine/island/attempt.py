@@ -6,10 +6,10 @@ from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.stopping import Stops
 from lossearch.engine.island.rows import ends_search, failure
 from lossearch.engine.setup.setting import Evaluator, Guard
-from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph
 
 
-def evaluated(evaluator: Evaluator, graph: Graph, seed: int, stops: Stops, guard: Guard) -> CandidateResult:
+def evaluated(evaluator: Evaluator, graph: AnyGraph, seed: int, stops: Stops, guard: Guard) -> CandidateResult:
     """Train a candidate; whatever it does wrong is its outcome.
 
     Raises:

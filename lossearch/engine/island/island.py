@@ -25,7 +25,7 @@ from lossearch.engine.setup.parts import Parts, build_parts, island_method, isla
 from lossearch.engine.setup.state import FILE_NAME, IslandState
 from lossearch.engine.writer.scribe import RemoteScribe
 from lossearch.errors import UserError
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Island(tune.Trainable):
         equipment = assignment.equipment
         self.number = int(config["island"])
         self.scribe = RemoteScribe(ray.get_actor(assignment.writer, namespace=assignment.namespace))
-        self.first_call = None if equipment.first_call is None else FirstCall.loads(equipment.first_call)
+        self.first_call = None if equipment.first_call is None else FirstCalls.loads(equipment.first_call)
         with self._failures_told():
             self.loop = self.make_loop(equip(equipment), assignment)
         # What was imported lives as long as the process: collections need not look through it again and again.

@@ -16,8 +16,6 @@ from lossearch.engine.island.rows import (
     candidate_row,
     ends_search,
     failure,
-    graph_from_json,
-    graph_to_json,
     rejection_by_error,
     score,
     trained_row,
@@ -26,7 +24,8 @@ from lossearch.engine.setup.setting import Elsewhere, Evaluator, Screening, Sett
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.messages import AUDITED_FILTERS, SEED, Batch, GenerationReport, Parcel, Scribe, Trained
 from lossearch.evolve.method import Candidate, Method
-from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph
+from lossearch.ir.forms.joint import any_from_json, any_to_json
 
 MOST_ATTEMPTS = 2
 """A candidate during whose training the process died this often is not tried again."""
@@ -66,7 +65,7 @@ class _HandedOver:
     """
 
     row: archive.Candidate
-    graph: Graph
+    graph: AnyGraph
     accepted: tuple[Candidate, Verdict] | None
     found: Trained | None
 
@@ -259,7 +258,7 @@ class IslandLoop:
         self._outbox.candidates.append(row)
         self._outbox.evaluations.extend(evaluations)
         self._flush()
-        graph = graph_from_json(row.graph) if row.key != verdict.key else verdict.graph
+        graph = any_from_json(row.graph or "") if row.key != verdict.key else verdict.graph
         whole = evaluations[0].budget >= self.setting.budget
         merit = score(evaluations, self.setting.higher_is_better)
         merit = self._rungs.learn(self.setting.stopping, evaluations[0].curve, whole, merit)
@@ -269,7 +268,7 @@ class IslandLoop:
         # What could not be trained counts, too: otherwise a search of such losses would never end.
         self.state.spent += max(1, round(trained.candidate.numbers.get(SPENT, 0)))
 
-    def _train(self, row: archive.Candidate, graph: Graph, stops: Stops) -> Trained:
+    def _train(self, row: archive.Candidate, graph: AnyGraph, stops: Stops) -> Trained:
         """Train a candidate, or take its training from the archive."""
         attempts = 0
         # Asking takes a round trip, and is of use only for what was trained before: after a restart, or, of the
@@ -291,7 +290,7 @@ class IslandLoop:
 
     # Trainings elsewhere
 
-    def _hand_over(self, row: archive.Candidate, graph: Graph, accepted: tuple[Candidate, Verdict] | None) -> None:
+    def _hand_over(self, row: archive.Candidate, graph: AnyGraph, accepted: tuple[Candidate, Verdict] | None) -> None:
         """Have a candidate trained, or take its training from the archive; `_take_in` waits for it.
 
         That an island was lost says nothing of what was trained elsewhere, so attempts are not counted here.
@@ -341,12 +340,12 @@ class IslandLoop:
         if not every or self.state.generation % every:
             return
         elites = self.method.elites(self.setting.migration_count)
-        sent = tuple((graph_to_json(graph), merit) for graph, merit in elites)
+        sent = tuple((any_to_json(graph), merit) for graph, merit in elites)
         received = self.scribe.exchange(self.state.island, Parcel(sent, tuple(self._fingerprints)))
         self._fingerprints = []
         for fingerprint in received.fingerprints:
             self.state.seen.add(fingerprint)
         for text, merit in received.elites:
-            graph = graph_from_json(text)
+            graph = any_from_json(text)
             self.state.seen.add(graph.key)
             self.method.inject(graph, merit)

@@ -16,10 +16,9 @@ from lossearch.candidates.screen import Verdict
 from lossearch.engine.writer.messages import Trained, tuned_from
 from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate as Proposal
-from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.core.types import IllTyped
-from lossearch.ir.forms.json import dumps, graph_from_dict, graph_to_dict, loads
-from lossearch.ir.forms.text import format_graph
+from lossearch.ir.forms.joint import any_to_json, format_any
 from lossearch.tasks import Status
 
 LONGEST_REASON = 2000
@@ -30,16 +29,6 @@ SPENT = "spent"
 
 MOST_POINTS = 200
 """Points of a training's curve that the archive keeps."""
-
-
-def graph_to_json(graph: Graph) -> str:
-    """The exchange form of a graph."""
-    return dumps(graph_to_dict(graph))
-
-
-def graph_from_json(text: str | None) -> Graph:
-    """The graph in a text that `graph_to_json` wrote."""
-    return graph_from_dict(loads(text or ""))
 
 
 def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bool) -> Candidate:
@@ -58,11 +47,11 @@ def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bo
     return dataclasses.replace(row, **_forms(verdict.graph)) if full else row
 
 
-def _forms(graph: Graph) -> dict[str, Any]:
-    return {"text": format_graph(graph), "graph": graph_to_json(graph)}
+def _forms(graph: AnyGraph) -> dict[str, Any]:
+    return {"text": format_any(graph), "graph": any_to_json(graph)}
 
 
-def rejection_by_error(graph: Graph, error: Exception) -> Verdict:
+def rejection_by_error(graph: AnyGraph, error: Exception) -> Verdict:
     """The verdict on a candidate that a filter broke on."""
     return Verdict(False, "error", _trace(error), graph.key, None, graph.complexity, graph)
 
@@ -72,7 +61,7 @@ def ends_search(error: Exception) -> bool:
     return isinstance(error, UserError) and not isinstance(error, IllTyped)
 
 
-def failure(graph: Graph, error: Exception | str) -> CandidateResult:
+def failure(graph: AnyGraph, error: Exception | str) -> CandidateResult:
     """The result of a training that broke."""
     message = error if isinstance(error, str) else _trace(error)
     return CandidateResult(Status.ERROR, None, (), graph, math.nan, 0.0, (), 0.0, message)
@@ -84,11 +73,11 @@ def _trace(error: Exception) -> str:
 
 def trained_row(
     row: Candidate,
-    graph: Graph,
+    graph: AnyGraph,
     result: CandidateResult,
     task: str,
     budget: int,
-    complexity: Callable[[Graph], int] = attrgetter("complexity"),
+    complexity: Callable[[AnyGraph], int] = attrgetter("complexity"),
 ) -> Trained:
     """The training of a candidate: the row of the loss that was scored, with an evaluation per seed.
 

@@ -12,14 +12,15 @@ import ray
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.stopping import Stops
 from lossearch.engine.island.attempt import evaluated
-from lossearch.engine.island.rows import failure, graph_from_json, graph_to_json
+from lossearch.engine.island.rows import failure
 from lossearch.engine.island.watchdog import Watchdog
 from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
 from lossearch.engine.remote.repeating import RepeatedTasks
 from lossearch.engine.setup.config import ResourcesConfig
 from lossearch.engine.setup.parts import Parts, build_parts
-from lossearch.ir.core.graph import Graph
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.ir.core.joint import AnyGraph
+from lossearch.ir.forms.joint import any_from_json, any_to_json
+from lossearch.tasks.user.first_calls import FirstCalls
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class _Answer:
     def of(cls, result: CandidateResult) -> _Answer:
         """The answer that carries a result."""
         names = [field.name for field in dataclasses.fields(result) if field.name != "graph"]
-        return cls(graph_to_json(result.graph), {name: getattr(result, name) for name in names})
+        return cls(any_to_json(result.graph), {name: getattr(result, name) for name in names})
 
-    def result(self, asked: Graph) -> CandidateResult:
+    def result(self, asked: AnyGraph) -> CandidateResult:
         """The result, with the very graph that was asked for where training left it as it was."""
-        unchanged = self.graph == graph_to_json(asked)
-        return CandidateResult(graph=asked if unchanged else graph_from_json(self.graph), **self.values)
+        unchanged = self.graph == any_to_json(asked)
+        return CandidateResult(graph=asked if unchanged else any_from_json(self.graph), **self.values)
 
 
 class Trainings:
@@ -56,13 +57,13 @@ class Trainings:
     ) -> None:
         self._equipment = ray.put(equipment.with_threads(resources.cpu))
         self._tasks: RepeatedTasks[int] = RepeatedTasks(train_candidate, resources, at_once, once)
-        self._graphs: dict[int, Graph] = {}
+        self._graphs: dict[int, AnyGraph] = {}
         self._results: dict[int, CandidateResult] = {}
 
-    def begin(self, number: int, graph: Graph, seed: int, stops: Stops) -> None:
+    def begin(self, number: int, graph: AnyGraph, seed: int, stops: Stops) -> None:
         """Have a candidate trained; its number tells it from the others."""
         self._graphs[number] = graph
-        self._tasks.submit(number, self._equipment, graph_to_json(graph), seed, stops)
+        self._tasks.submit(number, self._equipment, any_to_json(graph), seed, stops)
 
     def result(self, number: int) -> CandidateResult:
         """Wait for a candidate's training.
@@ -83,11 +84,11 @@ class Trainings:
 def train_candidate(equipment: Equipment, graph: str, seed: int, stops: Stops) -> _Answer:
     """Train one candidate in this process; the parts that this takes are built once for each search."""
     parts = _parts(equipment, visible_gpus())
-    return _Answer.of(evaluated(parts.evaluator, graph_from_json(graph), seed, stops, Watchdog(parts.hang_limit)))
+    return _Answer.of(evaluated(parts.evaluator, any_from_json(graph), seed, stops, Watchdog(parts.hang_limit)))
 
 
 @lru_cache(maxsize=1)
 def _parts(equipment: Equipment, gpus: str) -> Parts:
     """With other GPUs, those of a function have another process that calls it."""
-    call = None if equipment.first_call is None else FirstCall.loads(equipment.first_call)
+    call = None if equipment.first_call is None else FirstCalls.loads(equipment.first_call)
     return build_parts(equip(equipment), call)

@@ -26,7 +26,7 @@ class Equipment:
         config: in JSON, with the paths that are good where the search was started.
         python_path: folders there from which the user's code can be imported.
         luggage: the user's files, for nodes that do not have them.
-        first_call: what a user's function gives its loss at the first call, as `FirstCall.dumps` writes it.
+        first_call: what a user's function gives its loss at the first call, as `FirstCalls.dumps` writes it.
         settings: environment variables of lossearch, as they are where the search was started.
         threads: of PyTorch; more than a process was given would fight for the cores of others.
     """

@@ -17,7 +17,7 @@ from typing import Any
 
 from lossearch.archive.run_directory import RunDirectory, describe_environment
 from lossearch.engine.setup.begun_files import Digests, check_unchanged, digests_of
-from lossearch.engine.setup.config import SearchConfig, parse_written, validate, with_paths
+from lossearch.engine.setup.config import SearchConfig, is_space_file, parse_written, space_field, validate, with_paths
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
 from lossearch.reading import parse_json, read_text
@@ -219,7 +219,9 @@ def _only_moved(name: str, given: SearchConfig, edited: SearchConfig) -> bool:
     if name == "task.function":
         before, now = given.task, edited.task
         return isinstance(before, FunctionConfig) and isinstance(now, FunctionConfig) and before.name == now.name
-    return name == "space" and Path(given.space).name == Path(edited.space).name and edited.space.endswith(".toml")
+    places = {space_field(slot): (one, edited.spaces.get(slot, "")) for slot, one in given.spaces.items()}
+    before, now = places.get(name, ("", ""))
+    return is_space_file(now) and Path(before).name == Path(now).name
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lossearch.engine.setup.config import SearchConfig
+from lossearch.engine.setup.config import SearchConfig, is_space_file, space_field
 from lossearch.errors import UserError
 from lossearch.search_spaces.seeds import is_file
 from lossearch.search_spaces.space import read_space
@@ -32,7 +32,7 @@ def digests_of(config: SearchConfig) -> dict[str, dict[str, str]]:
 def files_of(config: SearchConfig) -> dict[str, dict[str, Path]]:
     """The files themselves, by field and name. Names tell no absolute folder."""
     found = {
-        "space": _space_files(Path(config.space)) if config.space.endswith(".toml") else {},
+        **{space_field(s): _space_files(Path(one)) for s, one in config.spaces.items() if is_space_file(one)},
         "seeds": {Path(seed).name: Path(seed) for seed in config.seeds if is_file(seed)},
         SCRIPT: script_files(config.task) if isinstance(config.task, FunctionConfig) else {},
     }

@@ -137,9 +137,12 @@ class SearchConfig(_Config):
     Attributes:
         task: a bundled task's name, a table of overrides (`base = "digits"` …), or a user's function.
         space: a search space's name, a TOML file, or a signature, which gives the space that its hand-designed losses
-            span.
+            span. Without it that of the signature of the task's losses, "dense" for a function. Where several slots are
+            searched together, a table by slot; a function then takes a mapping of losses, and a slot of a bundled task
+            that the table does not name has the space of its signature.
         reference: loss at whose step size candidates are trained, a hand-designed one or a text form; without it
-            cross-entropy in the dense family, else the space's first seed.
+            the default of the task's slot, or for a function cross-entropy in the dense family, else the space's first
+            seed. Where several slots are searched, a table of them by slot.
         seeds: losses to begin with before those of the space: hand-designed ones with arguments ("focal(gamma=2)"),
             text forms ("dense: …"), or .json and .txt files, whose paths are relative to the configuration file.
         exclude: hand-designed losses, primitives and operators to do without.
@@ -169,8 +172,8 @@ class SearchConfig(_Config):
     """
 
     task: Task
-    space: str = "dense"
-    reference: str | None = None
+    space: str | dict[str, str] | None = None
+    reference: str | dict[str, str] | None = None
     seeds: tuple[str, ...] = ()
     exclude: ExcludeConfig = ExcludeConfig()
     complexity: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
@@ -225,6 +228,11 @@ class SearchConfig(_Config):
         """What a training asks Ray for; None where trainings run inside their island's process."""
         several = self.evaluation.concurrent is not None and self.evaluation.concurrent > 1
         return ResourcesConfig() if self.resources is None and several else self.resources
+
+    @property
+    def spaces(self) -> dict[str, str]:
+        """The spaces that are named, by slot; that of one slot alone under an empty name."""
+        return self.space if isinstance(self.space, dict) else {} if self.space is None else {"": self.space}
 
     def to_json(self) -> str:
         """The configuration with every default written out; `parse_json` reads it back."""
@@ -287,11 +295,25 @@ def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> Searc
     if any(map(is_file, config.seeds)):
         placed = (change(f"seeds[{n}]", seed) if is_file(seed) else seed for n, seed in enumerate(config.seeds))
         changes["seeds"] = tuple(placed)
-    if config.space.endswith(".toml"):
-        changes["space"] = change("space", config.space)
+    if any(map(is_space_file, config.spaces.values())):
+        spaces = {
+            slot: change(space_field(slot), space) if is_space_file(space) else space
+            for slot, space in config.spaces.items()
+        }
+        changes["space"] = spaces if isinstance(config.space, dict) else spaces[""]
     if isinstance(config.task, FunctionConfig):
         changes["task"] = _placed(config.task, change)
     return config.model_copy(update=changes) if changes else config
+
+
+def is_space_file(space: str) -> bool:
+    """Whether a space is named by its file."""
+    return space.endswith(".toml")
+
+
+def space_field(slot: str) -> str:
+    """The field that names the space of a slot; see `SearchConfig.spaces`."""
+    return f"space.{slot}" if slot else "space"
 
 
 def _placed(task: FunctionConfig, change: Callable[[str, str], str]) -> FunctionConfig:

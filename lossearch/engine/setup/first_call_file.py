@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.files import storage_errors, write_atomically
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 
 FIRST_CALL = "first_call.bin"
 """The file of a run directory that holds it."""
 
 
-def read_first_call(run: RunDirectory) -> FirstCall | None:
+def read_first_call(run: RunDirectory) -> FirstCalls | None:
     """The kept call, or None; raises `UserError` where the file is damaged."""
     path = run.path / FIRST_CALL
     with storage_errors(path):
-        return FirstCall.loads(path.read_bytes()) if path.exists() else None
+        return FirstCalls.loads(path.read_bytes()) if path.exists() else None
 
 
 def forget_first_call(run: RunDirectory) -> None:
@@ -24,7 +24,7 @@ def forget_first_call(run: RunDirectory) -> None:
         path.unlink(missing_ok=True)
 
 
-def keep_first_call(run: RunDirectory, call: FirstCall | None) -> bytes | None:
+def keep_first_call(run: RunDirectory, call: FirstCalls | None) -> bytes | None:
     """Write the call where none is kept yet; returns it as islands are told it. A bundled task has none."""
     if call is None:
         return None

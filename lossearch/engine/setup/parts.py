@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lossearch.candidates.function_scoring import FunctionEvaluator
+from lossearch.candidates.joint_screen import JointScreen
 from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.candidates.screen import Screen, check_signature
 from lossearch.engine.setup.config import SearchConfig
@@ -14,15 +15,19 @@ from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
 from lossearch.evolve.methods.registry import make_method
+from lossearch.ir.core.joint import JointGraph
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.core.signature import get_signature
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
+from lossearch.search_spaces.seeds import signature_of
 from lossearch.tasks import DescribedTask, UserTask, build_task
+from lossearch.tasks.base import Slot
 from lossearch.tasks.directions import in_words
 from lossearch.tasks.user.config import FunctionConfig, user_task
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.training.first_lengths import axis_lengths
 from lossearch.training.untrained import AnyTask
 from lossearch.zoo import names
@@ -65,28 +70,34 @@ class Parts:
 
     Attributes:
         facts: of the task.
-        space: what may be built.
+        space: what may be built, or what for each of several slots.
         screen: judges proposals.
         evaluator: trains those that pass.
         hang_limit: seconds after which a training must have ended by itself; None where it has no limit.
         first_call: what a user's function gives its loss at the first call; None for a bundled task.
         notes: by topic, what a user should know of the task's losses and filters before the search begins.
+        references: by slot the loss at whose step size candidates are trained.
+        left_out: seeds of the space that need what the task does not give, as tables call them.
     """
 
     facts: TaskFacts
-    space: SearchSpace
+    space: AnySpace
     screen: Screening
     evaluator: Evaluator
     hang_limit: float | None
-    first_call: FirstCall | None = None
+    first_call: FirstCalls | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 def make_task(config: SearchConfig) -> AnyTask:
     """The task that a configuration names; raises `UserError` if it cannot be had."""
     if isinstance(config.task, FunctionConfig):
         _check_function(config.task, config.evaluation)
-        return user_task(config.task, config.evaluation.time_limit_s, load_space(config.space).signature)
+        signatures = {slot: load_space(space).signature for slot, space in config.spaces.items()}
+        signature = signatures if isinstance(config.space, dict) else signatures.get("", DENSE.name)
+        return user_task(config.task, config.evaluation.time_limit_s, signature)
     for name, given in (
         ("evaluation.stopping.rungs", config.evaluation.stopping.rungs),
         ("max_budget", config.max_budget),
@@ -120,16 +131,21 @@ def task_facts(config: SearchConfig, task: AnyTask) -> TaskFacts:
     return TaskFacts(task.name, metric, higher, budget, full, task.describe(), directions)
 
 
-def reference_name(config: SearchConfig, space: SearchSpace, task: AnyTask | None = None) -> str:
-    """The reference loss: the configured one, else the default of a described task's slot, else one of the space.
+def reference_name(configured: str | None, space: SearchSpace, slot: Slot | None) -> str:
+    """The reference loss of a slot: the configured one, else the slot's default, else one of the space.
+
+    Args:
+        configured: loss that the configuration names.
+        space: of the slot's losses.
+        slot: of a described task; None for a user's function, whose slots have no default of their own.
 
     Raises:
         UserError: there is none.
     """
-    if config.reference is not None:
-        return config.reference
-    if isinstance(task, DescribedTask) and task.slots[task.slot].signature == space.signature:
-        return task.slots[task.slot].default
+    if configured is not None:
+        return configured
+    if slot is not None and slot.signature == space.signature:
+        return slot.default
     if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
         return "cross_entropy"
     known = space.seeds or names(signature=space.signature)
@@ -138,7 +154,24 @@ def reference_name(config: SearchConfig, space: SearchSpace, task: AnyTask | Non
     return known[0]
 
 
-def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Parts:
+def references(config: SearchConfig, task: AnyTask, spaces: Mapping[str, SearchSpace]) -> dict[str, str]:
+    """The reference loss of each slot that is searched; raises `UserError` where one is missing or fits no slot."""
+    given = config.reference
+    if isinstance(given, dict):
+        if unknown := given.keys() - spaces.keys():
+            required = f"a reference for slots that are searched: {', '.join(spaces)}"
+            raise UserError(required, ", ".join(sorted(unknown)), "correct the slot")
+        configured: Mapping[str, str | None] = given
+    elif given is not None and len(spaces) > 1:
+        required = f"a table of references by slot, where {', '.join(spaces)} are searched together"
+        raise UserError(required, f"reference = {given!r:.60}", f'write reference = {{ {next(iter(spaces))} = "…" }}')
+    else:
+        configured = dict.fromkeys(spaces, given)
+    slots = task.slots if isinstance(task, DescribedTask) else {}
+    return {slot: reference_name(configured.get(slot), space, slots.get(slot)) for slot, space in spaces.items()}
+
+
+def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had.
 
     Args:
@@ -148,42 +181,99 @@ def build_parts(config: SearchConfig, first_call: FirstCall | None = None) -> Pa
     """
     PRIMITIVES.extend()
     task = make_task(config)
-    space = space_for(task, space_of(config))
-    reference = graph_of(reference_name(config, space, task))
-    limit = hang_limit(config, task)
+    whole = spaces_of(config, task)
+    spaces = {slot: space_for(task, slot, space) for slot, space in whole.items()}
+    left_out = [
+        space.label(seed) for slot, space in whole.items() for seed in space.seeds if seed not in spaces[slot].seeds
+    ]
+    named = references(config, task, spaces)
+    graphs = {slot: graph_of(name) for slot, name in named.items()}
+    for slot, space in spaces.items():
+        check_signature(space, graphs[slot])
+    limit, joint = hang_limit(config, task), task.several if isinstance(task, UserTask) else len(spaces) > 1
+    (slot,) = spaces if not joint else (None,)
+    reference = JointGraph.of(graphs) if slot is None else graphs[slot]
     if isinstance(task, DescribedTask):
-        screen = Screen(task, space, reference, config.screening)
-        evaluator = CandidateEvaluator(task, reference, config.evaluation)
-        return Parts(task_facts(config, task), space, screen, evaluator, limit, notes=_notes(task, screen))
-    check_signature(space, reference)
-    function = FunctionEvaluator(task, reference, config.evaluation, first_call)
-    lengths = axis_lengths(function.first_call, reference.signature)
-    screen = Screen(task, space, reference, config.screening, lengths)
-    return Parts(task_facts(config, task), space, screen, function, limit, function.first_call, _notes(task, screen))
+        evaluator, call = CandidateEvaluator(task, reference, config.evaluation), None
+        lengths: dict[str, dict[str, int]] = {}
+    else:
+        evaluator = FunctionEvaluator(task, reference, config.evaluation, first_call)
+        call = evaluator.first_call
+        lengths = {one: axis_lengths(call[one], graph.signature) for one, graph in graphs.items()}
+    screens = {
+        one: Screen(task, space, graphs[one], config.screening, lengths.get(one, {}), slot=one)
+        for one, space in spaces.items()
+    }
+    space, screen = (
+        (JointSpace.of(spaces, named), JointScreen(screens)) if slot is None else (spaces[slot], screens[slot])
+    )
+    return Parts(
+        task_facts(config, task), space, screen, evaluator, limit, call, _notes(task, screen), named, tuple(left_out)
+    )
 
 
-def _notes(task: AnyTask, screen: Screen) -> dict[str, str]:
+def _notes(task: AnyTask, screen: Screen | JointScreen) -> dict[str, str]:
     left_out = "; ".join(f"without {name}: {reason}" for name, reason in screen.unapplied.items())
     found = {"screening": left_out} if left_out else {}
-    if isinstance(task, UserTask) and screen.rejection is not None:
-        found["screening"] = f"optimises predictions for accuracy, which stands in for {task.metric.name}"
+    if isinstance(task, UserTask) and "rejection" in screen.filters:
+        told = f"optimises predictions for accuracy, which stands in for {task.metric.name}"
+        found["screening"] = "; ".join(filter(None, (told, left_out)))
     if isinstance(task, DescribedTask) and len(task.slots) > 1:
-        others = [task.config.losses.get(name, slot.default) for name, slot in task.slots.items() if name != task.slot]
-        names = [name for name in task.slots if name != task.slot]
-        kept = ", ".join(f"{name} = {loss}" for name, loss in zip(names, others, strict=True))
-        found["slot"] = f"{task.slot} is searched; {kept} stay"
+        kept = [
+            f"{name} = {task.config.losses.get(name, slot.default)}"
+            for name, slot in task.slots.items()
+            if name not in task.searched
+        ]
+        searched = " and ".join(task.searched)
+        how = f"{searched} {'are searched together' if len(task.searched) > 1 else 'is searched'}"
+        found["slot"] = f"{how}; {', '.join(kept)} stay{'' if len(kept) > 1 else 's'}" if kept else how
     return found
 
 
-def space_of(config: SearchConfig) -> SearchSpace:
-    """The space as the configuration changes it; raises `UserError` for names and seeds that do not fit."""
-    space = with_complexity(load_space(config.space), config.complexity)
-    return with_seeds(without(space, **config.exclude.model_dump()), config.seeds)
+def spaces_of(config: SearchConfig, task: AnyTask) -> dict[str, SearchSpace]:
+    """The spaces of the slots that are searched, as the configuration changes them.
+
+    Raises:
+        UserError: names and seeds that do not fit, one space for several slots, or one for a slot that is not searched.
+    """
+    slots, given = task.searched, config.space
+    if isinstance(given, dict):
+        if unknown := given.keys() - set(slots):
+            required = f"spaces for the slots that are searched: {', '.join(slots)}"
+            raise UserError(required, ", ".join(sorted(unknown)), "correct the slot, or search it too")
+        named = {slot: given.get(slot, task.slots[slot].signature) for slot in slots}
+    elif len(slots) > 1 and given is not None:
+        hint = f'write space = {{ {slots[0]} = "{task.slots[slots[0]].signature}", … }}, or leave it out'
+        raise UserError(f"a table of spaces by slot, as {' and '.join(slots)} are searched", repr(given), hint)
+    else:
+        named = {slot: task.slots[slot].signature if given is None else given for slot in slots}
+    found = {slot: _changed(config, load_space(name)) for slot, name in named.items()}
+    return _with_seeds(config, found)
 
 
-def space_for(task: AnyTask, space: SearchSpace) -> SearchSpace:
+def _changed(config: SearchConfig, space: SearchSpace) -> SearchSpace:
+    """A space without what the configuration excludes, with complexities as it counts them."""
+    return without(with_complexity(space, config.complexity), **config.exclude.model_dump())
+
+
+def _with_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> dict[str, SearchSpace]:
+    """The spaces with the configuration's seeds: each is one of the slots whose losses have its signature."""
+    if len(spaces) == 1:
+        return {slot: with_seeds(space, config.seeds) for slot, space in spaces.items()}
+    signatures = {seed: signature_of(seed) for seed in config.seeds}
+    for seed, signature in signatures.items():
+        if signature not in {space.signature for space in spaces.values()}:
+            known = ", ".join(dict.fromkeys(space.signature for space in spaces.values()))
+            raise UserError(f"seeds of signature {known}", f"{seed[:80]!r} of {signature}", "leave it out")
+    return {
+        slot: with_seeds(space, [seed for seed, signature in signatures.items() if signature == space.signature])
+        for slot, space in spaces.items()
+    }
+
+
+def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
     """The space without the seeds that need what the task does not give, such as class weights."""
-    given = task.buffers(task.slot)
+    given = task.buffers(slot)
     missing = [one.name for one in get_signature(space.signature).buffers if one.name not in given]
     kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, missing)))
     return space if kept == space.seeds else space.model_copy(update={"seeds": kept})
@@ -197,10 +287,9 @@ def hang_limit(config: SearchConfig, task: AnyTask) -> float | None:
     return _HANG_FACTOR * 2 * limit + _HANG_SLACK
 
 
-def island_method(config: SearchConfig, space: SearchSpace, island: int, islands: int) -> Method:
+def island_method(config: SearchConfig, space: AnySpace, island: int, islands: int) -> Method:
     """The search method of one island. Each begins with other seeds of the space, so that they share that work."""
-    start = island * len(space.seeds) // islands
-    rotated = space.model_copy(update={"seeds": space.seeds[start:] + space.seeds[:start]})
+    rotated = space.rotated(island * len(space.seeds) // islands)
     return make_method(config.method.name, rotated, derived_seed(config.seed, island), **config.method.settings)
 
 

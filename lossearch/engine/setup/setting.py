@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FilterCount, Verdict
 from lossearch.candidates.stopping import StoppingConfig, Stops
 from lossearch.engine.setup.state import IslandState
-from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph
 
 
 class Screening(Protocol):
-    """As `lossearch.candidates.screen.Screen`."""
+    """As `lossearch.candidates.screen.Screen`, or `JointScreen` of candidates for several slots."""
 
-    def check(self, graph: Graph, seen: Container[str]) -> Verdict: ...
+    def check(self, graph: Any, seen: Container[str]) -> Verdict: ...
     def counts(self) -> dict[str, FilterCount]: ...
     def reset_counts(self) -> None: ...
 
@@ -24,13 +24,13 @@ class Screening(Protocol):
 class Evaluator(Protocol):
     """As `lossearch.candidates.scoring.CandidateEvaluator`."""
 
-    def evaluate(self, graph: Graph, seed: int, stops: Stops = ...) -> CandidateResult: ...
+    def evaluate(self, graph: AnyGraph, seed: int, stops: Stops = ...) -> CandidateResult: ...
 
 
 class Elsewhere(Protocol):
     """Trainings outside of an island's process, as `lossearch.engine.island.trainings.Trainings`."""
 
-    def begin(self, number: int, graph: Graph, seed: int, stops: Stops) -> None: ...
+    def begin(self, number: int, graph: AnyGraph, seed: int, stops: Stops) -> None: ...
     def result(self, number: int) -> CandidateResult: ...
 
 

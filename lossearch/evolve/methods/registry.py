@@ -11,7 +11,7 @@ from lossearch.evolve.method import Method
 from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.registry import Registry
-from lossearch.search_spaces.space import SearchSpace
+from lossearch.search_spaces.joint import AnySpace
 
 METHODS: Registry[type[Method]] = Registry("a search method", group="lossearch.methods")
 """Every search method by name. Modules in its entry-point group add their own with `METHODS.add`."""
@@ -20,7 +20,7 @@ METHODS.add("regularized_evolution", RegularizedEvolution)
 METHODS.add("random", RandomSearch)
 
 
-def make_method(name: str, space: SearchSpace, seed: int, **settings: Any) -> Method:
+def make_method(name: str, space: AnySpace, seed: int, **settings: Any) -> Method:
     """A search method by name; raises `UserError` for an unknown name or setting."""
     METHODS.extend()
     method = METHODS.find(name)

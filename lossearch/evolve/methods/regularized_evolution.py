@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.evolve.method import Candidate, Individual, Method, dump, load, rank
-from lossearch.evolve.variation import crossover, mutate
-from lossearch.ir.core.graph import Graph
-from lossearch.search_spaces.space import SearchSpace
+from lossearch.ir.core.joint import AnyGraph
+from lossearch.search_spaces.joint import AnySpace
 
 
 class EvolutionSettings(BaseModel):
@@ -42,7 +41,7 @@ class RegularizedEvolution(Method):
 
     Settings = EvolutionSettings
 
-    def __init__(self, space: SearchSpace, seed: int, settings: EvolutionSettings) -> None:
+    def __init__(self, space: AnySpace, seed: int, settings: EvolutionSettings) -> None:
         super().__init__(space, seed, settings)
         self.settings = settings
         self.population: deque[Individual] = deque(maxlen=settings.population)
@@ -56,12 +55,11 @@ class RegularizedEvolution(Method):
             keys: tuple[str, ...] = (parent.graph.key,)
             if self.rng.random() < self.settings.crossover_share:
                 other = self._parent()
-                root, name = crossover(parent.graph.root, other.graph.root, self.grammar, self.rng), "crossover"
+                graph, name = self.breeder.crossed(parent.graph, other.graph, self.rng), "crossover"
                 keys = (parent.graph.key, other.graph.key)
             else:
-                root, mutation = mutate(parent.graph.root, self.grammar, self.rng)
+                graph, mutation = self.breeder.mutated(parent.graph, self.rng)
                 name = f"mutation:{mutation}"
-            graph = self.to_graph(root, parent.graph.weight) if root is not None else None
             if graph is not None:
                 return Candidate(graph, name, keys)
 
@@ -78,7 +76,7 @@ class RegularizedEvolution(Method):
         if score is not None:
             self.population.append(Individual(candidate.graph, score, complexity))
 
-    def inject(self, graph: Graph, score: float) -> None:
+    def inject(self, graph: AnyGraph, score: float) -> None:
         """A migrant joins as the youngest."""
         super().inject(graph, score)
         self.population.append(Individual(graph, score, self.complexity(graph)))

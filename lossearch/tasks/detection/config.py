@@ -62,8 +62,9 @@ _SCENES: dict[str, Any] = {
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "digit_scenes_class": _SCENES | {"slot": "classification"},
     "digit_scenes_box": _SCENES | {"slot": "box"},
+    "digit_scenes": _SCENES | {"slot": ["classification", "box"]},
 }
-"""Values of named tasks, in listing order: the same detector, of which another slot is searched."""
+"""Values of named tasks, in listing order: the same detector, of which one slot is searched or both are."""
 
 
 def detection_config(spec: str | Mapping[str, Any] | DetectionConfig) -> DetectionConfig:

@@ -89,7 +89,7 @@ class DetectionTask(DescribedTask):
         given = self.config
         return (
             f"{self.name}: detector of digits in composed scenes of {SIDE}x{SIDE}, {given.train_size} training and"
-            f" {given.val_size} validation scenes, losses searched for the slot {self.slot}"
+            f" {given.val_size} validation scenes, losses searched for {' and '.join(self.searched)}"
         )
 
     def build_model(self) -> nn.Module:

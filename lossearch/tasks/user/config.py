@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -83,13 +84,15 @@ class FunctionConfig(BaseModel):
         return {"function": self.name, "metric": self.metric, "direction": self.direction, "files": files}
 
 
-def user_task(config: FunctionConfig, time_limit: float | None = None, signature: str = "dense") -> UserTask:
+def user_task(
+    config: FunctionConfig, time_limit: float | None = None, signature: str | Mapping[str, str] = "dense"
+) -> UserTask:
     """The task of a function.
 
     Args:
         config: names it.
         time_limit: seconds for one call.
-        signature: of the losses that it calls.
+        signature: of the loss that it calls; by slot where it takes several.
 
     Raises:
         UserError: the function cannot be found.

@@ -10,10 +10,10 @@ import json
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ LARGEST = 2**20
 """Numbers that are kept of a first call: of larger ones the first samples of the batch only."""
 
 _OPTIONS = ("reduction", "ignore_index")
-_DAMAGED = "the recorded inputs of a training function's first call of its loss"
+DAMAGED = "the recorded inputs of a training function's first call of its loss"
 
 
 class Recorded(BaseException):
@@ -102,16 +102,20 @@ class FirstCall:
             return cls(inputs, named, frozenset(head["differentiable"]), head["options"], described)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
             found = f"{type(error).__name__}: {error}"[:200]
-            raise UserError(_DAMAGED, found, "restore the file from a copy, or search anew") from error
+            raise UserError(DAMAGED, found, "restore the file from a copy, or search anew") from error
 
 
 class RecordingLoss(LossModule):
-    """A loss that records its first call in a file and ends the function that called it."""
+    """A loss that records its first call in a file.
+
+    It ends the function that called it once all of the function's losses have recorded theirs.
+    """
 
     recorded_in: str
+    all_in: tuple[str, ...]
     described: bool = False
 
-    def record_described(self, given: object, seed: int) -> NoReturn:
+    def record_described(self, given: object, seed: int) -> None:
         """Record what a method `describe` gave as the first call, and raise as a call does.
 
         Args:
@@ -126,39 +130,43 @@ class RecordingLoss(LossModule):
             raise UserError(required, f"{given!r:.200}", 'return {"logits": (64, 10), "target": labels}, for example')
         generator = torch.Generator().manual_seed(seed)
         self.described = True
-        self.forward(**{name: _example(name, value, generator) for name, value in given.items()})
+        self._record((), {name: _example(name, value, generator) for name, value in given.items()})
 
-    def __call__(self, *inputs: Any, **named: Any) -> NoReturn:
-        self.forward(*inputs, **named)
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor:
+        return self.forward(*inputs, **named)
 
-    def forward(self, *inputs: Any, **named: Any) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Record and raise; a function that has caught that once is killed, with the session that it runs in."""
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Record and raise; a function that has caught that once is killed, with the session that it runs in.
+
+        While another of the function's losses has not been called, this one computes its value.
+        """
+        self._record(inputs, named)
+        return super().forward(*inputs, **named)
+
+    def _record(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        """Write the first call into the file; raise where those of all losses are written."""
         path = Path(self.recorded_in)
-        if path.exists():
+        if all(map(os.path.exists, self.all_in)):
             os.kill(os.getsid(0), signal.SIGKILL)
+        if path.exists():
+            return
         options = {name: getattr(self, name) for name in _OPTIONS}
         with temporarily_clear_interpreter_stack():  # transforms of torch.func would wrap what is recorded, too
             content = replace(_kept(inputs, named, options), described=self.described).dumps()
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_bytes(content)
         draft.rename(path)  # appears complete or not at all
-        raise Recorded
+        if all(map(os.path.exists, self.all_in)):
+            raise Recorded
 
 
-@dataclass(frozen=True)
-class Recording:
-    """Makes, in a training's process, the loss that another factory makes, recording its first call in a file."""
-
-    factory: Callable[[], LossModule]
-    path: str
-
-    def __call__(self) -> LossModule:
-        os.environ["TORCHDYNAMO_DISABLE"] = "1"  # nothing here is called twice
-        loss = self.factory()
-        loss.__class__ = RecordingLoss
-        assert isinstance(loss, RecordingLoss)
-        loss.recorded_in = self.path
-        return loss
+def recording(loss: LossModule, path: str, all_paths: tuple[str, ...]) -> RecordingLoss:
+    """Make a loss record its first call in a file; the function ends once all files are written."""
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"  # nothing here is called often
+    loss.__class__ = RecordingLoss
+    assert isinstance(loss, RecordingLoss)
+    loss.recorded_in, loss.all_in = path, all_paths
+    return loss
 
 
 def _example(name: str, value: object, generator: torch.Generator) -> Tensor:

@@ -19,11 +19,14 @@ from lossearch.tasks.metrics import accuracy
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.calling import rights_of
 from lossearch.tasks.user.descendants import kill_session
-from lossearch.tasks.user.first_call import FirstCall, Recording
+from lossearch.tasks.user.first_calls import FirstCalls, Recording
 from lossearch.tasks.user.function import is_file_reference, reference_to
 from lossearch.tasks.user.pickled_function import is_pickled, name_of, pickled
 from lossearch.tasks.user.server import Evaluation, OnMetric, Server, ServerDied
 from lossearch.tasks.user.worker import Request
+
+LOSS = "loss"
+"""The slot of a function that takes one loss."""
 
 LossFactory = Callable[[], Any]
 """Makes the loss, in another process; must be picklable, such as `torch.nn.CrossEntropyLoss`."""
@@ -49,7 +52,8 @@ class UserTask:
             (of a notebook cell, a closure, a partial, a bound method) is pickled with what it refers to.
         metric: name of the metric that ranks.
         higher_is_better: its direction, for whoever ranks by it.
-        signature: of the losses that the function calls.
+        signature: of the loss that the function calls; by slot those of the losses that it calls, where it takes
+            several.
         directions: further metrics that it must yield, each with whether "maximize" or "minimize" is better.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
         folder: working directory of the function; None for that of this process.
@@ -66,7 +70,7 @@ class UserTask:
         higher_is_better: bool = True,
         time_limit: float | None = None,
         folder: str | None = None,
-        signature: str = "dense",
+        signature: str | Mapping[str, str] = "dense",
         directions: Mapping[str, Direction] | None = None,
     ) -> None:
         if time_limit is not None and not time_limit > 0:
@@ -78,7 +82,8 @@ class UserTask:
         self.directions = dict(directions or {})
         self.time_limit = time_limit
         self.folder = None if folder is None else str(Path(folder).absolute())
-        self.signature = signature
+        self.signatures = {LOSS: signature} if isinstance(signature, str) else dict(signature)
+        self.several = not isinstance(signature, str)
         self._server: Server | None = None
         self._rights: Rights | None = None
 
@@ -89,14 +94,13 @@ class UserTask:
 
     @property
     def slots(self) -> Mapping[str, Slot]:
-        """One, of the signature that was given."""
-        known = zoo.names(signature=self.signature)
-        return {"loss": Slot(self.signature, "cross_entropy" if "cross_entropy" in known else known[0])}
+        """Those of the signatures that were given."""
+        return {name: Slot(signature, default_for(signature)) for name, signature in self.signatures.items()}
 
     @property
-    def slot(self) -> str:
-        """The only one."""
-        return "loss"
+    def searched(self) -> tuple[str, ...]:
+        """All."""
+        return tuple(self.signatures)
 
     @property
     def budget(self) -> None:
@@ -166,27 +170,31 @@ class UserTask:
         evaluation, outcome = self._attempt(request, on_metric)
         return self._attempt(request, on_metric)[1] if evaluation.lost else outcome
 
-    def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCall | Outcome:
-        """What the function gives its loss at the first call, found by calling the function until it gets there.
+    def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCalls | Outcome:
+        """What the function gives its losses at their first calls, found by calling the function until it gets there.
 
         Where it is the method of a class with a method `describe()`, that tells instead: it returns a mapping from the
-        names of the loss's inputs to example tensors, or to shapes, which stand for standard normal predictions.
+        names of the loss's inputs to example tensors, or to shapes, which stand for standard normal predictions; of
+        several losses such a mapping for each slot.
 
         Args:
-            loss_factory: makes a `LossModule`; otherwise see `LossFactory`.
+            loss_factory: makes a `LossModule`, or a mapping of them by slot; otherwise see `LossFactory`.
             budget: passed to the function.
             seed: passed to the function.
 
         Returns:
-            The inputs, or how the function ended without calling its loss.
+            The inputs, or how the function ended without calling one of its losses, which the message then names.
         """
         with tempfile.TemporaryDirectory(prefix="lossearch-first-call-") as folder:
-            path = Path(folder, "call")
-            request = self._request(Recording(loss_factory, str(path)), budget, seed)
+            recording = Recording(loss_factory, {slot: str(Path(folder, slot)) for slot in self.searched})
+            request = self._request(recording, budget, seed)
             evaluation, outcome = self._attempt(request, None)
-            if evaluation.lost and not path.exists():
+            if evaluation.lost and recording.missing:
                 _, outcome = self._attempt(request, None)
-            return FirstCall.loads(path.read_bytes()) if path.exists() else outcome
+            found = recording.recorded()
+            if found is None and outcome.status is Status.OK and self.several:
+                return replace(outcome, message=f"a call of the loss of {' and '.join(recording.missing)}")
+            return outcome if found is None else found
 
     def _request(
         self, loss_factory: LossFactory, budget: int, seed: int, keywords: Mapping[str, Any] | None = None
@@ -235,6 +243,12 @@ class UserTask:
         if self._server is None:
             self._server = Server()
         return self._server
+
+
+def default_for(signature: str) -> str:
+    """The default loss of a function's slot of this signature."""
+    known = zoo.names(signature=signature)
+    return "cross_entropy" if "cross_entropy" in known else known[0]
 
 
 def short_name(reference: str) -> str:

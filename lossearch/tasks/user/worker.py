@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing.connection import Connection, wait
@@ -24,6 +24,7 @@ from typing import IO, Any, NoReturn
 
 import torch
 
+from lossearch.errors import UserError
 from lossearch.tasks.outcome import is_out_of_memory
 from lossearch.tasks.user.calling import keywords_of, training_function
 from lossearch.tasks.user.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
@@ -194,6 +195,19 @@ def _evaluate_and_exit(request: Request, parent: Connection, imports: IO[bytes])
             os._exit(0)
 
 
+def _record_described(loss: Any, describe: Callable[[], Any], seed: int) -> None:
+    """Where first calls are recorded, take what `describe()` tells for them, which ends the call."""
+    if isinstance(loss, RecordingLoss):
+        loss.record_described(describe(), seed)
+    elif isinstance(loss, dict) and all(isinstance(one, RecordingLoss) for one in loss.values()):
+        told = describe()
+        if not isinstance(told, Mapping) or told.keys() != loss.keys():
+            required = f"describe() to return a mapping for each slot: {', '.join(loss)}"
+            raise UserError(required, f"{told!r:.200}", "give one for each")
+        for slot, one in loss.items():
+            one.record_described(told[slot], seed)
+
+
 def _evaluate(request: Request, parent: Connection) -> None:
     if request.folder is not None:
         os.chdir(request.folder)
@@ -206,8 +220,8 @@ def _evaluate(request: Request, parent: Connection) -> None:
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)
     describe = getattr(getattr(function, "__self__", None), "describe", None)
-    if isinstance(loss, RecordingLoss) and callable(describe):
-        loss.record_described(describe(), request.seed)
+    if callable(describe):
+        _record_described(loss, describe, request.seed)
     given = {name: value for name, value in request.keywords.items() if name in taken}
     for value in metrics_in(function(loss, request.budget, request.seed, **given), request.function):
         parent.send((Message.METRICS, as_metrics(value, request.metric, request.required)))
