@@ -219,11 +219,8 @@ def _notes(task: AnyTask, screen: Screen | JointScreen) -> dict[str, str]:
         told = f"optimises predictions for accuracy, which stands in for {task.metric.name}"
         found["screening"] = "; ".join(filter(None, (told, left_out)))
     if isinstance(task, DescribedTask) and len(task.slots) > 1:
-        kept = [
-            f"{name} = {task.config.losses.get(name, slot.default)}"
-            for name, slot in task.slots.items()
-            if name not in task.searched
-        ]
+        given, slots = task.config.losses, task.slots
+        kept = [f"{name} = {given.get(name, slots[name].default)}" for name in task.other_losses]
         searched = " and ".join(task.searched)
         how = f"{searched} {'are searched together' if len(task.searched) > 1 else 'is searched'}"
         found["slot"] = f"{how}; {', '.join(kept)} stay{'' if len(kept) > 1 else 's'}" if kept else how
@@ -248,6 +245,11 @@ def spaces_of(config: SearchConfig, task: AnyTask) -> dict[str, SearchSpace]:
     else:
         named = {slot: task.slots[slot].signature if given is None else given for slot in slots}
     found = {slot: _changed(config, load_space(name)) for slot, name in named.items()}
+    for slot, space in found.items():
+        if space.signature != (wanted := task.slots[slot].signature):
+            hint = "choose a space of that signature, or search with a training function of your own"
+            where = f"{task.name}, slot {slot}" if len(task.slots) > 1 else task.name
+            raise UserError(f"a space of signature {wanted} for {where}", space.signature, hint)
     return _with_seeds(config, found)
 
 
