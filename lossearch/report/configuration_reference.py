@@ -51,6 +51,8 @@ class _Table:
 
 _NESTED = {
     "task": "a name, or a table; see [task](#task-a-bundled-task)",
+    "space": "text, or a table: a slot, and text",
+    "reference": "text, or a table: a slot, and text",
     "exclude": "a table; see [exclude](#exclude)",
     "complexity": "a table: an operator or primitive, and an integer ≥ 0, ≤ 1000",
     "method": "a table; see [method](#method)",

@@ -41,7 +41,7 @@ class TrainingConfig(BaseModel, ABC):
     batch_size: int = Field(default=100, ge=1)
     steps: int = Field(ge=1)
     slot: str | tuple[str, ...] | None = None
-    losses: dict[str, str] = Field(default_factory=dict)
+    losses: dict[str, str] = {}
 
     def __hash__(self) -> int:  # by its text, as a table of losses has no hash
         return hash(self.model_dump_json())

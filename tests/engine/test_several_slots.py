@@ -212,7 +212,7 @@ def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(s
     assert {"box_ciou", "classification_focal"} <= set(names)
     assert "box_giou" not in names  # that are the defaults
     assert {entry.source for entry in entries} == {"hand-designed"}
-    with pytest.raises(UserError, match="mse, which is of signature regression"):
+    with pytest.raises(UserError, match="mse, which is of regression"):
         entries_for(["mse"], False, searched_signature(task), task)
 
 
