@@ -25,11 +25,11 @@ def situation(
     facts: Mapping[str, Any],
 ) -> Situation:
     """What `advise` knows: what is measured of a task and of labels, and the facts that are given."""
-    from lossearch.advice import Situation, measured, measured_labels, read_labels
+    from lossearch.advice import Situation, measured_labels, read_labels
     from lossearch.advice.rules import check_asked_for
     from lossearch.advice.words import metric_named
     from lossearch.engine.setup.subject import found_subject
-    from lossearch.tasks import ClassificationTask, DescribedTask
+    from lossearch.tasks import DescribedTask
     from lossearch.tasks.user.function import is_reference
 
     known: dict[str, Any] = {}
@@ -37,10 +37,8 @@ def situation(
         # Nothing is ranked here, so a function need not tell which way its metric is better.
         own = (isinstance(task, str) and is_reference(task)) or callable(task)
         with found_subject(task, direction="maximize" if own else None) as found:
-            if isinstance(found.subject, ClassificationTask):
-                known.update(measured(found.subject).model_dump(exclude_none=True))
-            elif isinstance(found.subject, DescribedTask):
-                known.update(_measured_targets(found.subject))
+            if isinstance(found.subject, DescribedTask):
+                known.update(found.subject.facts() or _measured_targets(found.subject))
             else:
                 with suppress(UserError):  # a metric that no rule asks for
                     known["metric"] = metric_named(found.subject.metric)
@@ -57,7 +55,7 @@ def situation(
 
 
 def _measured_targets(task: DescribedTask) -> dict[str, Any]:
-    """What is known of a task of another family: what its slot takes, its metric, and its training targets."""
+    """What is known of a task that tells nothing itself: what its slot takes, its metric, and its training targets."""
     from lossearch.advice import measured_labels
     from lossearch.advice.words import metric_named
     from lossearch.ir.core.signature import get_signature

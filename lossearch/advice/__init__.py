@@ -1,8 +1,8 @@
 """Which hand-designed losses are worth starting from, and why."""
 
 from lossearch.advice.labels import read_labels
-from lossearch.advice.measure import measured, measured_labels
+from lossearch.advice.measure import measured_labels
 from lossearch.advice.rules import Advice, Reason, Rule, advise, rules
 from lossearch.advice.situation import Situation
 
-__all__ = ["Advice", "Reason", "Rule", "Situation", "advise", "measured", "measured_labels", "read_labels", "rules"]
+__all__ = ["Advice", "Reason", "Rule", "Situation", "advise", "measured_labels", "read_labels", "rules"]

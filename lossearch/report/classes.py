@@ -8,8 +8,7 @@ from lossearch.engine.setup.first_call_file import read_first_call
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import Signature
 from lossearch.report.sweeps import CLASSES
-from lossearch.tasks import TaskConfig, datasets, task_config
-from lossearch.tasks.segmentation.config import SegmentationConfig
+from lossearch.tasks import task_config
 from lossearch.tasks.user.config import FunctionConfig
 
 MOST = 1000
@@ -27,9 +26,7 @@ def classes_of(run: RunDirectory, signature: Signature, slot: str = "") -> int:
     try:
         task = load_config(run.config)[0].task
         if not isinstance(task, FunctionConfig):
-            config = task_config(task)
-            known = isinstance(config, TaskConfig | SegmentationConfig)
-            return min(len(datasets()[config.dataset].classes), MOST) if known else CLASSES
+            return min(task_config(task).classes or CLASSES, MOST)
         call = read_first_call(run)
     except UserError:  # a damaged run is reported as far as it can be read
         return CLASSES

@@ -195,6 +195,13 @@ class DescribedTask(ABC):
         """Tensors that losses of a slot are made with, such as class weights, by the names of its signature."""
         return {}
 
+    def facts(self) -> Mapping[str, Any]:
+        """Facts of the training data that advice needs, by the names of `lossearch.advice.Situation`.
+
+        Where a task tells none, what its slot takes, its metric and its training targets are looked at.
+        """
+        return {}
+
     @property
     def name(self) -> str:
         """As archives and reports call it."""

@@ -50,6 +50,11 @@ class TrainingConfig(BaseModel, ABC):
     def ranking_metric(self) -> Metric:
         """What losses are ranked by."""
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes losses of logits tell apart; None where there are none, or where only the data tell."""
+        return None
+
     def is_available(self) -> bool:
         """Whether the task's data is on disk, or needs not be fetched."""
         return True

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from lossearch import zoo
-from lossearch.advice import Situation, advise, measured, rules
-from lossearch.advice.measure import foreground_share, neighbour_disagreement, outlier_share
+from lossearch.advice import Situation, advise, rules
+from lossearch.advice.measure import foreground_share, outlier_share
 from lossearch.errors import UserError
 from lossearch.tasks import Task
+from lossearch.tasks.classification.statistics import neighbour_disagreement
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: f"{rule.family}-{rule.loss}")
@@ -49,7 +50,7 @@ def test_imbalance_counts_classes_that_occur():
 
 def test_a_bundled_task_is_measured_on_its_training_split():
     task = Task("digits_noise")
-    situation = measured(task)
+    situation = Situation.of(task.facts())
     assert situation.class_frequencies is not None
     assert sum(situation.class_frequencies) == pytest.approx(1.0)
     assert situation.label_noise == pytest.approx(task.config.noise_rate, abs=0.1)

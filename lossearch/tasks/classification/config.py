@@ -132,6 +132,11 @@ class TaskConfig(TrainingConfig):
     imbalance: float = Field(default=1.0, ge=1.0)
     metric: str = "accuracy"
 
+    @property
+    def classes(self) -> int:
+        """Those of the data set."""
+        return len(datasets()[self.dataset].classes)
+
     def ranking_metric(self) -> Metric:
         """What losses are ranked by."""
         return metric(self.metric)

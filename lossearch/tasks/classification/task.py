@@ -16,6 +16,7 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.class_weights import inverse_frequencies
 from lossearch.tasks.classification.config import TaskConfig, task_config
 from lossearch.tasks.classification.splits import Part, search_parts, test_part
+from lossearch.tasks.classification.statistics import measured_facts
 from lossearch.tasks.datasets.data import load
 from lossearch.tasks.datasets.dataset import LabelledImages
 from lossearch.tasks.datasets.registry import dataset
@@ -176,6 +177,11 @@ class ClassificationTask(DescribedTask):
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""
         return self._statistics
+
+    def facts(self) -> Mapping[str, Any]:
+        """Class frequencies and an estimate of label noise, of the training split; metric and network as configured."""
+        measured = measured_facts(self.train.images, self.train.labels, self.classes)
+        return {**measured, "metric": self.config.metric, "architecture": self.config.model.name}
 
     def test_split(self) -> Split:
         """Clean images and labels, as `test_part` cuts them."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from lossearch.tasks.base import Metric
 from lossearch.tasks.detection.metrics import METRICS
+from lossearch.tasks.detection.scenes import CLASSES
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.training_config import TrainingConfig, check_batch, check_one_of, config_from
 
@@ -35,6 +36,11 @@ class DetectionConfig(TrainingConfig):
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     resample: bool = True
     metric: str = "detection_f1"
+
+    @property
+    def classes(self) -> int:
+        """The digits, and the background."""
+        return CLASSES
 
     def ranking_metric(self) -> Metric:
         """What losses are ranked by."""

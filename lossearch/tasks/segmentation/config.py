@@ -57,6 +57,11 @@ class SegmentationConfig(TrainingConfig):
     resample: bool = False
     metric: str = "mean_iou"
 
+    @property
+    def classes(self) -> int:
+        """Those of the data set."""
+        return len(datasets()[self.dataset].classes)
+
     def ranking_metric(self) -> Metric:
         """What losses are ranked by."""
         return METRICS[self.metric]
