@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,11 +25,6 @@ def prediction_gradient(loss: LossFunction, inputs: LossInputs) -> Tensor:
     gradients = torch.autograd.grad(value, leaves, allow_unused=True)
     found = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, leaves, strict=True)]
     return torch.cat([gradient.flatten() for gradient in found])
-
-
-def prediction_gradients(losses: Sequence[LossFunction], inputs: LossInputs) -> Tensor:
-    """∂ loss / ∂ predictions of several losses at the same predictions: `[loss, entry]`."""
-    return torch.stack([prediction_gradient(loss, inputs) for loss in losses])
 
 
 def gradient_rms(loss: LossFunction, inputs: LossInputs) -> float:

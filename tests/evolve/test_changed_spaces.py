@@ -10,7 +10,8 @@ import pytest
 from lossearch import zoo
 from lossearch.candidates.screen import Screen, ScreeningConfig
 from lossearch.engine.setup.config import SearchConfig, load_config, validate
-from lossearch.engine.setup.parts import make_task, spaces_of
+from lossearch.engine.setup.parts import make_task
+from lossearch.engine.setup.spaces import spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
 from lossearch.ir.forms.text import parse_graph

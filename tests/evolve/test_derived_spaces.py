@@ -11,7 +11,7 @@ import torch
 from lossearch import zoo
 from lossearch.compile import build
 from lossearch.compile.targets import class_by_class
-from lossearch.engine.setup.parts import reference_name
+from lossearch.engine.setup.spaces import reference_name
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
 from lossearch.evolve.grammar import Grammar

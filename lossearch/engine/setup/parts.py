@@ -12,25 +12,21 @@ from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.candidates.screen import Screen, check_signature
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
+from lossearch.engine.setup.spaces import references, space_for, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
 from lossearch.evolve.methods.registry import make_method
 from lossearch.ir.core.joint import JointGraph
 from lossearch.ir.core.primitive import PRIMITIVES
-from lossearch.ir.core.signature import get_signature
 from lossearch.ir.signatures import DENSE
-from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
-from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
-from lossearch.search_spaces.seeds import signature_of
 from lossearch.tasks import DescribedTask, UserTask, build_task
-from lossearch.tasks.base import Slot
 from lossearch.tasks.directions import in_words
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.training.first_lengths import axis_lengths
 from lossearch.training.untrained import AnyTask
-from lossearch.zoo import names
 from lossearch.zoo.named import graph_of
 
 _HANG_FACTOR, _HANG_SLACK = 2.0, 60.0
@@ -131,46 +127,6 @@ def task_facts(config: SearchConfig, task: AnyTask) -> TaskFacts:
     return TaskFacts(task.name, metric, higher, budget, full, task.describe(), directions)
 
 
-def reference_name(configured: str | None, space: SearchSpace, slot: Slot | None) -> str:
-    """The reference loss of a slot: the configured one, else the slot's default, else one of the space.
-
-    Args:
-        configured: loss that the configuration names.
-        space: of the slot's losses.
-        slot: of a described task; None for a user's function, whose slots have no default of their own.
-
-    Raises:
-        UserError: there is none.
-    """
-    if configured is not None:
-        return configured
-    if slot is not None and slot.signature == space.signature:
-        return slot.default
-    if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
-        return "cross_entropy"
-    known = space.seeds or names(signature=space.signature)
-    if not known:
-        raise UserError(f"a `reference` loss of signature {space.signature}", "none", "name a loss of that signature")
-    return known[0]
-
-
-def references(config: SearchConfig, task: AnyTask, spaces: Mapping[str, SearchSpace]) -> dict[str, str]:
-    """The reference loss of each slot that is searched; raises `UserError` where one is missing or fits no slot."""
-    given = config.reference
-    if isinstance(given, dict):
-        if unknown := given.keys() - spaces.keys():
-            required = f"a reference for slots that are searched: {', '.join(spaces)}"
-            raise UserError(required, ", ".join(sorted(unknown)), "correct the slot")
-        configured: Mapping[str, str | None] = given
-    elif given is not None and len(spaces) > 1:
-        required = f"a table of references by slot, where {', '.join(spaces)} are searched together"
-        raise UserError(required, f"reference = {given!r:.60}", f'write reference = {{ {next(iter(spaces))} = "…" }}')
-    else:
-        configured = dict.fromkeys(spaces, given)
-    slots = task.slots if isinstance(task, DescribedTask) else {}
-    return {slot: reference_name(configured.get(slot), space, slots.get(slot)) for slot, space in spaces.items()}
-
-
 def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> Parts:
     """Everything an island needs; raises `UserError` for whatever in the configuration cannot be had.
 
@@ -190,9 +146,8 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
     graphs = {slot: graph_of(name) for slot, name in named.items()}
     for slot, space in spaces.items():
         check_signature(space, graphs[slot])
-    limit, joint = hang_limit(config, task), task.several if isinstance(task, UserTask) else len(spaces) > 1
-    (slot,) = spaces if not joint else (None,)
-    reference = JointGraph.of(graphs) if slot is None else graphs[slot]
+    joint = task.several if isinstance(task, UserTask) else len(spaces) > 1
+    reference = JointGraph.of(graphs) if joint else next(iter(graphs.values()))
     if isinstance(task, DescribedTask):
         evaluator, call = CandidateEvaluator(task, reference, config.evaluation), None
         lengths: dict[str, dict[str, int]] = {}
@@ -204,11 +159,21 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
         one: Screen(task, space, graphs[one], config.screening, lengths.get(one, {}), slot=one)
         for one, space in spaces.items()
     }
-    space, screen = (
-        (JointSpace.of(spaces, named), JointScreen(screens)) if slot is None else (spaces[slot], screens[slot])
-    )
+    if joint:
+        space, screen = JointSpace.of(spaces, named), JointScreen(screens)
+    else:
+        ((slot, space),) = spaces.items()
+        screen = screens[slot]
     return Parts(
-        task_facts(config, task), space, screen, evaluator, limit, call, _notes(task, screen), named, tuple(left_out)
+        facts=task_facts(config, task),
+        space=space,
+        screen=screen,
+        evaluator=evaluator,
+        hang_limit=hang_limit(config, task),
+        first_call=call,
+        notes=_notes(task, screen),
+        references=named,
+        left_out=tuple(left_out),
     )
 
 
@@ -225,60 +190,6 @@ def _notes(task: AnyTask, screen: Screen | JointScreen) -> dict[str, str]:
         how = f"{searched} {'are searched together' if len(task.searched) > 1 else 'is searched'}"
         found["slot"] = f"{how}; {', '.join(kept)} stay{'' if len(kept) > 1 else 's'}" if kept else how
     return found
-
-
-def spaces_of(config: SearchConfig, task: AnyTask) -> dict[str, SearchSpace]:
-    """The spaces of the slots that are searched, as the configuration changes them.
-
-    Raises:
-        UserError: names and seeds that do not fit, one space for several slots, or one for a slot that is not searched.
-    """
-    slots, given = task.searched, config.space
-    if isinstance(given, dict):
-        if unknown := given.keys() - set(slots):
-            required = f"spaces for the slots that are searched: {', '.join(slots)}"
-            raise UserError(required, ", ".join(sorted(unknown)), "correct the slot, or search it too")
-        named = {slot: given.get(slot, task.slots[slot].signature) for slot in slots}
-    elif len(slots) > 1 and given is not None:
-        hint = f'write space = {{ {slots[0]} = "{task.slots[slots[0]].signature}", … }}, or leave it out'
-        raise UserError(f"a table of spaces by slot, as {' and '.join(slots)} are searched", repr(given), hint)
-    else:
-        named = {slot: task.slots[slot].signature if given is None else given for slot in slots}
-    found = {slot: _changed(config, load_space(name)) for slot, name in named.items()}
-    for slot, space in found.items():
-        if space.signature != (wanted := task.slots[slot].signature):
-            hint = "choose a space of that signature, or search with a training function of your own"
-            where = f"{task.name}, slot {slot}" if len(task.slots) > 1 else task.name
-            raise UserError(f"a space of signature {wanted} for {where}", space.signature, hint)
-    return _with_seeds(config, found)
-
-
-def _changed(config: SearchConfig, space: SearchSpace) -> SearchSpace:
-    """A space without what the configuration excludes, with complexities as it counts them."""
-    return without(with_complexity(space, config.complexity), **config.exclude.model_dump())
-
-
-def _with_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> dict[str, SearchSpace]:
-    """The spaces with the configuration's seeds: each is one of the slots whose losses have its signature."""
-    if len(spaces) == 1:
-        return {slot: with_seeds(space, config.seeds) for slot, space in spaces.items()}
-    signatures = {seed: signature_of(seed) for seed in config.seeds}
-    for seed, signature in signatures.items():
-        if signature not in {space.signature for space in spaces.values()}:
-            known = ", ".join(dict.fromkeys(space.signature for space in spaces.values()))
-            raise UserError(f"seeds of signature {known}", f"{seed[:80]!r} of {signature}", "leave it out")
-    return {
-        slot: with_seeds(space, [seed for seed, signature in signatures.items() if signature == space.signature])
-        for slot, space in spaces.items()
-    }
-
-
-def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
-    """The space without the seeds that need what the task does not give, such as class weights."""
-    given = task.buffers(slot)
-    missing = [one.name for one in get_signature(space.signature).buffers if one.name not in given]
-    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, missing)))
-    return space if kept == space.seeds else space.model_copy(update={"seeds": kept})
 
 
 def hang_limit(config: SearchConfig, task: AnyTask) -> float | None:

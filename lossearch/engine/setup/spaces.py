@@ -1,0 +1,112 @@
+"""What a search may build in each slot that it searches, and the losses at whose step size it trains there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lossearch.engine.setup.config import SearchConfig
+from lossearch.errors import UserError
+from lossearch.ir.core.signature import get_signature
+from lossearch.ir.signatures import DENSE
+from lossearch.search_spaces import SearchSpace, load_space
+from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
+from lossearch.search_spaces.seeds import signature_of
+from lossearch.tasks import DescribedTask
+from lossearch.tasks.base import Slot
+from lossearch.training.untrained import AnyTask
+from lossearch.zoo import names
+from lossearch.zoo.named import graph_of
+
+
+def spaces_of(config: SearchConfig, task: AnyTask) -> dict[str, SearchSpace]:
+    """The spaces of the slots that are searched, as the configuration changes them.
+
+    Raises:
+        UserError: names and seeds that do not fit, one space for several slots, or one for a slot that is not searched.
+    """
+    slots, given = task.searched, config.space
+    if isinstance(given, dict):
+        if unknown := given.keys() - set(slots):
+            required = f"spaces for the slots that are searched: {', '.join(slots)}"
+            raise UserError(required, ", ".join(sorted(unknown)), "correct the slot, or search it too")
+        named = {slot: given.get(slot, task.slots[slot].signature) for slot in slots}
+    elif len(slots) > 1 and given is not None:
+        hint = f'write space = {{ {slots[0]} = "{task.slots[slots[0]].signature}", … }}, or leave it out'
+        raise UserError(f"a table of spaces by slot, as {' and '.join(slots)} are searched", repr(given), hint)
+    else:
+        named = {slot: task.slots[slot].signature if given is None else given for slot in slots}
+    found = {slot: _changed(config, load_space(name)) for slot, name in named.items()}
+    for slot, space in found.items():
+        if space.signature != (wanted := task.slots[slot].signature):
+            hint = "choose a space of that signature, or search with a training function of your own"
+            where = f"{task.name}, slot {slot}" if len(task.slots) > 1 else task.name
+            raise UserError(f"a space of signature {wanted} for {where}", space.signature, hint)
+    return _with_seeds(config, found)
+
+
+def _changed(config: SearchConfig, space: SearchSpace) -> SearchSpace:
+    """A space without what the configuration excludes, with complexities as it counts them."""
+    return without(with_complexity(space, config.complexity), **config.exclude.model_dump())
+
+
+def _with_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> dict[str, SearchSpace]:
+    """The spaces with the configuration's seeds: each is one of the slots whose losses have its signature."""
+    if len(spaces) == 1:
+        return {slot: with_seeds(space, config.seeds) for slot, space in spaces.items()}
+    signatures = {seed: signature_of(seed) for seed in config.seeds}
+    for seed, signature in signatures.items():
+        if signature not in {space.signature for space in spaces.values()}:
+            known = ", ".join(dict.fromkeys(space.signature for space in spaces.values()))
+            raise UserError(f"seeds of signature {known}", f"{seed[:80]!r} of {signature}", "leave it out")
+    return {
+        slot: with_seeds(space, [seed for seed, signature in signatures.items() if signature == space.signature])
+        for slot, space in spaces.items()
+    }
+
+
+def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
+    """The space without the seeds that need what the task does not give, such as class weights."""
+    given = task.buffers(slot)
+    missing = [one.name for one in get_signature(space.signature).buffers if one.name not in given]
+    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, missing)))
+    return space if kept == space.seeds else space.model_copy(update={"seeds": kept})
+
+
+def reference_name(configured: str | None, space: SearchSpace, slot: Slot | None) -> str:
+    """The reference loss of a slot: the configured one, else the slot's default, else one of the space.
+
+    Args:
+        configured: loss that the configuration names.
+        space: of the slot's losses.
+        slot: of a described task; None for a user's function, whose slots have no default of their own.
+
+    Raises:
+        UserError: there is none.
+    """
+    if configured is not None:
+        return configured
+    if slot is not None and slot.signature == space.signature:
+        return slot.default
+    if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
+        return "cross_entropy"
+    known = space.seeds or names(signature=space.signature)
+    if not known:
+        raise UserError(f"a `reference` loss of signature {space.signature}", "none", "name a loss of that signature")
+    return known[0]
+
+
+def references(config: SearchConfig, task: AnyTask, spaces: Mapping[str, SearchSpace]) -> dict[str, str]:
+    """The reference loss of each slot that is searched; raises `UserError` where one is missing or fits no slot."""
+    given = config.reference
+    if isinstance(given, dict):
+        if unknown := given.keys() - spaces.keys():
+            required = f"a reference for slots that are searched: {', '.join(spaces)}"
+            raise UserError(required, ", ".join(sorted(unknown)), "correct the slot")
+        configured: Mapping[str, str | None] = given
+    elif given is not None and len(spaces) > 1:
+        required = f"a table of references by slot, where {', '.join(spaces)} are searched together"
+        raise UserError(required, f"reference = {given!r:.60}", f'write reference = {{ {next(iter(spaces))} = "…" }}')
+    else:
+        configured = dict.fromkeys(spaces, given)
+    slots = task.slots if isinstance(task, DescribedTask) else {}
+    return {slot: reference_name(configured.get(slot), space, slots.get(slot)) for slot, space in spaces.items()}
