@@ -6,7 +6,19 @@ from lossearch.version import __version__
 
 if TYPE_CHECKING:
     from lossearch import zoo
-    from lossearch.api import advise, combine, compare, export, layered, load, search, simplify, tune
+    from lossearch.api import (
+        advise,
+        combine,
+        compare,
+        export,
+        export_slots,
+        layered,
+        load,
+        load_slots,
+        search,
+        simplify,
+        tune,
+    )
     from lossearch.errors import UserError
 
 __all__ = [
@@ -16,8 +28,10 @@ __all__ = [
     "combine",
     "compare",
     "export",
+    "export_slots",
     "layered",
     "load",
+    "load_slots",
     "search",
     "simplify",
     "tune",

@@ -15,7 +15,8 @@ from lossearch.errors import UserError
 from lossearch.files import write_atomically
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.loss import Loss
-from lossearch.named_losses import LossLike, Resolved, find, load, load_one
+from lossearch.named_losses import LossLike, Resolved, find, load, one_of
+from lossearch.named_losses import load_slots as load_slots
 from lossearch.reading import usable_path
 from lossearch.situations import situation
 
@@ -96,10 +97,10 @@ def advise(
 def _losses(given: object) -> list[AnyLoss]:
     """One loss or several."""
     if isinstance(given, (Loss, JointLoss, str, Path)):
-        return [load(given)]
+        return [find(given).loss]
     if not isinstance(given, Iterable):
         raise UserError("losses to compare, in a list", f"{given!r:.80}", 'such as ["focal", "runs/x@1"]')
-    return [load(loss) for loss in given]
+    return [find(loss).loss for loss in given]
 
 
 def compare(
@@ -196,19 +197,19 @@ def tune(
     with found_subject(task, metric, direction) as found:
         budget = found.steps if steps is None else steps
         details.setdefault("device", found.device or "cpu")
-        return run(load(loss), found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details)
+        return run(
+            find(loss).loss, found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details
+        )
 
 
 def _print_progress(progress: ComparisonProgress) -> None:
     print(f"{progress.phase} {progress.done}/{progress.total} {progress.loss}", file=sys.stderr)
 
 
-def export(loss: LossLike, path: str | Path, **options: Any) -> Path | tuple[Path, ...]:
+def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
     """Write a loss to a file that works without lossearch, and return its path.
 
-    The docstring of a `.py` file tells the shorter form of a run's loss, where the run keeps one. Losses of several
-    slots are written to a file each, named after it (`best_box.py`), whose paths are returned; a `.json` file holds
-    them together, so that it can be read back.
+    The docstring of a `.py` file tells the shorter form of a run's loss, where the run keeps one.
 
     Args:
         loss: What `load` takes.
@@ -218,28 +219,59 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path | tuple[Pat
     Raises:
         UserError: The loss is unknown, or suffix, option or path do not fit.
     """
-    from lossearch.archive.simplified import shorter_of
+    from lossearch.compile.export import export as write
+
+    found = find(loss)
+    one = one_of(found.loss, loss)
+    return write(one, path, **_with_shorter(found, one, "", Path(path), options))
+
+
+def export_slots(loss: LossLike, path: str | Path, **options: Any) -> dict[str, Path]:
+    """Write the losses of several slots to a file each, named after it, and return their paths by slot.
+
+    `best.py` becomes `best_box.py` and `best_classification.py`. A `.json` file holds all of them, so that it can be
+    read back as one.
+
+    Args:
+        loss: What `load_slots` takes.
+        path: As of `export`.
+        options: As of `export`, the same for all.
+
+    Raises:
+        UserError: As `export`.
+    """
     from lossearch.compile.export import export as write
 
     found, path = find(loss), Path(path)
-    kept = shorter_of(found.run, found.loss.key) if found.run is not None and path.suffix == ".py" else None
     if not isinstance(found.loss, JointLoss):
-        if kept is not None:
-            options.setdefault("shorter", (kept.loss.to_text(), kept.how))
-        return write(found.loss, path, **options)
+        return {"loss": export(loss, path, **options)}
     if path.suffix == ".json":
         if options:
             raise UserError("no options of a .json file", ", ".join(options), "leave them out")
         target = usable_path(path, "a path to write the losses to")
         write_atomically(target, found.loss.to_json() + "\n")
-        return target
-    written: list[Path] = []
-    for slot, one in found.loss.losses.items():
-        own = dict(options)
-        if kept is not None and isinstance(kept.loss, JointLoss) and kept.loss[slot].key != one.key:
-            own.setdefault("shorter", (kept.loss[slot].to_text(), kept.how))
-        written.append(write(one, path.with_name(f"{path.stem}_{slot}{path.suffix}"), **own))
-    return tuple(written)
+        return dict.fromkeys(found.loss.losses, target)
+    return {
+        slot: write(
+            one,
+            path.with_name(f"{path.stem}_{slot}{path.suffix}"),
+            **_with_shorter(found, one, slot, path, options),
+        )
+        for slot, one in found.loss.losses.items()
+    }
+
+
+def _with_shorter(found: Resolved, one: Loss, slot: str, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the shorter form of a run's loss, or of that of one of its slots, where the run keeps one."""
+    from lossearch.archive.simplified import shorter_of
+
+    if found.run is None or found.ranked is None or path.suffix != ".py":
+        return dict(options)
+    kept = shorter_of(found.run, found.ranked.candidate.key)
+    shorter = None if kept is None else kept.loss.losses.get(slot) if isinstance(kept.loss, JointLoss) else kept.loss
+    if kept is None or shorter is None or shorter.key == one.key:
+        return dict(options)
+    return {"shorter": (shorter.to_text(), kept.how), **options}
 
 
 def simplify(
@@ -381,7 +413,7 @@ def _named(components: object) -> dict[str, LossLike | nn.Module]:
         raise UserError("losses to combine, by name or in a list", f"{components!r:.80}", 'such as {"a": "focal"}')
     found: dict[str, LossLike | nn.Module] = {}
     for component in components:
-        loss = load_one(component) if isinstance(component, (Loss, JointLoss, str, Path)) else component
+        loss = load(component) if isinstance(component, (Loss, JointLoss, str, Path)) else component
         base = loss.name if isinstance(loss, Loss) else identifier(type(loss).__name__)
         names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
         found[next(name for name in names if name not in found)] = loss
@@ -391,7 +423,7 @@ def _named(components: object) -> dict[str, LossLike | nn.Module]:
 def _module(loss: LossLike | nn.Module, options: Mapping[str, Any]) -> nn.Module:
     """The module of a loss, or a module as it is."""
     if isinstance(loss, (Loss, JointLoss, str, Path)):
-        return load_one(loss).to_module(**options)
+        return load(loss).to_module(**options)
     if options:
         raise UserError("no options beside a module of your own", ", ".join(options), "set them on the module")
     from torch import nn

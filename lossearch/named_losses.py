@@ -41,8 +41,8 @@ class Resolved:
     rank: int = 0
 
 
-def load(loss: LossLike) -> AnyLoss:
-    """The loss that a name stands for; a `JointLoss` where it stands for the losses of several slots.
+def load(loss: LossLike) -> Loss:
+    """The loss that a name stands for.
 
     Args:
         loss: A zoo name with arguments (`focal(gamma=2)`), a `.json` file, a `.txt` file with the text form, the text
@@ -50,14 +50,23 @@ def load(loss: LossLike) -> AnyLoss:
             search was over several (`runs/x@1.box`). A `Loss` is returned as it is.
 
     Raises:
-        UserError: It is none of these, or what it names is missing, malformed or ill-typed.
+        UserError: It is none of these, what it names is missing, malformed or ill-typed, or it stands for the losses of
+            several slots, which `load_slots` gives.
     """
-    return find(loss).loss
+    return one_of(find(loss).loss, loss)
 
 
-def load_one(loss: LossLike) -> Loss:
-    """As `load`, of one loss alone; raises `UserError` for the losses of several slots."""
-    return one_of(load(loss), loss)
+def load_slots(loss: LossLike) -> dict[str, Loss]:
+    """The losses of several slots that a name stands for, by slot; of one loss alone under `loss`.
+
+    Args:
+        loss: What `load` takes, such as `runs/x@1` of a search over several slots.
+
+    Raises:
+        UserError: As `load`.
+    """
+    found = find(loss).loss
+    return found.losses if isinstance(found, JointLoss) else {"loss": found}
 
 
 def one_of(found: AnyLoss, called: object) -> Loss:
@@ -70,7 +79,8 @@ def one_of(found: AnyLoss, called: object) -> Loss:
     if isinstance(found, JointLoss):
         slots = ", ".join(found.graph.slots)
         name = called if isinstance(called, str) and "@" in called else "DIR@RANK"
-        raise UserError("one loss", f"those of the slots {slots}", f"name a slot: {name}.{found.graph.slots[0]}")
+        hint = f"name a slot: {name}.{found.graph.slots[0]} (in Python load_slots and export_slots give all)"
+        raise UserError("one loss", f"those of the slots {slots}", hint)
     return found
 
 

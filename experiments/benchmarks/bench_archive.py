@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lossearch import zoo
 from lossearch.archive.store import Archive, Candidate, Evaluation, Origin
-from lossearch.engine.island.rows import graph_to_json
+from lossearch.ir.forms.joint import any_to_json
 
 BATCH = 1000
 REJECTED_PER_TRAINED = 4
@@ -28,7 +28,7 @@ TASK = "bench"
 
 def fill(archive: Archive, count: int) -> None:
     """Archive `count` candidates with random metrics, of which every fifth was trained."""
-    graph, metrics = graph_to_json(zoo.get("focal").graph), random.Random(0)
+    graph, metrics = any_to_json(zoo.get("focal").graph), random.Random(0)
     for start in range(0, count, BATCH):
         numbers = range(start, min(start + BATCH, count))
         archive.add_candidates(_candidate(number, graph) for number in numbers)

@@ -21,11 +21,11 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Candidate, Evaluation, Origin
 from lossearch.engine.driver.driver import ISLANDS
 from lossearch.engine.driver.search import search
-from lossearch.engine.island.rows import graph_to_json
 from lossearch.engine.setup.config import load_config, validate
 from lossearch.engine.setup.toml_form import to_toml
 from lossearch.engine.writer.messages import Batch
 from lossearch.engine.writer.writer import ArchiveWriter
+from lossearch.ir.forms.joint import any_to_json
 from lossearch.search_spaces import load_space
 
 CONFIG = Path(__file__).resolve().parents[1] / "digits_noise.toml"
@@ -92,7 +92,7 @@ def writer_milliseconds(trained: int, folder: Path) -> tuple[float, float]:
 
 def _batch(number: int) -> Batch:
     """One trained candidate with what was rejected before it."""
-    graph = graph_to_json(zoo.get("focal").graph)
+    graph = any_to_json(zoo.get("focal").graph)
     rows = REJECTED_PER_TRAINED + 1
     candidates = [
         Candidate(

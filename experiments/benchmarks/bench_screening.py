@@ -16,6 +16,7 @@ import torch
 from lossearch import zoo
 from lossearch.candidates.screen import Screen, ScreeningConfig
 from lossearch.evolve import make_method
+from lossearch.ir.core.graph import Graph
 from lossearch.search_spaces import load_space
 from lossearch.tasks import Task
 
@@ -40,6 +41,7 @@ def main() -> None:
         start = time.thread_time()
         candidate = method.ask()
         proposing += time.thread_time() - start
+        assert isinstance(candidate.graph, Graph)
         verdict = screen.check(candidate.graph, seen)
         seen |= {verdict.key} if verdict.fingerprint is None else {verdict.key, verdict.fingerprint}
         start = time.thread_time()

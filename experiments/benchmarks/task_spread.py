@@ -18,10 +18,11 @@ from lossearch import zoo
 from lossearch.comparison.statistics import bootstrap_interval, noise_floor
 from lossearch.ir.core.signature import get_signature
 from lossearch.tasks import build_task
+from lossearch.tasks.base import only_slot
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import Run
 from lossearch.training.seeds import first
-from lossearch.training.slot_losses import SlotLosses
+from lossearch.training.slot_losses import SlotLosses, times
 from lossearch.training.step_size import step_scale
 from lossearch.training.train import train
 from lossearch.training.untrained import initial_inputs
@@ -61,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     task = build_task(given.task)
-    slot, losses = task.slot, SlotLosses(task)
+    slot, losses = only_slot(task), SlotLosses(task)
     one = task.slots[slot]
     print(task.describe(), flush=True)
     inputs = initial_inputs(task)[slot]
@@ -80,7 +81,7 @@ def main() -> None:
             factor = step_scale(loss, reference, inputs)
         elif task.config.optimizer == "sgd":  # Adam divides by the gradient's size itself
             rate *= step_scale(loss, reference, inputs)
-        outcomes = train(task, [Run(losses.with_(loss, factor), rate, seed) for seed in seeds])
+        outcomes = train(task, [Run(losses.with_({slot: times(loss, factor)}), rate, seed) for seed in seeds])
         values = np.array([np.nan if outcome.metric is None else outcome.metric for outcome in outcomes])
         interval = bootstrap_interval(values)
         found[name] = values

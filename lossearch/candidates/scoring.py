@@ -138,7 +138,7 @@ class CandidateEvaluator:
     def __init__(self, task: DescribedTask, reference: AnyGraph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
-        self._buffers = {slot: task.buffers(slot) for slot in task.searched}
+        self.buffers = {slot: task.buffers(slot) for slot in task.searched}
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}
 
@@ -217,10 +217,10 @@ class CandidateEvaluator:
     def _losses(self, graph: AnyGraph) -> dict[str, GraphLoss]:
         """The losses of a candidate by slot."""
         graphs = by_slot(graph, self.task.searched[0])
-        return {slot: GraphLoss(one, self._buffers[slot]) for slot, one in graphs.items()}
+        return {slot: GraphLoss(one, self.buffers[slot]) for slot, one in graphs.items()}
 
     def _size_of(self, slot: str, graph: Graph) -> float:
-        return self._size(slot, GraphLoss(graph, self._buffers[slot]))
+        return self._size(slot, GraphLoss(graph, self.buffers[slot]))
 
     def _size(self, slot: str, loss: GraphLoss) -> float:
         """RMS gradient of a slot's loss at untrained predictions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -290,7 +290,7 @@ def tune(
     )
     print_fields(_tuned(tuned))
     if output is not None:
-        note_written(api.export(tuned.loss, output))
+        note_written(api.export_slots(tuned.loss, output))
 
 
 def _tuned(tuned: Tuned) -> Iterator[tuple[str, str]]:
@@ -350,14 +350,14 @@ def export(
         "rank": rank,
         "labels": labels,
     }
-    written = api.export(loss, output, **{name: value for name, value in given.items() if value is not None})
-    for path in written if isinstance(written, tuple) else (written,):
+    asked = {name: value for name, value in given.items() if value is not None}
+    for path in dict.fromkeys(api.export_slots(loss, output, **asked).values()):
         say(path)
 
 
-def note_written(written: Path | tuple[Path, ...]) -> None:
-    """Say which files were written."""
-    for path in written if isinstance(written, tuple) else (written,):
+def note_written(written: Mapping[str, Path]) -> None:
+    """Say which files were written, by slot."""
+    for path in dict.fromkeys(written.values()):
         note(f"wrote {path}")
 
 

@@ -69,7 +69,7 @@ def simplify(
     if found.evidence is not None:
         print_listing(_tried(found.evidence), Format.TABLE)
     if output is not None:
-        note_written(api.export(found.loss, output))
+        note_written(api.export_slots(found.loss, output))
 
 
 def _tell(attempt: Attempt) -> None:

@@ -172,7 +172,12 @@ def with_kept(entries: Sequence[Entry], kept: Mapping[str, AnyLoss]) -> list[Ent
 
 def _source(loss: AnyLoss) -> Source:
     if isinstance(loss, JointLoss):
-        known = all(any(zoo.get(n).key == one.key for n in _family(one)) for one in loss.losses.values())
-        return "hand-designed" if known else "discovered"
+        beside_defaults = {
+            f"{slot}_{name}"
+            for slot, one in loss.losses.items()
+            for name in _family(one)
+            if zoo.get(name).source == loss.source
+        }
+        return "hand-designed" if loss.name in {DEFAULTS, *beside_defaults} else "discovered"
     known = loss.name in _family(loss) and zoo.get(loss.name).source == loss.source
     return "hand-designed" if known else "discovered"

@@ -105,7 +105,7 @@ class Method(ABC):
         """How complex a loss is in this space."""
         return complexity_in(self.space, graph)
 
-    def random_graph(self) -> AnyGraph:
+    def random_graph(self) -> Any:
         """A random candidate of the space."""
         return self.breeder.random(self.rng)
 

@@ -286,10 +286,10 @@ def test_an_absent_class_has_no_weight_in_a_search_nor_in_a_comparison(monkeypat
     monkeypatch.setattr(task, "_statistics", statistics)
     wanted = [0.0, 2 / 3, 4 / 3, 4 / 3, *[0.0] * 6]  # 1 / (3 f): three classes occur
     loss = zoo.get("weighted_cross_entropy")
-    compared = jobs.loss_function(loss, task, Conditions(task.config, STEPS))
+    compared = jobs.loss_function(loss.graph, "loss", task, Conditions(task.config, STEPS), loss.name)
     searched = CandidateEvaluator(task, loss.graph, EvaluationConfig())
     assert isinstance(compared, GraphLoss)
-    for given in (task.buffers("loss"), compared.buffers, searched.buffers):
+    for given in (task.buffers("loss"), compared.buffers, searched.buffers["loss"]):
         weights = given["class_weight"]
         assert weights.tolist() == pytest.approx(wanted)
 

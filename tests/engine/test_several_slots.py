@@ -17,13 +17,14 @@ from lossearch.engine.driver.race import race_run
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.config import load_config
-from lossearch.engine.setup.parts import build_parts, island_method, island_setting, make_task
+from lossearch.engine.setup.parts import build_parts, island_method, island_setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.ir.forms.joint import any_from_json
-from lossearch.joint_loss import JointLoss
+from lossearch.reading import parse_toml
 from lossearch.report import write_report
+from lossearch.tasks import build_task
 
 SCENES = """
 islands = 1
@@ -140,7 +141,9 @@ def test_a_race_trains_what_the_search_found_and_can_be_extended(scenes: RunDire
     assert all(standing.metric is not None for standing in before)
     result = race_run(scenes.path, seeds=4, workers=1, progress=False)
     assert max(standing.seeds for standing in result.archive.standings()) == 4
-    assert isinstance(result.best_, JointLoss)
+    assert result.best_slots_.keys() == {"box", "classification"}
+    with pytest.raises(UserError, match="take best_slots_"):
+        _ = result.best_
     assert result.front_[0].loss.to_text().startswith("box = box: ")
     result.close()
 
@@ -166,7 +169,12 @@ def test_a_loss_of_a_run_over_several_slots_is_shown_and_exported_slot_by_slot(
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "True"], done.stderr
     (together,) = invoke("export", best, "-o", str(tmp_path / "best.json")).stdout.split()
-    assert lossearch.load(together).graph == lossearch.load(best).graph
+    assert lossearch.load_slots(together)["box"].graph == lossearch.load(f"{best}.box").graph
+    with pytest.raises(UserError, match="those of the slots box, classification"):
+        lossearch.load(best)
+    exported = lossearch.export_slots(best, tmp_path / "again.pt")
+    assert exported == {slot: tmp_path / f"again_{slot}.pt" for slot in ("box", "classification")}
+    torch.jit.load(exported["box"])(torch.rand(3, 4), torch.rand(3, 4))
     refused = invoke("show", best, "--plot", str(tmp_path / "best.png"))
     assert f"name a slot: {best}.box" in refused.stderr
     assert refused.stdout == ""
@@ -205,7 +213,7 @@ def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(s
     from lossearch.comparison.conditions import searched_signature
     from lossearch.comparison.entries import DEFAULTS, entries_for
 
-    task = make_task(load_config(scenes.config)[0])
+    task = build_task(parse_toml(SCENES, "TOML", "")["task"])
     entries = entries_for([], True, searched_signature(task), task)
     names = [entry.name for entry in entries]
     assert names[0] == DEFAULTS
@@ -224,8 +232,7 @@ def test_a_function_may_take_the_losses_of_several_slots(function: RunDirectory)
     assert len(rows) == 4
     graphs = [any_from_json(row.candidate.graph or "") for row in rows]
     assert {getattr(graph, "slots", None) for graph in graphs} == {("kind", "size")}
-    best = lossearch.load(f"{function.path}@1")
-    tuned = lossearch.tune(best, function.path.parent / "search.toml", trials=2, workers=1)
+    tuned = lossearch.tune(f"{function.path}@1", function.path.parent / "search.toml", trials=2, workers=1)
     assert tuned.validation is not None
     comparison = lossearch.compare(
         function.path.parent / "search.toml", [f"{function.path}@1"], 2, trials=2, baselines=["huber"], workers=1

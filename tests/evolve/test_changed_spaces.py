@@ -14,6 +14,7 @@ from lossearch.engine.setup.parts import make_task
 from lossearch.engine.setup.spaces import spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
+from lossearch.ir.core.graph import Graph
 from lossearch.ir.forms.text import parse_graph
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
@@ -101,6 +102,7 @@ def test_what_is_excluded_occurs_nowhere() -> None:
     seen: set[str] = set()
     for _ in range(400):
         candidate = method.ask()
+        assert isinstance(candidate.graph, Graph)
         seen |= {node.op for root in candidate.graph.roots for node in root.postorder()}
         method.tell(candidate, -float(candidate.graph.complexity), candidate.graph.complexity)
     assert not seen & banned

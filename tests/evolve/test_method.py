@@ -11,7 +11,8 @@ from lossearch.errors import UserError
 from lossearch.evolve import METHODS, make_method
 from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.evolve.variation import MUTATIONS
-from lossearch.ir.forms.text import format_graph
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.forms.joint import format_any
 from lossearch.search_spaces import load_space
 
 SPACE = load_space("dense")
@@ -53,6 +54,7 @@ def test_seeds_come_first_and_both_inputs_always_occur(name):
     assert seeds == [f"seed:{seed}" for seed in SPACE.seeds]
     for _ in range(300):
         graph = method.ask().graph
+        assert isinstance(graph, Graph)
         assert graph.uses("logits")
         assert graph.uses("target")
 
@@ -149,7 +151,7 @@ def test_a_template_may_fit_what_templates_make_only():
     templates = {**SPACE.templates, "E": {"log(E)": 1.0, "softplus(E)": 1.0}}
     space = SPACE.model_copy(update={"seeds": (), "terminals": terminals, "templates": templates})
     method = make_method("random", space, 0)
-    assert any("log(softplus(" in format_graph(method.ask().graph) for _ in range(50))
+    assert any("log(softplus(" in format_any(method.ask().graph) for _ in range(50))
 
 
 def test_a_space_without_a_loss_is_refused():

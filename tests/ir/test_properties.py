@@ -14,6 +14,7 @@ from torch import Tensor
 from lossearch.evolve import make_method
 from lossearch.ir import OPERATORS, Graph
 from lossearch.ir.core.signature import SIGNATURES, Signature
+from lossearch.ir.forms.joint import format_any, parse_any
 from lossearch.ir.forms.json import dumps, graph_from_dict, graph_to_dict, loads
 from lossearch.ir.forms.latex import format_graph as format_latex
 from lossearch.ir.forms.text import format_graph, parse_graph
@@ -138,5 +139,5 @@ def test_what_evolution_proposes_is_well_typed_and_round_trips():
     method = make_method("regularized_evolution", load_space("dense"), seed=3)
     for step in range(1500):
         candidate = method.ask()
-        assert parse_graph(format_graph(candidate.graph)) == candidate.graph
+        assert parse_any(format_any(candidate.graph)) == candidate.graph
         method.tell(candidate, step % 7, candidate.graph.complexity)

@@ -6,6 +6,7 @@ import pytest
 
 import lossearch.primitives  # noqa: F401  (registers them)
 from lossearch.errors import UserError
+from lossearch.ir.forms.joint import format_any
 from lossearch.ir.forms.text import format_graph, parse_graph
 from lossearch.loss import Loss
 from lossearch.simplifying import Simplified, by_evidence, exact
@@ -81,7 +82,7 @@ def test_too_few_seeds_are_refused() -> None:
 
 def test_terms_are_left_out_of_every_sum_and_nothing_becomes_ill_typed() -> None:
     graph = parse_graph(f"dense: log(1.0 + {CE}) * 2.0 + 0.5 * {TRUE} + 3.0")
-    changes = {one.change: format_graph(one.graph) for one in without_terms(graph)}
+    changes = {one.change: format_any(one.graph) for one in without_terms(graph)}
     assert changes["without the number 3"] == f"dense: 2.0 * log(1.0 + {CE}) + 0.5 * {TRUE}"
     assert changes[f"without 0.5 * {TRUE}"] == f"dense: 2.0 * log(1.0 + {CE}) + 3.0"
     assert changes["without the number 1"] == f"dense: log({CE}) * 2.0 + 0.5 * {TRUE} + 3.0"
@@ -96,7 +97,7 @@ def test_a_loss_is_never_left_without_its_inputs() -> None:
 
 
 def test_numbers_are_rounded_at_once_and_each_by_itself() -> None:
-    found = [(one.change, format_graph(one.graph)) for one in rounded(parse_graph(f"dense: 1.234 * {CE} - 0.4567"))]
+    found = [(one.change, format_any(one.graph)) for one in rounded(parse_graph(f"dense: 1.234 * {CE} - 0.4567"))]
     assert ("all numbers to 2 digits", f"dense: 1.2 * {CE} - 0.46") in found
     assert ("1.234 to 1.2", f"dense: 1.2 * {CE} - 0.4567") in found
     assert len(found) == 3

@@ -92,7 +92,7 @@ def test_other_slots_keep_the_losses_of_the_configuration() -> None:
     losses = SlotLosses(task)
     giou = GraphLoss(zoo.get("giou").graph)
     default = SlotLosses(DetectionTask(SMALL))
-    focal, plain = (train(task, [Run(chosen.with_(giou), 0.01, 0)], 40)[0] for chosen in (losses, default))
+    focal, plain = (train(task, [Run(chosen.with_({"box": giou}), 0.01, 0)], 40)[0] for chosen in (losses, default))
     assert focal.metrics != plain.metrics
 
 

@@ -17,8 +17,9 @@ from lossearch.archive.store import Archive, Ranked
 from lossearch.engine.island.rows import score
 from lossearch.engine.writer.messages import AUDITED_FILTERS
 from lossearch.errors import UserError
-from lossearch.joint_loss import AnyLoss
+from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.listing import data_frame, escaped, html_formula, html_table
+from lossearch.loss import Loss
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -104,9 +105,23 @@ class SearchResult:
         return RunDirectory.open(self.path).open_archive(read_only=True)
 
     @property
-    def best_(self) -> AnyLoss:
-        """The loss with the best score; raises `UserError` if no candidate was trained to the end."""
-        return self.at_rank(1).loss
+    def best_(self) -> Loss:
+        """The loss with the best score.
+
+        Raises:
+            UserError: no candidate was trained to the end, or the search was over several slots, of which
+                `best_slots_` gives each.
+        """
+        found = self.at_rank(1).loss
+        if isinstance(found, JointLoss):
+            raise UserError("one loss", f"those of the slots {', '.join(found.graph.slots)}", "take best_slots_")
+        return found
+
+    @property
+    def best_slots_(self) -> dict[str, Loss]:
+        """The losses of the candidate with the best score by slot; that of one slot alone under `loss`."""
+        found = self.at_rank(1).loss
+        return found.losses if isinstance(found, JointLoss) else {"loss": found}
 
     @property
     def front_(self) -> Front:
@@ -161,7 +176,7 @@ class SearchResult:
         failure = self.failure()
         if failure is not None:
             return f"<p>{escaped(caption)}</p><p>{escaped(str(failure))}</p>"
-        return f"<p>{escaped(caption)}</p>{self.front_._repr_html_()}{html_formula(self.best_.latex())}"
+        return f"<p>{escaped(caption)}</p>{self.front_._repr_html_()}{html_formula(self.at_rank(1).loss.latex())}"
 
     def at_rank(self, rank: int) -> Found:
         """The loss at a rank, from 1; raises `UserError` if there are fewer."""

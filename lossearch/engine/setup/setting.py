@@ -10,7 +10,6 @@ from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import FilterCount, Verdict
 from lossearch.candidates.stopping import StoppingConfig, Stops
 from lossearch.engine.setup.state import IslandState
-from lossearch.ir.core.joint import AnyGraph
 
 
 class Screening(Protocol):
@@ -24,13 +23,13 @@ class Screening(Protocol):
 class Evaluator(Protocol):
     """As `lossearch.candidates.scoring.CandidateEvaluator`."""
 
-    def evaluate(self, graph: AnyGraph, seed: int, stops: Stops = ...) -> CandidateResult: ...
+    def evaluate(self, graph: Any, seed: int, stops: Stops = ...) -> CandidateResult: ...
 
 
 class Elsewhere(Protocol):
     """Trainings outside of an island's process, as `lossearch.engine.island.trainings.Trainings`."""
 
-    def begin(self, number: int, graph: AnyGraph, seed: int, stops: Stops) -> None: ...
+    def begin(self, number: int, graph: Any, seed: int, stops: Stops) -> None: ...
     def result(self, number: int) -> CandidateResult: ...
 
 
