@@ -99,7 +99,7 @@ def test_other_slots_keep_the_losses_of_the_configuration() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"slot": None}, "one of the loss slots of .*: classification, box"),
+        ({"slot": None}, "one or several of the loss slots of .*: classification, box"),
         ({"slot": "boxes"}, "slot = 'boxes'"),
         ({"losses": {"box": "giou"}}, "losses of other slots than box: classification"),
         ({"losses": {"classification": "giou"}}, "a loss of signature dense for the slot classification"),
