@@ -22,6 +22,7 @@ from lossearch.ir.operators import (  # noqa: F401  (they register)
     structure,
 )
 from lossearch.ir.operators.elementwise import elementwise
+from lossearch.ir.operators.elementwise_functions import COSINE  # noqa: F401  (its module registers, after arithmetic)
 
 __all__ = [
     "OPERATORS",

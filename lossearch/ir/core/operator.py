@@ -76,9 +76,6 @@ class Operator:
         elementwise: Whether it acts on each element alone, with broadcasting over the union of axes.
         symbol: Infix symbol and binding strength, where it has one.
         commutative: Whether its arguments may be exchanged.
-        cost: Work per element in units of one addition.
-        monotone: +1, -1 or 0 (neither) per argument.
-        convex: +1 convex, -1 concave, 0 neither (of one argument, others fixed).
         internal: Made only by lowering and exports; not for users or search.
         products: Whether a node multiplies matrices or convolves, whose gradients autocast would take in bfloat16.
         scatters: Whether a node's torch source or its gradient writes to places that it computes, which torch.compile
@@ -105,9 +102,6 @@ class Operator:
     elementwise: bool = False
     symbol: tuple[str, int] | None = None
     commutative: bool = False
-    cost: float = 1.0
-    monotone: tuple[int, ...] = ()
-    convex: int = 0
     internal: bool = False
     products: Callable[[Expr], bool] = lambda node: False
     scatters: Callable[[Expr], bool] = lambda node: False

@@ -1,4 +1,4 @@
-"""Leaves and elementwise operators: one row each."""
+"""Leaves and elementwise arithmetic: one row each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossearch.ir.core import interval as iv
 from lossearch.ir.core.axes import Axes, ordered, union
-from lossearch.ir.core.interval import EPSILON, LARGEST_EXPONENT, UNIT, Interval, times
+from lossearch.ir.core.interval import EPSILON, LARGEST_EXPONENT, Interval, times
 from lossearch.ir.core.operator import FREE, Attribute, Domain, Operator, guarded_intervals, register, require_real
 from lossearch.ir.core.types import IllTyped, Type
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 RangeRule = Callable[..., Interval]
 
 NON_NEGATIVE = Interval(0.0, math.inf)
-COSINE = Interval(-1.0, 1.0)
-NEARLY_COSINE = Interval(-1.0 + 1e-7, 1.0 - 1e-7)
 
 
 def broadcast_axes(arguments: Sequence[Expr]) -> Axes:
@@ -145,7 +143,6 @@ elementwise(
     value=lambda a, b: a + b,
     symbol=("+", 1),
     commutative=True,
-    monotone=(1, 1),
 )
 elementwise(
     "sub",
@@ -158,7 +155,6 @@ elementwise(
     sympy=lambda s, a, b: a - b,
     value=lambda a, b: a - b,
     symbol=("-", 1),
-    monotone=(1, -1),
 )
 register(
     Operator(
@@ -188,7 +184,6 @@ elementwise(
     value=lambda a, b: a / b,
     domain=(Domain(), Domain(nonzero=True)),
     symbol=("/", 2),
-    cost=4.0,
 )
 SMALLEST_WHOLE = 1e-18
 """What a smaller whole counts as in a fraction: its square, by which derivatives divide, is a number in float32."""
@@ -205,8 +200,6 @@ elementwise(
     sympy=lambda s, a, b: a / b,
     value=lambda a, b: min(a / b, 1.0),
     domain=(Domain(NON_NEGATIVE), Domain(NON_NEGATIVE, Interval(SMALLEST_WHOLE, math.inf))),
-    cost=4.0,
-    monotone=(1, -1),
 )
 elementwise(
     "pow",
@@ -220,7 +213,6 @@ elementwise(
     sympy=lambda s, a, b: a**b,
     value=math.pow,
     symbol=("**", 4),
-    cost=16.0,
 )
 elementwise(
     "neg",
@@ -231,7 +223,6 @@ elementwise(
     latex="-{0}",
     sympy=lambda s, a: -a,
     value=lambda a: -a,
-    monotone=(-1,),
 )
 elementwise(
     "exp",
@@ -243,9 +234,6 @@ elementwise(
     sympy=lambda s, a: s.exp(a),
     value=math.exp,
     domain=(Domain(guarded=Interval(-math.inf, LARGEST_EXPONENT)),),
-    cost=8.0,
-    monotone=(1,),
-    convex=1,
 )
 elementwise(
     "log",
@@ -257,9 +245,6 @@ elementwise(
     sympy=lambda s, a: s.log(a),
     value=math.log,
     domain=(Domain(NON_NEGATIVE, Interval(EPSILON, math.inf)),),
-    cost=8.0,
-    monotone=(1,),
-    convex=-1,
 )
 elementwise(
     "log1p",
@@ -271,9 +256,6 @@ elementwise(
     sympy=lambda s, a: s.log(1 + a),
     value=math.log1p,
     domain=(Domain(Interval(-1.0, math.inf), Interval(-1.0 + 1e-7, math.inf)),),
-    cost=8.0,
-    monotone=(1,),
-    convex=-1,
 )
 elementwise(
     "expm1",
@@ -285,9 +267,6 @@ elementwise(
     sympy=lambda s, a: s.exp(a) - 1,
     value=math.expm1,
     domain=(Domain(guarded=Interval(-math.inf, LARGEST_EXPONENT)),),
-    cost=8.0,
-    monotone=(1,),
-    convex=1,
 )
 elementwise(
     "sqrt",
@@ -299,9 +278,6 @@ elementwise(
     sympy=lambda s, a: s.sqrt(a),
     value=math.sqrt,
     domain=(Domain(NON_NEGATIVE, Interval(EPSILON, math.inf)),),
-    cost=4.0,
-    monotone=(1,),
-    convex=-1,
 )
 elementwise(
     "abs",
@@ -313,7 +289,6 @@ elementwise(
     latex="\\left|{0}\\right|",
     sympy=lambda s, a: s.Abs(a),
     value=abs,
-    convex=1,
 )
 elementwise(
     "sign",
@@ -324,7 +299,6 @@ elementwise(
     latex="\\operatorname{{sign}} {0}",
     sympy=lambda s, a: s.sign(a),
     value=lambda a: float((a > 0) - (a < 0)),
-    monotone=(1,),
 )
 elementwise(
     "square",
@@ -336,7 +310,6 @@ elementwise(
     latex="{{{0}}}^2",
     sympy=lambda s, a: a**2,
     value=lambda a: a * a,
-    convex=1,
 )
 elementwise(
     "minimum",
@@ -349,8 +322,6 @@ elementwise(
     sympy=lambda s, a, b: s.Min(a, b),
     value=min,
     commutative=True,
-    monotone=(1, 1),
-    convex=-1,
 )
 elementwise(
     "maximum",
@@ -363,8 +334,6 @@ elementwise(
     sympy=lambda s, a, b: s.Max(a, b),
     value=max,
     commutative=True,
-    monotone=(1, 1),
-    convex=1,
 )
 elementwise(
     "clamp",
@@ -377,7 +346,6 @@ elementwise(
     sympy=lambda s, a, lower, upper: s.Min(s.Max(a, lower), upper),
     value=lambda a, lower, upper: min(max(a, lower), upper),
     attributes=(("lower", ...), ("upper", ...)),
-    monotone=(1,),
 )
 elementwise(
     "clamp_min",
@@ -390,8 +358,6 @@ elementwise(
     sympy=lambda s, a, lower: s.Max(a, lower),
     value=lambda a, lower: max(a, lower),
     attributes=(("lower", ...),),
-    monotone=(1,),
-    convex=1,
 )
 elementwise(
     "clamp_max",
@@ -404,8 +370,6 @@ elementwise(
     sympy=lambda s, a, upper: s.Min(a, upper),
     value=lambda a, upper: min(a, upper),
     attributes=(("upper", ...),),
-    monotone=(1,),
-    convex=-1,
 )
 elementwise(
     "relu",
@@ -416,186 +380,4 @@ elementwise(
     latex="\\left[{0}\\right]_+",
     sympy=lambda s, a: s.Max(a, 0),
     value=lambda a: max(a, 0.0),
-    monotone=(1,),
-    convex=1,
-)
-
-
-def _sigmoid(a: float) -> float:
-    return 1.0 / (1.0 + math.exp(-a)) if a >= 0 else math.exp(a) / (1.0 + math.exp(a))
-
-
-def _coshm1(a: float) -> float:
-    return 2.0 * math.sinh(a / 2.0) ** 2
-
-
-def _softplus(a: float) -> float:
-    return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
-
-
-elementwise(
-    "sigmoid",
-    1,
-    "torch.sigmoid({0})",
-    "1 / (1 + e^-x).",
-    slopes=lambda a: (0.25,),
-    latex="\\sigma({0})",
-    sympy=lambda s, a: 1 / (1 + s.exp(-a)),
-    value=_sigmoid,
-    cost=8.0,
-    monotone=(1,),
-)
-elementwise(
-    "softplus",
-    1,
-    "F.softplus({0})",
-    "log(1 + e^x).",
-    slopes=lambda a: (1.0,),
-    latex="\\operatorname{{softplus}}({0})",
-    sympy=lambda s, a: s.log(1 + s.exp(a)),
-    value=_softplus,
-    cost=16.0,
-    monotone=(1,),
-    convex=1,
-)
-elementwise(
-    "tanh",
-    1,
-    "torch.tanh({0})",
-    "Hyperbolic tangent.",
-    slopes=lambda a: (1.0,),
-    latex="\\tanh({0})",
-    sympy=lambda s, a: s.tanh(a),
-    value=math.tanh,
-    cost=8.0,
-    monotone=(1,),
-)
-elementwise(
-    "coshm1",
-    1,
-    "torch.expm1({0}) * torch.expm1(-{0}) / -2",  # the factors are exact near zero, and so is their product
-    "cosh x - 1, exact near zero; held beyond ±60.",
-    range=lambda a: Interval(_coshm1(min(a.mignitude, LARGEST_EXPONENT)), _coshm1(min(a.magnitude, LARGEST_EXPONENT))),
-    slopes=lambda a: (math.sinh(min(a.magnitude, LARGEST_EXPONENT)),),
-    latex="(\\cosh({0}) - 1)",
-    sympy=lambda s, a: s.cosh(a) - 1,
-    value=_coshm1,
-    domain=(Domain(guarded=Interval(-LARGEST_EXPONENT, LARGEST_EXPONENT)),),
-    cost=16.0,
-    convex=1,
-)
-for _name, _cofunction in (("sin", math.cos), ("cos", math.sin)):
-    elementwise(
-        _name,
-        1,
-        f"torch.{_name}({{0}})",
-        "Sine." if _name == "sin" else "Cosine.",
-        range=lambda a: COSINE,
-        slopes=lambda a: (1.0,),
-        latex=f"\\{_name}({{0}})",
-        sympy=lambda s, a, _name=_name: getattr(s, _name)(a),
-        value=getattr(math, _name),
-        cost=8.0,
-    )
-for _name, _direction in (("asin", 1), ("acos", -1)):
-    elementwise(
-        _name,
-        1,
-        f"torch.{_name}({{0}})",
-        "Inverse sine of a value in [-1, 1]." if _name == "asin" else "Inverse cosine of a value in [-1, 1].",
-        slopes=lambda a: (1.0 / math.sqrt(1.0 - a.magnitude**2),),
-        latex=f"\\arc{_name[1:]}({{0}})",
-        sympy=lambda s, a, _name=_name: getattr(s, _name)(a),
-        value=getattr(math, _name),
-        domain=(Domain(COSINE, NEARLY_COSINE),),
-        cost=8.0,
-        monotone=(_direction,),
-    )
-elementwise(
-    "atan",
-    1,
-    "torch.atan({0})",
-    "Inverse tangent.",
-    slopes=lambda a: (1.0,),
-    latex="\\arctan({0})",
-    sympy=lambda s, a: s.atan(a),
-    value=math.atan,
-    cost=8.0,
-    monotone=(1,),
-)
-
-
-def _angles(a: Interval, b: Interval) -> Interval:
-    """From the lowest angle to the highest: at the ends of a, with b nearest to zero where that makes it steeper."""
-    low = math.atan2(a.lower, b.lower if a.lower < 0.0 else b.upper)
-    return Interval(low, math.atan2(a.upper, b.lower if a.upper > 0.0 else b.upper))
-
-
-elementwise(
-    "atan2",
-    2,
-    "torch.atan2({0}, {1})",
-    "Inverse tangent of a/b for b ≥ 0, however small both are: an angle in [-π/2, π/2].",
-    range=_angles,
-    slopes=lambda a, b: (1.0 / b.lower,) * 2,
-    latex="\\arctan\\frac{{{0}}}{{{1}}}",
-    sympy=lambda s, a, b: s.atan2(a, b),
-    value=math.atan2,
-    domain=(FREE, Domain(NON_NEGATIVE, Interval(SMALLEST_WHOLE, math.inf))),
-    cost=16.0,
-)
-
-
-def _comparison(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Attribute]) -> Type:
-    require_real(operator, arguments)
-    return Type(broadcast_axes(arguments), UNIT, "boolean")
-
-
-for _name, _symbol, _relation in (("less", "<", "Lt"), ("greater", ">", "Gt")):
-    register(
-        Operator(
-            _name,
-            2,
-            _comparison,
-            f"{{0}} {_symbol} {{1}}",
-            f"Whether a {_symbol} b; a condition for `where`.",
-            slopes=lambda a, b: (0.0, 0.0),
-            latex=f"{{0}} {_symbol} {{1}}",
-            sympy=lambda s, a, b, _relation=_relation: getattr(s, _relation)(a, b),
-            elementwise=True,
-        )
-    )
-
-
-def _where(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, Attribute]) -> Type:
-    condition, first, second = arguments
-    if condition.type.kind != "boolean":
-        raise IllTyped("where needs a condition first", str(condition.type), "compare with less or greater")
-    require_real(operator, (first, second))
-    return Type(broadcast_axes(arguments), first.type.interval.hull(second.type.interval))
-
-
-register(
-    Operator(
-        "where",
-        3,
-        _where,
-        "torch.where({0}, {1}, {2})",
-        "The second argument where the condition holds, else the third.",
-        slopes=lambda c, a, b: (0.0, 1.0, 1.0),
-        latex="\\begin{{cases}} {1} & {0} \\\\ {2} & \\text{{otherwise}} \\end{{cases}}",
-        sympy=lambda s, c, a, b: s.Piecewise((a, c), (b, True)),
-        elementwise=True,
-    )
-)
-elementwise(
-    "stop_gradient",
-    1,
-    "{0}.detach()",
-    "The value, through which no gradient flows.",
-    range=lambda a: a,
-    slopes=lambda a: (0.0,),
-    latex="\\operatorname{{sg}}[{0}]",
-    sympy=lambda s, a: s.Function("sg")(a),
-    monotone=(1,),
 )

@@ -183,7 +183,6 @@ register(
         attributes=(("size", ...),),
         products=lambda node: True,
         helper=_WINDOW_MEAN,
-        cost=8.0,
         masked=masks.window_means,
     )
 )
@@ -199,7 +198,6 @@ register(
         attributes=(("size", ...), ("sigma", ...)),
         products=lambda node: True,
         helper=_WINDOW_MEAN,
-        cost=8.0,
         masked=masks.window_means,
     )
 )
@@ -284,7 +282,6 @@ register(
         latex="{0}\\!\\downarrow_2",
         scatters=lambda node: True,  # the gradient of index_select
         helper=_HALVED,
-        cost=2.0,
         masked=masks.block_means,
     )
 )

@@ -135,7 +135,6 @@ register(
         latex="\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}}({0}; {1})",
         attributes=(("over", ...),),
         helper=_SORTED_BY,
-        cost=40.0,
         masked=masks.ordering,
         scatters=lambda node: True,
     )
@@ -192,7 +191,6 @@ register(
         latex="{0}\\big|_{{\\operatorname*{{argmax}}_{{\\mathrm{{{over}}}}} {1}}}",
         attributes=(("over", ...),),
         helper=_PICKED,
-        cost=4.0,
         masked=masks.choosing,
         neutral=(0.0, -math.inf),
         scatters=_picks_rows,
@@ -304,7 +302,6 @@ register(
         slopes=lambda a, **_: (0.0,),
         latex="i_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
-        cost=0.0,
         masked=masks.places_alone,
     )
 )

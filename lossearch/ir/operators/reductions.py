@@ -103,7 +103,6 @@ reduction(
     "Logarithm of the sum of exponentials over named axes.",
     "\\operatorname*{{logsumexp}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: Interval(a.lower, a.upper + math.log(LARGEST_AXIS)),
-    cost=10.0,
     masked=masks.exponentials_of_kept,
 )
 reduction(
@@ -114,7 +113,6 @@ reduction(
     _norm_bounds,
     # The kernel squares its argument, which must not overflow float32.
     slopes=lambda a, over: (1.0 if a.magnitude < 1e15 else math.inf,),
-    cost=3.0,
     masked=masks.as_zeros,
 )
 
@@ -149,7 +147,6 @@ along_axis(
     "\\operatorname*{{softmax}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: UNIT,
     slopes=lambda a, over: (0.5,),
-    cost=12.0,
     masked=masks.exponentials_of_kept,
 )
 along_axis(
@@ -159,7 +156,6 @@ along_axis(
     "\\log\\operatorname*{{softmax}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: Interval(-(a.upper - a.lower) - math.log(LARGEST_AXIS), 0.0),
     slopes=lambda a, over: (float(LARGEST_AXIS),),
-    cost=12.0,
     masked=masks.exponentials_of_kept,
 )
 along_axis(
@@ -180,7 +176,6 @@ along_axis(
     "\\operatorname*{{sort}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: a,
     slopes=lambda a, over: (1.0,),
-    cost=40.0,
     masked=masks.ordering,
     scatters=lambda node: True,
 )
@@ -208,7 +203,6 @@ register(
         ),
         latex="\\frac{{{0}}}{{\\lVert {0} \\rVert_{{\\mathrm{{{over}}}}}}}",
         attributes=(("over", ...), ("shortest", 1e-8)),
-        cost=4.0,
         masked=masks.as_zeros,
     )
 )
@@ -280,7 +274,6 @@ register(
         attributes=(("over", ...),),
         commutative=True,
         products=_is_matrix_product,
-        cost=2.0,
         masked=masks.contraction,
     )
 )
@@ -331,7 +324,6 @@ register(
         latex="\\left\\lVert {0} - {1} \\right\\rVert^2_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
         commutative=True,
-        cost=4.0,
         helper=_SQUARED_DISTANCES,
         masked=masks.squared_differences,
     )
@@ -373,7 +365,6 @@ register(
         slopes=lambda a, **_: (1.0,),
         latex="{0}_{{\\mathrm{{{source}}}\\to\\mathrm{{{target}}}}}",
         attributes=(("source", ...), ("target", ...)),
-        cost=0.0,
         masked=masks.renaming,
     )
 )

@@ -65,7 +65,6 @@ register(
         latex="({values})_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...), ("values", ...)),
         masked=masks.places_alone,
-        cost=0.0,
     )
 )
 
@@ -91,7 +90,6 @@ register(
         slopes=lambda a, **_: (0.0,),
         latex="N_{{\\mathrm{{{over}}}}}",
         attributes=(("over", ...),),
-        cost=0.0,
         masked=masks.count_of_kept,
     )
 )
@@ -213,7 +211,6 @@ register(
         latex="\\mathbb{{1}}[{0}]",
         attributes=(("over", ...),),
         internal=True,
-        cost=4.0,
     )
 )
 
