@@ -285,6 +285,7 @@ def simplify(
     steps: int | None = None,
     seeds: int | None = None,
     workers: int | None = None,
+    device: str | None = None,
     progress: Callable[[Attempt], None] | None = None,
 ) -> Simplified:
     """The shortest form of a loss that has its value and gradient, and then what trainings on a task do not miss.
@@ -304,6 +305,7 @@ def simplify(
         steps: As in `compare`.
         seeds: Pairs of trainings of each shorter form.
         workers: Processes; None takes one per core.
+        device: Where to train, "auto", "cpu" or "cuda"; None takes the configuration's, or the CPU.
         progress: Called after each shorter form that was trained.
 
     Raises:
@@ -337,7 +339,7 @@ def simplify(
                 steps=budget,
                 time_limit=at.time_limit,
                 workers=workers,
-                device=at.device or "cpu",
+                device=device or at.device or "cpu",
                 progress=progress,
             )
     if found.run is not None and result.is_shorter and os.access(found.run.path, os.W_OK):

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.losses import DirectionOption, LossArgument, MetricOption, StepsOption, WorkersOption, note_written
+from lossearch.cli.losses import (
+    DeviceOption,
+    DirectionOption,
+    LossArgument,
+    MetricOption,
+    StepsOption,
+    WorkersOption,
+    note_written,
+)
 from lossearch.cli.output import Format, Listing, note, print_fields, print_listing
 
 if TYPE_CHECKING:
@@ -46,6 +54,7 @@ def simplify(
     direction: DirectionOption = None,
     steps: StepsOption = None,
     workers: WorkersOption = None,
+    device: DeviceOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Export the shorter form; by suffix.")
     ] = None,
@@ -63,6 +72,7 @@ def simplify(
         steps=steps,
         seeds=seeds,
         workers=workers,
+        device=device,
         progress=_tell,
     )
     print_fields(_told(found))
