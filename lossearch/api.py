@@ -188,6 +188,7 @@ def tune(
     Raises:
         UserError: The loss or task is unknown or does not fit, or a setting is out of range.
     """
+    from lossearch.comparison.entries import placed
     from lossearch.comparison.tuning import Budget
     from lossearch.comparison.tuning import tune as run
     from lossearch.engine.setup.subject import found_subject
@@ -197,9 +198,8 @@ def tune(
     with found_subject(task, metric, direction) as found:
         budget = found.steps if steps is None else steps
         details.setdefault("device", found.device or "cpu")
-        return run(
-            find(loss).loss, found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details
-        )
+        one = placed(find(loss).loss, found.subject)
+        return run(one, found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details)
 
 
 def _print_progress(progress: ComparisonProgress) -> None:

@@ -82,6 +82,16 @@ def entries_for(losses: Given, baselines: bool | Given, signature: Signature, su
     return list(entries.values())
 
 
+def placed(loss: AnyLoss, subject: Subject) -> AnyLoss:
+    """A loss as it is tuned: where a task's slots are tuned together, one of a single slot beside the defaults.
+
+    Raises:
+        UserError: it fits no slot, or several.
+    """
+    signature = signature_compared([loss], False, subject)
+    return loss if isinstance(signature, str) else _Slots(signature, subject).placed(loss)
+
+
 class _Slots:
     """The slots that are compared: which losses belong there, and what they can be made with."""
 

@@ -209,6 +209,14 @@ def test_losses_of_several_slots_are_compared_with_hand_designed_ones_in_each(sc
     assert again.rows[0].values == next(row.values for row in comparison.rows if row.loss == "box_ciou")
 
 
+def test_a_loss_of_one_slot_is_tuned_beside_the_defaults_of_the_others(scenes: RunDirectory) -> None:
+    tuned = lossearch.tune("focal", scenes.path / "config.toml", trials=2, workers=1)
+    assert tuned.loss.name == "classification_focal"
+    assert tuned.setting.parameters.keys() == {"classification_gamma"}
+    with pytest.raises(UserError, match="or of one of these slots alone; found: mse, which is of regression"):
+        lossearch.tune("mse", scenes.path / "config.toml", trials=2, workers=1)
+
+
 def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(scenes: RunDirectory) -> None:
     from lossearch.comparison.conditions import searched_signature
     from lossearch.comparison.entries import DEFAULTS, entries_for
