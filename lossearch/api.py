@@ -158,6 +158,7 @@ def compare(
             progress=(_print_progress if progress else None) if isinstance(progress, bool) else progress,
             steps=found.steps if steps is None else steps,
             time_limit=found.time_limit,
+            signature=found.signature,
             **details,
         )
 
@@ -198,7 +199,7 @@ def tune(
     with found_subject(task, metric, direction) as found:
         budget = found.steps if steps is None else steps
         details.setdefault("device", found.device or "cpu")
-        one = placed(find(loss).loss, found.subject)
+        one = placed(find(loss).loss, found.subject, found.signature)
         return run(one, found.subject, steps=budget, time_limit=found.time_limit, workers=workers, **details)
 
 
@@ -223,7 +224,7 @@ def export(loss: LossLike, path: str | Path, **options: Any) -> Path:
 
     found = find(loss)
     one = one_of(found.loss, loss)
-    return write(one, path, **_with_shorter(found, one, "", Path(path), options))
+    return write(one, path, **_with_shorter(found, one, found.slot, Path(path), options))
 
 
 def export_slots(loss: LossLike, path: str | Path, **options: Any) -> dict[str, Path]:
@@ -267,7 +268,7 @@ def _with_shorter(found: Resolved, one: Loss, slot: str, path: Path, options: Ma
 
     if found.run is None or found.ranked is None or path.suffix != ".py":
         return dict(options)
-    kept = shorter_of(found.run, found.ranked.candidate.key)
+    kept = shorter_of(found.run, one.key) or shorter_of(found.run, found.ranked.candidate.key)
     shorter = None if kept is None else kept.loss.losses.get(slot) if isinstance(kept.loss, JointLoss) else kept.loss
     if kept is None or shorter is None or shorter.key == one.key:
         return dict(options)
@@ -323,6 +324,10 @@ def simplify(
     if task is not None:
         given = found_subject(task, metric, direction)
     elif found.run is not None and evidence is not False:
+        if found.slot:
+            whole = str(loss).removesuffix(f".{found.slot}")
+            hint = f"simplify {whole}, or take the exact form alone (--exact, evidence=False), or name a task"
+            raise UserError("the losses of all slots that its run trained together", str(loss), hint)
         given = nullcontext(task_of_run(found.run))
     elif evidence:
         raise UserError("a task for the evidence", "none", "name it, as in --task digits_noise")
@@ -359,7 +364,7 @@ def _labels_known(found: Resolved, at: Found | None) -> bool:
             one.signature.name in known and any(declared.labels for declared in one.signature.forward_inputs)
             for one in losses
         )
-    return found.run is not None and takes_labels(found.run, found.loss)
+    return found.run is not None and takes_labels(found.run, found.loss, found.slot)
 
 
 def layered(loss: LossLike | nn.Module, weights: Sequence[float] | None = None, **options: Any) -> LayeredLoss:

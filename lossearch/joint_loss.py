@@ -10,7 +10,7 @@ from lossearch.errors import UserError
 from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.ir.core.parameter import Parameter
 from lossearch.ir.core.primitive import PRIMITIVES
-from lossearch.ir.forms.joint import any_from_dict, any_to_dict, format_any, is_joint_text, parse_any
+from lossearch.ir.forms.joint import any_from_dict, any_to_dict, check_slots, format_any, is_joint_text, parse_any
 from lossearch.ir.forms.json import dumps, loads
 from lossearch.loss import Loss
 from lossearch.plain_text import is_name
@@ -35,6 +35,7 @@ class JointLoss:
         if not is_name(self.name):
             raise UserError("a loss name that is an identifier", repr(self.name), "use letters, digits and _")
         check_text(self.source, "a source", "leave them out")
+        check_slots(self.graph.slots)
 
     @classmethod
     def of(cls, losses: Mapping[str, Loss], name: str = "joint", source: str = "") -> JointLoss:

@@ -19,7 +19,7 @@ from lossearch.zoo.named import hand_designed_loss
 LossLike = Loss | JointLoss | str | Path
 """A loss, the losses of several slots, or what `load` takes."""
 
-_FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK'
+_FORMS = 'a loss: a zoo name ("focal(gamma=2)"), a .json or .txt file, a text form ("dense: …"), or DIR@RANK[.SLOT]'
 _RANK = re.compile(r"([0-9]+)(?:\.([^\W\d]\w*))?")
 _ZOO_CALL = re.compile(r"\s*[A-Za-z_]\w*\s*(\(.*)?", re.DOTALL)
 
@@ -33,12 +33,14 @@ class Resolved:
         run: The run that found it.
         ranked: Its candidate and score in that run.
         rank: Its rank there, from 1.
+        slot: That of it alone, where the name says one; else empty.
     """
 
     loss: AnyLoss
     run: RunDirectory | None = None
     ranked: Ranked | None = None
     rank: int = 0
+    slot: str = ""
 
 
 def load(loss: LossLike) -> Loss:
@@ -78,7 +80,7 @@ def one_of(found: AnyLoss, called: object) -> Loss:
     """
     if isinstance(found, JointLoss):
         slots = ", ".join(found.graph.slots)
-        name = called if isinstance(called, str) and "@" in called else "DIR@RANK"
+        name = called if isinstance(called, str) and "@" in called else "DIR@RANK of its run, as DIR@RANK"
         hint = f"name a slot: {name}.{found.graph.slots[0]} (in Python load_slots and export_slots give all)"
         raise UserError("one loss", f"those of the slots {slots}", hint)
     return found
@@ -137,4 +139,4 @@ def _from_run(text: str) -> Resolved:
         if not isinstance(found, JointLoss):
             raise UserError(f"DIR@RANK without a slot, as {directory} searched one alone", repr(text), "leave it out")
         found = found[slot]
-    return Resolved(found, run, rows[-1], rank)
+    return Resolved(found, run, rows[-1], rank, slot or "")

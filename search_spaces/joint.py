@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lossearch.ir.core.joint import AnyGraph, JointGraph
+from lossearch.search_spaces.restricted import allows
 from lossearch.search_spaces.space import SearchSpace
 from lossearch.zoo.named import graph_of
 
@@ -19,11 +20,11 @@ class JointSpace:
 
     A candidate with a loss in every slot is proposed by changing one slot's loss at a time, or by taking slots from two
     candidates. The seeds are the references of all slots together, then each slot's seeds, one at a time, beside the
-    references of the others.
+    references of the others. Where a space excludes its reference, its own first seed stands for it.
 
     Attributes:
         spaces: by slot.
-        references: by slot the loss at whose step size those of the slot are trained, as `graph_of` takes it.
+        references: by slot the loss that stands beside the seeds of other slots, as `graph_of` takes it.
         seeds: each as `box = giou | classification = focal`.
     """
 
@@ -32,13 +33,25 @@ class JointSpace:
     seeds: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, spaces: Mapping[str, SearchSpace], references: Mapping[str, str]) -> JointSpace:
-        """The space of slots that are searched together."""
-        found = [dict(references)]
+    def of(
+        cls, spaces: Mapping[str, SearchSpace], references: Mapping[str, str], seeds: Sequence[str] = ()
+    ) -> JointSpace:
+        """The space of slots that are searched together.
+
+        Args:
+            spaces: by slot.
+            references: by slot.
+            seeds: with a loss in every slot, before the others.
+        """
+        beside = {
+            slot: one if allows(spaces[slot], one) or not spaces[slot].seeds else spaces[slot].seeds[0]
+            for slot, one in references.items()
+        }
+        found = [dict(beside)]
         for slot, space in spaces.items():
-            known = graph_of(references[slot]).key
-            found += [{**references, slot: seed} for seed in space.seeds if graph_of(seed).key != known]
-        return cls(spaces, references, tuple(map(_written, found)))
+            known = graph_of(beside[slot]).key
+            found += [{**beside, slot: seed} for seed in space.seeds if graph_of(seed).key != known]
+        return cls(spaces, beside, (*seeds, *map(_written, found)))
 
     @property
     def name(self) -> str:

@@ -53,13 +53,15 @@ def without(
     _check(primitives, expandable, "exclude.primitives", "primitives", "lossearch primitives")
     _check(operators, OPERATORS.keys() - expandable, "exclude.operators", "operators", "lossearch show LOSS")
     excluded = tuple(sorted({*space.exclude, *primitives, *operators}))
-    seeds = [
-        seed
-        for seed in space.seeds
-        if (is_text_form(seed) or hand_designed_loss(seed).name not in losses) and not _operators(seed) & {*excluded}
-    ]
-    update = {"seeds": tuple(seeds), "exclude": excluded, "exclude_losses": tuple(sorted(losses))}
-    return space.model_copy(update=update)
+    update = {"exclude": excluded, "exclude_losses": tuple(sorted(losses))}
+    found = space.model_copy(update=update)
+    return found.model_copy(update={"seeds": tuple(seed for seed in space.seeds if allows(found, seed))})
+
+
+def allows(space: SearchSpace, seed: str) -> bool:
+    """Whether nothing that a space excludes is in a loss, and it is none of the excluded ones."""
+    excluded = not is_text_form(seed) and hand_designed_loss(seed).name in space.exclude_losses
+    return not excluded and not _operators(seed) & {*space.exclude}
 
 
 def with_complexity(space: SearchSpace, weights: Mapping[str, int]) -> SearchSpace:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lossearch.errors import UserError
+from lossearch.ir.core.joint import JointGraph
+from lossearch.ir.forms.joint import is_joint_text
 from lossearch.ir.forms.text import format_graph
+from lossearch.joint_loss import JointLoss, loss_from_json, loss_from_text
 from lossearch.loss import Loss
 from lossearch.reading import read_text
 from lossearch.zoo.named import graph_of, is_text_form
@@ -43,6 +46,20 @@ def read_seeds(given: Sequence[str], signature: str, folder: Path, source: str) 
             raise UserError(f"seeds of signature {signature}", told, f"correct {source}, or choose another space")
         found.setdefault(graph.key, (text, label(seed)))
     return dict(found.values())
+
+
+def joint_seed(seed: str, folder: Path = Path()) -> JointGraph | None:
+    """The losses of several slots that a seed is, in text form or in a file; None for one loss alone."""
+    text = seed
+    if is_file(seed) and not is_joint_text(seed):
+        text = read_text(folder / seed, "a file with a loss", "check the path")
+        if Path(seed).suffix == ".json":
+            loss = loss_from_json(text)
+            return loss.graph if isinstance(loss, JointLoss) else None
+    if not is_joint_text(text):
+        return None
+    loss = loss_from_text(text.strip())
+    return loss.graph if isinstance(loss, JointLoss) else None
 
 
 def signature_of(seed: str, folder: Path = Path()) -> str:

@@ -70,7 +70,7 @@ def main() -> None:
     seeds = first("tuning", given.seeds)
     found: dict[str, np.ndarray] = {}
     start = time.perf_counter()
-    untrained = train(task, [Run(losses.with_(reference), _NO_STEP, seed) for seed in seeds], 1)
+    untrained = train(task, [Run(losses.with_({slot: reference}), _NO_STEP, seed) for seed in seeds], 1)
     start_values = [outcome.metric for outcome in untrained if outcome.metric is not None]
     print(f"| untrained network | {np.mean(start_values):.4f} | |", flush=True)
     names = given.losses or (LOSSES if one.signature == "dense" else _usable(one.signature, task.buffers(slot)))

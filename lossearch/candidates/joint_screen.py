@@ -15,9 +15,9 @@ _REMEMBERED = 20_000  # losses that need not be looked at again
 class JointScreen:
     """The filters of several slots. Deterministic; `check` changes nothing but the counts.
 
-    A slot's loss may occur in many candidates, beside other losses in the other slots: it goes through its filters
-    once. A candidate is a duplicate where all its losses are. A hand-designed loss may stand in a slot, also times a
-    constant, which the step size takes out anyway; one that is excluded may not.
+    A slot's loss may occur in many candidates, beside other losses in the other slots: that of a candidate that was
+    accepted is not looked at again. A candidate is a duplicate where all its losses are. A hand-designed loss may stand
+    in a slot, also times a constant, which the step size takes out anyway; one that is excluded may not.
 
     Args:
         screens: by slot.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_TRIALS, MOST_WORKERS = 1_000_000, 10_000
 
 LossArgument = Annotated[
-    str, typer.Argument(metavar="LOSS", help='A zoo name ("focal(gamma=2)"), a file, a text form, or DIR@RANK.')
+    str, typer.Argument(metavar="LOSS", help='A zoo name ("focal(gamma=2)"), a file, a text form, or DIR@RANK[.SLOT].')
 ]
 TaskOption = Annotated[
     str,
@@ -87,7 +87,7 @@ def show(
         from lossearch.report.curves import plot_loss
         from lossearch.report.sweeps import CLASSES
 
-        of_run = CLASSES if found.run is None else classes_of(found.run, one.signature)
+        of_run = CLASSES if found.run is None else classes_of(found.run, one.signature, found.slot)
         plot_loss([one], plot, classes or of_run)
         note(f"wrote {plot}")
     if graph is not None:
@@ -185,7 +185,7 @@ def _shorter(run: RunDirectory, key: str) -> Iterator[tuple[str, str]]:
 def compare(
     losses: Annotated[
         list[str] | None,
-        typer.Argument(metavar="LOSS", help='Zoo names ("focal(gamma=2)"), files, text forms, or DIR@RANK.'),
+        typer.Argument(metavar="LOSS", help='Zoo names ("focal(gamma=2)"), files, text forms, or DIR@RANK[.SLOT].'),
     ] = None,
     *,
     task: TaskOption,

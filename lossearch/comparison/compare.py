@@ -69,6 +69,7 @@ def compare(
     time_limit: float | None = None,
     executor: Executor | None = None,
     confidence: float = 0.95,
+    signature: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare losses with tuned hand-designed ones on held-out test data.
 
@@ -101,6 +102,7 @@ def compare(
         time_limit: seconds for one call of a function.
         executor: runs the trainings instead of own processes, for example on a cluster.
         confidence: of intervals; 1 - confidence is the level of the tests.
+        signature: by slot those of the losses of a function that takes several; None takes those of the first loss.
 
     Raises:
         UserError: a loss does not fit the task, a setting is out of range, `out` holds results of other settings, or a
@@ -108,11 +110,11 @@ def compare(
         TestSplitSealed: the process has forbidden to open test splits.
     """
     subject = task if isinstance(task, Subject) else build_task(task)
-    signature = signature_compared(losses, baselines, subject)
-    entries = entries_for(losses, baselines, signature, subject)
+    compared_signature = signature_compared(losses, baselines, subject, signature)
+    entries = entries_for(losses, baselines, compared_signature, subject)
     budget = Budget(trials) if budget is None else budget
     chosen = _seeds(seeds)
-    conditions = conditions_for(subject, "compare", signature, steps, backend, device, time_limit)
+    conditions = conditions_for(subject, "compare", compared_signature, steps, backend, device, time_limit)
     settings = _settings(budget, chosen, conditions)
     if out is not None:  # known before hours of training, not after
         folder = usable_path(out, "a directory for the comparison")

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lossearch import zoo
 from lossearch.errors import UserError
-from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.tasks.base import Metric, require
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.config import FunctionConfig, user_task
-from lossearch.tasks.user.task import LOSS, UserTask
+from lossearch.tasks.user.first_calls import ONE
 from lossearch.training.device import check_takes_device, usable_device
-from lossearch.training.function_trainer import record_first_call
+from lossearch.training.function_trainer import default_losses, record_first_call
 
 STACKED = "stacked"
 """The backend that evaluates all runs of a stack at once."""
@@ -62,7 +60,7 @@ class Conditions:
     def signature(self) -> str | dict[str, str]:
         """That of the loss that a function takes; by slot where it takes several."""
         signatures = dict(self.slots)
-        return signatures[LOSS] if signatures.keys() == {LOSS} else signatures
+        return signatures[ONE] if signatures.keys() == {ONE} else signatures
 
     def identity(self) -> dict[str, Any]:
         """What results depend on besides the losses, as plain data without paths."""
@@ -142,9 +140,3 @@ def conditions_for(
         call = record_first_call(task, default_losses(task), steps)
         slots = tuple(task.signatures.items())
     return Conditions(subject, steps, backend, device, slots, time_limit, call.dumps())
-
-
-def default_losses(task: UserTask) -> AnyGraph:
-    """The losses at whose step size others are trained with a function."""
-    graphs = {slot: zoo.get(one.default).graph for slot, one in task.slots.items()}
-    return JointGraph.of(graphs) if task.several else graphs[LOSS]

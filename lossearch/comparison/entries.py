@@ -41,12 +41,20 @@ class Entry:
     loss: AnyLoss
 
 
-def signature_compared(losses: Given, baselines: bool | Given, subject: Subject) -> Signature:
-    """The signature of a comparison: that of the task, or for a function that of its first loss."""
+def signature_compared(
+    losses: Given, baselines: bool | Given, subject: Subject, told: Signature | None = None
+) -> Signature:
+    """The signature of a comparison: that of the task, or for a function what is told, or that of its first loss.
+
+    Of several losses one of several slots comes first.
+    """
     if isinstance(subject, DescribedTask):
         return searched_signature(subject)
-    given = [*losses, *([] if isinstance(baselines, bool) else baselines)]
-    return signature_of(_loss(given[0])) if given else "dense"
+    if told is not None:
+        return told
+    given = [_loss(one) for one in [*losses, *([] if isinstance(baselines, bool) else baselines)]]
+    first = next((one for one in given if isinstance(one, JointLoss)), given[0] if given else None)
+    return "dense" if first is None else signature_of(first)
 
 
 def entries_for(losses: Given, baselines: bool | Given, signature: Signature, subject: Subject) -> list[Entry]:
@@ -82,13 +90,13 @@ def entries_for(losses: Given, baselines: bool | Given, signature: Signature, su
     return list(entries.values())
 
 
-def placed(loss: AnyLoss, subject: Subject) -> AnyLoss:
+def placed(loss: AnyLoss, subject: Subject, told: Signature | None = None) -> AnyLoss:
     """A loss as it is tuned: where a task's slots are tuned together, one of a single slot beside the defaults.
 
     Raises:
         UserError: it fits no slot, or several.
     """
-    signature = signature_compared([loss], False, subject)
+    signature = signature_compared([loss], False, subject, told)
     return loss if isinstance(signature, str) else _Slots(signature, subject).placed(loss)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 import torch
 
-from lossearch.comparison.conditions import STACKED, Conditions, default_losses
+from lossearch.comparison.conditions import STACKED, Conditions
 from lossearch.comparison.tuning_space import Setting, round_to_digits
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
@@ -24,7 +24,7 @@ from lossearch.tasks.described import DescribedTask, Split
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import FirstCalls
-from lossearch.training.function_trainer import FunctionTrainer
+from lossearch.training.function_trainer import FunctionTrainer, default_losses
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import LossFunction, Run
 from lossearch.training.slot_losses import SlotLosses, times

@@ -26,6 +26,7 @@ from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
 from lossearch.tasks.detection.config import DetectionConfig
+from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.segmentation.config import SegmentationConfig
 from lossearch.tasks.time_series.config import TimeSeriesConfig
@@ -82,6 +83,11 @@ _SEARCH = (
         "[task]: forecasting",
         '`task = "sunspots_spikes"` takes a task as it is; a table with `family = "time_series"` defines one.',
         TimeSeriesConfig,
+    ),
+    _Table(
+        "[task]: metric learning",
+        '`task = "sketches"` takes a task as it is; a table with `family = "metric_learning"` defines one.',
+        MetricLearningConfig,
     ),
     _Table(
         "[task]: detection",

@@ -112,9 +112,11 @@ def _baselines(winner: Loss, slot: str, run: RunSummary, notes: list[str]) -> li
     seeds = [one.seed for one in run.seeds if one.seed in family]
     untuned = [zoo.get(name) for name in [*filter(None, seeds), *family[:1]]]
     chosen: dict[str, Loss] = {}
+    keys = {winner.key}
     for loss in (*_compared(slot, run, notes), *untuned):
         of_samples = "batch" in loss.root.axes or "batch" not in winner.root.axes
-        if loss.signature is winner.signature and loss.key != winner.key and of_samples:
+        if loss.signature is winner.signature and loss.key not in keys and of_samples:
+            keys.add(loss.key)
             chosen.setdefault(loss.name, loss)
     return sorted(chosen.values(), key=lambda loss: loss.name not in family[:1])[:BESIDE]
 
@@ -125,7 +127,7 @@ def _compared(slot: str, run: RunSummary, notes: list[str]) -> Iterator[Loss]:
             try:
                 loss = row.to_loss()
                 if isinstance(loss, JointLoss):
-                    yield replace(loss[slot], name=row.loss)
+                    yield replace(loss[slot], name=row.loss.removeprefix(f"{slot}_"))
                 else:
                     yield loss
             except UserError as error:

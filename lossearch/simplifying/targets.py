@@ -11,7 +11,7 @@ from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.tasks.user.config import FunctionConfig
 
 
-def takes_labels(run: RunDirectory, loss: AnyLoss) -> bool:
+def takes_labels(run: RunDirectory, loss: AnyLoss, slot: str = "") -> bool:
     """Whether the run's task gives a loss labels: all bundled tasks do, a user's function as it first called one.
 
     False where the signature knows no labels, and where a damaged run does not tell. Of losses of several slots it is
@@ -19,10 +19,10 @@ def takes_labels(run: RunDirectory, loss: AnyLoss) -> bool:
     """
     if isinstance(loss, JointLoss):
         return any(_takes_labels(run, one.signature, slot) for slot, one in loss.losses.items())
-    return _takes_labels(run, loss.signature, None)
+    return _takes_labels(run, loss.signature, slot)
 
 
-def _takes_labels(run: RunDirectory, signature: Signature, slot: str | None) -> bool:
+def _takes_labels(run: RunDirectory, signature: Signature, slot: str) -> bool:
     places = [place for place, declared in enumerate(signature.forward_inputs) if declared.labels]
     if not places:
         return False
@@ -32,7 +32,7 @@ def _takes_labels(run: RunDirectory, signature: Signature, slot: str | None) -> 
         call = read_first_call(run)
     except UserError:  # what holds for every target holds then
         return False
-    given = {} if call is None else (call.only if slot is None else call[slot]).tensors()
+    given = {} if call is None else (call[slot] if slot else call.only).tensors()
     names = (str(places[0]), signature.forward_inputs[places[0]].name)
     found = [given[name] for name in names if name in given]
     return bool(found) and not found[0].is_floating_point()

@@ -117,9 +117,9 @@ class Task(Protocol):
 def only_slot(task: Task) -> str:
     """The slot that is searched, of a task that searches one alone; raises `UserError` where it is several."""
     if len(task.searched) != 1:
-        found = f"{', '.join(task.searched)} together"
-        hint = f'name one of them: slot = "{task.searched[0]}"'
-        raise UserError(f"a task that searches one of its slots, as {task.name}", found, hint)
+        found = f"{task.name}, which searches {' and '.join(task.searched)} together"
+        hint = f'name one of them in a configuration: task = {{ base = "{task.name}", slot = "{task.searched[0]}" }}'
+        raise UserError("a task that searches one of its slots", found, hint)
     return task.searched[0]
 
 

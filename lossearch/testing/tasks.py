@@ -12,6 +12,7 @@ import torch
 
 from lossearch import zoo
 from lossearch.errors import UserError
+from lossearch.ir.core.joint import JointGraph
 from lossearch.ir.core.signature import SIGNATURES
 from lossearch.loss import Loss
 from lossearch.tasks import DescribedTask, TestSplitSealed, UserTask, forbid_test_split
@@ -21,7 +22,7 @@ from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.streams import Stream, generator
 from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.testing.findings import Findings
-from lossearch.training.function_trainer import loss_factory
+from lossearch.training.function_trainer import default_losses, loss_factory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import LossFunction, Run
 from lossearch.training.train import train
@@ -185,8 +186,8 @@ def _check_metrics(
 def _check_function(task: UserTask, budget: int | None, findings: Findings) -> None:
     if budget is None:
         raise UserError("the budget that the function is called with", "none", "check_task(task, budget=…)")
-    names = [name for name in zoo.names(signature=task.signatures["loss"]) if not _missing(zoo.get(name), ())]
-    default = loss_factory(graph_of(task.slots["loss"].default).frozen())
+    defaults = default_losses(task).frozen()
+    default = loss_factory(defaults)
     call = task.first_call(default, budget, _SEEDS[0])
     told = "" if isinstance(call, FirstCalls) else _told(call)
     if not findings.require(isinstance(call, FirstCalls), f"it calls its loss; {told}"):
@@ -203,11 +204,17 @@ def _check_function(task: UserTask, budget: int | None, findings: Findings) -> N
     if task.rights.test:
         test = task.evaluate(default, budget, _SEEDS[0], split="test")
         findings.require(test.curve != first.curve, "split chooses the data; test and validation gave the same metrics")
-    for name in names:
-        outcome = task.evaluate(loss_factory(zoo.get(name).graph.frozen()), budget, _SEEDS[0])
-        findings.require(
-            outcome.status is Status.OK, f"every hand-designed loss of its signature trains; {name}: {_told(outcome)}"
-        )
+    for slot, signature in task.signatures.items():
+        for name in zoo.names(signature=signature):
+            if _missing(zoo.get(name), ()):
+                continue
+            graph = zoo.get(name).graph.frozen()
+            whole = defaults.with_slot(slot, graph) if isinstance(defaults, JointGraph) else graph
+            outcome = task.evaluate(loss_factory(whole), budget, _SEEDS[0])
+            findings.require(
+                outcome.status is Status.OK,
+                f"every hand-designed loss of the signature of the slot {slot} trains; {name}: {_told(outcome)}",
+            )
 
 
 def _missing(loss: Loss, given: Collection[str]) -> bool:

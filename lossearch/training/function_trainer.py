@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lossearch import zoo
 from lossearch.archive.failures import headline
 from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
@@ -118,6 +119,12 @@ class FunctionTrainer:
         return size
 
 
+def default_losses(task: UserTask) -> AnyGraph:
+    """The losses at whose step size others are trained with a function."""
+    graphs = {slot: zoo.get(one.default).graph for slot, one in task.slots.items()}
+    return JointGraph.of(graphs) if task.several else next(iter(graphs.values()))
+
+
 def loss_factory(graph: AnyGraph) -> Callable[[], LossModule | dict[str, LossModule]]:
     """What makes a loss's module in the process of a user's function, which knows no primitives: it is expanded.
 
@@ -149,7 +156,12 @@ def record_first_call(task: UserTask, reference: AnyGraph, budget: int) -> First
     if found.status is Status.OK:
         hint = "call the losses that it is given; a larger evaluation.steps may be needed"
         raise UserError(required, f"{task.function} ended without {found.message or 'a call'}", hint)
-    hint = "mend it: before a search it is called until it calls its loss, to see at which predictions it begins"
+    given = f"a mapping of losses for {', '.join(task.searched)}" if task.several else "one loss"
+    other = "one loss where `space` is text" if task.several else 'a mapping where `space = { slot = "signature", … }`'
+    hint = (
+        "mend it: before a search it is called until it calls its loss, to see at which predictions it begins; it is"
+        f" given {given}, and {other}"
+    )
     raise UserError(required, f"{headline(found.message)}{_place(found.message)}", hint)
 
 

@@ -9,7 +9,7 @@ from lossearch.engine.driver import search as engine
 from lossearch.engine.driver.plan import Plan, make_plan
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.first_call_file import keep_first_call
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
     folder.mkdir()
     for name, text in {"search.toml": CONFIG, "narrow.toml": SPACE, "train.py": TRAIN}.items():
         (folder / name).write_text(text)
-    found: list[FirstCall] = []
+    found: list[FirstCalls] = []
 
     def keep(run: RunDirectory, config: SearchConfig, plan: Plan, *rest: object) -> None:
         keep_first_call(run, plan.first_call)
@@ -39,7 +39,7 @@ def project(begun: Begun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     Its function is called once for all tests: where a search of theirs would call it, it is given that first call.
     """
 
-    def plan(config: SearchConfig, islands: int, first_call: FirstCall | None = None) -> Plan:
+    def plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> Plan:
         return make_plan(config, islands, first_call or begun.first_call)
 
     monkeypatch.setattr(engine, "_run", lambda *arguments: None)

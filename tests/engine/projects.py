@@ -11,7 +11,7 @@ import pytest
 from lossearch.engine.driver import search as engine
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.tasks.user.config import FunctionConfig
-from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.first_calls import FirstCalls
 
 CONFIG = """
 space = "narrow.toml"
@@ -55,7 +55,7 @@ class Begun:
     """A folder with a run that was begun, whose islands have not done anything, and what its function gives a loss."""
 
     folder: Path
-    first_call: FirstCall
+    first_call: FirstCalls
 
 
 def edit(run: Path, old: str, new: str) -> None:

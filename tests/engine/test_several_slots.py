@@ -17,14 +17,16 @@ from lossearch.engine.driver.race import race_run
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.config import load_config
+from lossearch.engine.setup.first_call_file import keep_first_call
 from lossearch.engine.setup.parts import build_parts, island_method, island_setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
-from lossearch.ir.forms.joint import any_from_json
+from lossearch.ir.forms.joint import any_from_json, parse_any
 from lossearch.reading import parse_toml
 from lossearch.report import write_report
-from lossearch.tasks import build_task
+from lossearch.tasks import UserTask, build_task
+from lossearch.testing import Nonconforming, check_task
 
 SCENES = """
 islands = 1
@@ -246,8 +248,46 @@ def test_a_function_may_take_the_losses_of_several_slots(function: RunDirectory)
         function.path.parent / "search.toml", [f"{function.path}@1"], 2, trials=2, baselines=["huber"], workers=1
     )
     assert {row.loss for row in comparison.rows} == {"run_1", "size_huber"}
+    same = lossearch.compare(
+        function.path.parent / "search.toml", ["huber", f"{function.path}@1"], 2, trials=2, baselines=False, workers=1
+    )
+    assert {row.loss: row.values for row in same.rows} == {row.loss: row.values for row in comparison.rows}
+
+
+def test_one_slot_of_a_function_is_drawn_and_simplified(function: RunDirectory, tmp_path: Path) -> None:
+    keep_first_call(function, build_parts(load_config(function.path.parent / "search.toml")[0]).first_call)
     short = lossearch.simplify(f"{function.path}@1", evidence=False)
     assert short.loss.to_text().startswith("kind = ")
+    assert invoke("show", f"{function.path}@1.kind", "--plot", str(tmp_path / "kind.png")).exit_code == 0
+    lossearch.simplify(f"{function.path}@1.kind", evidence=False)
+    with pytest.raises(UserError, match="the losses of all slots that its run trained together"):
+        lossearch.simplify(f"{function.path}@1.kind")
+
+
+def test_a_mapping_of_one_loss_is_known_by_its_slot_everywhere(tmp_path: Path) -> None:
+    train = TRAIN.replace(' + losses["size"](line(hidden), numbers)', "")
+    (tmp_path / "train.py").write_text(train)
+    (tmp_path / "search.toml").write_text(FUNCTION.replace('size = "regression"', ""))
+    config = load_config(tmp_path / "search.toml")[0]
+    parts = build_parts(config)
+    assert parts.first_call is not None
+    again = build_parts(config, type(parts.first_call).loads(parts.first_call.dumps()))
+    seed = again.space.seed_graph(again.space.seeds[0])
+    assert getattr(seed, "slots", None) == ("kind",)
+    assert again.evaluator.evaluate(seed, 0).score is not None
+
+
+def test_the_conformance_kit_holds_for_functions_of_several_losses(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    with (
+        UserTask(
+            str(tmp_path / "train.py") + ":train", "accuracy", signature={"kind": "margin", "size": "box"}
+        ) as task,
+        pytest.raises(Nonconforming, match="of the slot size trains; giou"),
+    ):
+        check_task(task, budget=2)
+    with pytest.raises(UserError, match="slots with identifiers"):
+        UserTask("train.py:train", signature={"my kind": "dense"})
 
 
 @pytest.mark.parametrize(
@@ -262,8 +302,33 @@ def test_a_function_may_take_the_losses_of_several_slots(function: RunDirectory)
         (SCENES, 'base = "digit_scenes"', 'base = "digit_scenes"\nslot = ["box", "box"]', "one or several of the loss"),
         (SCENES, 'base = "digit_scenes"', 'base = "digit_scenes"\nlosses = { box = "ciou" }', "other slots than class"),
         (FUNCTION, 'size = "regression"', 'size = "regression"\nmore = "box"', "without a call of the loss of more"),
+        (FUNCTION, 'size = "regression"', '"my size" = "regression"', "whose names are identifiers"),
+        (FUNCTION, 'kind = "dense"\nsize = "regression"\n', "", "1 to 32 slots"),
+        (FUNCTION, 'size = "regression"', "size = 3", "a table by slot holds text"),
+        (FUNCTION, '[space]\nkind = "dense"\nsize = "regression"', "", "given one loss, and a mapping where `space ="),
+        (
+            SCENES,
+            "islands = 1",
+            'islands = 1\nseeds = ["box = box: 1.0 - box_iou(boxes, target)"]',
+            "seeds with losses for",
+        ),
     ],
-    ids=["space", "unknown", "signature", "reference", "no slot", "seed", "twice", "kept", "never called"],
+    ids=[
+        "space",
+        "unknown",
+        "signature",
+        "reference",
+        "no slot",
+        "seed",
+        "twice",
+        "kept",
+        "never called",
+        "name",
+        "empty",
+        "number",
+        "no table",
+        "joint",
+    ],
 )
 def test_what_does_not_fit_the_slots_is_named(tmp_path: Path, config: str, old: str, new: str, match: str) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
@@ -278,6 +343,10 @@ def test_seeds_and_references_go_to_the_slots_of_their_signature(tmp_path: Path)
     parts = build_parts(load_config(tmp_path / "search.toml")[0])
     assert parts.references == {"classification": "cross_entropy", "box": "diou"}
     assert parts.space.label(parts.space.seeds[1]) == "classification = focal(gamma=3)"
+    both = "box = box: 1.0 - box_iou(boxes, target) | classification = dense: cross_entropy(logits, target)"
+    (tmp_path / "search.toml").write_text(SCENES.replace("islands = 1", f'islands = 1\nseeds = ["{both}"]'))
+    parts = build_parts(load_config(tmp_path / "search.toml")[0])
+    assert parts.space.seed_graph(parts.space.seeds[0]) == parse_any(both)
 
 
 def test_a_class_describes_the_inputs_of_each_loss(tmp_path: Path) -> None:

@@ -45,6 +45,16 @@ def test_a_search_begins_with_the_references_then_changes_one_slot_at_a_time() -
     assert SPACE.rotated(3).seeds == SPACE.seeds[3:] + SPACE.seeds[:3]
 
 
+def test_an_excluded_reference_stands_beside_no_seed() -> None:
+    spaces = {slot: without(space, losses=["giou", "cross_entropy"]) for slot, space in SPACE.spaces.items()}
+    space = JointSpace.of(spaces, REFERENCES, ["box = ciou | classification = focal"])
+    assert space.seeds[0] == "box = ciou | classification = focal"
+    first = {slot: graph_of(one.seeds[0]) for slot, one in spaces.items()}
+    assert space.seed_graph(space.seeds[1]) == JointGraph.of(first)
+    excluded = {graph_of("giou"), graph_of("cross_entropy")}
+    assert not any(excluded & {graph for _, graph in space.seed_graph(seed).items()} for seed in space.seeds)
+
+
 def test_children_differ_from_their_parents_in_one_slot_or_take_slots_from_both() -> None:
     breeder, rng = JointBreeder(SPACE), random.Random(3)
     first, second = breeder.random(rng), breeder.random(rng)

@@ -16,6 +16,7 @@ from pydantic import (
     SerializeAsAny,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -24,6 +25,8 @@ from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.screen import ScreeningConfig
 from lossearch.comparison.racing import RaceConfig
 from lossearch.errors import UserError
+from lossearch.ir.forms.joint import MOST_SLOTS
+from lossearch.plain_text import is_name
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
 from lossearch.tasks import TrainingConfig, task_config
@@ -193,6 +196,19 @@ class SearchConfig(_Config):
     keep_rejected: Retention = "key"
     audit: float = Field(default=0.0, ge=0.0, le=1.0)
     max_restarts: int = Field(default=10, ge=0)
+
+    @field_validator("space", "reference", mode="before")
+    @classmethod
+    def _text_or_table(cls, value: object) -> object:
+        """Text, or a table of text by slots whose names are identifiers."""
+        if isinstance(value, Mapping):
+            if not 1 <= len(value) <= MOST_SLOTS or not all(isinstance(name, str) and is_name(name) for name in value):
+                raise ValueError(f"a table has 1 to {MOST_SLOTS} slots, whose names are identifiers")
+            if not all(isinstance(text, str) for text in value.values()):
+                raise ValueError("a table by slot holds text")
+        elif value is not None and not isinstance(value, str):
+            raise ValueError("is text, or a table of text by slot")
+        return value
 
     @model_validator(mode="after")
     def _ends(self) -> Self:

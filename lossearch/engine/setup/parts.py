@@ -12,7 +12,7 @@ from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.candidates.screen import Screen, check_signature
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
-from lossearch.engine.setup.spaces import references, space_for, spaces_of
+from lossearch.engine.setup.spaces import joint_seeds, references, space_for, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
 from lossearch.evolve.methods.registry import make_method
@@ -160,7 +160,7 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
         for one, space in spaces.items()
     }
     if joint:
-        space, screen = JointSpace.of(spaces, named), JointScreen(screens)
+        space, screen = JointSpace.of(spaces, named, joint_seeds(config, spaces)), JointScreen(screens)
     else:
         ((slot, space),) = spaces.items()
         screen = screens[slot]

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import get_signature
+from lossearch.ir.forms.joint import format_any
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
-from lossearch.search_spaces.seeds import signature_of
+from lossearch.search_spaces.seeds import joint_seed, signature_of
 from lossearch.tasks import DescribedTask
 from lossearch.tasks.base import Slot
 from lossearch.training.untrained import AnyTask
@@ -53,7 +54,7 @@ def _with_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> dict
     """The spaces with the configuration's seeds: each is one of the slots whose losses have its signature."""
     if len(spaces) == 1:
         return {slot: with_seeds(space, config.seeds) for slot, space in spaces.items()}
-    signatures = {seed: signature_of(seed) for seed in config.seeds}
+    signatures = {seed: signature_of(seed) for seed in config.seeds if joint_seed(seed) is None}
     for seed, signature in signatures.items():
         if signature not in {space.signature for space in spaces.values()}:
             known = ", ".join(dict.fromkeys(space.signature for space in spaces.values()))
@@ -62,6 +63,27 @@ def _with_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> dict
         slot: with_seeds(space, [seed for seed, signature in signatures.items() if signature == space.signature])
         for slot, space in spaces.items()
     }
+
+
+def joint_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> list[str]:
+    """The configuration's seeds that have a loss in every slot, in text form.
+
+    Raises:
+        UserError: one has other slots, or losses of other signatures there.
+    """
+    wanted = {slot: space.signature for slot, space in spaces.items()}
+    found: list[str] = []
+    for seed in config.seeds:
+        graph = joint_seed(seed)
+        if graph is None:
+            continue
+        signatures = {slot: one.signature.name for slot, one in graph.items()}
+        if signatures != wanted:
+            told = ", ".join(f"{slot} of {signature}" for slot, signature in signatures.items())
+            searched = ", ".join(f"{slot} of {signature}" for slot, signature in wanted.items())
+            raise UserError(f"seeds with losses for {searched}", told, f"correct {seed[:80]!r}")
+        found.append(format_any(graph.frozen()))
+    return found
 
 
 def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:

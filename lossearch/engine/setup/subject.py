@@ -17,6 +17,7 @@ from lossearch.engine.setup.begun import BEGUN, continued, located
 from lossearch.engine.setup.config import SearchConfig, anchored_function, load_config
 from lossearch.engine.setup.given import PICKLED
 from lossearch.errors import UserError
+from lossearch.search_spaces import load_space
 from lossearch.tasks import DescribedTask, TrainingConfig, build_task
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.user.config import FunctionConfig
@@ -39,12 +40,14 @@ class Found:
         steps: budget of a training; None where it is the task's own, or not said.
         time_limit: seconds for one call of a function; None for no limit.
         device: where to train; None where it is not said.
+        signature: of the losses of a function that takes several, by slot; None where it is not said.
     """
 
     subject: Subject
     steps: int | None = None
     time_limit: float | None = None
     device: str | None = None
+    signature: Mapping[str, str] | None = None
 
 
 @contextmanager
@@ -85,7 +88,9 @@ def _named(task: object) -> Found:
         config = _configuration(Path(task))
         steps, limit, device = config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device
         if isinstance(config.task, FunctionConfig):
-            return Found(config.task, steps, limit, device)
+            table = config.spaces if isinstance(config.space, dict) else None
+            signature = None if table is None else {slot: load_space(one).signature for slot, one in table.items()}
+            return Found(config.task, steps, limit, device, signature)
         return Found(build_task(config.task), device=device)
     if isinstance(task, (str, Path)):
         return Found(build_task(str(task)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lossearch.errors import UserError
@@ -75,7 +75,12 @@ def any_from_json(text: str) -> AnyGraph:
 
 
 def _checked(graphs: Mapping[str, Any]) -> JointGraph:
+    check_slots(graphs)
+    return JointGraph.of(graphs)
+
+
+def check_slots(graphs: Collection[str]) -> None:
+    """Raise `UserError` where slots have names that the forms cannot hold, or are too many."""
     if not 1 <= len(graphs) <= MOST_SLOTS or not all(map(is_name, graphs)):
         found = f"{len(graphs)}: {', '.join(graphs)}"[:80]
         raise UserError(f"1 to {MOST_SLOTS} slots with identifiers as names", found, "correct the names")
-    return JointGraph.of(graphs)

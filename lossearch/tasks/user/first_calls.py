@@ -14,6 +14,9 @@ from lossearch.tasks.user.first_call import DAMAGED, FirstCall, recording
 
 _SLOTS = "slots"
 
+ONE = "loss"
+"""The slot of a function that takes one loss."""
+
 
 @dataclass(frozen=True)
 class FirstCalls:
@@ -48,29 +51,29 @@ class FirstCalls:
         return "; ".join(f"{slot}: {call.describe()}" for slot, call in self.by_slot.items())
 
     def dumps(self) -> bytes:
-        """As `FirstCall.dumps` of the one loss; of several one after the other, after a line that gives their lengths.
+        """As `FirstCall.dumps` of the one loss of a function that takes no mapping.
 
-        `loads` reads it back.
+        Of a mapping one after the other, after a line that gives their slots and lengths. `loads` reads it back.
         """
-        if len(self.by_slot) == 1:
+        if self.by_slot.keys() == {ONE}:
             return self.only.dumps()
         parts = {slot: call.dumps() for slot, call in self.by_slot.items()}
         head = {_SLOTS: {slot: len(part) for slot, part in parts.items()}}
         return json.dumps(head).encode() + b"\n" + b"".join(parts.values())
 
     @classmethod
-    def loads(cls, content: bytes, slot: str = "loss") -> FirstCalls:
-        """The calls in a file's content, that of one loss under `slot`; raises `UserError` where it is damaged."""
+    def loads(cls, content: bytes) -> FirstCalls:
+        """The calls in a file's content; raises `UserError` where it is damaged."""
         first, _, body = content.partition(b"\n")
         try:
             head = json.loads(first)
             lengths = head.get(_SLOTS)
             if lengths is None:
-                return cls({slot: FirstCall.loads(content)})
+                return cls({ONE: FirstCall.loads(content)})
             ends = [0]
             for length in lengths.values():
                 ends.append(ends[-1] + int(length))
-            if ends[-1] != len(body):
+            if not lengths or min(lengths.values()) < 1 or ends[-1] != len(body):
                 raise ValueError(f"{len(body)} bytes in place of {ends[-1]}")
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             found = f"{type(error).__name__}: {error}"[:200]

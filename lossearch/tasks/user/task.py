@@ -13,20 +13,18 @@ from torch import Tensor
 
 import lossearch.zoo as zoo
 from lossearch.errors import UserError
+from lossearch.ir.forms.joint import check_slots
 from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.directions import Direction
 from lossearch.tasks.metrics import accuracy
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.calling import rights_of
 from lossearch.tasks.user.descendants import kill_session
-from lossearch.tasks.user.first_calls import FirstCalls, Recording
+from lossearch.tasks.user.first_calls import ONE, FirstCalls, Recording
 from lossearch.tasks.user.function import is_file_reference, reference_to
 from lossearch.tasks.user.pickled_function import is_pickled, name_of, pickled
 from lossearch.tasks.user.server import Evaluation, OnMetric, Server, ServerDied
 from lossearch.tasks.user.worker import Request
-
-LOSS = "loss"
-"""The slot of a function that takes one loss."""
 
 LossFactory = Callable[[], Any]
 """Makes the loss, in another process; must be picklable, such as `torch.nn.CrossEntropyLoss`."""
@@ -82,8 +80,9 @@ class UserTask:
         self.directions = dict(directions or {})
         self.time_limit = time_limit
         self.folder = None if folder is None else str(Path(folder).absolute())
-        self.signatures = {LOSS: signature} if isinstance(signature, str) else dict(signature)
+        self.signatures = {ONE: signature} if isinstance(signature, str) else dict(signature)
         self.several = not isinstance(signature, str)
+        check_slots(self.signatures)
         self._server: Server | None = None
         self._rights: Rights | None = None
 
