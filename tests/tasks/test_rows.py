@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import io
 import json
-import sys
+import subprocess
+import urllib.request
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
@@ -156,9 +158,18 @@ def test_without_a_configured_index_pip_tells_its_own(monkeypatch: pytest.Monkey
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     assert source_archives._index().startswith("https://")
-    monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
-    with pytest.raises(UserError, match="ensurepip"):
+    missing = subprocess.CompletedProcess([], 1, "", "Traceback\nModuleNotFoundError: No module named 'pip'\n")
+    monkeypatch.setattr(source_archives, "_asked", lambda *_: missing)
+    with pytest.raises(UserError, match=r"No module named 'pip'.*ensurepip"):
         source_archives._index()
+
+
+def test_a_password_of_an_index_goes_into_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[urllib.request.Request] = []
+    monkeypatch.setattr(source_archives.urllib.request, "urlopen", lambda request, timeout: asked.append(request))
+    source_archives._opened("https://me:s%40cret@example.org:8443/simple/x/", "*/*")
+    assert asked[0].full_url == "https://example.org:8443/simple/x/"
+    assert asked[0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:s@cret").decode()
 
 
 @pytest.mark.network

@@ -12,9 +12,11 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from base64 import b64encode
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets.dataset import Source
@@ -38,27 +40,39 @@ def download_source(source: Source, folder: Path) -> None:
             raise UserError(f"the archive {name} in pip's index", "no such file there", _INSTEAD)
         with _opened(urljoin(page, url), "*/*") as answer, (folder / name).open("wb") as file:
             shutil.copyfileobj(answer, file)
-    except (URLError, TimeoutError, ValueError, KeyError) as error:
-        raise UserError(f"the archive {name} from pip's index", f"{type(error).__name__}: {error}", _INSTEAD) from error
+    except (URLError, HTTPException, TimeoutError, ValueError, KeyError) as error:
+        required = f"the archive {name} from pip's index, one with the JSON API (PEP 691)"
+        raise UserError(required, f"{type(error).__name__}: {error}", _INSTEAD) from error
 
 
 def _opened(url: str, accept: str):
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"{url} is no address of a web server")
-    return urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=_TIMEOUT)
+    """Open an address. A user and password in it go into a header, where no message shows them."""
+    parts, headers = urlsplit(url), {"Accept": accept}
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{parts.scheme}:… is no address of a web server")
+    account, _, host = parts.netloc.rpartition("@")
+    if account:
+        headers["Authorization"] = f"Basic {b64encode(unquote(account).encode()).decode()}"
+    address = urlunsplit(parts._replace(netloc=host))
+    return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT)
 
 
 def _index() -> str:
     """Address of the index that pip looks into: the user's, else the one that pip comes with."""
     if given := os.environ.get("PIP_INDEX_URL"):
         return given
-    command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    configured = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    configured = _asked("-m", "pip", "config", "get", "global.index-url")
     if configured.returncode == 0:
         return configured.stdout.strip()
-    try:
-        from pip._internal.models.index import PyPI
-    except ImportError as error:
-        required, hint = "pip, which knows where packages are", f"run python -m ensurepip; or {_INSTEAD}"
-        raise UserError(required, f"{type(error).__name__}: {error}", hint) from error
-    return PyPI.simple_url
+    # In a process of its own: pip is no library, and changes what it is imported into.
+    own = _asked("-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
+    if own.returncode != 0:
+        found = (own.stderr.strip().splitlines() or ["an error"])[-1]
+        hint = f"run python -m ensurepip; or {_INSTEAD}"
+        raise UserError("pip, which knows where packages are", found, hint)
+    return own.stdout.strip()
+
+
+def _asked(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
