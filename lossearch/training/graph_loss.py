@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -219,6 +221,13 @@ def split_constants(signature: Signature, roots: tuple[Expr, ...]) -> tuple[Stru
     return _structure(signature, tuple(replaced), names, row_wise), tuple(place.value for place in found)
 
 
-@lru_cache(maxsize=64)
+_STRUCTURES: WeakValueDictionary[tuple[Any, ...], Structure] = WeakValueDictionary()
+"""Those in use: a second cache would forget structures that the first still gives, and make others of them."""
+
+
 def _structure(signature: Signature, roots: tuple[Expr, ...], names: tuple[str, ...], row_wise: bool) -> Structure:
-    return Structure(signature, roots, names, row_wise)
+    key = (signature, roots, names, row_wise)
+    found = _STRUCTURES.get(key)
+    if found is None:
+        found = _STRUCTURES[key] = Structure(signature, roots, names, row_wise)
+    return found

@@ -1,6 +1,6 @@
 """Losses evaluated together give what each gives alone."""
 
-from __future__ import annotations
+import itertools
 
 import pytest
 import torch
@@ -44,6 +44,15 @@ def test_one_pass_serves_losses_that_differ_in_constants_and_scale():
     torch.testing.assert_close(together, alone)
     gradients = [torch.autograd.grad(values.sum(), logits, retain_graph=True)[0] for values in (together, alone)]
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_a_structure_stays_one_however_many_others_come_between():
+    graphs = [zoo.get("generalized_cross_entropy", q=q).graph for q in (0.3, 0.5)]
+    first = GraphLoss(graphs[0])
+    for wrap, depth in itertools.product(("tanh", "sin"), range(1, 50)):
+        GraphLoss(parse_graph(f"dense: {f'{wrap}(' * depth}cross_entropy(logits, target){')' * depth}"))
+        assert GraphLoss(graphs[0]).group is first.group
+    assert GraphLoss(graphs[1]).group is first.group
 
 
 MIXED = "dense: cross_entropy(logits, target) / ({} + mean(cross_entropy(logits, target), over=(batch, space)))"
