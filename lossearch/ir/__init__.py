@@ -22,7 +22,10 @@ from lossearch.ir.operators import (  # noqa: F401  (they register)
     structure,
 )
 from lossearch.ir.operators.elementwise import elementwise
-from lossearch.ir.operators.elementwise_functions import COSINE  # noqa: F401  (its module registers, after arithmetic)
+
+# isort: split
+# They register after all others: in what order operators are listed decides what a seed of a search draws.
+from lossearch.ir.operators import elementwise_functions  # noqa: F401
 
 __all__ = [
     "OPERATORS",

@@ -274,10 +274,13 @@ def neighbourhood_components(embeddings: Expr, target: Expr, temperature: Expr) 
 def binomial_deviance(embeddings: Expr, target: Expr, scale: Expr, base: Expr, cost: Expr) -> tuple[Expr, Expr]:
     """Binomial deviance of pairs: log(1 + e^(-α(s - β))) of positives and log(1 + e^(αC(s - β))) of negatives.
 
-    The means over each anchor's positives and over its negatives are added; s are cosines. Defaults are the paper's.
-    Anchors without positive or without negative do not count.
+    The means over each anchor's positives and over its negatives are added; s are cosines, of an embedding of zero 1/2.
+    Defaults are the paper's. Anchors without positive or without negative do not count.
     """
-    cosine = pr.pairwise_cosine(embeddings, embeddings)
+    # ⟨u, v⟩ = 1 - ‖u - v‖²/2 of unit vectors. Where they are equal its gradient is zero, whereas that of the product is
+    # what rounding leaves of numbers as large as αC.
+    direction = fn.unit(embeddings, "feature")
+    cosine = 1.0 - 0.5 * pr.pairwise_squared_distance(direction, direction)
     positives, negatives = _positives_and_negatives(cosine, target)
 
     def average(pairs: Expr, penalty: Expr) -> Expr:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.xdist_group("ray")
 CONFIG = """
 islands = 1
 generations = 2
-generation_size = 3
+generation_size = 4
 seed = 3
 resources = { cpu = 1, gpu = 0.5 }
 
@@ -174,10 +174,10 @@ def test_trainings_run_where_the_gpus_are_and_one_on_a_lost_node_is_repeated_els
     shutil.move(tmp_path / "away", tmp_path / "code")
 
     with RunDirectory.open(tmp_path / "run").open_archive(read_only=True) as archive:
-        assert archive.counts().statuses == {"ok": 6}
+        assert archive.counts().statuses == {"ok": 8}
         found = contents(archive)
     assert calls(notes, "first")
-    assert len(calls(notes, "second")) >= 5
+    assert len(calls(notes, "second")) >= 7
     assert all("-0-" in call for call in calls(notes, "second"))  # the GPU that Ray gave each
     assert len(calls(notes, "head")) == 1  # of the driver, which looks at the first call
     (notes / "hangs").touch()

@@ -38,7 +38,8 @@ def _expect(monkeypatch: pytest.MonkeyPatch, path: Path, **changes: str) -> Path
     assert known.source is not None
     changed = dataclasses.replace(known, source=dataclasses.replace(known.source, **changes))
     content = tables.source_archive(path, changed, FILES).read_bytes()
-    source = dataclasses.replace(changed.source, sha256=hashlib.sha256(content).hexdigest())  # pyright: ignore[reportArgumentType]
+    assert changed.source is not None
+    source = dataclasses.replace(changed.source, sha256=hashlib.sha256(content).hexdigest())
     monkeypatch.setitem(registry.DATASETS, "co2", dataclasses.replace(changed, source=source))
     return path
 

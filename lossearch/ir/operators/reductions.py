@@ -284,8 +284,12 @@ def _squared_difference(operator: Operator, arguments: Sequence[Expr], attribute
     a, b = arguments
     for argument in arguments:
         require_axes("squared_difference", argument, attributes["over"])
+    over = attributes["over"]
+    axes = without(union(a.type.axes, b.type.axes), over)
+    if _has_unit_length(a, over) and _has_unit_length(b, over):  # opposite points of the unit sphere are 2 apart
+        return Type(axes, Interval(0.0, 4.0))
     square = iv.power(iv.sub(a.type.interval, b.type.interval), Interval(2.0, 2.0))
-    return Type(without(union(a.type.axes, b.type.axes), attributes["over"]), iv.scale(square, LARGEST_AXIS))
+    return Type(axes, iv.scale(square, LARGEST_AXIS))
 
 
 _SQUARED_DISTANCES = '''
