@@ -40,6 +40,7 @@ LAYERS = (
     ("engine",),
     ("report",),
     ("named_losses", "situations"),
+    ("exports",),
     ("api",),
     ("cli",),
     ("__main__",),

@@ -77,8 +77,9 @@ class TimeSeriesTask(DescribedTask):
         return MLP((self.config.window,), outputs, self.config.hidden)
 
     def draw(self, seed: int) -> tuple[Split, Split]:
-        """Training and validation windows of a training with this seed."""
-        return self._redrawn(seed) if self.config.resample else self._own
+        """Training and validation windows; the same for all seeds of one series without spikes."""
+        alike = self.config.series.count == 1 and not self.config.spikes
+        return self._redrawn(seed) if self.config.resample and not alike else self._own
 
     def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
         """Forecast and true numbers: `[batch, step]`."""
