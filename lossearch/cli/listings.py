@@ -49,7 +49,7 @@ def tasks(format: FormatOption = Format.TABLE) -> None:
         told = {"family": "classification", **task.model_dump(mode="json")}
         told |= {"name": name, "available": task.is_available(), "metric": task.ranking_metric().name}
         told |= {"model": told["model"]["name"]} if "model" in told else {}
-        rows.append({column: told.get(column) for column in columns})
+        rows.append({column: told.get(column, getattr(task, column, None)) for column in columns})
     print_listing(Listing("tasks", columns, rows), format)
 
 

@@ -11,8 +11,9 @@ from tasks import pictures
 from torch import Tensor
 
 from lossearch.errors import UserError
-from lossearch.tasks import build_task, task_config
+from lossearch.tasks import build_task, task_config, tasks
 from lossearch.tasks.described import Split
+from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.metric_learning.disturbances import disturbed
 from lossearch.tasks.metric_learning.metrics import FALSE_ACCEPTS, METRICS, measured
 from lossearch.tasks.metric_learning.models import EmbeddingNet
@@ -268,3 +269,14 @@ def test_missing_data_name_the_command(folder: Path, monkeypatch: pytest.MonkeyP
 def test_configurations_that_do_not_fit_are_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         task_config({**SMALL, **changes})
+
+
+def test_a_configuration_tells_sizes_and_the_classes_of_a_margin_head() -> None:
+    known = tasks()
+    sketches, margin = known["sketches"], known["faces_margin"]
+    assert isinstance(sketches, MetricLearningConfig)
+    assert isinstance(margin, MetricLearningConfig)
+    assert sketches.train_size == sketches.train_classes * sketches.train_per_class * sketches.copies
+    assert sketches.val_size == sketches.val_classes * sketches.held_per_class
+    assert sketches.classes is None
+    assert margin.classes == margin.train_classes

@@ -76,6 +76,21 @@ class MetricLearningConfig(TrainingConfig):
         return is_available(self.dataset)
 
     @property
+    def classes(self) -> int | None:
+        """Class centres of a margin head; embeddings know none."""
+        return self.train_classes if self.given == "cosines" else None
+
+    @property
+    def train_size(self) -> int:
+        """Training samples."""
+        return self.train_classes * self.train_per_class * self.copies
+
+    @property
+    def val_size(self) -> int:
+        """Validation samples."""
+        return self.val_classes * self.held_per_class
+
+    @property
     def classes_in_batch(self) -> int:
         """Of which there are `together` samples each."""
         return self.batch_size // self.together
