@@ -11,7 +11,7 @@ from tasks import pictures
 from torch import Tensor
 
 from lossearch.errors import UserError
-from lossearch.tasks import build_task, task_config, tasks
+from lossearch.tasks import build_task, task_config
 from lossearch.tasks.described import Split
 from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.metric_learning.disturbances import disturbed
@@ -272,11 +272,10 @@ def test_configurations_that_do_not_fit_are_refused(changes: dict[str, Any], tol
 
 
 def test_a_configuration_tells_sizes_and_the_classes_of_a_margin_head() -> None:
-    known = tasks()
-    sketches, margin = known["sketches"], known["faces_margin"]
-    assert isinstance(sketches, MetricLearningConfig)
-    assert isinstance(margin, MetricLearningConfig)
-    assert sketches.train_size == sketches.train_classes * sketches.train_per_class * sketches.copies
-    assert sketches.val_size == sketches.val_classes * sketches.held_per_class
-    assert sketches.classes is None
-    assert margin.classes == margin.train_classes
+    embeddings, cosines = task_config({**SMALL, "copies": 2}), task_config({**SMALL, "given": "cosines"})
+    assert isinstance(embeddings, MetricLearningConfig)
+    assert isinstance(cosines, MetricLearningConfig)
+    train, validation = build_task(embeddings).draw(0)
+    assert (embeddings.train_size, embeddings.val_size) == (len(train), len(validation))
+    assert embeddings.classes is None
+    assert cosines.classes == cosines.train_classes
