@@ -10,6 +10,8 @@ from torch import nn
 
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
+from lossearch.tasks.classification.noise import Noise
+from lossearch.tasks.classification.sizes import check_sizes
 from lossearch.tasks.datasets.data import is_available
 from lossearch.tasks.datasets.dataset import LabelledImages
 from lossearch.tasks.datasets.registry import datasets
@@ -127,7 +129,7 @@ class TaskConfig(TrainingConfig):
     test_size: int | None = Field(default=None, ge=1)
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     resample: bool = False
-    noise: Literal["none", "symmetric", "asymmetric"] = "none"
+    noise: Noise = "none"
     noise_rate: float = Field(default=0.0, ge=0.0, le=1.0)
     imbalance: float = Field(default=1.0, ge=1.0)
     metric: str = "accuracy"
@@ -152,17 +154,7 @@ class TaskConfig(TrainingConfig):
         check_one_of("metric", self.metric, metrics())
         if (self.noise == "none") != (self.noise_rate == 0.0):
             raise ValueError(f"noise {self.noise!r} does not go with noise_rate {self.noise_rate}")
-        dataset = known[self.dataset]
-        own_test = 0 if dataset.test_samples else self.test_size
-        if own_test is None:
-            raise ValueError(f"dataset {self.dataset!r} has no official test split: test_size is required")
-        if self.train_size + self.val_size + own_test > dataset.train_samples:
-            raise ValueError(
-                f"{self.train_size} + {self.val_size} + {own_test} images for train, validation and own"
-                f" test split are more than the {dataset.train_samples} of dataset {self.dataset!r}"
-            )
-        if dataset.test_samples and self.test_size is not None and self.test_size > dataset.test_samples:
-            raise ValueError(f"test_size {self.test_size} exceeds the {dataset.test_samples} official test images")
+        check_sizes(self, known[self.dataset])
         check_batch(self.batch_size, self.train_size)
         return self
 

@@ -5,7 +5,23 @@ Every function is a pure function of its arguments and the generator's state.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+
+Noise = Literal["none", "symmetric", "asymmetric"]
+"""A kind of label noise."""
+
+
+def noisy(kind: Noise, labels: np.ndarray, rate: float, classes: int, generator: np.random.Generator) -> np.ndarray:
+    """Labels with noise of a kind, see `symmetric_noise` and `asymmetric_noise`; as they are with none."""
+    match kind:
+        case "symmetric":
+            return symmetric_noise(labels, rate, classes, generator)
+        case "asymmetric":
+            return asymmetric_noise(labels, rate, classes, generator)
+        case "none":
+            return labels
 
 
 def symmetric_noise(labels: np.ndarray, rate: float, classes: int, generator: np.random.Generator) -> np.ndarray:

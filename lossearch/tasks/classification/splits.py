@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossearch.tasks.classification.config import TaskConfig
-from lossearch.tasks.classification.noise import asymmetric_noise, long_tail, stratified_subset, symmetric_noise
+from lossearch.tasks.classification.noise import long_tail, noisy, stratified_subset
+from lossearch.tasks.classification.sizes import Sizes
 from lossearch.tasks.datasets.readers import Arrays
 from lossearch.tasks.streams import Stream, generator, redrawn
 
@@ -39,10 +40,7 @@ def search_parts(config: TaskConfig, arrays: Arrays, run_seed: int | None = None
         run_seed: of a training that draws its own parts; None for the parts that `config.split_seed` alone draws.
     """
     seed = config.split_seed if run_seed is None else redrawn(config.split_seed, run_seed)
-    rest = np.setdiff1d(np.arange(len(arrays.labels)), _own_test(config, arrays))
-    validation = _draw(arrays.labels, rest, config.val_size, seed, Stream.VALIDATION_SPLIT)
-    rest = np.setdiff1d(rest, validation)
-    train = _draw(arrays.labels, rest, config.train_size, seed, Stream.TRAIN_SUBSET)
+    train, validation = search_indices(config, arrays, seed)
     return _corrupted(config, _part(arrays, train), len(arrays.classes), seed), _part(arrays, validation)
 
 
@@ -54,22 +52,37 @@ def test_part(config: TaskConfig, arrays: Arrays) -> Part:
         arrays: the "test" part of its dataset if it has an official one, else the "train" part, of which
             the task's own test split is cut.
     """
-    if not arrays.has_official_test:
-        return _part(arrays, _own_test(config, arrays))
-    everything = np.arange(len(arrays.labels))
-    if config.test_size is None:
-        return _part(arrays, everything)
-    return _part(arrays, _draw(arrays.labels, everything, config.test_size, config.split_seed, Stream.TEST_SPLIT))
+    return _part(arrays, test_indices(config, arrays))
 
 
 test_part.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
-def _own_test(config: TaskConfig, arrays: Arrays) -> np.ndarray:
-    if arrays.has_official_test or config.test_size is None:
-        return np.zeros(0, dtype=np.int64)
+def search_indices(sizes: Sizes, arrays: Arrays, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of training and validation images in the "train" part of a dataset, stratified.
+
+    Args:
+        sizes: of the splits.
+        arrays: the "train" part.
+        seed: draws both; the test images, which neither holds, are drawn by `sizes.split_seed` alone.
+    """
     everything = np.arange(len(arrays.labels))
-    return _draw(arrays.labels, everything, config.test_size, config.split_seed, Stream.TEST_SPLIT)
+    own_test = everything[:0] if arrays.has_official_test else test_indices(sizes, arrays)
+    rest = np.setdiff1d(everything, own_test)
+    validation = _draw(arrays.labels, rest, sizes.val_size, seed, Stream.VALIDATION_SPLIT)
+    train = _draw(arrays.labels, np.setdiff1d(rest, validation), sizes.train_size, seed, Stream.TRAIN_SUBSET)
+    return train, validation
+
+
+def test_indices(sizes: Sizes, arrays: Arrays) -> np.ndarray:
+    """Places of the test images, as `test_part` takes them; all where no size is given."""
+    everything = np.arange(len(arrays.labels))
+    if sizes.test_size is None:
+        return everything
+    return _draw(arrays.labels, everything, sizes.test_size, sizes.split_seed, Stream.TEST_SPLIT)
+
+
+test_indices.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def _draw(labels: np.ndarray, pool: np.ndarray, size: int, seed: int, stream: Stream) -> np.ndarray:
@@ -87,11 +100,4 @@ def _corrupted(config: TaskConfig, part: Part, classes: int, seed: int) -> Part:
         kept = long_tail(labels, config.imbalance, classes, generator(seed, Stream.IMBALANCE))
         images, labels = images[kept], labels[kept]
     noise = generator(seed, Stream.NOISE)
-    match config.noise:
-        case "symmetric":
-            noisy = symmetric_noise(labels, config.noise_rate, classes, noise)
-        case "asymmetric":
-            noisy = asymmetric_noise(labels, config.noise_rate, classes, noise)
-        case "none":
-            noisy = labels
-    return Part(images, noisy, labels)
+    return Part(images, noisy(config.noise, labels, config.noise_rate, classes, noise), labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,19 +12,14 @@ from torch import Tensor, nn
 
 from lossearch.errors import UserError
 from lossearch.tasks import described
-from lossearch.tasks.base import Metric, Slot
-from lossearch.tasks.class_weights import inverse_frequencies
 from lossearch.tasks.classification.config import TaskConfig, task_config
+from lossearch.tasks.classification.labelled import LabelledTask
 from lossearch.tasks.classification.splits import Part, search_parts, test_part
 from lossearch.tasks.classification.statistics import measured_facts
 from lossearch.tasks.datasets.data import load
 from lossearch.tasks.datasets.dataset import LabelledImages
 from lossearch.tasks.datasets.registry import dataset
-from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws
-from lossearch.tasks.metrics import LogitsMetric, metric
-
-TOLD = ("accuracy", "balanced_accuracy", "worst_class_recall", "calibration_error")
-"""Metrics that are archived and told beside the one that ranks."""
+from lossearch.tasks.described import RecentDraws
 
 
 class _LabelledImages(described.Split):
@@ -81,7 +76,7 @@ class TaskStatistics:
     deviation: float
 
 
-class ClassificationTask(DescribedTask):
+class ClassificationTask(LabelledTask):
     """Train and validation splits, model and metric, built from a configuration.
 
     The test split is not an attribute, nor in memory: it is read anew by `open_test`, which records who
@@ -106,7 +101,6 @@ class ClassificationTask(DescribedTask):
         assert isinstance(known, LabelledImages)  # the configuration admits no others
         self.classes = len(known.classes)
         self.image_shape = known.image_shape
-        self._metric: LogitsMetric = metric(self.config.metric)
         train, validation = search_parts(self.config, load(self.config.dataset))
         _check_size(self.config, train)
         self._statistics = _statistics(train, validation, self.classes)
@@ -119,15 +113,10 @@ class ClassificationTask(DescribedTask):
         """What defines the task."""
         return cast(TaskConfig, self._config)
 
-    @property
-    def slots(self) -> Mapping[str, Slot]:
-        """One: logits and labels."""
-        return {"loss": Slot("dense", "cross_entropy")}
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """The one that is configured, and those that are told beside it."""
-        return {self._metric.name: self._metric} | {name: metric(name) for name in TOLD}
+    def class_counts(self) -> Sequence[int]:
+        """Of the task's own training split."""
+        size = self._statistics.train_size
+        return [round(frequency * size) for frequency in self._statistics.class_frequencies]
 
     def describe(self) -> str:
         """Network, data and sizes."""
@@ -153,26 +142,6 @@ class ClassificationTask(DescribedTask):
         if not self.config.resample:
             return self.train, self.validation
         return cast(tuple[Split, Split], self._drawn(seed))
-
-    def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
-        """Logits and labels."""
-        return (Phase({"loss": {"logits": model(batch["images"]), "target": batch["labels"]}}),)
-
-    def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
-        """The metrics of the logits of all samples."""
-        pairs = [(model(part["images"]), part["labels"]) for part in parts]
-        logits, labels = (torch.cat(tensors, 1) for tensors in zip(*pairs, strict=True))
-        return {name: metric(name)(logits, labels) for name in self.metrics}
-
-    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The metric follows from logits and labels alone."""
-        return self._metric(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
-
-    def buffers(self, slot: str) -> Mapping[str, Tensor]:
-        """Class weights, inverse frequencies of the training labels, and class counts where every class occurs."""
-        frequencies, size = self._statistics.class_frequencies, self._statistics.train_size
-        counts = {"class_count": torch.tensor([round(f * size) for f in frequencies]).float()}
-        return {"class_weight": inverse_frequencies(frequencies), **(counts if min(frequencies) > 0.0 else {})}
 
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""
