@@ -24,6 +24,7 @@ from lossearch.errors import UserError
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
+from lossearch.tasks.action_recognition.config import ActionRecognitionConfig
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
 from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.metric_learning.config import MetricLearningConfig
@@ -88,6 +89,11 @@ _SEARCH = (
         "[task]: metric learning",
         '`task = "sketches"` takes a task as it is; a table with `family = "metric_learning"` defines one.',
         MetricLearningConfig,
+    ),
+    _Table(
+        "[task]: action recognition",
+        '`task = "exercises_noise"` takes a task as it is; a table with `family = "action_recognition"` defines one.',
+        ActionRecognitionConfig,
     ),
     _Table(
         "[task]: detection",

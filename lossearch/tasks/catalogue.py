@@ -12,6 +12,8 @@ from typing import Any
 
 from lossearch.errors import UserError
 from lossearch.registry import Registry
+from lossearch.tasks.action_recognition import config as action_recognition
+from lossearch.tasks.action_recognition.task import ActionRecognitionTask
 from lossearch.tasks.classification import config as classification
 from lossearch.tasks.classification.task import ClassificationTask
 from lossearch.tasks.described import DescribedTask
@@ -79,6 +81,15 @@ FAMILIES.add(
 FAMILIES.add(
     "time_series",
     Family(time_series.TimeSeriesConfig, TimeSeriesTask, time_series.time_series_config, time_series.NAMED),
+)
+FAMILIES.add(
+    "action_recognition",
+    Family(
+        action_recognition.ActionRecognitionConfig,
+        ActionRecognitionTask,
+        action_recognition.action_recognition_config,
+        action_recognition.NAMED,
+    ),
 )
 
 

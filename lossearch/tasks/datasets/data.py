@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Rows
+from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Recordings, Rows
 from lossearch.tasks.datasets.fetch import fetch_package
 from lossearch.tasks.datasets.frames import Film, read_frames
 from lossearch.tasks.datasets.readers import (
@@ -24,6 +24,7 @@ from lossearch.tasks.datasets.readers import (
     read_idx_part,
     read_verified,
 )
+from lossearch.tasks.datasets.recordings import Recorded, read_recordings
 from lossearch.tasks.datasets.registry import dataset, datasets
 from lossearch.tasks.datasets.rows import Columns, read_rows
 from lossearch.tasks.seal import check_allowed
@@ -33,12 +34,14 @@ __all__ = [
     "Columns",
     "Dataset",
     "Film",
+    "Recorded",
     "data_folder",
     "datasets",
     "fetch",
     "is_available",
     "load",
     "load_frames",
+    "load_recordings",
     "load_rows",
     "path",
 ]
@@ -150,6 +153,18 @@ def load_rows(name: str) -> Columns:
     if not isinstance(spec, Rows):
         raise UserError("a dataset of rows", repr(name), "take load or load_frames")
     return read_rows(spec, _found_folder(spec))
+
+
+def load_recordings(name: str) -> Recorded:
+    """Recordings of sensors, with classes and people.
+
+    Raises:
+        UserError: no such dataset, it has no recordings, or its files are missing or damaged.
+    """
+    spec = dataset(name)
+    if not isinstance(spec, Recordings):
+        raise UserError("a dataset of recordings", repr(name), "take load, load_frames or load_rows")
+    return read_recordings(spec, _found_folder(spec))
 
 
 def _found_folder(spec: Dataset) -> Path:

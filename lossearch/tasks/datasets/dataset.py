@@ -137,3 +137,26 @@ class Rows(Dataset):
     def size_of(self, file: str) -> int:
         """As declared."""
         return self.sizes[file.removesuffix(".gz")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recordings(Dataset):
+    """Recordings of several sensors, each with a class, and with a person where a file tells who was recorded.
+
+    In a file whose name ends with `.ts` each line after `@data` is a recording, whose sensors are separated by colons
+    and followed by its class, and the steps of a sensor by commas. One that ends with `.npy` holds a pickled dictionary
+    of arrays: "X" the recordings, "y" their classes, "subject" the people.
+
+    Attributes:
+        sensors: of every recording.
+        people: how many were recorded, as often each; 0 where no file tells who it was.
+        sizes: bytes of each file.
+    """
+
+    sensors: int
+    people: int = 0
+    sizes: Mapping[str, int]
+
+    def size_of(self, file: str) -> int:
+        """As declared."""
+        return self.sizes[file.removesuffix(".gz")]

