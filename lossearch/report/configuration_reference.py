@@ -29,6 +29,7 @@ from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConf
 from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.regression.config import RegressionConfig
+from lossearch.tasks.restoration.config import RestorationConfig
 from lossearch.tasks.segmentation.config import SegmentationConfig
 from lossearch.tasks.time_series.config import TimeSeriesConfig
 from lossearch.tasks.user.config import FunctionConfig
@@ -104,6 +105,11 @@ _SEARCH = (
         "[task]: segmentation",
         '`task = "bacteria"` takes a task as it is; a table with `family = "segmentation"` defines one.',
         SegmentationConfig,
+    ),
+    _Table(
+        "[task]: restoration",
+        '`task = "denoise"` takes a task as it is; a table with `family = "restoration"` defines one.',
+        RestorationConfig,
     ),
     _Table(
         "[task]: your own function",

@@ -23,6 +23,8 @@ from lossearch.tasks.metric_learning import config as metric_learning
 from lossearch.tasks.metric_learning.task import MetricLearningTask
 from lossearch.tasks.regression import config as regression
 from lossearch.tasks.regression.task import RegressionTask
+from lossearch.tasks.restoration import config as restoration
+from lossearch.tasks.restoration.task import RestorationTask
 from lossearch.tasks.segmentation import config as segmentation
 from lossearch.tasks.segmentation.task import SegmentationTask
 from lossearch.tasks.time_series import config as time_series
@@ -90,6 +92,10 @@ FAMILIES.add(
         action_recognition.action_recognition_config,
         action_recognition.NAMED,
     ),
+)
+FAMILIES.add(
+    "restoration",
+    Family(restoration.RestorationConfig, RestorationTask, restoration.restoration_config, restoration.NAMED),
 )
 
 

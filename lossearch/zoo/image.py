@@ -35,6 +35,19 @@ def charbonnier(image: Expr, target: Expr, eps: Expr) -> Expr:
     return pr.charbonnier_penalty(image - target, eps)
 
 
+@hand_designed(
+    signature=SIGNATURE,
+    source="Black and Anandan 1996",
+    parameters=[Parameter("scale", 0.1, 1e-3, 1e3, tunable=True, log=True, search=(0.01, 1.0), defined=POSITIVE)],
+)
+def lorentzian(image: Expr, target: Expr, scale: Expr) -> Expr:
+    """Lorentzian error norm c²/2·log(1 + ((x - y)/c)²) of each value, c the `scale`, in units of the images.
+
+    Values that are far off pull ever less: for targets of which some pixels are wrong.
+    """
+    return fn.square(scale) / 2 * fn.log1p(fn.square((image - target) / scale))
+
+
 @hand_designed(signature="image_prior", source="Rudin et al. 1992")
 def total_variation(image: Expr, *, isotropic: bool = False) -> Expr:
     """Total variation of each image: Σ over channels, positions and directions d of |∂_d x|, forward differences.

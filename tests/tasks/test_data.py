@@ -169,8 +169,8 @@ def test_loading_the_train_part_does_not_read_test_files(folder: Path) -> None:
 
 def test_unknown_names_are_refused() -> None:
     for call in (data.path, data.is_available, data.load, data.fetch):
-        with pytest.raises(UserError, match=r"'cifar'.*digits.*fashion_mnist"):
-            call("cifar")
+        with pytest.raises(UserError, match=r"'imagenet'.*digits.*fashion_mnist"):
+            call("imagenet")
 
 
 def test_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:

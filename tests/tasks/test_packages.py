@@ -1,15 +1,20 @@
-"""Sketches and faces: read out of packages of many small files, made into one, verified."""
+"""Sketches, faces and photographs: read out of packages of many small files, made into one, verified."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tasks import pictures
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets import data, fetch
+from lossearch.tasks.datasets import conversions, data, fetch, registry
 
 IMAGES = pictures.pictures(classes=3, per_class=4)
 NAMES = pictures.NAMES[:3]
@@ -117,18 +122,93 @@ def test_what_is_no_archive_is_refused(
         data.fetch("quickdraw", archive)
 
 
+BATCHES, PER_BATCH, SHEET = 2, 6, 4
+
+
+def _sheets(**changes: bytes | None) -> dict[str, bytes]:
+    """CIFAR-10 in small: two batches and a test batch of six images of 4x4, one a row."""
+    levels = np.arange(3 * PER_BATCH * SHEET**2 * 3).reshape(3, PER_BATCH, SHEET**2, 3).astype(np.uint8)
+    names = ("data_batch_1.png", "data_batch_2.png", "test_batch.png")
+    files: dict[str, bytes | None] = {name: _png(rows) for name, rows in zip(names, levels, strict=True)}
+    files |= {"train_lables.json": json.dumps([*range(6), *range(6)]).encode(), "test_lables.json": b"[5,4,3,2,1,0]"}
+    return {name: content for name, content in (files | changes).items() if content is not None}
+
+
+def _png(rows: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(rows).save(file, "PNG")
+    return file.getvalue()
+
+
+def _small_cifar10(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    known = registry.DATASETS["cifar10"]
+    assert known.source is not None
+    conversion = conversions.sheets(BATCHES, PER_BATCH, SHEET)
+    made = conversion.make(_sheets().items())
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    changed = dataclasses.replace(
+        known,
+        image_shape=(3, SHEET, SHEET),
+        train_samples=BATCHES * PER_BATCH,
+        test_samples=PER_BATCH,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in made.items()},
+        source=dataclasses.replace(known.source, conversion=conversion, sha256=sha256),
+    )
+    monkeypatch.setitem(registry.DATASETS, "cifar10", changed)
+
+
+def test_rows_of_a_sheet_become_images_with_channels_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = pictures.npm_package(tmp_path / "cifar10.tgz", _sheets(), "package")
+    _small_cifar10(monkeypatch, archive)
+    assert data.fetch("cifar10", archive) == folder / "cifar10"
+    train, test = data.load("cifar10"), data.load("cifar10", "test")
+    assert (train.images.shape, test.images.shape) == ((12, 3, 4, 4), (6, 3, 4, 4))
+    # Values count on through the file: pixel by pixel, in each red, green, blue.
+    assert train.images[0, :, 0, :2].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert train.images[0, 0, 1, 0] == 12
+    assert train.images[7, 0, 0, 0] == (7 * 48) % 256
+    assert test.images[0, 0, 0, 0] == (12 * 48) % 256
+    assert train.labels.tolist() == [*range(6), *range(6)]
+    assert test.labels.tolist() == [5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"data_batch_2.png": None}, "4 files where there should be 5; they differ in data_batch_2.png"),
+        ({"more.png": _png(np.zeros((6, 16, 3), np.uint8))}, "6 files where there should be 5"),
+        ({"test_batch.png": _png(np.zeros((5, 16, 3), np.uint8))}, r"test_batch.png: .*size \(16, 5\); expected RGB"),
+        ({"test_batch.png": b"no picture"}, "test_batch.png: UnidentifiedImageError"),
+        ({"test_lables.json": b"[1,2]"}, "test_lables.json: not 6 whole numbers"),
+        ({"test_lables.json": b"[1,2,3,4,5,999]"}, "test_lables.json: not 6 whole numbers from 0 to 255"),
+        ({"train_lables.json": b"{"}, "JSONDecodeError"),
+        ({"train_lables.json": json.dumps([1] * 12).encode()}, "undamaged file train-labels-idx1-ubyte"),
+    ],
+)
+def test_packages_with_other_sheets_are_refused(
+    changes: dict[str, bytes | None], told: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = pictures.npm_package(tmp_path / "cifar10.tgz", _sheets(**changes), "package")
+    _small_cifar10(monkeypatch, archive)
+    with pytest.raises(UserError, match=told):
+        data.fetch("cifar10", archive)
+    assert list(folder.iterdir()) == []
+
+
 def test_missing_sketches_name_the_command(folder: Path) -> None:
     with pytest.raises(UserError, match="lossearch data fetch quickdraw"):
         data.load("quickdraw")
 
 
 @pytest.mark.network
-@pytest.mark.parametrize(("name", "ink"), [("quickdraw", 0.144), ("orl_faces", 0.44)])
-def test_sketches_and_faces_can_be_fetched_and_read(
+@pytest.mark.parametrize(("name", "ink"), [("quickdraw", 0.144), ("orl_faces", 0.44), ("cifar10", 0.473)])
+def test_pictures_can_be_fetched_and_read(
     name: str, ink: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
     assert data.fetch(name) == tmp_path / name
     found = data.load(name)
-    assert set(np.bincount(found.labels)) == {{"quickdraw": 100, "orl_faces": 10}[name]}
+    assert set(np.bincount(found.labels)) == {{"quickdraw": 100, "orl_faces": 10, "cifar10": 5000}[name]}
     assert float(found.images.mean() / 255) == pytest.approx(ink, abs=0.01)

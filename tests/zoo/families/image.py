@@ -39,6 +39,12 @@ def charbonnier(image: Tensor, target: Tensor, eps: float) -> Tensor:
     return torch.hypot(image - target, torch.full_like(image, eps))
 
 
+def lorentzian(image: Tensor, target: Tensor, scale: float) -> Tensor:
+    """As Black and Anandan: the logarithm of a Student t density with one degree of freedom."""
+    density = torch.distributions.StudentT(1.0, scale=scale).log_prob(image - target)
+    return scale**2 / 2 * (torch.distributions.StudentT(1.0, scale=scale).log_prob(torch.tensor(0.0)) - density)
+
+
 def _steps(image: Tensor) -> list[Tensor]:
     """Forward differences along every spatial axis, zero at the far edge."""
     edges = [image.narrow(d, image.shape[d] - 1, 1) for d in range(2, image.ndim)]
@@ -245,6 +251,7 @@ def empty_images() -> list[Sample]:
 CASES = [
     Case("l1", l1, twice=False),
     *(Case("charbonnier", charbonnier, {"eps": eps}) for eps in (1e-3, 0.5)),
+    *(Case("lorentzian", lorentzian, {"scale": scale}) for scale in (0.1, 2.0)),
     Case("gradient_difference", gradient_difference, twice=False),
     Case("total_variation", total_variation, twice=False),
     Case("total_variation", total_variation, {"isotropic": True}),

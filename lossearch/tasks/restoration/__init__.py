@@ -1,0 +1,1 @@
+"""Restoration: images made anew from degraded ones."""
