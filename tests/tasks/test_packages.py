@@ -197,18 +197,70 @@ def test_packages_with_other_sheets_are_refused(
     assert list(folder.iterdir()) == []
 
 
+def _photographs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, bytes], sha256: str = "") -> Path:
+    known = registry.DATASETS["photographs"]
+    assert known.source is not None
+    folder = f"{known.source.package}-{known.source.version}/{known.source.folder}"
+    archive = pictures.npm_package(tmp_path / "photographs.tar.gz", files, folder)
+    source = dataclasses.replace(
+        known.source,
+        conversion=conversions.tiles(("grey", "colour"), 4, 3),
+        sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
+    )
+    sizes = {"classes": ("grey", "colour"), "per_class": 4, "image_shape": (1, 3, 3), "train_samples": 8}
+    changed = dataclasses.replace(known, **sizes, files={conversions.IMAGES: sha256}, source=source)
+    monkeypatch.setitem(registry.DATASETS, "photographs", changed)
+    return archive
+
+
+def test_tiles_are_cut_out_of_photographs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = np.arange(7 * 6, dtype=np.uint8).reshape(7, 6)
+    colour = np.zeros((6, 15, 3), np.uint8)
+    colour[..., 1] = 200
+    files = {"grey.png": _png(grey), "colour.png": _png(colour), "other.png": b""}
+    expected = np.full((8, 3, 3), 117, np.uint8)  # 0.587 · 200
+    expected[:4] = [grey[top : top + 3, left : left + 3] for top in (0, 3) for left in (0, 3)]
+    sha256 = hashlib.sha256(conversions.idx_of(expected)).hexdigest()
+    data.fetch("photographs", _photographs(monkeypatch, tmp_path, files, sha256))
+    found = data.load("photographs")
+    np.testing.assert_array_equal(found.images[:, 0], expected)
+    assert found.labels.tolist() == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"grey.png": _png(np.zeros((7, 6), np.uint8))}, "1 files where there should be 2; they differ in colour"),
+        (
+            {"grey.png": _png(np.zeros((5, 6), np.uint8)), "colour.png": _png(np.zeros((6, 6), np.uint8))},
+            "grey: 2 squares where there should be 4",
+        ),
+    ],
+)
+def test_packages_with_other_photographs_are_refused(
+    files: dict[str, bytes], told: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=told):
+        data.fetch("photographs", _photographs(monkeypatch, tmp_path, files))
+    assert list(folder.iterdir()) == []
+
+
 def test_missing_sketches_name_the_command(folder: Path) -> None:
     with pytest.raises(UserError, match="lossearch data fetch quickdraw"):
         data.load("quickdraw")
 
 
 @pytest.mark.network
-@pytest.mark.parametrize(("name", "ink"), [("quickdraw", 0.144), ("orl_faces", 0.44), ("cifar10", 0.473)])
+@pytest.mark.parametrize(
+    ("name", "ink"), [("quickdraw", 0.144), ("orl_faces", 0.44), ("cifar10", 0.473), ("photographs", 0.449)]
+)
 def test_pictures_can_be_fetched_and_read(
     name: str, ink: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
     assert data.fetch(name) == tmp_path / name
     found = data.load(name)
-    assert set(np.bincount(found.labels)) == {{"quickdraw": 100, "orl_faces": 10, "cifar10": 5000}[name]}
+    assert set(np.bincount(found.labels)) == {
+        {"quickdraw": 100, "orl_faces": 10, "cifar10": 5000, "photographs": 48}[name]
+    }
     assert float(found.images.mean() / 255) == pytest.approx(ink, abs=0.01)

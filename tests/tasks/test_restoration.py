@@ -75,7 +75,7 @@ def _test_split(values: dict[str, Any]) -> Split:
     [
         {},
         {"degradation": "haze", "strength": 1.8, "terms": ["pixel", "structure"], "slot": "structure"},
-        {"degradation": "low_resolution", "strength": 2, "wrong_targets": 0.1, "metric": "ssim"},
+        {"wrong_targets": 0.1, "metric": "ssim"},
     ],
     ids=["noise", "haze", "wrong targets"],
 )
@@ -96,6 +96,38 @@ def test_no_image_is_in_two_splits() -> None:
     assert drawn[0] != drawn[1]
     fixed = build_task(SMALL | {"resample": False})
     assert fixed.draw(1)[0] is fixed.draw(2)[0]
+
+
+def test_no_photograph_is_in_two_splits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The level of an image tells which photograph it was cut out of."""
+    count, per_photograph = 8, 5
+    levels = np.repeat(np.arange(count) * 30, per_photograph)[:, None, None] + np.zeros((12, 12))
+    content = conversions.idx_of(levels.astype(np.uint8))
+    (folder / "photographs").mkdir()
+    (folder / "photographs" / conversions.IMAGES).write_bytes(content)
+    changed = dataclasses.replace(
+        registry.DATASETS["photographs"],
+        classes=tuple(map(str, range(count))),
+        image_shape=(1, 12, 12),
+        train_samples=count * per_photograph,
+        per_class=per_photograph,
+        files={conversions.IMAGES: hashlib.sha256(content).hexdigest()},
+    )
+    monkeypatch.setitem(registry.DATASETS, "photographs", changed)
+    values = SMALL | {"dataset": "photographs", "train_size": 20, "val_size": 6, "test_size": 9}
+
+    def photographs(split: Split) -> set[int]:
+        return {round(255 * float(level)) // 30 for level in split["target"][:, 0, 0, 0]}
+
+    task, test = build_task(values), photographs(_test_split(values))
+    assert len(test) == 2
+    for seed in range(5):
+        train, validation = (photographs(split) for split in task.draw(seed))
+        assert len(validation) == 2
+        assert not train & validation
+        assert not (train | validation) & test
+    with pytest.raises(UserError, match="train_size 25 exceeds the 20 images that are left"):
+        task_config(values | {"train_size": 25})
 
 
 def test_pixels_of_training_targets_alone_are_wrong() -> None:
@@ -207,7 +239,7 @@ def test_missing_images_name_the_command(folder: Path, monkeypatch: pytest.Monke
         ({"dataset": "digits"}, "images of digits are 8x8: SSIM needs 11"),
         ({"dataset": "bacteria"}, "dataset is 'bacteria', must be one of .*cifar10"),
         ({"metric": "lpips"}, "metric is 'lpips', must be one of psnr, ssim"),
-        ({"train_size": 50}, "70 images for the splits are more than the 60 of cifar10"),
+        ({"train_size": 50}, "train_size 50 exceeds the 40 images that are left"),
         ({"test_size": 21}, "test_size 21 exceeds the 20 official test images"),
         ({"batch_size": 31}, "batch_size 31 exceeds train_size 30"),
         ({"strength": 1.5}, "strength 1.5 of gaussian_noise .standard deviation. exceeds 1"),

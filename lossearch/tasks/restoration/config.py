@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -57,6 +58,16 @@ class RestorationConfig(TrainingConfig):
     resample: bool = False
     metric: str = "psnr"
 
+    @property
+    def together(self) -> int:
+        """How many images are cut out of one photograph."""
+        images = _images(self.dataset)
+        return images.per_class if images.tiles else 1
+
+    def photographs(self, size: int) -> int:
+        """How many photographs it takes for so many validation or test images."""
+        return math.ceil(size / self.together)
+
     def ranking_metric(self) -> Metric:
         """What losses are ranked by."""
         return METRICS[self.metric]
@@ -67,18 +78,19 @@ class RestorationConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        known = {name: one for name, one in datasets().items() if isinstance(one, LabelledImages)}
+        known = [name for name, one in datasets().items() if isinstance(one, LabelledImages)]
         check_one_of("dataset", self.dataset, known)
         check_one_of("metric", self.metric, METRICS)
-        images = known[self.dataset]
+        images = _images(self.dataset)
         if min(images.image_shape[1:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"images of {self.dataset} are {images.image_shape[1]}x{images.image_shape[2]}: SSIM needs"
                 f" {SMALLEST_SIDE} pixels a side"
             )
-        held = self.train_size + self.val_size + (0 if images.test_samples else self.test_size)
-        if held > images.train_samples:
-            raise ValueError(f"{held} images for the splits are more than the {images.train_samples} of {self.dataset}")
+        held = self.photographs(self.val_size) + (0 if images.test_samples else self.photographs(self.test_size))
+        left = images.train_samples - held * self.together
+        if self.train_size > left:
+            raise ValueError(f"train_size {self.train_size} exceeds the {max(left, 0)} images that are left")
         if images.test_samples and self.test_size > images.test_samples:
             raise ValueError(f"test_size {self.test_size} exceeds the {images.test_samples} official test images")
         if len(set(self.terms)) < len(self.terms):
@@ -100,6 +112,12 @@ class RestorationConfig(TrainingConfig):
             )
 
 
+def _images(name: str) -> LabelledImages:
+    found = datasets()[name]
+    assert isinstance(found, LabelledImages)
+    return found
+
+
 # All train in about a second on one core. There are so many pixels that one draw of images serves all trainings.
 _SMALL: dict[str, Any] = {
     "dataset": "cifar10",
@@ -116,6 +134,7 @@ _NOISE: dict[str, Any] = _SMALL | {"degradation": "gaussian_noise", "strength": 
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "denoise": _NOISE,
     "denoise_wrong_targets": _NOISE | {"wrong_targets": 0.3},
+    "denoise_photographs": _NOISE | {"dataset": "photographs", "train_size": 288, "val_size": 96, "test_size": 96},
     "denoise_impulses": _SMALL | {"degradation": "impulse_noise", "strength": 0.3},
     "super_resolution": _SMALL | {"degradation": "low_resolution", "strength": 2, "layers": 1, "learning_rate": 0.003},
     "inpaint": _SMALL | {"degradation": "holes", "strength": 0.25, "layers": 3, "learning_rate": 0.003},

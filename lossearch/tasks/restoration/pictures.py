@@ -1,8 +1,9 @@
-"""Which images are for training, validation and test; no image is in two."""
+"""Which images are for training, validation and test; no photograph is in two."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from lossearch.tasks.streams import Stream, generator
 
 
 class Pictures:
-    """Clean images of a task, out of a data set of images of one size.
+    """Clean images of a task, out of a data set of images of one size. Tiles of one photograph are in one split.
 
     Args:
         config: the task.
@@ -24,24 +25,29 @@ class Pictures:
     def __init__(self, config: RestorationConfig) -> None:
         self._config = config
         self._arrays = load(config.dataset)
-        count = len(self._arrays.images)
-        order = generator(config.split_seed, Stream.TEST_SPLIT).permutation(count)
-        own_test = 0 if self._arrays.has_official_test else config.test_size
+        self._together = config.together
+        photographs = len(self._arrays.images) // self._together
+        order = generator(config.split_seed, Stream.TEST_SPLIT).permutation(photographs)
+        own_test = 0 if self._arrays.has_official_test else config.photographs(config.test_size)
         self._test, self._rest = order[:own_test], order[own_test:]
 
     def search(self, seed: int) -> tuple[Tensor, Tensor]:
         """Training and validation images that a seed draws: `[sample, channel, height, width]`, float32 in [0, 1]."""
         given = self._config
-        chosen = generator(seed, Stream.TRAIN_SUBSET).permutation(self._rest)
-        return self._at(chosen[: given.train_size]), self._at(chosen[given.train_size :][: given.val_size])
+        order = generator(seed, Stream.VALIDATION_SPLIT).permutation(self._rest)
+        held = given.photographs(given.val_size)
+        validation = self._images(order[:held], given.val_size, generator(seed, Stream.VALIDATION_SPLIT, 1))
+        return self._images(order[held:], given.train_size, generator(seed, Stream.TRAIN_SUBSET)), validation
 
     def test(self) -> Tensor:
         """Test images, the same for every seed."""
+        size, draw = self._config.test_size, generator(self._config.split_seed, Stream.TEST_SPLIT, 1)
         if not self._arrays.has_official_test:
-            return self._at(self._test)
+            return self._images(self._test, size, draw)
         arrays = load(self._config.dataset, "test")
-        order = generator(self._config.split_seed, Stream.TEST_SPLIT).permutation(len(arrays.images))
-        return torch.from_numpy(arrays.images_at(order[: self._config.test_size]))
+        return torch.from_numpy(arrays.images_at(draw.permutation(len(arrays.images))[:size]))
 
-    def _at(self, indices: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._arrays.images_at(indices))
+    def _images(self, photographs: npt.NDArray[np.int64], size: int, draw: np.random.Generator) -> Tensor:
+        """Some images out of these photographs."""
+        places = photographs[:, None] * self._together + np.arange(self._together)
+        return torch.from_numpy(self._arrays.images_at(draw.permutation(places.ravel())[:size]))
