@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_diabetes, load_digits
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets import data, fetch, readers, registry
+from lossearch.tasks.datasets import data, embedded, fetch, readers, registry
 from lossearch.tasks.datasets.dataset import LabelledImages
 
 SIZES = {"train": 60, "t10k": 20}
@@ -71,6 +71,13 @@ def test_digits_are_those_of_scikit_learn() -> None:
     assert arrays.labels.dtype == np.int64
 
 
+def test_the_diabetes_table_is_that_of_scikit_learn() -> None:
+    features, targets = load_diabetes(return_X_y=True, scaled=False)
+    read = embedded.read_diabetes()
+    np.testing.assert_array_equal(read[0], features)
+    np.testing.assert_array_equal(read[1], targets)
+
+
 @pytest.mark.parametrize(
     "content",
     [None, b"", b"no gzip", gzip.compress(b"1,2\n3,4\n", mtime=0), gzip.compress(b"1,2\n3\n", mtime=0)],
@@ -79,7 +86,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
 def test_digits_that_are_missing_or_damaged_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
-    monkeypatch.setattr(readers, "digits_folder", lambda: tmp_path)
+    monkeypatch.setattr(embedded, "embedded_folder", lambda: tmp_path)
     if content is not None:
         (tmp_path / "digits.csv.gz").write_bytes(content)
     with pytest.raises(UserError, match=r"scikit-learn's digits in .*digits\.csv\.gz"):

@@ -13,14 +13,13 @@ from typing import Literal
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Recordings, Rows
+from lossearch.tasks.datasets.embedded import embedded_folder, read_digits
 from lossearch.tasks.datasets.fetch import fetch_package
 from lossearch.tasks.datasets.frames import Film, read_frames
 from lossearch.tasks.datasets.readers import (
     Arrays,
-    digits_folder,
     find_file,
     missing,
-    read_digits,
     read_idx_part,
     read_verified,
 )
@@ -65,7 +64,7 @@ def path(name: str) -> Path:
     """
     spec = dataset(name)
     if spec.embedded:
-        return digits_folder()
+        return embedded_folder()
     return _complete_folder(spec) or data_folder() / spec.name
 
 

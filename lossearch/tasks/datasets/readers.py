@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
 import io
 import zlib
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import numpy as np
 from lossearch.errors import UserError
 from lossearch.reading import read_bytes
 from lossearch.tasks.datasets.dataset import Dataset, LabelledImages
-from lossearch.tasks.datasets.registry import DIGITS
 
 _PACKING = 4096
 """Bytes by which a packed file may be larger than what is in it."""
@@ -43,37 +41,6 @@ class Arrays:
         """The images at these places, float32 in [0, 1]; only they are converted, as a task takes few of many."""
         chosen = self.images[indices]
         return chosen.astype(np.float32) / 255 if chosen.dtype == np.uint8 else chosen
-
-
-def digits_folder() -> Path:
-    """Where scikit-learn keeps its data sets. It is not imported, which takes a second of every process.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
-        raise UserError("scikit-learn, which brings the digits", "no such package", "install scikit-learn")
-    return Path(found.submodule_search_locations[0]) / "datasets" / "data"
-
-
-def read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The digits of scikit-learn: images `[1797, 1, 8, 8]` float32 in [0, 1], labels `[1797]` int64.
-
-    Raises:
-        UserError: the installed scikit-learn has no such file, or it is damaged.
-    """
-    path = digits_folder() / "digits.csv.gz"  # 64 grey levels from 0 to 16 and the label on each line
-    what, hint = f"scikit-learn's digits in {path}", "install scikit-learn again"
-    try:
-        lines = gzip.decompress(read_bytes(path, what, hint)).decode().splitlines()
-        if not lines:
-            raise ValueError("no line")
-        table = np.loadtxt(lines, delimiter=",", dtype=np.float32)
-        images = table[:, :-1].reshape(DIGITS.train_samples, *DIGITS.image_shape) / 16
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(what, f"{type(error).__name__}: {error}", hint) from error
-    return images, table[:, -1].astype(np.int64)
 
 
 def find_file(folder: Path, name: str) -> Path | None:

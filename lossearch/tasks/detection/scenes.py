@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lossearch.tasks.datasets.readers import read_digits
+from lossearch.tasks.datasets.embedded import read_digits
 from lossearch.tasks.streams import Stream, generator
 
 SIDE = 32

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossearch.tasks.datasets.data import Columns, is_available, load_rows
+from lossearch.tasks.datasets.embedded import read_diabetes
 
 Array = npt.NDArray[np.float64]
 
@@ -37,13 +38,6 @@ class Table:
     def is_available(self) -> bool:
         """Whether it is on disk, or embedded."""
         return not self.dataset or is_available(self.dataset)
-
-
-def _diabetes() -> tuple[Array, Array]:
-    from sklearn.datasets import load_diabetes  # costs a second to import
-
-    features, targets = load_diabetes(return_X_y=True, scaled=False)
-    return np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
 
 
 def _diamonds() -> tuple[Array, Array]:
@@ -76,7 +70,7 @@ def _numbers(columns: Columns, name: str) -> Array:
 TABLES = {
     "diabetes": Table(
         442,
-        _diabetes,
+        read_diabetes,
         "progression of diabetes after one year from 10 measurements (embedded in scikit-learn)",
         "Efron, Hastie, Johnstone and Tibshirani 2004",
     ),
