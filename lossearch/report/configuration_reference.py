@@ -31,6 +31,7 @@ from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.restoration.config import RestorationConfig
 from lossearch.tasks.segmentation.config import SegmentationConfig
+from lossearch.tasks.self_supervised.config import SelfSupervisedConfig
 from lossearch.tasks.time_series.config import TimeSeriesConfig
 from lossearch.tasks.user.config import FunctionConfig
 
@@ -95,6 +96,11 @@ _SEARCH = (
         "[task]: action recognition",
         '`task = "exercises_noise"` takes a task as it is; a table with `family = "action_recognition"` defines one.',
         ActionRecognitionConfig,
+    ),
+    _Table(
+        "[task]: self-supervised",
+        '`task = "digits_views"` takes a task as it is; a table with `family = "self_supervised"` defines one.',
+        SelfSupervisedConfig,
     ),
     _Table(
         "[task]: detection",

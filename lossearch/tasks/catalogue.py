@@ -27,6 +27,8 @@ from lossearch.tasks.restoration import config as restoration
 from lossearch.tasks.restoration.task import RestorationTask
 from lossearch.tasks.segmentation import config as segmentation
 from lossearch.tasks.segmentation.task import SegmentationTask
+from lossearch.tasks.self_supervised import config as self_supervised
+from lossearch.tasks.self_supervised.task import SelfSupervisedTask
 from lossearch.tasks.time_series import config as time_series
 from lossearch.tasks.time_series.task import TimeSeriesTask
 from lossearch.tasks.training_config import TrainingConfig
@@ -96,6 +98,15 @@ FAMILIES.add(
 FAMILIES.add(
     "restoration",
     Family(restoration.RestorationConfig, RestorationTask, restoration.restoration_config, restoration.NAMED),
+)
+FAMILIES.add(
+    "self_supervised",
+    Family(
+        self_supervised.SelfSupervisedConfig,
+        SelfSupervisedTask,
+        self_supervised.self_supervised_config,
+        self_supervised.NAMED,
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""Features of images learned without labels, from two views of each."""
