@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tasks import networks
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from lossearch.errors import UserError
 from lossearch.tasks import build_task, task_config
+from lossearch.tasks.alexnet import alexnet
 from lossearch.tasks.datasets import conversions, registry
 from lossearch.tasks.described import Split
 from lossearch.tasks.restoration.degradations import DEGRADATIONS
@@ -44,30 +47,45 @@ SMALL: dict[str, Any] = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with smooth coloured waves in the place of CIFAR-10."""
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
+    _waves(tmp_path, monkeypatch, SIDE)
+    return tmp_path
+
+
+def _waves(folder: Path, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
     draw = np.random.default_rng(0)
     contents: dict[str, bytes] = {}
     for part, count in (("train", TRAIN), ("t10k", TEST)):
         phase, slope = draw.uniform(0, 6, (count, 3, 1, 1)), draw.uniform(0.1, 0.4, (2, count, 3, 1, 1))
-        waves = np.sin(phase + slope[0] * np.arange(SIDE)[:, None] + slope[1] * np.arange(SIDE))
+        waves = np.sin(phase + slope[0] * np.arange(side)[:, None] + slope[1] * np.arange(side))
         contents[f"{part}-images-idx4-ubyte"] = conversions.idx_of(np.rint(127.5 * (1 + waves)).astype(np.uint8))
         contents[f"{part}-labels-idx1-ubyte"] = conversions.idx_of((np.arange(count) % 10).astype(np.uint8))
-    (tmp_path / "cifar10").mkdir()
+    (folder / "cifar10").mkdir(exist_ok=True)
     for name, content in contents.items():
-        (tmp_path / "cifar10" / name).write_bytes(content)
+        (folder / "cifar10" / name).write_bytes(content)
     changed = dataclasses.replace(
         registry.DATASETS["cifar10"],
-        image_shape=(3, SIDE, SIDE),
+        image_shape=(3, side, side),
         train_samples=TRAIN,
         test_samples=TEST,
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     )
     monkeypatch.setitem(registry.DATASETS, "cifar10", changed)
-    return tmp_path
 
 
 def _test_split(values: dict[str, Any]) -> Split:
     with build_task(values).open_test(by="test") as split:
         return Split(split.tensors)
+
+
+@pytest.fixture
+def weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[networks.Tree]:
+    """An AlexNet with few channels and random weights in the place of the trained one; images of 32x32."""
+    _waves(folder, monkeypatch, 32)
+    found = networks.alexnet()
+    networks.register(monkeypatch, folder, "alexnet_lpips", found)
+    alexnet.cache_clear()
+    yield found
+    alexnet.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -81,6 +99,47 @@ def _test_split(values: dict[str, Any]) -> Split:
 )
 def test_the_family_conforms(changes: dict[str, Any]) -> None:
     check_task(build_task(SMALL | changes))
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_task_with_losses_of_features_conforms() -> None:
+    task = build_task(SMALL | {"terms": ["pixel", "perceptual"], "slot": "perceptual", "metric": "lpips"})
+    check_task(task)
+    assert list(task.metrics) == ["lpips", "psnr", "ssim"]
+    images = task.draw(0)[0]["target"]
+    assert task.judge("pixel", {"image": images, "target": images}) == 0.0
+    assert task.judge("perceptual", {"features": images, "target": images}) is None
+
+
+def test_lpips_is_that_of_its_formula(weights: networks.Tree) -> None:
+    image, target = (images.float()[0] for images in _pair(35, 40))
+    found = measured("lpips", image, target)
+    expected = networks.lpips(weights, image.clamp(0.0, 1.0), target)
+    assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-4)
+    assert measured("lpips", target, target).tolist() == [0.0] * 3
+    grey = target[:, :1]
+    assert torch.equal(measured("lpips", grey, 0.5 * grey), measured("lpips", *(_rgb(g) for g in (grey, 0.5 * grey))))
+
+
+def _rgb(grey: torch.Tensor) -> torch.Tensor:
+    return grey.expand(-1, 3, -1, -1)
+
+
+def test_equal_features_have_a_gradient(weights: networks.Tree) -> None:
+    image = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
+    measured("lpips", image, image.detach()).sum().backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
+
+
+def test_missing_features_name_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _waves(folder, monkeypatch, 32)
+    alexnet.cache_clear()
+    given = SMALL | {"metric": "lpips"}
+    assert task_config(SMALL).is_available()
+    assert not task_config(given).is_available()
+    with pytest.raises(UserError, match="lossearch data fetch alexnet_lpips"):
+        build_task(given)
 
 
 def test_no_image_is_in_two_splits() -> None:
@@ -201,9 +260,9 @@ def test_haze_follows_the_atmospheric_scattering_model() -> None:
     assert float(transmission[:, :, 0].mean()) < float(transmission[:, :, -1].mean())
 
 
-def _pair() -> tuple[torch.Tensor, torch.Tensor]:
+def _pair(height: int = 20, width: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
-    target = torch.rand(2, 3, 3, 20, 24, generator=draw, dtype=torch.float64)
+    target = torch.rand(2, 3, 3, height, width, generator=draw, dtype=torch.float64)
     return target + 0.3 * torch.randn(target.shape, generator=draw, dtype=torch.float64), target
 
 
@@ -223,7 +282,7 @@ def test_ssim_agrees_with_torchmetrics() -> None:
         expected = windows[..., 5:-5, 5:-5].mean((-3, -2, -1))
         assert found[run].numpy() == pytest.approx(expected.numpy(), rel=1e-6)
     assert float(measured("ssim", target, target).min()) == pytest.approx(1.0)
-    assert list(METRICS) == ["psnr", "ssim"]
+    assert list(METRICS) == ["psnr", "ssim", "lpips"]
 
 
 def test_missing_images_name_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +297,8 @@ def test_missing_images_name_the_command(folder: Path, monkeypatch: pytest.Monke
     [
         ({"dataset": "digits"}, "images of digits are 8x8: SSIM needs 11"),
         ({"dataset": "bacteria"}, "dataset is 'bacteria', must be one of .*cifar10"),
-        ({"metric": "lpips"}, "metric is 'lpips', must be one of psnr, ssim"),
+        ({"metric": "fid"}, "metric is 'fid', must be one of psnr, ssim, lpips"),
+        ({"metric": "lpips"}, "images of cifar10 are 16x16: AlexNet needs 31"),
         ({"train_size": 50}, "train_size 50 exceeds the 40 images that are left"),
         ({"test_size": 21}, "test_size 21 exceeds the 20 official test images"),
         ({"batch_size": 31}, "batch_size 31 exceeds train_size 30"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Recordings, Rows
+from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Recordings, Rows, Weights
 from lossearch.tasks.datasets.embedded import embedded_folder, read_digits
 from lossearch.tasks.datasets.fetch import fetch_package
 from lossearch.tasks.datasets.frames import Film, read_frames
@@ -26,6 +26,7 @@ from lossearch.tasks.datasets.readers import (
 from lossearch.tasks.datasets.recordings import Recorded, read_recordings
 from lossearch.tasks.datasets.registry import dataset, datasets
 from lossearch.tasks.datasets.rows import Columns, read_rows
+from lossearch.tasks.datasets.weights import WeightsByPath, read_weights
 from lossearch.tasks.seal import check_allowed
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "load_frames",
     "load_recordings",
     "load_rows",
+    "load_weights",
     "path",
 ]
 
@@ -164,6 +166,18 @@ def load_recordings(name: str) -> Recorded:
     if not isinstance(spec, Recordings):
         raise UserError("a dataset of recordings", repr(name), "take load, load_frames or load_rows")
     return read_recordings(spec, _found_folder(spec))
+
+
+def load_weights(name: str) -> WeightsByPath:
+    """The weights of a network that was trained elsewhere, by their path in the file.
+
+    Raises:
+        UserError: no such dataset, it is no network, or its file is missing or damaged.
+    """
+    spec = dataset(name)
+    if not isinstance(spec, Weights):
+        raise UserError("the weights of a network", repr(name), "see: lossearch data ls")
+    return read_weights(spec, _found_folder(spec))
 
 
 def _found_folder(spec: Dataset) -> Path:

@@ -105,7 +105,22 @@ class LabelledImages(Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frames(Dataset):
+class SizedFiles(Dataset):
+    """Files whose sizes are declared.
+
+    Attributes:
+        sizes: bytes of each file.
+    """
+
+    sizes: Mapping[str, int]
+
+    def size_of(self, file: str) -> int:
+        """As declared."""
+        return self.sizes[file.removesuffix(".gz")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames(SizedFiles):
     """Frames of a film with a mask each, in two TIFF files of 16-bit pages.
 
     A mask holds 0 where there is background, and elsewhere the number of an object.
@@ -113,39 +128,24 @@ class Frames(Dataset):
     Attributes:
         images: name of the file with the frames.
         masks: name of the file with the masks.
-        sizes: bytes of each file.
     """
 
     image_shape: tuple[int, int, int]
     images: str
     masks: str
-    sizes: Mapping[str, int]
-
-    def size_of(self, file: str) -> int:
-        """As declared."""
-        return self.sizes[file.removesuffix(".gz")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows(Dataset):
+class Rows(SizedFiles):
     """Rows of values in text files: a table, or a series in the order of time.
 
     A file whose name ends with `.csv` has the names of its columns in its first line. In one that ends with `.ts` each
     line after `@data` is a series, whose steps are separated by commas and followed by a colon and a label.
-
-    Attributes:
-        sizes: bytes of each file.
     """
-
-    sizes: Mapping[str, int]
-
-    def size_of(self, file: str) -> int:
-        """As declared."""
-        return self.sizes[file.removesuffix(".gz")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recordings(Dataset):
+class Recordings(SizedFiles):
     """Recordings of several sensors, each with a class, and with a person where a file tells who was recorded.
 
     In a file whose name ends with `.ts` each line after `@data` is a recording, whose sensors are separated by colons
@@ -155,13 +155,12 @@ class Recordings(Dataset):
     Attributes:
         sensors: of every recording.
         people: how many were recorded, as often each; 0 where no file tells who it was.
-        sizes: bytes of each file.
     """
 
     sensors: int
     people: int = 0
-    sizes: Mapping[str, int]
 
-    def size_of(self, file: str) -> int:
-        """As declared."""
-        return self.sizes[file.removesuffix(".gz")]
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(SizedFiles):
+    """The weights of a trained network, in one file: a pickled tree of dictionaries with arrays as leaves."""

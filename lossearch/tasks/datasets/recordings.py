@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import _codecs
 import io
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lossearch.tasks.datasets.dataset import Recordings
+from lossearch.tasks.datasets.pickled_arrays import ArraysOnly
 from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
-
-_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]  # a private function, which NumPy 1 and 2 keep at different places
-_ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _codecs.encode,
-}
-"""What a pickled array needs, and all that a file can have made."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +71,6 @@ def _faults(dataset: Recordings, found: Recorded, people: int, of_each: npt.NDAr
     return ""
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Makes arrays, and nothing else that a file may name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
-        return _ADMITTED[module, name]
-
-
 def _npy(content: bytes, classes: Sequence[str]) -> Recorded:
     """A dictionary, pickled by Python 2 into an array of one object."""
     file = io.BytesIO(content)
@@ -98,7 +78,7 @@ def _npy(content: bytes, classes: Sequence[str]) -> Recorded:
     if version != (1, 0):
         raise ValueError(f"version {version} of the format, expected (1, 0)")
     np.lib.format.read_array_header_1_0(file)
-    table = _ArraysOnly(file, encoding="latin1").load().item()  # latin1, as the bytes of arrays are text there
+    table = ArraysOnly(file, encoding="latin1").load().item()  # latin1, as the bytes of arrays are text there
     if not isinstance(table, dict):
         raise ValueError(f"{type(table).__name__}, expected a dictionary")
     values = [np.asarray(one, dtype=np.float32) for one in table["X"]]

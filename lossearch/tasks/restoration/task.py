@@ -1,4 +1,4 @@
-"""Restoration of images: noise, low resolution, holes and haze, with losses of pixels and of structure."""
+"""Restoration of images: noise, low resolution, holes and haze, with losses of pixels, of structure and of features."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from lossearch.tasks.alexnet import alexnet
 from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws, Split
 from lossearch.tasks.restoration.config import RestorationConfig, restoration_config
@@ -17,8 +18,15 @@ from lossearch.tasks.restoration.models import ResidualNet
 from lossearch.tasks.restoration.pictures import Pictures
 from lossearch.tasks.streams import Stream, generator, redrawn
 
-SLOTS = {"pixel": Slot("image", "charbonnier"), "structure": Slot("image", "ssim")}
-"""Those that a training step may have."""
+SLOTS = {
+    "pixel": Slot("image", "charbonnier"),
+    "structure": Slot("image", "image: 0.2 * (1 - structural_similarity(image, target, 1.0, sigma=1.5, size=11))"),
+    "perceptual": Slot("features", "features: 0.01 * mean(square(features - target), over=(channel, space))"),
+}
+"""Those that a training step may have. Untrained, their defaults have gradients of about one size."""
+
+PERCEPTUAL_LAYER = 2
+"""Convolution of AlexNet whose features the losses of the slot `perceptual` are given."""
 
 _TRAIN, _TARGET, _VALIDATION, _TEST = range(4)  # what random numbers change
 
@@ -38,6 +46,8 @@ class RestorationTask(DescribedTask):
 
     def __init__(self, spec: str | Mapping[str, Any] | RestorationConfig) -> None:
         super().__init__(restoration_config(spec))
+        if self.config.needs_alexnet:
+            alexnet(torch.device("cpu"))  # what is missing is told before any training
         self._degradation = DEGRADATIONS[self.config.degradation]
         self._pictures = Pictures(self.config)
         self._own = self._drawn(self.config.split_seed)
@@ -56,7 +66,8 @@ class RestorationTask(DescribedTask):
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """The configured one first, then the others."""
-        return {self.config.metric: METRICS[self.config.metric]} | METRICS
+        others = {name: METRICS[name] for name in METRICS if name != "lpips" or self.config.needs_alexnet}
+        return {self.config.metric: METRICS[self.config.metric]} | others
 
     def describe(self) -> str:
         """Data, degradation and sizes."""
@@ -77,17 +88,23 @@ class RestorationTask(DescribedTask):
         return self._redrawn(seed) if self.config.resample else self._own
 
     def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
-        """Restored images and their targets, `[batch, channel, height, width]`, for every slot."""
-        given = {"image": model(batch["degraded"]), "target": batch["target"]}
-        return (Phase(dict.fromkeys(self.slots, given)),)
+        """Restored images and their targets, `[batch, channel, height, width]`, and feature maps of both."""
+        image, target = model(batch["degraded"]), batch["target"]
+        images = {"image": image, "target": target}
+        given: dict[str, Mapping[str, Tensor]] = dict.fromkeys(self.slots, images)
+        if "perceptual" in given:
+            given["perceptual"] = {"features": _features(image), "target": _features(target)}
+        return (Phase(given),)
 
     def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
         """All metrics, averaged over images."""
         pairs = [(model(part["degraded"]), part["target"]) for part in parts]
         return {name: torch.cat([measured(name, *pair) for pair in pairs], -1).mean(-1) for name in self.metrics}
 
-    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The metric follows from restored and true images alone."""
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """The metric follows from restored and true images alone, and not from their features."""
+        if slot == "perceptual":
+            return None
         return measured(self.config.metric, inputs["image"], inputs["target"]).mean()
 
     def test_split(self) -> Split:
@@ -104,3 +121,8 @@ class RestorationTask(DescribedTask):
             target = impulse_noise(images, self.config.wrong_targets, generator(seed, Stream.NOISE, _TARGET))
         degraded = self._degradation.apply(images, self.config.strength, generator(seed, Stream.NOISE, kind))
         return Split({"target": target, "degraded": degraded})
+
+
+def _features(images: Tensor) -> Tensor:
+    found = alexnet(images.device)(images.flatten(0, -4), PERCEPTUAL_LAYER)[-1]
+    return found.unflatten(0, images.shape[:-3])

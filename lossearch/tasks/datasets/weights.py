@@ -1,0 +1,46 @@
+"""Reading the weights of networks that were trained elsewhere."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossearch.tasks.datasets.dataset import Weights
+from lossearch.tasks.datasets.pickled_arrays import ArraysOnly
+from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
+
+WeightsByPath = Mapping[str, npt.NDArray[np.float32]]
+"""Weights by their path, such as `AlexNet_0/Conv_1/bias`."""
+
+
+def read_weights(dataset: Weights, folder: Path) -> WeightsByPath:
+    """All weights of a network.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    ((name, sha256),) = dataset.files.items()
+    path = find_file(folder, name)
+    if path is None:
+        raise missing(dataset, folder)
+    content = read_verified(path, sha256, dataset)
+    try:
+        return dict(_leaves(ArraysOnly(io.BytesIO(content), encoding="latin1").load()))
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        raise damaged(dataset, path, f"{type(error).__name__}: {error}") from error
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    if isinstance(tree, dict):
+        for name, branch in tree.items():
+            yield from _leaves(branch, f"{path}/{name}" if path else name)
+    elif isinstance(tree, np.ndarray) and tree.dtype.kind == "f":
+        yield path, tree.astype(np.float32)
+    else:
+        raise ValueError(f"{path or 'the file'} is neither a dictionary nor an array of numbers")
