@@ -16,8 +16,12 @@ from lossearch.ir.rewriting.lowering import lower
 from lossearch.tasks.base import Metric
 from lossearch.training.untrained import AnyTask, LossInputs
 
-LONGEST_WAY = 8.0
-"""How far predictions move in all, in units of the root mean square of the first gradient."""
+WAYS = (8.0, 2.0, 0.5, 0.125)
+"""How far predictions move in all, in units of the root mean square of the first gradient; the first suits logits.
+
+A shorter one is taken where the reference gets farther with it: images in [0, 1] are near their targets from the start,
+and an absolute error, whose gradient does not shrink on the way, would leap to and fro over them.
+"""
 
 Judge = Callable[[Mapping[str, Tensor]], Tensor]
 """The metric that ranks, `[]`, from what a loss is given, by name."""
@@ -48,7 +52,6 @@ class RejectionTest:
         steps: int,
     ) -> None:
         self.steps = steps
-        self._step = LONGEST_WAY / max(steps, 1)
         self._signature = reference.signature
         self.inputs = inputs
         self._judge = judge
@@ -58,11 +61,19 @@ class RejectionTest:
             (s for n in self.inputs.free if (s := _space(self._signature[n], self.inputs.tensors[n]))), []
         )
         self.start = self._value(self._laid_out)
+        self._better = max if metric.higher_is_better else min
+        self._way, reached = self._longest_way(reference) if steps else (WAYS[0], self.start)
         best = metric.upper if metric.higher_is_better else metric.lower
-        if not math.isfinite(best):
-            reached = self._descended(reference)
-            best = self.start if reached is None else self._value(reached)
-        self.best = best
+        self.best = best if math.isfinite(best) else self._better(reached, self.start)
+
+    def _longest_way(self, reference: Graph) -> tuple[float, float]:
+        """The way on which the reference gets farthest, the longest of equal ones, and where it ends."""
+        reached: dict[float, float] = {}
+        for way in WAYS:
+            self._way = way
+            found = self._descended(reference)
+            reached[way] = self.start if found is None else self._value(found)
+        return self._better(reached.items(), key=lambda item: item[1])
 
     def gain(self, graph: Graph) -> float:
         """Share of the possible improvement of the metric that optimising predictions reaches; NaN if it diverges."""
@@ -86,7 +97,7 @@ class RejectionTest:
                 return None
             with torch.no_grad():
                 for name, leaf, gradient in zip(self.inputs.free, leaves, gradients, strict=True):
-                    leaf.sub_(gradient, alpha=self._step / size)
+                    leaf.sub_(gradient, alpha=self._way / self.steps / size)
                     if (domain := self._signature[name].domain) != DOMAIN:
                         leaf.clamp_(*domain)
         finite = all(bool(torch.isfinite(leaf).all()) for leaf in leaves)

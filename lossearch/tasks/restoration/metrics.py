@@ -48,7 +48,8 @@ _FUNCTIONS = {"psnr": psnr, "ssim": ssim, "lpips": lpips}
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("psnr", True, 0.0, 100.0, description="peak signal-to-noise ratio in dB, mean over images"),
+        # No upper end: a loss is held against what others reach, not against 100 dB, which nothing restores.
+        Metric("psnr", True, 0.0, description="peak signal-to-noise ratio in dB, mean over images"),
         Metric("ssim", True, -1.0, 1.0, description="structural similarity, mean over images"),
         Metric("lpips", False, 0.0, description="LPIPS by AlexNet, mean over images"),
     )
