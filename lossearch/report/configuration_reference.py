@@ -26,6 +26,7 @@ from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.action_recognition.config import ActionRecognitionConfig
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
+from lossearch.tasks.cross_modal.config import CrossModalConfig
 from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.regression.config import RegressionConfig
@@ -101,6 +102,11 @@ _SEARCH = (
         "[task]: self-supervised",
         '`task = "digits_views"` takes a task as it is; a table with `family = "self_supervised"` defines one.',
         SelfSupervisedConfig,
+    ),
+    _Table(
+        "[task]: cross-modal",
+        '`task = "emoji_names"` takes a task as it is; a table with `family = "cross_modal"` defines one.',
+        CrossModalConfig,
     ),
     _Table(
         "[task]: detection",

@@ -16,6 +16,8 @@ from lossearch.tasks.action_recognition import config as action_recognition
 from lossearch.tasks.action_recognition.task import ActionRecognitionTask
 from lossearch.tasks.classification import config as classification
 from lossearch.tasks.classification.task import ClassificationTask
+from lossearch.tasks.cross_modal import config as cross_modal
+from lossearch.tasks.cross_modal.task import CrossModalTask
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.detection import config as detection
 from lossearch.tasks.detection.task import DetectionTask
@@ -107,6 +109,10 @@ FAMILIES.add(
         self_supervised.self_supervised_config,
         self_supervised.NAMED,
     ),
+)
+FAMILIES.add(
+    "cross_modal",
+    Family(cross_modal.CrossModalConfig, CrossModalTask, cross_modal.cross_modal_config, cross_modal.NAMED),
 )
 
 

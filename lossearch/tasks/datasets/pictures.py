@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from lossearch.tasks.datasets import conversions
-from lossearch.tasks.datasets.dataset import LabelledImages, Source
+from lossearch.tasks.datasets.dataset import LabelledImages, NamedImages, Source
 from lossearch.tasks.datasets.sketched import SKETCHED
 
 QUICKDRAW = LabelledImages(
@@ -103,5 +103,31 @@ PHOTOGRAPHS = LabelledImages(
     licence="package BSD-3-Clause, whose documentation tells the origin of each photograph",
 )
 
-PICTURES = (QUICKDRAW, ORL_FACES, CIFAR10, PHOTOGRAPHS)
+EMOJI = NamedImages(
+    name="emoji",
+    description="emoji as Google draws them, 32x32, in colour, with their names; flags are left out",
+    classes=(),
+    image_shape=(3, 32, 32),
+    train_samples=1636,
+    files=MappingProxyType(
+        {
+            "train-images-idx4-ubyte": "7622b18c47a270286ffd7f2e0415b9448ba3c2db5db85f685277d23b8174504c",
+            conversions.NAMES: "09186ba8fa8387318e645ad966e822fa0d85ba5480fe6e2ce8c877c4a82a9882",
+        }
+    ),
+    sizes=MappingProxyType({"train-images-idx4-ubyte": 5_025_812, conversions.NAMES: 46_495}),
+    source=Source(
+        package="emoji-datasource-google",
+        version="16.0.0",
+        sha256="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+        size=74_344_091,
+        folder="package",
+        registry="npm",
+        conversion=conversions.emoji("img/google/sheets/32.png", 1636, 32),
+    ),
+    origin="Google (Noto Emoji), collected by Henderson 2025 (emoji-data)",
+    licence="pictures Apache-2.0, package MIT",
+)
+
+PICTURES = (QUICKDRAW, ORL_FACES, CIFAR10, PHOTOGRAPHS, EMOJI)
 """In listing order."""

@@ -39,6 +39,16 @@ def read_rows(dataset: Rows, folder: Path) -> Columns:
     return columns
 
 
+def csv_columns(content: bytes) -> Columns:
+    """The columns of a table whose first row has their names.
+
+    Raises:
+        ValueError: there is none, or rows differ in length.
+    """
+    names, *rows = _csv(content.decode().splitlines())
+    return dict(zip(names, (list(values) for values in zip(*rows, strict=True)), strict=True))
+
+
 def _csv(lines: Iterable[str]) -> list[list[str]]:
     return list(csv.reader(lines))
 

@@ -1,0 +1,1 @@
+"""Two modalities in one space: pictures and their names."""
