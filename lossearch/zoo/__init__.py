@@ -24,6 +24,7 @@ from lossearch.zoo import (
     regression,
     regression_counts,
     robust,
+    survival,
     tracking,
 )
 from lossearch.zoo.registry import ENTRIES, Entry, entries, entry, get, hand_designed, names
@@ -47,6 +48,6 @@ FAMILIES = (
         embedding,
         margin,
     ),
-    *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining),
+    *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining, survival),
 )
 """The modules whose import declares the losses."""

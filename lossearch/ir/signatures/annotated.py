@@ -182,3 +182,16 @@ REGRESSION_VECTOR = register_signature(
         family="regression",
     )
 )
+
+SURVIVAL = register_signature(
+    Signature(
+        "survival",
+        (
+            Input("log_risk", ("batch",), DOMAIN, doc="logarithm of the predicted hazard; the higher, the sooner"),
+            Input("time", ("batch",), Interval(1e-6, DOMAIN.upper), "target", doc="observed times, > 0"),
+            Input("event", ("batch",), UNIT, "target", doc="1 where `time` ended with the event, 0 where censored"),
+        ),
+        "times until an event, of which some were not waited for",
+        family="regression",
+    )
+)

@@ -71,3 +71,15 @@ def _regressionvector(setting: Setting) -> tuple[Sweep, ...]:
     axis = "error of the first of two entries, of precision 1"
     one = error(lambda e: (target + e * first, target), "prediction", axis)
     return (replace(one, buffers={"precision": precision}),)
+
+
+@sweeps("survival")
+def _survival(setting: Setting) -> tuple[Sweep, ...]:
+    """The last of three, who are told apart by their times; the others' risks are those of their times."""
+    times, last = vector(1.0, 2.0, 4.0), vector(0.0, 0.0, 1.0)
+
+    def one(event: float, told: str) -> Sweep:
+        seen = vector(1.0, 1.0, event)
+        return error(lambda e: (-times.log() + e * last, times, seen), "log_risk", f"excess of the log-risk, {told}")
+
+    return one(1.0, "event at 4, after two others"), one(0.0, "censored at 4, after two events")

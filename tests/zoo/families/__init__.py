@@ -18,6 +18,7 @@ from . import (
     multi_view,
     regression,
     robust,
+    survival,
 )
 
 MODULES: list[ModuleType] = [
@@ -35,5 +36,6 @@ MODULES: list[ModuleType] = [
         multi_view,
         regression,
         robust,
+        survival,
     )
 ]
