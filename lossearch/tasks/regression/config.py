@@ -30,9 +30,9 @@ class RegressionConfig(TrainingConfig):
             test.
         outliers: fraction of training targets that are wrong, in [0, 1].
         outlier_size: by how much they are too large, in standard deviations of the clean targets; negative for too
-            small. Wrong counts are rounded, and not below zero.
+            small. Wrong counts are rounded, and not below zero; a wrong time is that of another row.
         metric: what losses are judged by: "mae", "rmse" or "r2" of numbers, "poisson_deviance", "mae" or "rmse" of
-            counts.
+            counts, "concordance" or "median_auc" of times.
     """
 
     name: str = "custom"
@@ -105,6 +105,20 @@ _VISITS: dict[str, Any] = {
     "steps": 300,
     "metric": "poisson_deviance",
 }
+# Few events, of 28 %, among few residents: what is known of the others has to be used.
+_RESIDENTS: dict[str, Any] = {
+    "dataset": "residents",
+    "train_size": 600,
+    "val_size": 1500,
+    "test_size": 2500,
+    "resample": True,
+    "hidden": [32],
+    "batch_size": 100,
+    "steps": 300,
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+    "metric": "concordance",
+}
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "diabetes": _DIABETES | {"learning_rate": 0.003},
@@ -113,6 +127,8 @@ NAMED: Mapping[str, Mapping[str, Any]] = {
     "diamonds_outliers": _DIAMONDS | {"outliers": 0.2},
     "doctor_visits": _VISITS | {"learning_rate": 0.003},
     "doctor_visits_outliers": _VISITS | {"outliers": 0.1, "learning_rate": 0.003},
+    "residents": _RESIDENTS,
+    "residents_wrong_times": _RESIDENTS | {"outliers": 0.3},
 }
 """Values of named tasks, in listing order."""
 

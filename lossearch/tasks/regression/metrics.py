@@ -16,13 +16,13 @@ class NumberMetric(Metric):
     """A metric of predicted numbers. Calling it gives one value per run.
 
     Attributes:
-        function: `(prediction[..., sample], target[..., sample]) -> [...]`.
+        function: `(prediction[..., sample], *known[..., sample]) -> [...]`; known are the target, or time and event.
     """
 
-    function: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
+    function: Callable[..., Tensor] = field(kw_only=True)
 
-    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return self.function(prediction, target)
+    def __call__(self, prediction: Tensor, *known: Tensor) -> Tensor:
+        return self.function(prediction, *known)
 
 
 def mean_absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
@@ -55,6 +55,41 @@ def poisson_deviance(prediction: Tensor, target: Tensor) -> Tensor:
     return 2.0 * (torch.xlogy(target, target / prediction) - target + prediction).mean(-1)
 
 
+def concordance(log_risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
+    """Share of the pairs, of which one is known to have had the event first, whose risks say so, in [0, 1].
+
+    Equal risks count half; 0.5 where there is no such pair (Harrell et al. 1982).
+    """
+    return _said_first(log_risk, time, event > 0.5, lambda first, other: first < other)
+
+
+def median_auc(log_risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
+    """Area under the ROC curve for who has had the event by the median time of events, in [0, 1].
+
+    Whoever is censored before that is left out (cumulative/dynamic AUC of Heagerty et al. 2000); 0.5 where all or none
+    have had it.
+    """
+    had = event > 0.5
+    middle = torch.where(had, time, torch.nan).nanmedian(-1, keepdim=True).values
+    return _said_first(log_risk, time, had & (time <= middle), lambda _, other: other > middle.unsqueeze(-1))
+
+
+_AT_ONCE = 256
+"""Samples whose pairs with all others are looked at together, for the sake of memory."""
+
+
+def _said_first(log_risk: Tensor, time: Tensor, first: Tensor, before: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Share of pairs (i, j) with `first[i]` and `before(time[i], time[j])` whose risks are in the same order."""
+    right = pairs = torch.zeros(log_risk.shape[:-1], dtype=torch.float64, device=log_risk.device)
+    for part in torch.arange(log_risk.shape[-1], device=log_risk.device).split(_AT_ONCE):
+        own, others = log_risk[..., part].unsqueeze(-1), log_risk.unsqueeze(-2)
+        counted = first[..., part].unsqueeze(-1) & before(time[..., part].unsqueeze(-1), time.unsqueeze(-2))
+        said = (own > others).double() + 0.5 * (own == others).double()
+        right = right + (said * counted).sum((-2, -1))
+        pairs = pairs + counted.sum((-2, -1))
+    return torch.where(pairs > 0, right / pairs.clamp_min(1), 0.5).to(log_risk.dtype)
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -73,6 +108,22 @@ METRICS = {
             0.0,
             description="mean Poisson deviance of predicted means of counts",
             function=poisson_deviance,
+        ),
+        NumberMetric(
+            "concordance",
+            True,
+            0.0,
+            1.0,
+            description="share of pairs in the right order of their events",
+            function=concordance,
+        ),
+        NumberMetric(
+            "median_auc",
+            True,
+            0.0,
+            1.0,
+            description="area under the ROC curve for events by their median time",
+            function=median_auc,
         ),
     )
 }

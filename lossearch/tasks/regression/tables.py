@@ -1,4 +1,4 @@
-"""Tables with a number or a count to predict."""
+"""Tables with a number, a count or a time until an event to predict."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Table:
 
     Attributes:
         rows: samples.
-        read: features `[row, feature]` and targets `[row]`.
+        read: features `[row, feature]` and targets `[row]`; of times also whether they ended with the event, `[row]`.
         description: one line.
         origin: who made it (author, year).
-        target: what is predicted: "number" or "count".
+        target: what is predicted: "number", "count" or "time" (until an event, in years).
         dataset: the data set that it is read from, as `lossearch data ls` calls it; "" where it is embedded.
     """
 
     rows: int
-    read: Callable[[], tuple[Array, Array]]
+    read: Callable[[], tuple[Array, ...]]
     description: str
     origin: str
-    target: Literal["number", "count"] = "number"
+    target: Literal["number", "count", "time"] = "number"
     dataset: str = ""
 
     def is_available(self) -> bool:
@@ -54,12 +54,28 @@ def _doctor_visits() -> tuple[Array, Array]:
     return np.column_stack([_numbers(columns, name)[first] for name in features]), _numbers(columns, "docvis")[first]
 
 
+_DAYS = 365.25
+"""Of a year."""
+
+
+def _residents() -> tuple[Array, Array, Array]:
+    """Whoever died on the day of the sample lived for half a day. Creatinine was not measured in 1,350 of them."""
+    columns = load_rows("residents")
+    known = np.array([value != "NA" for value in columns["creatinine"]])
+    creatinine = np.array([float(value) if value != "NA" else 0.0 for value in columns["creatinine"]])
+    creatinine[~known] = np.median(creatinine[known])
+    numbers = [_numbers(columns, name) for name in ("age", "sex", "sample.yr", "kappa", "lambda", "mgus")]
+    years = np.maximum(_numbers(columns, "futime"), 0.5) / _DAYS
+    return np.column_stack([*numbers, creatinine, known]), years, _numbers(columns, "death")
+
+
 _GRADES = {
     "cut": ("Fair", "Good", "Very Good", "Premium", "Ideal"),
     "color": ("J", "I", "H", "G", "F", "E", "D"),
+    "sex": ("F", "M"),
     "clarity": ("I1", "SI2", "SI1", "VS2", "VS1", "VVS2", "VVS1", "IF"),
 }
-"""Words of columns that are grades, from worst to best."""
+"""Words of columns that are grades, from worst to best, or two kinds."""
 
 
 def _numbers(columns: Columns, name: str) -> Array:
@@ -88,6 +104,14 @@ TABLES = {
         "Riphahn, Wambach and Million 2003",
         target="count",
         dataset="doctor_visits",
+    ),
+    "residents": Table(
+        7_874,
+        _residents,
+        "years until death from age, sex, the year, three measurements of blood, and a diagnosis",
+        "Dispenzieri et al. 2012",
+        target="time",
+        dataset="residents",
     ),
 }
 """By name."""

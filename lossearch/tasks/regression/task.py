@@ -1,4 +1,4 @@
-"""Regression on a table, of numbers or counts, with outliers in training targets where a task asks for them."""
+"""Regression on a table, of numbers, counts or times, with wrong training targets where a task asks for them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, RecentDraws, Split
 from lossearch.tasks.models import MLP
 from lossearch.tasks.regression.config import RegressionConfig, regression_config
-from lossearch.tasks.regression.splitting import cut, groups_of, in_drawn_order
+from lossearch.tasks.regression.splitting import Rows, cut, groups_of, in_drawn_order
 from lossearch.tasks.regression.tables import TABLES
 from lossearch.tasks.regression.targets import TARGETS
 from lossearch.tasks.streams import Stream, generator, redrawn
 
+_NONE: Rows = np.zeros(0, dtype=np.int64)
+
 
 class RegressionTask(DescribedTask):
-    """A multilayer perceptron predicts the numbers of a table's target from its features, or the logarithms of counts.
+    """A multilayer perceptron predicts numbers from a table's features, or the logarithms of counts or of risks.
 
     Features, and targets that are numbers, are standardised by the clean training rows of the task's own split, so that
-    metrics are in standard deviations of the targets; counts stay as they are. Rows with equal features are in one
-    split. Outliers come into training targets alone.
+    metrics are in standard deviations of the targets; counts stay as they are, and times are in units of their mean.
+    Rows with equal features are in one split. Outliers come into training targets alone.
 
     Args:
         spec: a task's name, a mapping as read from TOML, or a configuration.
@@ -34,7 +36,8 @@ class RegressionTask(DescribedTask):
         super().__init__(regression_config(spec))
         table = TABLES[self.config.dataset]
         self._target = TARGETS[table.target]
-        self._features, self._targets = table.read()
+        self._features, self._targets, *events = table.read()
+        self._events = events[0] if events else None
         self._groups = groups_of(self._features)
         train = self._rows(self.config.split_seed)[0]
         self._center = self._features[train].mean(0), self._targets[train].mean()
@@ -50,7 +53,7 @@ class RegressionTask(DescribedTask):
 
     @property
     def slots(self) -> Mapping[str, Slot]:
-        """One: predicted and true numbers; of counts the logarithms of their predicted means."""
+        """One: predicted and true numbers; of counts logarithms of predicted means, of times logarithms of risks."""
         return {"loss": self._target.slot}
 
     @property
@@ -77,23 +80,24 @@ class RegressionTask(DescribedTask):
     def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
         """What is predicted, and the true numbers."""
         predicted = model(batch["features"]).squeeze(-1)
-        return (Phase({"loss": {self._target.output: predicted, "target": batch["target"]}}),)
+        return (Phase({"loss": {self._target.output: predicted} | {name: batch[name] for name in self._target.known}}),)
 
     def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
         """All metrics."""
-        pairs = [(model(part["features"]).squeeze(-1), part["target"]) for part in parts]
-        output, target = (torch.cat(tensors, -1) for tensors in zip(*pairs, strict=True))
+        names = self._target.known
+        told = [(model(part["features"]).squeeze(-1), *(part[name] for name in names)) for part in parts]
+        output, *known = (torch.cat(tensors, -1) for tensors in zip(*told, strict=True))
         mean = self._target.mean(output)
-        return {name: metric(mean, target) for name, metric in self._target.metrics.items()}
+        return {name: metric(mean, *known) for name, metric in self._target.metrics.items()}
 
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The metric follows from predicted and true numbers alone."""
+        """The metric follows from what the loss is given alone."""
         mean = self._target.mean(inputs[self._target.output])
-        return self._target.metrics[self.config.metric](mean, inputs["target"])
+        return self._target.metrics[self.config.metric](mean, *(inputs[name] for name in self._target.known))
 
     def test_split(self) -> Split:
         """Clean rows."""
-        return self._split(self._test_rows()[0], np.zeros(self.config.test_size))
+        return self._split(self._test_rows()[0])
 
     def _test_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Test rows, the same for every seed, and the rest."""
@@ -111,16 +115,24 @@ class RegressionTask(DescribedTask):
     def _drawn(self, seed: int) -> tuple[Split, Split]:
         train, validation = self._rows(seed)
         given = self.config
-        wrong = np.zeros(given.train_size)
         draw = generator(seed, Stream.NOISE)
-        wrong[draw.choice(given.train_size, size=round(given.outliers * given.train_size), replace=False)] = 1.0
-        return self._split(train, given.outlier_size * wrong), self._split(validation, np.zeros(given.val_size))
+        wrong = draw.choice(given.train_size, size=round(given.outliers * given.train_size), replace=False)
+        return self._split(train, wrong), self._split(validation)
 
-    def _split(self, rows: np.ndarray, shift: np.ndarray) -> Split:
-        """Rows, the targets moved by so many standard deviations."""
+    def _split(self, rows: Rows, wrong: Rows = _NONE) -> Split:
+        """Rows, of which those at some places have wrong targets."""
         features = (self._features[rows] - self._center[0]) / self._deviation[0]
+        tensors = {"features": features} | self._known(rows, wrong)
+        return Split({name: torch.from_numpy(values).float() for name, values in tensors.items()})
+
+    def _known(self, rows: Rows, wrong: Rows) -> dict[str, np.ndarray]:
+        """Targets, the wrong ones moved by some standard deviations; times with each wrong one that of another."""
+        if self._events is not None:
+            rows = rows.copy()
+            rows[wrong] = rows[np.roll(wrong, 1)]
+            return {"time": self._targets[rows] / self._center[1], "event": self._events[rows]}
+        shift = np.zeros(len(rows))
+        shift[wrong] = self.config.outlier_size
         if self._target.standardised:
-            targets = (self._targets[rows] - self._center[1]) / self._deviation[1] + shift
-        else:
-            targets = np.maximum(self._targets[rows] + np.round(shift * self._deviation[1]), 0.0)
-        return Split({"features": torch.from_numpy(features).float(), "target": torch.from_numpy(targets).float()})
+            return {"target": (self._targets[rows] - self._center[1]) / self._deviation[1] + shift}
+        return {"target": np.maximum(self._targets[rows] + np.round(shift * self._deviation[1]), 0.0)}
