@@ -1,16 +1,18 @@
 # Every target sets itself up first: it makes $(VENV) and installs lossearch with its development tools into it.
-# Settings: VENV (where the environment lies), PYTHON (which interpreter makes it), ARGS (more arguments for pytest).
+# Settings: VENV (where the environment lies), PYTHON (which interpreter makes it), ARGS (more arguments for pytest),
+# EXPERIMENTS (names of experiments, in place of all).
 
 VENV ?= .venv
 PYTHON ?= python3.11 python3 python3.12 python3.13
 ARGS ?=
+EXPERIMENTS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench docs clean
+.PHONY: help setup demo test lint format bench experiments docs clean
 
 help:
 	@echo "make demo    search a loss on real data, compare it on held-out data, export it, write a report"
@@ -18,6 +20,8 @@ help:
 	@echo "make lint    check formatting, lint and types"
 	@echo "make format  format the sources and mend what the linter can mend safely"
 	@echo "make bench   measure speed and overhead"
+	@echo "make experiments  run every search of experiments/experiments.toml with its comparison (EXPERIMENTS=name for one);"
+	@echo "         goes on where it was interrupted, and writes experiments/RESULTS.md"
 	@echo "make docs    write docs/CATALOGUE.md and docs/CONFIGURATION.md from the declarations"
 	@echo "make clean   remove build products and caches; keeps runs/ and $(VENV)"
 
@@ -57,6 +61,9 @@ format: setup
 
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m lossearch.experiments.benchmarks
+
+experiments: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m lossearch.experiments $(EXPERIMENTS)
 
 docs: setup
 	$(BIN)/python -m lossearch.report.catalogue docs/CATALOGUE.md
