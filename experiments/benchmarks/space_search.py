@@ -1,4 +1,4 @@
-"""Which of several spaces a search finds more in: `python -m lossearch.experiments.benchmarks.space_search FILE SPACE …`.
+"""In which of several spaces a search finds more: `python -m lossearch.experiments.benchmarks.space_search C S …`.
 
 Runs the search of a configuration once a space and seed, all at the same cost, and prints how the winner of each final
 race does on the race's own seeds, on validation data.
