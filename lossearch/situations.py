@@ -38,7 +38,7 @@ def situation(
         own = (isinstance(task, str) and is_reference(task)) or callable(task)
         with found_subject(task, direction="maximize" if own else None) as found:
             if isinstance(found.subject, DescribedTask):
-                known.update(found.subject.facts() or _measured_targets(found.subject))
+                known.update(_known_of(found.subject))
             else:
                 with suppress(UserError):  # a metric that no rule asks for
                     known["metric"] = metric_named(found.subject.metric)
@@ -52,6 +52,13 @@ def situation(
     found = Situation.of({**known, **given.model_dump(exclude_unset=True)})
     check_asked_for(facts, found)
     return found
+
+
+def _known_of(task: DescribedTask) -> dict[str, Any]:
+    """What a task tells, or what is measured of it, and the losses that its slot takes."""
+    from lossearch.tasks.base import only_slot
+
+    return {"signature": task.slots[only_slot(task)].signature} | dict(task.facts() or _measured_targets(task))
 
 
 def _measured_targets(task: DescribedTask) -> dict[str, Any]:

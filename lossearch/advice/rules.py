@@ -46,8 +46,8 @@ class Rule(BaseModel):
     source: str
 
     def applies(self, situation: Situation) -> bool:
-        """Whether every fact that the rule asks for is known and fits."""
-        if self.family != situation.family:
+        """Whether the loss fits, and every fact that the rule asks for is known and fits."""
+        if self.family != situation.family or situation.signature not in (None, zoo.entry(self.loss).signature.name):
             return False
         for name, (least, most) in self.within.items():
             fact = situation.fact(name)
@@ -99,7 +99,7 @@ def check_asked_for(facts: Mapping[str, Any], situation: Situation) -> None:
     family = situation.family
     asked = facts_asked_for(family)
     # The number of classes is held against their frequencies; that predictions are maps follows from a foreground.
-    followed = {"family", *(["classes"] if "class_frequencies" in facts else [])}
+    followed = {"family", "signature", *(["classes"] if "class_frequencies" in facts else [])}
     followed |= {"spatial"} if "foreground_share" in facts else set()
     idle = [name for name, fact in facts.items() if fact is not None and name not in {*asked, *followed}]
     if idle:

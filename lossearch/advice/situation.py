@@ -26,6 +26,7 @@ class Situation(BaseModel):
 
     Attributes:
         family: Task family, as `lossearch.zoo.names(family)` takes it; common names such as segmentation too.
+        signature: Of the losses that fit, a task's own; None for any of the family.
         classes: Number of classes.
         class_frequencies: Share of each class in the training data; they sum to 1.
         label_noise: Share of wrong training labels.
@@ -39,6 +40,7 @@ class Situation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     family: str = "dense"
+    signature: str | None = None
     classes: Annotated[int, Field(ge=1)] | None = None
     class_frequencies: Annotated[tuple[Share, ...], Field(min_length=1)] | None = None
     label_noise: Share | None = None

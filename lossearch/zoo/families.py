@@ -17,6 +17,7 @@ COMMON_NAMES = {
     "object_detection": "box",
     "depth": "regression",
     "forecasting": "regression",
+    "time_to_event": "survival",
     "time_series": "regression",
     "metric_learning": "embedding",
     "retrieval": "embedding",

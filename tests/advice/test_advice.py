@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from lossearch import zoo
+from lossearch import api, zoo
 from lossearch.advice import Situation, advise, rules
 from lossearch.advice.measure import foreground_share, outlier_share
 from lossearch.errors import UserError
@@ -88,3 +88,25 @@ def test_a_wrong_fact_is_named(facts, message):
 def test_an_unknown_family_is_refused():
     with pytest.raises(UserError, match="a task family"):
         advise(Situation(family="boxes"))
+
+
+@pytest.mark.parametrize(
+    ("signature", "family", "first"),
+    [
+        ("views", "multi_view", "clip"),
+        ("regression", "regression", "huber"),
+        ("regression_counts", "regression", "squared_log"),
+        ("survival", "survival", "cox"),
+    ],
+)
+def test_only_losses_that_the_slot_takes_are_advised(signature: str, family: str, first: str) -> None:
+    found = advise(Situation(family=family, signature=signature, outlier_share=0.1))
+    assert found[0].loss == first
+    assert {zoo.entry(one.loss).signature.name for one in found} == {signature}
+    others = {zoo.entry(rule.loss).signature.name for rule in rules() if rule.family == family}
+    assert signature in others
+
+
+def test_a_task_tells_which_losses_fit() -> None:
+    found = api.advise("diabetes_outliers")
+    assert {zoo.entry(one.loss).signature.name for one in found} == {"regression"}

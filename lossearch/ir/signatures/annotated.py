@@ -192,6 +192,5 @@ SURVIVAL = register_signature(
             Input("event", ("batch",), UNIT, "target", doc="1 where `time` ended with the event, 0 where censored"),
         ),
         "times until an event, of which some were not waited for",
-        family="regression",
     )
 )
