@@ -3,6 +3,13 @@
 Nothing here imports torch.
 """
 
+# In what order operators are listed decides what a seed of a search draws, so that some are imported before others.
+from lossearch.ir.operators import reductions  # noqa: F401  (registers)
+
+# isort: split
+from lossearch.ir.operators import pairs  # noqa: F401  (registers)
+
+# isort: split
 from lossearch.ir import signatures  # noqa: F401  (registers)
 from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.expr import Expr, constant
@@ -18,13 +25,12 @@ from lossearch.ir.operators import (  # noqa: F401  (they register)
     kernels,
     neighbourhood,
     ordering,
-    reductions,
     structure,
 )
 from lossearch.ir.operators.elementwise import elementwise
 
 # isort: split
-# They register after all others: in what order operators are listed decides what a seed of a search draws.
+# They register after all others.
 from lossearch.ir.operators import elementwise_functions  # noqa: F401
 
 __all__ = [
