@@ -29,9 +29,7 @@ def main() -> None:
     config, _ = load_config(given.config)
     facts = task_facts(config, make_task(config))
     found: dict[str, list[float]] = {space: [] for space in given.spaces}
-    print(
-        f"{given.config.stem}: {facts.metric.name}, {'higher' if facts.metric.higher_is_better else 'lower'} is better"
-    )
+    print(f"{given.config.stem}: {facts.metric_with_direction}")
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seeds):
             for number, space in enumerate(given.spaces):
