@@ -16,7 +16,7 @@ from lossearch.files import write_atomically
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run them in order; returns the number that failed. One that fails does not keep the others from running."""
+    """Run them in order; returns how many failed. One that fails does not keep the others from running."""
     parser = argparse.ArgumentParser(prog="python -m lossearch.experiments", description=__doc__)
     parser.add_argument("names", nargs="*", help="of experiments.toml; all by default")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run directories lie")
@@ -29,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     failed = [] if given.page_only else [one for one in chosen if not _ran(one, given.runs, given.results)]
-    write_page(given.results)
+    try:
+        write_page(given.results)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return len(failed) + 1
     for one in failed:
         print(f"{one.name} did not end: see above", file=sys.stderr)
     return len(failed)
@@ -45,7 +49,6 @@ def _ran(experiment: Experiment, runs: Path, results: Path) -> bool:
     folder = results / "results"
     folder.mkdir(parents=True, exist_ok=True)
     write_outcome(outcome, folder)
-    write_page(results)
     print(f"{experiment.name}: {outcome.verdict}")
     return True
 

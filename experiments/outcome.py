@@ -32,12 +32,14 @@ class Judged(_Part):
     """One loss on the test split; see `lossearch.comparison.result.Row`.
 
     Attributes:
+        formula: text form, at the tuned parameters.
         wins: on which share of the paired seeds it is better than the reference; ties count half. None where there is
             no difference to it.
     """
 
     loss: str
     source: Literal["hand-designed", "discovered"]
+    formula: str
     parameters: Mapping[str, float]
     learning_rate: float
     interval: Interval | None
@@ -132,6 +134,7 @@ def outcome_of(experiment: Experiment, run: RunDirectory, comparison: Comparison
         Judged(
             loss=row.loss,
             source=row.source,
+            formula=row.formula,
             parameters=row.parameters,
             learning_rate=row.learning_rate,
             interval=row.interval,

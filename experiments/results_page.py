@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lossearch import zoo
 from lossearch.comparison.table import joined
 from lossearch.comparison.verdict import p_text
 from lossearch.experiments.outcome import Judged, Outcome
@@ -129,6 +130,10 @@ def _section(outcome: Outcome) -> Iterator[str]:
         ]
         yield f"| {' | '.join(cells)} |"
     yield ""
+    for row in outcome.rows:
+        if row.source == "hand-designed" and row.loss not in zoo.names():  # one with arguments, or of several slots
+            yield f"`{row.loss}` is `{row.formula}`."
+            yield ""
     versions = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
     yield f"{outcome.seeds} paired seeds, {outcome.trials} settings of each loss tried; {versions}."
     yield ""

@@ -139,6 +139,18 @@ def test_one_experiment_that_fails_keeps_no_other_from_running(
     assert "## digits_noise" in (folder / "RESULTS.md").read_text(encoding="utf-8")
 
 
+def test_a_damaged_outcome_of_another_experiment_is_told_once_all_have_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = finished(folder, monkeypatch, 0.02)
+    monkeypatch.setattr(command, "run_experiment", lambda one, _: done.model_copy(update={"name": one.name}))
+    (folder / "results").mkdir()
+    (folder / "results" / "old.json").write_text("{}", encoding="utf-8")
+    assert command.main(["digits_noise", "sketches", "--results", str(folder)]) == 1
+    assert sorted(path.stem for path in (folder / "results").iterdir()) == ["digits_noise", "old", "sketches"]
+    assert "outcome of an experiment in old.json" in capsys.readouterr().err
+
+
 def test_the_page_in_the_repository_is_what_its_outcomes_say(tmp_path: Path) -> None:
     shutil.copytree(FOLDER / "results", tmp_path / "results")
     command.write_page(tmp_path)
