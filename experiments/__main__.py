@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lossearch.errors import UserError
-from lossearch.experiments.experiment import FOLDER, Experiment, experiments
+from lossearch.experiments.experiment import Experiment, experiments
 from lossearch.experiments.outcome import read_outcome, write_outcome
 from lossearch.experiments.results_page import results_page
 from lossearch.experiments.running import run_experiment
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lossearch.experiments", description=__doc__)
     parser.add_argument("names", nargs="*", help="of experiments.toml; all by default")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run directories lie")
-    parser.add_argument("--results", type=Path, default=FOLDER, help="where RESULTS.md and results/ lie")
+    parser.add_argument("--results", type=Path, default=Path("experiments"), help="where RESULTS.md and results/ lie")
     parser.add_argument("--page-only", action="store_true", help="write RESULTS.md from results/ and run nothing")
     given = parser.parse_args(arguments)
     try:

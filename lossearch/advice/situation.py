@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lossearch.advice.words import architecture_named, metric_named
 from lossearch.errors import UserError
+from lossearch.ir.core.signature import get_signature
 from lossearch.zoo.families import family_of
 
 ROUNDING, MOST_ROUNDING = 0.005, 0.02
@@ -62,7 +63,16 @@ class Situation(BaseModel):
             known = ", ".join(cls.model_fields)
             raise UserError(f"{place}: {first['msg']}", repr(first["input"])[:80], f"facts are: {known}") from None
         found._check_frequencies()
+        if found.signature is not None:
+            found._check_signature(found.signature)
         return found
+
+    def _check_signature(self, signature: str) -> None:
+        family = get_signature(signature).family
+        if family != self.family:
+            raise UserError(
+                f"a signature of the family {self.family}", f"{signature} of {family}", "correct one of them"
+            )
 
     def _check_frequencies(self) -> None:
         shares = self.class_frequencies

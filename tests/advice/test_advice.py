@@ -110,3 +110,10 @@ def test_only_losses_that_the_slot_takes_are_advised(signature: str, family: str
 def test_a_task_tells_which_losses_fit() -> None:
     found = api.advise("diabetes_outliers")
     assert {zoo.entry(one.loss).signature.name for one in found} == {"regression"}
+
+
+def test_signatures_that_do_not_fit_are_told():
+    with pytest.raises(UserError, match="survivals"):
+        Situation.of({"family": "survival", "signature": "survivals"})
+    with pytest.raises(UserError, match="a signature of the family dense; found: views of multi_view"):
+        Situation.of({"family": "dense", "signature": "views"})

@@ -174,7 +174,7 @@ def test_a_password_of_an_index_goes_into_a_header(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("name", ["co2", "italy_power"])
+@pytest.mark.parametrize("name", ["co2", "italy_power", "residents"])
 def test_series_can_be_fetched_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
     assert data.fetch(name) == tmp_path / name

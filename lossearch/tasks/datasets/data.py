@@ -7,9 +7,9 @@ that torchvision left there (`FashionMNIST/raw/*-ubyte` or `*-ubyte.gz`) are rec
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from lossearch.errors import UserError
 from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, NamedImages, Recordings, Rows, Weights
@@ -117,9 +117,7 @@ def load(name: str, part: Literal["train", "test"] = "train") -> Arrays:
         UserError: no such dataset, no such part, or its files are missing or damaged.
         TestSplitSealed: test data was asked for where `forbid_test_split` was called.
     """
-    spec = dataset(name)
-    if not isinstance(spec, LabelledImages):
-        raise UserError("a dataset of labelled images", f"{name!r}", "take load_frames for a film, load_rows for rows")
+    spec = _of_kind(LabelledImages, name, "a dataset of labelled images")
     if part == "test":
         check_allowed(f"the test split of dataset {name!r}")
         if not spec.test_samples:
@@ -141,9 +139,7 @@ def load_frames(name: str, frames: Sequence[int]) -> Film:
     Raises:
         UserError: no such dataset, it is no film, or its files are missing or damaged.
     """
-    spec = dataset(name)
-    if not isinstance(spec, Frames):
-        raise UserError("a dataset that is a film", repr(name), "take load or load_rows")
+    spec = _of_kind(Frames, name, "a dataset that is a film")
     return read_frames(spec, _found_folder(spec), frames)
 
 
@@ -153,9 +149,7 @@ def load_rows(name: str) -> Columns:
     Raises:
         UserError: no such dataset, it has no rows, or its files are missing or damaged.
     """
-    spec = dataset(name)
-    if not isinstance(spec, Rows):
-        raise UserError("a dataset of rows", repr(name), "take load or load_frames")
+    spec = _of_kind(Rows, name, "a dataset of rows")
     return read_rows(spec, _found_folder(spec))
 
 
@@ -165,9 +159,7 @@ def load_named_images(name: str) -> Named:
     Raises:
         UserError: no such dataset, its images have no names, or its files are missing or damaged.
     """
-    spec = dataset(name)
-    if not isinstance(spec, NamedImages):
-        raise UserError("a dataset of images with names", repr(name), "take load for images with classes")
+    spec = _of_kind(NamedImages, name, "a dataset of images with names")
     return read_named_images(spec, _found_folder(spec))
 
 
@@ -177,9 +169,7 @@ def load_recordings(name: str) -> Recorded:
     Raises:
         UserError: no such dataset, it has no recordings, or its files are missing or damaged.
     """
-    spec = dataset(name)
-    if not isinstance(spec, Recordings):
-        raise UserError("a dataset of recordings", repr(name), "take load, load_frames or load_rows")
+    spec = _of_kind(Recordings, name, "a dataset of recordings")
     return read_recordings(spec, _found_folder(spec))
 
 
@@ -189,10 +179,30 @@ def load_weights(name: str) -> WeightsByPath:
     Raises:
         UserError: no such dataset, it is no network, or its file is missing or damaged.
     """
-    spec = dataset(name)
-    if not isinstance(spec, Weights):
-        raise UserError("the weights of a network", repr(name), "see: lossearch data ls")
+    spec = _of_kind(Weights, name, "the weights of a network")
     return read_weights(spec, _found_folder(spec))
+
+
+Kind = TypeVar("Kind", bound=Dataset)
+
+
+def _of_kind(kind: type[Kind], name: str, what: str) -> Kind:
+    """What is known of a dataset of this kind; raises `UserError` for one of another."""
+    spec = dataset(name)
+    if not isinstance(spec, kind):
+        raise UserError(what, repr(name), f"take {_LOADERS[type(spec)]}")
+    return spec
+
+
+_LOADERS: Mapping[type[Dataset], str] = {
+    LabelledImages: "load for labelled images",
+    Frames: "load_frames for a film",
+    Rows: "load_rows for rows",
+    NamedImages: "load_named_images for images with names",
+    Recordings: "load_recordings for recordings",
+    Weights: "load_weights for the weights of a network",
+}
+"""What reads datasets of a kind."""
 
 
 def _found_folder(spec: Dataset) -> Path:

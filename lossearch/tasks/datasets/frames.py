@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lossearch.tasks.datasets.dataset import Frames
-from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
+from lossearch.tasks.datasets.readers import damaged, file_of
 
 _MODE = "I;16"  # what Pillow calls pages of one unsigned 16-bit number a pixel
 
@@ -40,10 +40,7 @@ def read_frames(dataset: Frames, folder: Path, frames: Sequence[int]) -> Film:
 
 
 def _pages(dataset: Frames, folder: Path, name: str, frames: Sequence[int]) -> npt.NDArray[np.uint16]:
-    path = find_file(folder, name)
-    if path is None:
-        raise missing(dataset, folder)
-    content = read_verified(path, dataset.files[name], dataset)
+    path, content = file_of(dataset, folder, name)
     _, height, width = dataset.image_shape
     try:
         # Pillow decodes a page when it is asked for, after its size was looked at here.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lossearch.tasks.datasets.conversions import NAMES
 from lossearch.tasks.datasets.dataset import NamedImages
-from lossearch.tasks.datasets.readers import damaged, find_file, missing, parse_idx, read_verified
+from lossearch.tasks.datasets.readers import damaged, file_of, parse_idx
 from lossearch.tasks.datasets.rows import csv_columns
 
 
@@ -36,12 +36,7 @@ def read_named_images(dataset: NamedImages, folder: Path) -> Named:
     Raises:
         UserError: a file is missing or damaged, or holds other images than it should.
     """
-    contents: dict[str, bytes] = {}
-    for name, sha256 in dataset.files.items():
-        path = find_file(folder, name)
-        if path is None:
-            raise missing(dataset, folder)
-        contents[name] = read_verified(path, sha256, dataset)
+    contents = {name: file_of(dataset, folder, name)[1] for name in dataset.files}
     try:
         images = parse_idx(next(content for name, content in contents.items() if name != NAMES))
         columns = csv_columns(contents[NAMES])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _codecs
 import pickle
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,7 +19,19 @@ _ADMITTED = {
 """What a pickled array needs, and all that a file can have made."""
 
 
-class ArraysOnly(pickle.Unpickler):
+def unpickled_arrays(file: IO[bytes]) -> Any:
+    """What a file holds that Python 2 or 3 has pickled: arrays, and lists, tuples and dictionaries of them.
+
+    Raises:
+        ValueError: it asks for anything else, or is damaged.
+    """
+    try:
+        return _ArraysOnly(file, encoding="latin1").load()  # as Python 2 has the bytes of arrays as text
+    except (LookupError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+class _ArraysOnly(pickle.Unpickler):
     """Makes arrays, and nothing else that a file may name."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -48,6 +48,18 @@ def find_file(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
 
 
+def file_of(dataset: Dataset, folder: Path, name: str) -> tuple[Path, bytes]:
+    """Where one of the dataset's files lies, and its content, uncompressed and verified.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    path = find_file(folder, name)
+    if path is None:
+        raise missing(dataset, folder)
+    return path, read_verified(path, dataset.files[name], dataset)
+
+
 def read_verified(path: Path, sha256: str, dataset: Dataset) -> bytes:
     """Content of `path`, uncompressed, whose SHA-256 must be `sha256`.
 
@@ -108,12 +120,9 @@ def read_idx_part(dataset: LabelledImages, folder: Path, part: str) -> tuple[np.
     """
     prefix = {"train": "train", "test": "t10k"}[part]
     arrays: dict[str, np.ndarray] = {}
-    for name, sha256 in dataset.files.items():
+    for name in dataset.files:
         if name.startswith(prefix):
-            path = find_file(folder, name)
-            if path is None:
-                raise missing(dataset, folder)
-            arrays["images" if "images" in name else "labels"] = parse_idx(read_verified(path, sha256, dataset))
+            arrays["images" if "images" in name else "labels"] = parse_idx(file_of(dataset, folder, name)[1])
     images = arrays["images"].reshape(-1, *dataset.image_shape)
     if dataset.per_class:
         return images, np.repeat(np.arange(len(dataset.classes)), dataset.per_class)

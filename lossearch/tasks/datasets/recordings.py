@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lossearch.tasks.datasets.dataset import Recordings
-from lossearch.tasks.datasets.pickled_arrays import ArraysOnly
-from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
+from lossearch.tasks.datasets.pickled_arrays import unpickled_arrays
+from lossearch.tasks.datasets.readers import damaged, file_of
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,11 @@ def read_recordings(dataset: Recordings, folder: Path) -> Recorded:
         UserError: a file is missing or damaged, or holds other recordings than it should.
     """
     parts: list[Recorded] = []
-    for name, sha256 in dataset.files.items():
-        path = find_file(folder, name)
-        if path is None:
-            raise missing(dataset, folder)
-        content = read_verified(path, sha256, dataset)
+    for name in dataset.files:
+        path, content = file_of(dataset, folder, name)
         try:
             parts.append(_READERS[Path(name).suffix](content, dataset.classes))
-        except (ValueError, LookupError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise damaged(dataset, path, f"{type(error).__name__}: {error}") from error
     values = [recording for part in parts for recording in part.values]
     labels, people = (np.concatenate(arrays) for arrays in zip(*((p.labels, p.people) for p in parts), strict=True))
@@ -78,7 +74,7 @@ def _npy(content: bytes, classes: Sequence[str]) -> Recorded:
     if version != (1, 0):
         raise ValueError(f"version {version} of the format, expected (1, 0)")
     np.lib.format.read_array_header_1_0(file)
-    table = ArraysOnly(file, encoding="latin1").load().item()  # latin1, as the bytes of arrays are text there
+    table = unpickled_arrays(file).item()
     if not isinstance(table, dict):
         raise ValueError(f"{type(table).__name__}, expected a dictionary")
     values = [np.asarray(one, dtype=np.float32) for one in table["X"]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lossearch.tasks.datasets.dataset import Rows
-from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
+from lossearch.tasks.datasets.readers import damaged, file_of
 
 Columns = Mapping[str, list[str]]
 """Values as they are written, by column, all columns of one length. Steps of series are columns "0", "1", …"""
@@ -20,11 +20,8 @@ def read_rows(dataset: Rows, folder: Path) -> Columns:
         UserError: a file is missing or damaged, or has rows of another length or number than it should.
     """
     columns: dict[str, list[str]] = {}
-    for name, sha256 in dataset.files.items():
-        path = find_file(folder, name)
-        if path is None:
-            raise missing(dataset, folder)
-        content = read_verified(path, sha256, dataset)
+    for name in dataset.files:
+        path, content = file_of(dataset, folder, name)
         try:
             names, *rows = _READERS[Path(name).suffix](content.decode().splitlines())
             for row in rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lossearch.tasks.datasets.dataset import Weights
-from lossearch.tasks.datasets.pickled_arrays import ArraysOnly
-from lossearch.tasks.datasets.readers import damaged, find_file, missing, read_verified
+from lossearch.tasks.datasets.pickled_arrays import unpickled_arrays
+from lossearch.tasks.datasets.readers import damaged, file_of
 
 WeightsByPath = Mapping[str, npt.NDArray[np.float32]]
 """Weights by their path, such as `AlexNet_0/Conv_1/bias`."""
@@ -25,14 +24,11 @@ def read_weights(dataset: Weights, folder: Path) -> WeightsByPath:
     Raises:
         UserError: the file is missing or damaged.
     """
-    ((name, sha256),) = dataset.files.items()
-    path = find_file(folder, name)
-    if path is None:
-        raise missing(dataset, folder)
-    content = read_verified(path, sha256, dataset)
+    (name,) = dataset.files
+    path, content = file_of(dataset, folder, name)
     try:
-        return dict(_leaves(ArraysOnly(io.BytesIO(content), encoding="latin1").load()))
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        return dict(_leaves(unpickled_arrays(io.BytesIO(content))))
+    except ValueError as error:
         raise damaged(dataset, path, f"{type(error).__name__}: {error}") from error
 
 
