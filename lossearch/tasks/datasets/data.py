@@ -190,7 +190,8 @@ def _of_kind(kind: type[Kind], name: str, what: str) -> Kind:
     """What is known of a dataset of this kind; raises `UserError` for one of another."""
     spec = dataset(name)
     if not isinstance(spec, kind):
-        raise UserError(what, repr(name), f"take {_LOADERS[type(spec)]}")
+        loaders = (told for known, told in _LOADERS.items() if isinstance(spec, known))
+        raise UserError(what, repr(name), f"take {next(loaders, 'its own reader')}")
     return spec
 
 
