@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lossearch.engine.driver.ending import SearchInterrupted, SearchLost
 from lossearch.errors import UserError
 from lossearch.experiments.experiment import Experiment, experiments
 from lossearch.experiments.outcome import read_outcome, write_outcome
@@ -14,9 +15,15 @@ from lossearch.experiments.results_page import results_page
 from lossearch.experiments.running import run_experiment
 from lossearch.files import write_atomically
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run them in order; returns how many failed. One that fails does not keep the others from running."""
+    """Run them in order; returns how many failed, or 128 and the number of the signal that ended it.
+
+    One that fails does not keep the others from running.
+    """
     parser = argparse.ArgumentParser(prog="python -m lossearch.experiments", description=__doc__)
     parser.add_argument("names", nargs="*", help="of experiments.toml; all by default")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run directories lie")
@@ -28,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    failed = [] if given.page_only else [one for one in chosen if not _ran(one, given.runs, given.results)]
+    try:
+        failed = [] if given.page_only else [one for one in chosen if not _ran(one, given.runs, given.results)]
+    except KeyboardInterrupt as error:
+        print(f"{error or 'interrupted'}\nThe same command goes on from here, with all experiments.", file=sys.stderr)
+        return error.exit_code if isinstance(error, SearchInterrupted) else INTERRUPTED
     try:
         write_page(given.results)
     except UserError as error:
@@ -43,7 +54,7 @@ def _ran(experiment: Experiment, runs: Path, results: Path) -> bool:
     print(f"\n== {experiment.name}", flush=True)
     try:
         outcome = run_experiment(experiment, runs)
-    except UserError as error:
+    except (UserError, SearchLost) as error:
         print(error, file=sys.stderr)
         return False
     folder = results / "results"

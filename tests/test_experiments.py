@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Setting
+from lossearch.engine.driver.ending import SearchInterrupted, SearchLost
 from lossearch.engine.setup.config import load_config
 from lossearch.errors import UserError
 from lossearch.experiments import __main__ as command
@@ -149,6 +151,38 @@ def test_a_damaged_outcome_of_another_experiment_is_told_once_all_have_run(
     assert command.main(["digits_noise", "sketches", "--results", str(folder)]) == 1
     assert sorted(path.stem for path in (folder / "results").iterdir()) == ["digits_noise", "old", "sketches"]
     assert "outcome of an experiment in old.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("interruption", "status"),
+    [(KeyboardInterrupt(), 130), (SearchInterrupted(Path("runs/x"), signal.SIGTERM), 128 + signal.SIGTERM)],
+)
+def test_an_interruption_says_how_to_go_on(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    interruption: KeyboardInterrupt,
+    status: int,
+) -> None:
+    def interrupted(one: Experiment, _: Path) -> Outcome:
+        raise interruption
+
+    monkeypatch.setattr(command, "run_experiment", interrupted)
+    assert command.main(["digits_noise", "sketches", "--results", str(folder)]) == status
+    told = capsys.readouterr()
+    assert "The same command goes on from here" in told.err
+    assert "sketches" not in told.out
+
+
+def test_a_search_that_lost_its_cluster_keeps_no_other_from_running(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(one: Experiment, _: Path) -> Outcome:
+        raise SearchLost(Path("runs/x"), "the cluster is gone")
+
+    monkeypatch.setattr(command, "run_experiment", lost)
+    assert command.main(["digits_noise", "sketches", "--results", str(folder)]) == 2
+    assert capsys.readouterr().err.count("the cluster is gone") == 2
 
 
 def test_the_page_in_the_repository_is_what_its_outcomes_say(tmp_path: Path) -> None:
