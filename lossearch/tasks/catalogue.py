@@ -21,6 +21,8 @@ from lossearch.tasks.cross_modal.task import CrossModalTask
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.detection import config as detection
 from lossearch.tasks.detection.task import DetectionTask
+from lossearch.tasks.generation import config as generation
+from lossearch.tasks.generation.kinds import generation_task
 from lossearch.tasks.metric_learning import config as metric_learning
 from lossearch.tasks.metric_learning.task import MetricLearningTask
 from lossearch.tasks.regression import config as regression
@@ -113,6 +115,10 @@ FAMILIES.add(
 FAMILIES.add(
     "cross_modal",
     Family(cross_modal.CrossModalConfig, CrossModalTask, cross_modal.cross_modal_config, cross_modal.NAMED),
+)
+FAMILIES.add(
+    "generation",
+    Family(generation.GenerationConfig, generation_task, generation.generation_config, generation.NAMED),
 )
 
 

@@ -80,6 +80,40 @@ def min_snr(prediction: Tensor, noise: Tensor, snr: Tensor, gamma: float) -> Ten
     return weight * (prediction - noise) ** 2
 
 
+def _of_image(prediction: Tensor, noise: Tensor, snr: Tensor) -> tuple[Tensor, ...]:
+    """Signal and noise deviations, α² + σ² = 1, and the image x̂ that predicted noise stands for where x is 0.3."""
+    snr = _per_sample(snr, prediction)
+    signal, deviation = (snr / (1 + snr)).sqrt(), (1 + snr).rsqrt()
+    noised = signal * 0.3 + deviation * noise
+    return signal, deviation, (noised - deviation * prediction) / signal
+
+
+def signal_prediction(prediction: Tensor, noise: Tensor, snr: Tensor) -> Tensor:
+    return (_of_image(prediction, noise, snr)[2] - 0.3) ** 2
+
+
+def truncated_snr(prediction: Tensor, noise: Tensor, snr: Tensor) -> Tensor:
+    """Section 4 of Salimans and Ho: the larger one of both errors."""
+    return torch.maximum(signal_prediction(prediction, noise, snr), (prediction - noise) ** 2)
+
+
+def velocity_prediction(prediction: Tensor, noise: Tensor, snr: Tensor) -> Tensor:
+    """Appendix D of Salimans and Ho: v = α·ε - σ·x."""
+    signal, deviation, image = _of_image(prediction, noise, snr)
+    return (signal * prediction - deviation * image - (signal * noise - deviation * 0.3)) ** 2
+
+
+def soft_min_snr(prediction: Tensor, noise: Tensor, snr: Tensor, gamma: float) -> Tensor:
+    """Section 4.4 of Crowson et al.: 1/(σ² + 1/γ) on the error of the image, with SNR = 1/σ²."""
+    weight = 1 / (1 / snr + 1 / gamma)
+    return _per_sample(weight, prediction) * signal_prediction(prediction, noise, snr)
+
+
+def p2_weighting(prediction: Tensor, noise: Tensor, snr: Tensor, k: float, gamma: float) -> Tensor:
+    """Equation 8 of Choi et al. with the weight of the simple objective."""
+    return _per_sample((k + snr) ** -gamma, prediction) * (prediction - noise) ** 2
+
+
 def cross_correlation(response: Tensor, target: Tensor, balanced: bool = False) -> Tensor:
     """Equation 3 of Bertinetto et al.; balanced, each kind of position weighs one in all."""
     loss = F.soft_margin_loss(response, target, reduction="none")
@@ -167,6 +201,11 @@ CASES = [
     Case("noise_prediction", noise_prediction),
     Case("denoising_score_matching", denoising_score_matching),
     *(Case("min_snr", min_snr, {"gamma": gamma}) for gamma in (5.0, 0.5)),
+    Case("soft_min_snr", soft_min_snr, {"gamma": 4.0}),
+    *(Case("p2_weighting", p2_weighting, {"k": k, "gamma": gamma}) for k, gamma in ((1.0, 1.0), (0.1, 0.5))),
+    Case("truncated_snr", truncated_snr),
+    Case("velocity_prediction", velocity_prediction),
+    Case("signal_prediction", signal_prediction),
     Case("cross_correlation", cross_correlation),
     Case("cross_correlation", cross_correlation, {"balanced": True}, balance),
 ]

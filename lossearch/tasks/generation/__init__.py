@@ -1,0 +1,1 @@
+"""Generation: images made anew from noise, by diffusion, adversarial training or variational autoencoders."""
