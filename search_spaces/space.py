@@ -56,6 +56,7 @@ class SearchSpace(BaseModel):
         seeds: losses that a search begins with: hand-designed ones, with arguments if need be ("focal(gamma=2)"), text
             forms ("dense: …"), or .json and .txt files, whose paths are relative to the space's.
         exclude: primitives and operators that occur in no formula; inside of primitives operators may.
+        absent: inputs of the signature that no formula may use, such as class weights where the task tells none.
         exclude_losses: hand-designed losses that are not found, not even times a constant.
         complexity: what operators and primitives count in a loss's complexity. Operators count 1 by default, primitives
             what they are made of; `max_nodes` counts every operator once.
@@ -73,6 +74,7 @@ class SearchSpace(BaseModel):
     max_initial_size: int = Field(default=6, ge=1)
     seeds: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     exclude_losses: tuple[str, ...] = ()
     complexity: dict[str, Annotated[int, Field(ge=0, le=1000)]] = {}
     constants: Constants = Constants()

@@ -20,6 +20,7 @@ from lossearch.ir.core.signature import get_signature
 from lossearch.tasks import build_task
 from lossearch.tasks.base import only_slot
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import Run
 from lossearch.training.seeds import first
 from lossearch.training.slot_losses import SlotLosses, times
@@ -66,16 +67,16 @@ def main() -> None:
     one = task.slots[slot]
     print(task.describe(), flush=True)
     inputs = initial_inputs(task)[slot]
-    reference = GraphLoss(graph_of(one.default), task.buffers(slot))
+    reference = GraphLoss(graph_of(one.default), loss_buffers(task, slot))
     seeds = first("tuning", given.seeds)
     found: dict[str, np.ndarray] = {}
     start = time.perf_counter()
     untrained = train(task, [Run(losses.with_({slot: reference}), _NO_STEP, seed) for seed in seeds], 1)
     start_values = [outcome.metric for outcome in untrained if outcome.metric is not None]
     print(f"| untrained network | {np.mean(start_values):.4f} | |", flush=True)
-    names = given.losses or (LOSSES if one.signature == "dense" else _usable(one.signature, task.buffers(slot)))
+    names = given.losses or (LOSSES if one.signature == "dense" else _usable(one.signature, loss_buffers(task, slot)))
     for name in names:
-        loss = GraphLoss(graph_of(name), task.buffers(slot))
+        loss = GraphLoss(graph_of(name), loss_buffers(task, slot))
         rate, factor = task.base_learning_rate, 1.0
         if losses.several:  # the learning rate is that of the other slots, too
             factor = step_scale(loss, reference, inputs)

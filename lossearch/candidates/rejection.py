@@ -14,6 +14,7 @@ from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import DOMAIN, Input, Signature
 from lossearch.ir.rewriting.lowering import lower
 from lossearch.tasks.base import Metric
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.untrained import AnyTask, LossInputs
 
 WAYS = (8.0, 2.0, 0.5, 0.125)
@@ -155,4 +156,4 @@ def rejection_test(
         assert value is not None
         return value
 
-    return RejectionTest(reference, inputs, task.buffers(slot), judge, task.metric, steps)
+    return RejectionTest(reference, inputs, loss_buffers(task, slot), judge, task.metric, steps)

@@ -12,6 +12,7 @@ from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.user.task import UserTask
 from lossearch.training.function_trainer import loss_factory
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import Run
 from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.train import train
@@ -60,7 +61,7 @@ def retrain(
         return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
     place = device or "cpu"
     graphs = by_slot(found.graph, task.searched[0])
-    own = {slot: GraphLoss(one, task.buffers(slot)).to(place) for slot, one in graphs.items()}
+    own = {slot: GraphLoss(one, loss_buffers(task, slot)).to(place) for slot, one in graphs.items()}
     scaled = {slot: loss.scaled(found.step_scale) for slot, loss in own.items()}
     losses = SlotLosses(task, place).with_(scaled)
     rate = task.base_learning_rate if found.learning_rate is None else found.learning_rate

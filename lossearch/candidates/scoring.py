@@ -26,6 +26,7 @@ from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import Run
 from lossearch.training.scaled_graph import scaled_to
 from lossearch.training.slot_losses import SlotLosses
@@ -138,7 +139,7 @@ class CandidateEvaluator:
     def __init__(self, task: DescribedTask, reference: AnyGraph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
-        self.buffers = {slot: task.buffers(slot) for slot in task.searched}
+        self.buffers = {slot: loss_buffers(task, slot) for slot in task.searched}
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}
 

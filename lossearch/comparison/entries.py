@@ -16,6 +16,7 @@ from lossearch.plain_text import is_name
 from lossearch.search_spaces import load_space
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.user.task import default_for
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.zoo.named import graph_of, hand_designed_loss
 
 DEFAULTS = "defaults"
@@ -110,7 +111,7 @@ class _Slots:
         self._buffers: dict[str, Collection[str]] = dict.fromkeys(self._by_slot, ())
         self._defaults: dict[str, Loss] = {}
         if isinstance(subject, DescribedTask):
-            self._buffers = {slot: subject.buffers(slot or subject.searched[0]).keys() for slot in self._by_slot}
+            self._buffers = {slot: loss_buffers(subject, slot or subject.searched[0]).keys() for slot in self._by_slot}
         if self._joint:
             own = subject.slots if isinstance(subject, DescribedTask) else {}
             self._defaults = {

@@ -26,6 +26,7 @@ from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.training.function_trainer import FunctionTrainer, default_losses
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import LossFunction, Run
 from lossearch.training.slot_losses import SlotLosses, times
 from lossearch.training.step_size import step_scale
@@ -186,7 +187,7 @@ def _without_gradient(job: Job) -> Trained:
 
 def loss_function(graph: Graph, slot: str, task: DescribedTask, conditions: Conditions, name: str) -> LossFunction:
     """A slot's loss as a callable for training, with what the task gives it at construction, such as class weights."""
-    used = {name: x.to(conditions.device) for name, x in task.buffers(slot).items() if graph.uses(name)}
+    used = {name: x.to(conditions.device) for name, x in loss_buffers(task, slot).items() if graph.uses(name)}
     if conditions.backend == STACKED:
         return GraphLoss(graph, used)
     module = Loss(name, graph).to_module(backend=conditions.backend, reduction="mean", buffers=used)
@@ -214,7 +215,7 @@ def _scale(slot: str, function: LossFunction, task: DescribedTask) -> float:
     # Adam's steps do not depend on the size of the gradient, if it is that of one loss alone.
     if task.config.optimizer != "sgd" and len(task.slots) == 1:
         return 1.0
-    reference = GraphLoss(graph_of(task.slots[slot].default), task.buffers(slot))
+    reference = GraphLoss(graph_of(task.slots[slot].default), loss_buffers(task, slot))
     return step_scale(function, reference, initial_inputs(task)[slot])
 
 

@@ -109,9 +109,10 @@ class Grammar:
         return None
 
     def _allowed(self, texts: Mapping[str, float]) -> list[tuple[Template, float]]:
-        """The templates in which nothing excluded occurs, with their weights."""
+        """The templates in which nothing excluded or absent occurs, with their weights."""
         parsed = [(self._template(text), weight) for text, weight in texts.items()]
-        return [(template, weight) for template, weight in parsed if not self.excluded & _operators(template.syntax)]
+        barred = {("call", name) for name in self.excluded} | {("name", name) for name in self.space.absent}
+        return [(template, weight) for template, weight in parsed if not barred & _words(template.syntax)]
 
     def allows(self, roots: Iterable[Expr]) -> bool:
         """Whether nothing excluded occurs, which primitives that stay closed do not show."""
@@ -190,7 +191,6 @@ def _numbered(syntax: Syntax, letters: Collection[str], holes: list[str]) -> Syn
     return replace(syntax, args=tuple(_numbered(argument, letters, holes) for argument in syntax.args))
 
 
-def _operators(syntax: Syntax) -> set[str]:
-    """What a template calls."""
-    own = {syntax.name} if syntax.kind == "call" else set[str]()
-    return own.union(*map(_operators, syntax.args))
+def _words(syntax: Syntax) -> set[tuple[str, str]]:
+    """The kind and name of everything in a template: what it calls, and which inputs it takes."""
+    return {(syntax.kind, syntax.name)}.union(*map(_words, syntax.args))

@@ -17,6 +17,7 @@ from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.step_size import FirstPredictions, gradient_rms
 from lossearch.training.untrained import LossInputs, initial_inputs
 
@@ -30,7 +31,7 @@ class Importance:
         if isinstance(conditions.config, TrainingConfig):
             task = build_task(conditions.config)
             inputs = initial_inputs(task)
-            self._sizes = {slot: _on(inputs[slot], task.buffers(slot)) for slot, _ in conditions.slots}
+            self._sizes = {slot: _on(inputs[slot], loss_buffers(task, slot)) for slot, _ in conditions.slots}
         else:
             calls = FirstCalls.loads(conditions.first_call)
             self._sizes = {

@@ -24,6 +24,7 @@ from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.testing.findings import Findings
 from lossearch.training.function_trainer import default_losses, loss_factory
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import LossFunction, Run
 from lossearch.training.train import train
 from lossearch.zoo.named import graph_of
@@ -134,7 +135,7 @@ def _try_to_open(task: DescribedTask, answer: Connection) -> None:
 
 def _check_trainings(task: DescribedTask, steps: int, findings: Findings) -> None:
     defaults: dict[str, LossFunction] = {
-        slot: GraphLoss(graph_of(one.default), task.buffers(slot)) for slot, one in task.slots.items()
+        slot: GraphLoss(graph_of(one.default), loss_buffers(task, slot)) for slot, one in task.slots.items()
     }
     rate = task.base_learning_rate
     runs = [Run(defaults, rate, seed) for seed in _SEEDS]
@@ -155,7 +156,7 @@ def _check_trainings(task: DescribedTask, steps: int, findings: Findings) -> Non
     untrained = train(task, [Run(defaults, 1e-12, seed) for seed in _SEEDS], 1)
     _check_metrics(task, untrained, together, findings)
     for slot, one in task.slots.items():
-        given = task.buffers(slot)
+        given = loss_buffers(task, slot)
         names = [name for name in zoo.names(signature=one.signature) if not _missing(zoo.get(name), given)]
         graphs = [GraphLoss(zoo.get(name).graph, given) for name in names]
         outcomes = train(task, [Run({**defaults, slot: graph}, rate, _SEEDS[0]) for graph in graphs], 2)

@@ -65,8 +65,12 @@ class GraphLoss:
         """The same loss with what it was made with, such as class weights, on a device."""
         if all(buffer.device == torch.device(device) for buffer in self.buffers.values()):
             return self
+        return self.with_buffers({name: buffer.to(device) for name, buffer in self.buffers.items()})
+
+    def with_buffers(self, buffers: dict[str, Tensor]) -> GraphLoss:
+        """The same loss with other tensors of the same names."""
         other = self.scaled(self.scale)
-        other.buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
+        other.buffers = buffers
         return other
 
     def __call__(self, *inputs: Tensor) -> Tensor:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
 
 from lossearch.tasks.described import DescribedTask
 from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import LossFunction
 
 
@@ -22,7 +26,7 @@ class SlotLosses:
 
     def __init__(self, task: DescribedTask, device: str = "cpu") -> None:
         self._others = {
-            name: GraphLoss(graph, task.buffers(name)).to(device) for name, graph in task.other_losses.items()
+            name: GraphLoss(graph, loss_buffers(task, name)).to(device) for name, graph in task.other_losses.items()
         }
         self.several = len(task.slots) > 1
 
@@ -37,4 +41,17 @@ def times(loss: LossFunction, scale: float) -> LossFunction:
         return loss
     if isinstance(loss, GraphLoss):
         return loss.scaled(loss.scale * scale)
-    return lambda *inputs: scale * loss(*inputs)
+    return _Times(loss, scale)
+
+
+class _Times:
+    """A callable loss times a factor; it has the loss's attributes, such as `progress`."""
+
+    def __init__(self, loss: LossFunction, scale: float) -> None:
+        self._loss, self._scale = loss, scale
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        return self._scale * self._loss(*inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loss, name)

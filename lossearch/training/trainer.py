@@ -6,7 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.optimizers import StackedOptimizer, make_optimizer
 from lossearch.training.plan import LossFunction, Plan, Run
+from lossearch.training.progress import Progress
 from lossearch.training.stacked_data import Gathered
 from lossearch.training.stacked_models import DataOrder, Device, Stack, Watched, initial_weights, template
 
@@ -64,7 +65,8 @@ class Trainer:
         self.task, self.plan, self.device, self.split = task, plan, device, split
         self.single = not task.stackable
         self.names = {slot: _input_names(one.signature) for slot, one in task.slots.items()}
-        self.records = [_Record(run) for run in runs]
+        self.progress = Progress(device)
+        self.records = [_Record(replace(run, loss=self.progress.followed_by(run.losses))) for run in runs]
         self.active = list(self.records)
         self.done = 0
         self.spent = 0.0
@@ -129,6 +131,7 @@ class Trainer:
 
     def _step(self, step: int) -> None:
         failed: _Failures = {}
+        self.progress.tell(step, self.plan.steps)
         batch = self._batch(step)
         phases = self.task.step(self.stack, batch)
         if isinstance(phases, tuple | list) and len(phases) == 1 and self._graphs_alone():

@@ -11,7 +11,7 @@ from lossearch import zoo
 from lossearch.candidates.screen import Screen, ScreeningConfig
 from lossearch.engine.setup.config import SearchConfig, load_config, validate
 from lossearch.engine.setup.parts import make_task
-from lossearch.engine.setup.spaces import spaces_of
+from lossearch.engine.setup.spaces import space_for, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
 from lossearch.ir.core.graph import Graph
@@ -25,7 +25,7 @@ DENSE = load_space("dense")
 LARGE = "dense: " + " + ".join(f"cos({k}.5 * cross_entropy(logits, target))" for k in range(20))
 K_TEMPLATES = [
     "add", "sub", "mul", "pow", "square", "exp", "log", "sqrt", "tanh", "relu", "softplus", "softmax", "log_softmax",
-    "stop_gradient", "expm1",
+    "stop_gradient", "expm1", "clipped_logits",
 ]  # fmt: skip
 OWN = "dense: cross_entropy(logits, target) + 0.3 * entropy(logits)"
 
@@ -179,3 +179,16 @@ def test_every_seed_of_every_space_is_within_its_limits() -> None:
     for name in ("dense", "box", "regression"):
         space: SearchSpace = load_space(name)
         assert with_seeds(space, space.seeds).seeds == space.seeds
+
+
+@pytest.mark.parametrize("absent", [(), ("progress",), ("progress", "class_weight", "class_count")])
+def test_what_a_task_does_not_tell_occurs_nowhere(absent: tuple[str, ...]) -> None:
+    space = DENSE.model_copy(update={"absent": absent, "seeds": ("cross_entropy",)})
+    method = make_method("random", space, 0)
+    graphs = [method.ask().graph for _ in range(600)]
+    for name in ("progress", "class_weight", "class_count"):
+        assert any(graph.uses(name) for graph in graphs) == (name not in absent)
+
+
+def test_a_task_of_lossearch_tells_all_that_dense_losses_are_made_with() -> None:
+    assert space_for(make_task(config()), "loss", DENSE).absent == ()

@@ -19,6 +19,7 @@ from lossearch.compile.module import IGNORE_INDEX, class_weights
 from lossearch.compile.targets import CLASS
 from lossearch.compile.variant import check_class_weight
 from lossearch.errors import UserError
+from lossearch.ir.core.signature import PROGRESS
 from lossearch.reading import usable_path
 
 Writer = Callable[..., None]
@@ -82,6 +83,8 @@ def _constructor_options(loss: Exportable, options: Mapping[str, Any]) -> dict[s
     weight: Tensor | Sequence[float] | None = options.get("weight")
     check_class_weight(loss.graph, weight is not None)
     given: dict[str, Tensor] = dict(options.get("buffers") or {})
+    if loss.graph.uses(PROGRESS.name):  # a training begins there, and sets it from then on
+        given.setdefault(PROGRESS.name, torch.tensor(0.0))
     needed = [b for b in loss.graph.signature.buffers if b.name != CLASS_WEIGHT and loss.graph.uses(b.name)]
     if {buffer.name for buffer in needed} != given.keys():
         spelled = ", ".join(f"{b.name}[{', '.join(b.axes)}]" for b in needed)

@@ -14,6 +14,7 @@ from lossearch.search_spaces.restricted import with_complexity, with_seeds, with
 from lossearch.search_spaces.seeds import joint_seed, signature_of
 from lossearch.tasks import DescribedTask
 from lossearch.tasks.base import Slot
+from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.untrained import AnyTask
 from lossearch.zoo import names
 from lossearch.zoo.named import graph_of
@@ -87,11 +88,13 @@ def joint_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> list
 
 
 def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
-    """The space without the seeds that need what the task does not give, such as class weights."""
-    given = task.buffers(slot)
-    missing = [one.name for one in get_signature(space.signature).buffers if one.name not in given]
-    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, missing)))
-    return space if kept == space.seeds else space.model_copy(update={"seeds": kept})
+    """The space without what needs tensors that the task does not give, such as class weights."""
+    given = loss_buffers(task, slot)
+    absent = tuple(one.name for one in get_signature(space.signature).buffers if one.name not in given)
+    if not absent:
+        return space
+    kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, absent)))
+    return space.model_copy(update={"seeds": kept, "absent": absent})
 
 
 def reference_name(configured: str | None, space: SearchSpace, slot: Slot | None) -> str:

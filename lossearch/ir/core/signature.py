@@ -8,7 +8,7 @@ from functools import cached_property
 from lossearch.errors import UserError
 from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.expr import Expr
-from lossearch.ir.core.interval import Interval
+from lossearch.ir.core.interval import UNIT, Interval
 from lossearch.ir.core.types import Kind
 from lossearch.registry import Registry
 
@@ -44,12 +44,22 @@ class Input:
         return Expr.make("input", name=self.name, axes=self.axes, lower=lower, upper=upper, simplex=self.labels or "")
 
 
+PROGRESS = Input(
+    "progress",
+    (),
+    UNIT,
+    "buffer",
+    doc="how much of the training is over, from 0 at the first step to 1; set it before each step",
+)
+"""An input of every signature: losses that use it change over a training."""
+
+
 @dataclass(frozen=True, eq=False)
 class Signature:
     """A task's inputs, in the order of `forward`; buffers are given at construction. One object per name.
 
     Signatures of one `family` (by default its own name) serve one kind of task with more or fewer inputs. `rank` is how
-    many spatial axes its inputs usually have, where they may have any number.
+    many spatial axes its inputs usually have, where they may have any number. `progress` is the last input of each.
     """
 
     name: str
@@ -60,6 +70,7 @@ class Signature:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", self.family or self.name)
+        object.__setattr__(self, "inputs", (*self.inputs, PROGRESS))
 
     def __getitem__(self, name: str) -> Input:
         for declared in self.inputs:

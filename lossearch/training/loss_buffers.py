@@ -1,0 +1,24 @@
+"""What losses are made with in a task: its own tensors, such as class weights, and how much of a training is over."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossearch.ir.core.signature import PROGRESS
+from lossearch.tasks.described import DescribedTask
+from lossearch.training.untrained import AnyTask
+
+UNTRAINED_PROGRESS = 0.5
+"""The progress at which losses are compared without a training: the middle, where no part of a schedule is zero."""
+
+
+def loss_buffers(task: AnyTask, slot: str) -> dict[str, Tensor]:
+    """The tensors that losses of a slot are made with, by the names of its signature.
+
+    A user's function tells none, not even its progress.
+    """
+    given = dict(task.buffers(slot))
+    if isinstance(task, DescribedTask):
+        given[PROGRESS.name] = torch.tensor(UNTRAINED_PROGRESS)
+    return given
