@@ -21,6 +21,7 @@ from lossearch.zoo import (
     margin,
     multi_view,
     overlap,
+    parametric,
     regression,
     regression_counts,
     robust,
@@ -48,6 +49,6 @@ FAMILIES = (
         embedding,
         margin,
     ),
-    *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining, survival),
+    *(multi_view, tracking, image, features, adversarial, latent, diffusion, combining, survival, parametric),
 )
 """The modules whose import declares the losses."""

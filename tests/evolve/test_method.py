@@ -36,9 +36,8 @@ BASELINES = {"kl_divergence", "binary_cross_entropy", "binary_focal", "binary_hi
 BASELINES |= {"focal_tversky", "cross_entropy_dice", "lovasz_softmax", "lovasz_hinge"}
 BASELINES |= {"binary_dice", "binary_jaccard", "binary_tversky", "binary_cross_entropy_dice"}
 BASELINES |= {"asymmetric", "quality_focal", "varifocal", "normalized_cross_entropy", "nce_rce", "nce_mae", "nce_agce"}
-BASELINES |= {"active_negative_cross_entropy", "epsilon_softmax", "joint_asymmetric", "logit_clipping"}
-BASELINES |= {"jensen_shannon", "top_k_cross_entropy"}
-BASELINES |= {"logit_adjustment", "ldam", "class_balanced_cross_entropy", "seesaw"}
+BASELINES |= {"joint_asymmetric", "jensen_shannon", "top_k_cross_entropy"}
+BASELINES |= {"logit_adjustment", "ldam", "class_balanced_cross_entropy", "seesaw", "taylor"}
 """Losses that are compared with, but that no search begins with unless its space names them."""
 
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from . import boundary, box, dense, embedding, generative, image, long_tailed, one_vs_rest, regression, robust
+from . import (
+    boundary,
+    box,
+    dense,
+    embedding,
+    generative,
+    image,
+    long_tailed,
+    one_vs_rest,
+    parametric,
+    regression,
+    robust,
+)
 from .row import Row
 
 ROWS: list[Row] = [
     *dense.ROWS,
     *long_tailed.ROWS,
     *robust.ROWS,
+    *parametric.ROWS,
     *one_vs_rest.ROWS,
     *boundary.ROWS,
     *box.ROWS,
