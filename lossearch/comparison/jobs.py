@@ -13,10 +13,11 @@ import numpy.typing as npt
 import torch
 
 from lossearch.comparison.conditions import STACKED, Conditions
-from lossearch.comparison.tuning_space import Setting, round_to_digits
+from lossearch.comparison.tuning_space import Setting
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import by_slot
+from lossearch.ir.core.scale import round_to_digits
 from lossearch.joint_loss import AnyLoss, loss_from_json, loss_of
 from lossearch.loss import Loss
 from lossearch.tasks.catalogue import build_task

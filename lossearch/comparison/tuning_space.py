@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossearch.ir.core.graph import Parameter
+from lossearch.ir.core.scale import round_to_digits, to_unit, to_value, unit_bounds
 
 Edge = Literal["low", "high"]
 Point = tuple[float, ...]
@@ -22,9 +23,6 @@ EXTENSION = 4.0
 
 _MARGIN = 0.5  # octaves: a learning rate is no edge if one farther out than this was tried
 _PARAMETER_MARGIN = 0.05  # of a parameter's searched range
-_BEYOND = 3.0  # widths per unit outside a range without logarithmic scale: one extension doubles it
-_QUARTER = 0.25  # a default closer to its bound than this part of the range bends the scale
-_STEEPEST = 4.0
 _CONCENTRATION = 1.5  # half of the first learning rates lie within 2.1 of 6 octaves from the middle
 
 
@@ -45,9 +43,8 @@ class Setting:
 class TuningSpace:
     """Learning rates around a centre on a logarithmic scale, and the tunable parameters over the ranges to search.
 
-    A parameter without logarithmic scale whose default lies near one end gets finer steps there: ε = 1 of
-    [-1, 100] says that the unit of ε is nearer to one than to a hundred. Coordinates go on beyond [0, 1] as far as
-    the parameter's bounds, and without end for the learning rate.
+    A parameter's coordinate is that of `ir/core/scale.py`. Coordinates go on beyond [0, 1] as far as the parameter's
+    bounds, and without end for the learning rate.
 
     Attributes:
         centre: learning rate at the middle of the range.
@@ -70,18 +67,17 @@ class TuningSpace:
     @property
     def limits(self) -> list[tuple[float, float]]:
         """How far each coordinate can go: a parameter to its bounds."""
-        ends = [(_to_unit(p, p.lower), _to_unit(p, p.upper)) for p in self.parameters]
-        return [(-math.inf, math.inf), *ends]
+        return [(-math.inf, math.inf), *map(unit_bounds, self.parameters)]
 
     @property
     def default(self) -> Point:
         """The centre of the learning rates with every parameter's default."""
-        return (0.5, *(_to_unit(parameter, parameter.default) for parameter in self.parameters))
+        return (0.5, *(to_unit(parameter, parameter.default) for parameter in self.parameters))
 
     def setting(self, point: Point) -> Setting:
         """The values at a point, rounded to three digits."""
         rate, *units = point
-        values = {p.name: _to_value(p, unit) for p, unit in zip(self.parameters, units, strict=True)}
+        values = {p.name: to_value(p, unit) for p, unit in zip(self.parameters, units, strict=True)}
         return Setting(values, round_to_digits(self.centre * 2 ** ((rate - 0.5) * OCTAVES)))
 
     def first_points(self, n: int) -> list[Point]:
@@ -141,11 +137,6 @@ class TuningSpace:
         return found
 
 
-def round_to_digits(value: float, digits: int = 3) -> float:
-    """The value as a table prints it, so that what was used can be typed in again."""
-    return float(f"{value:.{digits}g}")
-
-
 def _kronecker(n: int, dimensions: int, start: int) -> list[Point]:
     """Points number `start` and on of a Kronecker sequence in the unit cube; number 0 is its centre.
 
@@ -185,42 +176,3 @@ def _clip(centre: float, half_width: float, limits: tuple[float, float]) -> tupl
     """An interval of full width within the limits, as near to the centre as it can be."""
     low = min(max(centre - half_width, limits[0]), limits[1] - 2 * half_width)
     return max(low, limits[0]), min(low + 2 * half_width, limits[1])
-
-
-def _bend(parameter: Parameter) -> tuple[float, bool]:
-    """Exponent k of value = low + width·u^k, and whether it counts from the high end instead."""
-    low, high = parameter.searched
-    fraction = (parameter.default - low) / (high - low)
-    mirrored = fraction > 0.5
-    nearness = 1 - fraction if mirrored else fraction
-    if nearness in (0.0, 1.0) or nearness >= _QUARTER:  # a default that is the bound says nothing about scale
-        return 1.0, mirrored
-    return min(math.log(nearness) / math.log(_QUARTER), _STEEPEST), mirrored
-
-
-def _to_value(parameter: Parameter, unit: float) -> float:
-    low, high = parameter.searched
-    width = high - low
-    if parameter.log:
-        value = low * (high / low) ** unit
-    elif unit < 0.0:
-        value = low + _BEYOND * width * unit
-    elif unit > 1.0:
-        value = high + _BEYOND * width * (unit - 1.0)
-    else:
-        exponent, mirrored = _bend(parameter)
-        value = high - width * (1 - unit) ** exponent if mirrored else low + width * unit**exponent
-    return min(max(round_to_digits(value), parameter.lower), parameter.upper)
-
-
-def _to_unit(parameter: Parameter, value: float) -> float:
-    low, high = parameter.searched
-    if parameter.log:
-        return math.log(value / low) / math.log(high / low)
-    fraction = (value - low) / (high - low)
-    if fraction < 0.0:
-        return fraction / _BEYOND
-    if fraction > 1.0:
-        return 1.0 + (fraction - 1.0) / _BEYOND
-    exponent, mirrored = _bend(parameter)
-    return 1 - (1 - fraction) ** (1 / exponent) if mirrored else fraction ** (1 / exponent)

@@ -24,11 +24,16 @@ KEPT = 32
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal. `operator` says how it was made, `parents` gives the keys it was made from."""
+    """A proposal. `operator` says how it was made, `parents` gives the keys it was made from.
+
+    A method may number its proposals: what it is told of has the number that it gave, while the graph is the one that
+    was scored, which screening and training may have changed.
+    """
 
     graph: AnyGraph
     operator: str
     parents: tuple[str, ...] = ()
+    number: int | None = None
 
 
 @dataclass(frozen=True)

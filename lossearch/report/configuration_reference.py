@@ -21,6 +21,7 @@ from lossearch.candidates.stopping import StoppingConfig
 from lossearch.comparison.racing import RaceConfig
 from lossearch.engine.setup.config import ExcludeConfig, ResourcesConfig, SearchConfig
 from lossearch.errors import UserError
+from lossearch.evolve.methods.cma_es import CMASettings
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
@@ -143,6 +144,7 @@ _SEARCH = (
         "default, has these:",
         EvolutionSettings,
     ),
+    _Table("", '`name = "cma_es"` searches the numbers of one loss:', CMASettings),
     _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
     _Table(

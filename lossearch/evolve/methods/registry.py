@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
+from lossearch.evolve.methods.cma_es import CMAES
 from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.registry import Registry
@@ -18,6 +19,7 @@ METHODS: Registry[type[Method]] = Registry("a search method", group="lossearch.m
 
 METHODS.add("regularized_evolution", RegularizedEvolution)
 METHODS.add("random", RandomSearch)
+METHODS.add("cma_es", CMAES)
 
 
 def make_method(name: str, space: AnySpace, seed: int, **settings: Any) -> Method:
