@@ -34,6 +34,7 @@ from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.restoration.config import RestorationConfig
 from lossearch.tasks.segmentation.config import SegmentationConfig
 from lossearch.tasks.self_supervised.config import SelfSupervisedConfig
+from lossearch.tasks.tabular.config import TabularConfig
 from lossearch.tasks.time_series.config import TimeSeriesConfig
 from lossearch.tasks.user.config import FunctionConfig
 
@@ -78,6 +79,11 @@ _SEARCH = (
         '`task = { base = "digits_noise", noise_rate = 0.6 }`, or defines one from nothing.',
         TaskConfig,
         {"model": "a table; see [task.model](#taskmodel)"},
+    ),
+    _Table(
+        "[task]: tables with a rare class",
+        '`task = "yeast4"` takes a task as it is; a table with `family = "tabular_classification"` defines one.',
+        TabularConfig,
     ),
     _Table(
         "[task]: regression",

@@ -33,6 +33,8 @@ from lossearch.tasks.segmentation import config as segmentation
 from lossearch.tasks.segmentation.task import SegmentationTask
 from lossearch.tasks.self_supervised import config as self_supervised
 from lossearch.tasks.self_supervised.task import SelfSupervisedTask
+from lossearch.tasks.tabular import config as tabular
+from lossearch.tasks.tabular.task import TabularTask
 from lossearch.tasks.time_series import config as time_series
 from lossearch.tasks.time_series.task import TimeSeriesTask
 from lossearch.tasks.training_config import TrainingConfig
@@ -119,6 +121,10 @@ FAMILIES.add(
 FAMILIES.add(
     "generation",
     Family(generation.GenerationConfig, generation_task, generation.generation_config, generation.NAMED),
+)
+FAMILIES.add(
+    "tabular_classification",
+    Family(tabular.TabularConfig, TabularTask, tabular.tabular_config, tabular.NAMED),
 )
 
 

@@ -43,6 +43,20 @@ def test_frames_are_read_in_the_order_that_is_asked_for(folder: Path) -> None:
     assert found.images.dtype == np.uint16
 
 
+def test_frames_of_eight_bits_are_read_beside_masks_of_sixteen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = (IMAGES // 256).astype(np.uint8)
+    files = films.contents(small, OBJECTS)
+    films.register(monkeypatch, files, films.FRAMES, films.HEIGHT, films.WIDTH)
+    films.write(folder / "bacteria", files)
+    with pytest.raises(UserError, match=r"page 7 is of mode L.*expected I;16"):
+        data.load_frames("bacteria", [7])
+    known = registry.DATASETS["bacteria"]
+    monkeypatch.setitem(registry.DATASETS, "bacteria", dataclasses.replace(known, bits=8))
+    found = data.load_frames("bacteria", [7])
+    assert (found.images.dtype, found.objects.dtype) == (np.uint8, np.uint16)
+    np.testing.assert_array_equal(found.images, small[[7]])
+
+
 def test_a_missing_film_names_the_command_that_fetches_it(folder: Path) -> None:
     assert not data.is_available("bacteria")
     with pytest.raises(UserError, match="lossearch data fetch bacteria"):
@@ -164,10 +178,10 @@ def test_a_folder_that_cannot_be_made_is_told(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("name", ["hela", "bacteria"])
+@pytest.mark.parametrize("name", ["hela", "bacteria", "cho"])
 def test_films_can_be_fetched_and_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOSSEARCH_DATA", str(tmp_path))
     assert data.fetch(name) == tmp_path / name
-    found = data.load_frames(name, range(20))
+    found = data.load_frames(name, range(registry.dataset(name).train_samples))
     share = float((found.objects > 0).mean())
-    assert share == pytest.approx({"hela": 0.129, "bacteria": 0.0085}[name], abs=0.002)
+    assert share == pytest.approx({"hela": 0.129, "bacteria": 0.0085, "cho": 0.1192}[name], abs=0.002)

@@ -128,18 +128,22 @@ class NamedImages(SizedFiles):
 
 @dataclass(frozen=True, kw_only=True)
 class Frames(SizedFiles):
-    """Frames of a film with a mask each, in two TIFF files of 16-bit pages.
+    """Frames of a film with a mask each, in two TIFF files, of one page a frame.
 
-    A mask holds 0 where there is background, and elsewhere the number of an object.
+    A mask holds 0 where there is background, and elsewhere the number of an object, in 16 bits.
 
     Attributes:
         images: name of the file with the frames.
         masks: name of the file with the masks.
+        bits: of a pixel of the frames.
+        depths: frames at each time, one below the other, which lie one after the other.
     """
 
     image_shape: tuple[int, int, int]
     images: str
     masks: str
+    bits: Literal[8, 16] = 16
+    depths: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,8 @@ class Rows(SizedFiles):
     """Rows of values in text files: a table, or a series in the order of time.
 
     A file whose name ends with `.csv` has the names of its columns in its first line. In one that ends with `.ts` each
-    line after `@data` is a series, whose steps are separated by commas and followed by a colon and a label.
+    line after `@data` is a series, whose steps are separated by commas and followed by a colon and a label. In one that
+    ends with `.dat` each line is a row whose last value is its class, one of `classes`.
     """
 
 

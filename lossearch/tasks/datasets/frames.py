@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from lossearch.tasks.datasets.dataset import Frames
 from lossearch.tasks.datasets.readers import damaged, file_of
 
-_MODE = "I;16"  # what Pillow calls pages of one unsigned 16-bit number a pixel
+_MODES = {8: "L", 16: "I;16"}
+"""What Pillow calls pages of one unsigned number of so many bits a pixel."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class Film:
     """Some frames of a film.
 
     Attributes:
-        images: `[frame, height, width]`, uint16.
+        images: `[frame, height, width]`, uint8 or uint16.
         objects: `[frame, height, width]`, uint16; 0 is background, else the number of an object.
     """
 
-    images: npt.NDArray[np.uint16]
+    images: npt.NDArray[np.uint8 | np.uint16]
     objects: npt.NDArray[np.uint16]
 
 
@@ -36,10 +38,12 @@ def read_frames(dataset: Frames, folder: Path, frames: Sequence[int]) -> Film:
     Raises:
         UserError: a file is missing or damaged.
     """
-    return Film(*(_pages(dataset, folder, name, frames) for name in (dataset.images, dataset.masks)))
+    images = _pages(dataset, folder, dataset.images, frames, dataset.bits)
+    return Film(images, _pages(dataset, folder, dataset.masks, frames, 16))
 
 
-def _pages(dataset: Frames, folder: Path, name: str, frames: Sequence[int]) -> npt.NDArray[np.uint16]:
+def _pages(dataset: Frames, folder: Path, name: str, frames: Sequence[int], bits: int) -> npt.NDArray[Any]:
+    mode, kind = _MODES[bits], np.dtype(f"uint{bits}")
     path, content = file_of(dataset, folder, name)
     _, height, width = dataset.image_shape
     try:
@@ -48,11 +52,11 @@ def _pages(dataset: Frames, folder: Path, name: str, frames: Sequence[int]) -> n
             pages = getattr(image, "n_frames", 1)
             if pages != dataset.train_samples:
                 raise ValueError(f"{pages} pages, where the dataset has {dataset.train_samples}")
-            found = np.empty((len(frames), height, width), dtype=np.uint16)
+            found = np.empty((len(frames), height, width), dtype=kind)
             for place, frame in enumerate(frames):
                 image.seek(frame)
-                if (image.mode, image.size) != (_MODE, (width, height)):
-                    expected = f"expected {_MODE}, {(width, height)}"
+                if (image.mode, image.size) != (mode, (width, height)):
+                    expected = f"expected {mode}, {(width, height)}"
                     raise ValueError(f"page {frame} is of mode {image.mode}, size {image.size}; {expected}")
                 found[place] = np.asarray(image)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:

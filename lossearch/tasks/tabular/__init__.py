@@ -1,0 +1,1 @@
+"""Telling the class of a table's rows, where one class is rare."""
