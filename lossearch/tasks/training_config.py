@@ -20,7 +20,8 @@ class TrainingConfig(BaseModel, ABC):
 
     Attributes:
         name: how the task is called in tables and records.
-        optimizer: "sgd" (momentum 0.9) or "adam".
+        optimizer: "sgd" or "adam".
+        momentum: decay of SGD's velocity, or of Adam's first moment; adversarial training needs none of the latter.
         learning_rate: tuned for the slots' default losses on the validation split; the starting point for others.
         schedule: of the learning rate over `steps`: "constant", or "cosine" down to zero.
         weight_decay: coefficient of the L2 penalty, added to the gradient as torch.optim.SGD and Adam do.
@@ -35,6 +36,7 @@ class TrainingConfig(BaseModel, ABC):
 
     name: str = "custom"
     optimizer: Literal["sgd", "adam"] = "sgd"
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     learning_rate: float = Field(default=0.05, gt=0.0)
     schedule: Literal["constant", "cosine"] = "cosine"
     weight_decay: float = Field(default=0.0, ge=0.0)

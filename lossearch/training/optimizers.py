@@ -90,10 +90,12 @@ class StackedAdam:
         self.first, self.second = self.first[rows], self.second[rows]
 
 
-def make_optimizer(kind: Literal["sgd", "adam"], weights: Tensor, weight_decay: float) -> StackedOptimizer:
+def make_optimizer(
+    kind: Literal["sgd", "adam"], weights: Tensor, weight_decay: float, momentum: float
+) -> StackedOptimizer:
     """The optimiser a task's configuration names, for `weights[run, parameter]`."""
     match kind:
         case "sgd":
-            return StackedSGD(weights, weight_decay)
+            return StackedSGD(weights, weight_decay, momentum)
         case "adam":
-            return StackedAdam(weights, weight_decay)
+            return StackedAdam(weights, weight_decay, (momentum, 0.999))

@@ -243,7 +243,7 @@ class Trainer:
         if found is None:
             given, columns = self.task.config, self.stack.columns(prefix)
             weights = self.stack.weights.detach()[:, columns]
-            made = make_optimizer(given.optimizer, weights, given.weight_decay)
+            made = make_optimizer(given.optimizer, weights, given.weight_decay, given.momentum)
             found = self.optimizers[prefix] = columns, made
         return found
 

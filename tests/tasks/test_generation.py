@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from lossearch.errors import UserError
 from lossearch.tasks import build_task, task_config
+from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.generation.diffusion import LATEST, DiffusionTask, schedule
 from lossearch.tasks.generation.features import FEATURES, fitted, fixed_features
 from lossearch.tasks.generation.metrics import NEIGHBOURS, coverage, frechet_distance
@@ -26,9 +28,20 @@ def _pictures(**changes: Any) -> Pictures:
     return Pictures(**{"dataset": "digits", "shrink": 1, "split_seed": 0, "train_size": 200, "val_size": 100} | changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"shrink": 2, "metric": "class_accuracy"}], ids=["plain", "shrunk"])
-def test_diffusion_conforms(changes: dict[str, Any]) -> None:
-    check_task(build_task({**SMALL, **changes}), 60)
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({}, 60),
+        ({"shrink": 2, "metric": "class_accuracy"}, 60),
+        ({"base": "digits_gan_generator", "hidden": [128]}, 200),
+        ({"base": "digits_gan_discriminator", "hidden": [128], "metric": "coverage"}, 200),
+        ({"base": "digits_vae_reconstruction"}, 60),
+        ({"base": "digits_vae_prior", "latent": 4}, 60),
+    ],
+    ids=["diffusion", "shrunk", "generator", "discriminator", "reconstruction", "prior"],
+)
+def test_the_family_conforms(changes: dict[str, Any], steps: int) -> None:
+    check_task(build_task({**SMALL, **changes}), steps)
 
 
 def test_noise_is_told_by_its_schedule() -> None:
@@ -75,6 +88,44 @@ def test_a_network_that_knows_the_image_generates_it(steps: int) -> None:
     batch = {"noise": torch.randn(wanted.shape, generator=draw), "classes": torch.zeros(1, 5, 10)}
     torch.testing.assert_close(task.generated(model, batch), wanted, atol=1e-3, rtol=0.0)
     assert len(calls) == steps
+
+
+def _batch(task: DescribedTask, samples: int) -> dict[str, Tensor]:
+    return {name: tensor[:samples] for name, tensor in task.draw(0)[0].tensors.items()}
+
+
+def test_a_discriminator_and_a_generator_are_given_scores_of_the_same_images() -> None:
+    task = build_task({**SMALL, "base": "digits_gan_generator"})
+    model, batch = task.build_model(), _batch(task, 6)
+    fake = model(batch["latent"], batch["classes"], part="generator")
+    assert fake.abs().max() <= 1.0
+    scores = [model(x, batch["classes"], part="discriminator") for x in (fake, batch["images"].flatten(1))]
+    phases = list(task.step(model, batch))
+    assert [(phase.parameters, *phase.inputs) for phase in phases] == [
+        ("discriminator", "discriminator"),
+        ("generator", "generator"),
+    ]
+    for phase in phases:
+        given = phase.inputs[phase.parameters]
+        torch.testing.assert_close([given["fake"], given["real"]], scores)
+        assert given["fake"].shape == (6,)
+    first, second = ([phase.inputs[phase.parameters]["fake"].sum()] for phase in phases)
+    weights = list(model.get_submodule("generator").parameters())
+    assert all(g is None for g in torch.autograd.grad(first, weights, allow_unused=True))
+    assert all(g.abs().max() > 0 for g in torch.autograd.grad(second, weights))
+
+
+def test_an_autoencoder_decodes_what_it_drew_from_its_distribution() -> None:
+    task = build_task({**SMALL, "base": "digits_vae_prior"})
+    model, batch = task.build_model(), _batch(task, 6)
+    (phase,) = task.step(model, batch)
+    prior, decoded = phase.inputs["prior"], phase.inputs["reconstruction"]
+    mean, log_variance = model(batch["images"].flatten(1), batch["classes"], part="encoder")
+    torch.testing.assert_close([prior["mean"], prior["log_variance"]], [mean, log_variance])
+    latent = Normal(mean, (log_variance / 2).exp()).icdf(Normal(0.0, 1.0).cdf(batch["latent"]))
+    wanted = model(latent, batch["classes"], part="decoder")
+    torch.testing.assert_close(decoded["prediction"], wanted, atol=1e-4, rtol=1e-4)
+    assert torch.equal(decoded["target"], batch["images"].flatten(1))
 
 
 def test_copies_of_an_image_have_noise_of_their_own() -> None:

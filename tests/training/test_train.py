@@ -48,12 +48,12 @@ def trained_by_torch(task: Task, run: Run, steps: int) -> float:
     model = task.build_model()
     torch.nn.utils.vector_to_parameters(initial_weights(task, [run.seed])[0], model.parameters())
     optimizer: torch.optim.Optimizer
+    momentum, decay = config.momentum, config.weight_decay
     if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            model.parameters(), run.learning_rate, momentum=0.9, weight_decay=config.weight_decay
-        )
+        optimizer = torch.optim.SGD(model.parameters(), run.learning_rate, momentum=momentum, weight_decay=decay)
     else:
-        optimizer = torch.optim.Adam(model.parameters(), run.learning_rate, weight_decay=config.weight_decay)
+        betas = (momentum, 0.999)
+        optimizer = torch.optim.Adam(model.parameters(), run.learning_rate, betas=betas, weight_decay=decay)
     factor: Callable[[int], float] = lambda step: (1 + math.cos(math.pi * step / steps)) / 2  # noqa: E731
     training, validation = task.draw(run.seed)
     order = DataOrder(task.order, [run.seed], len(training), config.batch_size)
@@ -78,6 +78,16 @@ def test_training_equals_an_ordinary_loop(optimizer: str, schedule: str, weight_
     runs = [Run(run.loss, scale * run.learning_rate, run.seed) for run in GOOD]
     for run, outcome in zip(runs, train(task, runs, STEPS), strict=True):
         assert outcome.metric == pytest.approx(trained_by_torch(task, run, STEPS), rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_momentum_is_that_of_an_ordinary_optimiser(optimizer: str, momentum: float) -> None:
+    task = make_task(optimizer=optimizer, momentum=momentum)
+    run = Run(F.cross_entropy, 0.005 if optimizer == "adam" else 0.05, 0)
+    (outcome,) = train(task, [run], STEPS)
+    assert outcome.metric == pytest.approx(trained_by_torch(task, run, STEPS), rel=1e-4)
+    assert outcome.metric != train(make_task(optimizer=optimizer), [run], STEPS)[0].metric
 
 
 MODELS = {

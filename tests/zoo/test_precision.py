@@ -86,6 +86,8 @@ def test_float32_is_near_float64(name: str) -> None:
             continue
         if signature.family == "box" and kind == "with a constant feature":
             continue  # a corner beyond its opposite
+        if signature.name == "latent_prior" and kind == "far from zero":
+            continue  # variances of e^1000, far outside of the domain
         given = {n: change(x).float().double() if n in free else x for n, x in ordinary.items()}
         value, gradient = value_and_gradient(name, given, torch.float64)
         found, found_gradient = value_and_gradient(name, given, torch.float32)

@@ -45,8 +45,12 @@ from lossearch.ir.signatures.totals import (
     WEIGHTS_OF_COMPONENTS,
 )
 
+# isort: split
+from lossearch.ir.signatures.generative import ADVERSARIAL_GENERATOR, LATENT_PRIOR  # last: they came later
+
 __all__ = [
     "ADVERSARIAL",
+    "ADVERSARIAL_GENERATOR",
     "ATTENTION",
     "AVERAGED_COMPONENTS",
     "BOUNDARY",
@@ -64,6 +68,7 @@ __all__ = [
     "IMAGE",
     "IMAGE_PRIOR",
     "LATENT",
+    "LATENT_PRIOR",
     "LOG_TARGET",
     "MARGIN",
     "MASKED_IMAGE",

@@ -32,6 +32,22 @@ def _adversarial(setting: Setting) -> tuple[Sweep, ...]:
     )
 
 
+@sweeps("adversarial_generator")
+def _adversarial_generator(setting: Setting) -> tuple[Sweep, ...]:
+    zero = vector(0.0)[None]
+    return (_score(lambda s: (s[None, None], zero), "fake", "score of a generated sample, a real one's 0", 4.0, -1.0),)
+
+
+@sweeps("latent_prior")
+def _latent_prior(setting: Setting) -> tuple[Sweep, ...]:
+    zero, values = torch.zeros(1, 1, dtype=torch.float64), grid(-3.0, 3.0)
+    axis, slope = "log-variance of the posterior", "dL/d(log-variance)"
+    return (
+        Sweep("mean of the posterior", "dL/d(mean)", values, lambda m: (zero + m, zero), ("mean",), 0.0, 1.0),
+        Sweep(axis, slope, values, lambda v: (zero, zero + v), ("log_variance",), ideal=0.0, untrained=1.0),
+    )
+
+
 @sweeps("latent")
 def _latent(setting: Setting) -> tuple[Sweep, ...]:
     zero = torch.zeros(1, 1, dtype=torch.float64)

@@ -42,7 +42,7 @@ class GenerationConfig(TrainingConfig):
     family: Literal["generation"] = "generation"
     dataset: str
     kind: Literal["diffusion", "adversarial", "autoencoder"]
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (128, 128)
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (256,)
     latent: int = Field(default=16, ge=1)
     sampling_steps: int = Field(default=10, ge=1)
     shrink: int = Field(default=1, ge=1)
@@ -91,10 +91,25 @@ _FASHION: dict[str, Any] = _DIGITS | {
     "test_size": 500,
     "copies": 8,
 }
+_DIGITS_GAN: dict[str, Any] = _DIGITS | {
+    "kind": "adversarial",
+    "momentum": 0.0,
+    "learning_rate": 0.008,
+    "steps": 400,
+}
+_DIGITS_VAE: dict[str, Any] = _DIGITS | {
+    "kind": "autoencoder",
+    "learning_rate": 0.008,
+    "steps": 500,
+}
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
-    "digits_diffusion": _DIGITS | {"kind": "diffusion", "hidden": [256], "learning_rate": 0.008, "steps": 500},
-    "fashion_diffusion": _FASHION | {"kind": "diffusion", "hidden": [256], "learning_rate": 0.004, "steps": 500},
+    "digits_diffusion": _DIGITS | {"kind": "diffusion", "learning_rate": 0.008, "steps": 500},
+    "fashion_diffusion": _FASHION | {"kind": "diffusion", "learning_rate": 0.004, "steps": 500},
+    "digits_gan_generator": _DIGITS_GAN | {"slot": "generator"},
+    "digits_gan_discriminator": _DIGITS_GAN | {"slot": "discriminator"},
+    "digits_vae_reconstruction": _DIGITS_VAE | {"slot": "reconstruction"},
+    "digits_vae_prior": _DIGITS_VAE | {"slot": "prior"},
 }
 """Values of named tasks, in listing order."""
 

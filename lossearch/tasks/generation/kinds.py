@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lossearch.tasks.generation.adversarial import AdversarialTask
+from lossearch.tasks.generation.autoencoder import AutoencoderTask
 from lossearch.tasks.generation.config import GenerationConfig, generation_config
 from lossearch.tasks.generation.diffusion import DiffusionTask
 from lossearch.tasks.generation.task import GenerationTask
 
-KINDS: Mapping[str, type[GenerationTask]] = {"diffusion": DiffusionTask}
+KINDS: Mapping[str, type[GenerationTask]] = {
+    "diffusion": DiffusionTask,
+    "adversarial": AdversarialTask,
+    "autoencoder": AutoencoderTask,
+}
 """By the name of a configuration."""
 
 

@@ -52,6 +52,81 @@ def relativistic_gan(fake: Tensor, real: Tensor, side: str, average: bool) -> Te
     return _log_sigmoid(first - second.mean(), True) + _log_sigmoid(second - first.mean(), False)
 
 
+def relativistic_lsgan(fake: Tensor, real: Tensor, side: str) -> Tensor:
+    """Equations 12 and 13 of Jolicoeur-Martineau with f(x) = (x - 1)²/2 and its mirror."""
+    first, second = (fake, real) if side == "generator" else (real, fake)
+    above, below = first - second.mean(), second - first.mean()
+    return 0.5 * (above - torch.ones_like(above)) ** 2 + 0.5 * (below + torch.ones_like(below)) ** 2
+
+
+def generator_non_saturating(fake: Tensor, real: Tensor) -> Tensor:
+    return _log_sigmoid(fake, True)
+
+
+def generator_minimax(fake: Tensor, real: Tensor) -> Tensor:
+    return -_log_sigmoid(fake, False)
+
+
+def generator_least_squares(fake: Tensor, real: Tensor) -> Tensor:
+    return lsgan(fake, real, "generator")
+
+
+def generator_linear(fake: Tensor, real: Tensor) -> Tensor:
+    return -fake
+
+
+def generator_boundary_seeking(fake: Tensor, real: Tensor) -> Tensor:
+    """Equation 13 of Hjelm et al."""
+    return 0.5 * (F.logsigmoid(fake) - F.logsigmoid(-fake)) ** 2
+
+
+def generator_relativistic(fake: Tensor, real: Tensor, average: bool) -> Tensor:
+    return relativistic_gan(fake, real, "generator", average)
+
+
+def generator_relativistic_lsgan(fake: Tensor, real: Tensor) -> Tensor:
+    return relativistic_lsgan(fake, real, "generator")
+
+
+def _posterior(mean: Tensor, log_variance: Tensor) -> Normal:
+    return Normal(mean, (0.5 * log_variance).exp())
+
+
+def gaussian_prior(mean: Tensor, log_variance: Tensor, beta: float) -> Tensor:
+    return beta * kl_divergence(_posterior(mean, log_variance), Normal(0.0, 1.0)).sum(1)
+
+
+def free_bits(mean: Tensor, log_variance: Tensor, bits: float) -> Tensor:
+    """Equation 15 of Kingma et al. with groups of one."""
+    return kl_divergence(_posterior(mean, log_variance), Normal(0.0, 1.0)).mean(0).clamp(min=bits).sum()
+
+
+def capacity_prior(mean: Tensor, log_variance: Tensor, capacity: float) -> Tensor:
+    return (gaussian_prior(mean, log_variance, 1.0) - capacity).abs()
+
+
+def reverse_kl_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    prior = Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    return kl_divergence(prior, _posterior(mean, log_variance)).sum(1)
+
+
+def jeffreys_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    return gaussian_prior(mean, log_variance, 1.0) + reverse_kl_prior(mean, log_variance)
+
+
+def wasserstein_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    return (mean**2 + (_posterior(mean, log_variance).stddev - 1) ** 2).sum(1)
+
+
+def renyi_prior(mean: Tensor, log_variance: Tensor, alpha: float) -> Tensor:
+    """log ∫ q^α·p^(1 - α) / (α - 1), where q^α·p^(1 - α) is exp of a quadratic (Gil et al. 2013)."""
+    precision = alpha * (-log_variance).exp() + 1 - alpha
+    shift = alpha * mean * (-log_variance).exp()
+    exponent = shift**2 / (2 * precision) - alpha * mean**2 * (-log_variance).exp() / 2
+    logarithm = exponent - 0.5 * precision.log() - 0.5 * alpha * log_variance
+    return (logarithm / (alpha - 1)).sum(1)
+
+
 def vae(
     reconstruction: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, beta: float, norm: str = "squared"
 ) -> Tensor:
@@ -185,6 +260,14 @@ def with_levels(samples: list[Sample], *ends: float) -> list[Sample]:
     ]
 
 
+def posterior() -> list[Sample]:
+    return [Sample(s.name, s.inputs[2:]) for s in latent()]
+
+
+def extreme_posterior() -> list[Sample]:
+    return [Sample(s.name, s.inputs[2:]) for s in extreme_latent()]
+
+
 def _empty(*widths: int) -> list[Sample]:
     shapes = [(0, width) if width else (0,) for width in widths]
     return [Sample("empty", tuple(torch.zeros(shape, dtype=torch.float64) for shape in shapes))]
@@ -196,6 +279,21 @@ FLAT = (hinge_gan, wgan)
 CASES = [
     *(Case(gan.__name__, gan, {"side": side}, twice=gan not in FLAT) for gan in GANS for side in SIDES),
     *(Case("relativistic_gan", relativistic_gan, {"side": s, "average": a}) for s in SIDES for a in (False, True)),
+    *(Case("relativistic_lsgan", relativistic_lsgan, {"side": side}) for side in SIDES),
+    Case("generator_non_saturating", generator_non_saturating),
+    Case("generator_minimax", generator_minimax),
+    Case("generator_least_squares", generator_least_squares),
+    Case("generator_linear", generator_linear, twice=False),
+    Case("generator_boundary_seeking", generator_boundary_seeking),
+    *(Case("generator_relativistic", generator_relativistic, {"average": average}) for average in (False, True)),
+    Case("generator_relativistic_lsgan", generator_relativistic_lsgan),
+    *(Case("gaussian_prior", gaussian_prior, {"beta": beta}) for beta in (1.0, 0.01)),
+    *(Case("free_bits", free_bits, {"bits": bits}) for bits in (0.1, 3.0)),
+    *(Case("capacity_prior", capacity_prior, {"capacity": capacity}) for capacity in (5.0, 0.5)),
+    Case("reverse_kl_prior", reverse_kl_prior),
+    Case("jeffreys_prior", jeffreys_prior),
+    Case("wasserstein_prior", wasserstein_prior),
+    *(Case("renyi_prior", renyi_prior, {"alpha": alpha}) for alpha in (0.5, 0.9)),
     Case("vae", vae, {"beta": 1.0}),
     Case("vae", vae, {"beta": 4.0, "norm": "absolute"}),
     Case("noise_prediction", noise_prediction),
@@ -212,7 +310,9 @@ CASES = [
 
 ORDINARY: dict[str, Samples] = {
     "adversarial": pairs,
+    "adversarial_generator": pairs,
     "latent": latent,
+    "latent_prior": posterior,
     "diffusion": pairs,
     "diffusion_score": lambda: with_positive(pairs()),
     "diffusion_snr": lambda: with_positive(pairs()),
@@ -220,7 +320,9 @@ ORDINARY: dict[str, Samples] = {
 }
 EMPTY: dict[str, Samples] = {
     "adversarial": lambda: _empty(3, 3),
+    "adversarial_generator": lambda: _empty(3, 3),
     "latent": lambda: _empty(3, 3, 2, 2),
+    "latent_prior": lambda: _empty(2, 2),
     "diffusion": lambda: _empty(3, 3),
     "diffusion_score": lambda: _empty(3, 3, 0),
     "diffusion_snr": lambda: _empty(3, 3, 0),
@@ -228,7 +330,9 @@ EMPTY: dict[str, Samples] = {
 }
 EXTREME: dict[str, Samples] = {
     "adversarial": extreme_pairs,
+    "adversarial_generator": extreme_pairs,
     "latent": extreme_latent,
+    "latent_prior": extreme_posterior,
     "diffusion": extreme_pairs,
     "diffusion_score": lambda: with_levels(extreme_pairs(), 0.0, 1e-30, 1.0, 1e4),
     "diffusion_snr": lambda: with_levels(extreme_pairs(), 0.0, 1e-30, 1.0, 1e8),
