@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
 from lossearch.evolve.methods.cma_es import CMAES
+from lossearch.evolve.methods.map_elites import MapElites
+from lossearch.evolve.methods.nsga2 import NSGA2
 from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.registry import Registry
@@ -20,6 +22,8 @@ METHODS: Registry[type[Method]] = Registry("a search method", group="lossearch.m
 METHODS.add("regularized_evolution", RegularizedEvolution)
 METHODS.add("random", RandomSearch)
 METHODS.add("cma_es", CMAES)
+METHODS.add("nsga2", NSGA2)
+METHODS.add("map_elites", MapElites)
 
 
 def make_method(name: str, space: AnySpace, seed: int, **settings: Any) -> Method:

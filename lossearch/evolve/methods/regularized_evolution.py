@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.evolve.method import Candidate, Individual, Method, dump, load, rank
+from lossearch.evolve.offspring import bred
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.search_spaces.joint import AnySpace
 
@@ -50,18 +51,7 @@ class RegularizedEvolution(Method):
         """A mutated or crossed parent; a random expression while the population is small, and now and then."""
         if len(self.population) < 2 or self.rng.random() < self.settings.random_share:
             return Candidate(self.random_graph(), "random")
-        while True:
-            parent = self._parent()
-            keys: tuple[str, ...] = (parent.graph.key,)
-            if self.rng.random() < self.settings.crossover_share:
-                other = self._parent()
-                graph, name = self.breeder.crossed(parent.graph, other.graph, self.rng), "crossover"
-                keys = (parent.graph.key, other.graph.key)
-            else:
-                graph, mutation = self.breeder.mutated(parent.graph, self.rng)
-                name = f"mutation:{mutation}"
-            if graph is not None:
-                return Candidate(graph, name, keys)
+        return bred(self.breeder, self.rng, self._parent, self.settings.crossover_share)
 
     def _parent(self) -> Individual:
         contestants = self.rng.sample(self.population, min(self.settings.tournament, len(self.population)))
