@@ -10,13 +10,18 @@ from lossearch.report.catalogue import catalogue
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "CATALOGUE.md"
 
 
-def test_the_page_in_the_docs_is_up_to_date():
-    assert PAGE.read_text(encoding="utf-8") == catalogue(), "run `make docs`"
+@pytest.fixture(scope="module")
+def page():
+    return catalogue()
+
+
+def test_the_page_in_the_docs_is_up_to_date(page):
+    assert PAGE.read_text(encoding="utf-8") == page, "run `make docs`"
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_every_loss_has_its_formula_and_source(name):
-    section = catalogue().split(f"\n### {name}\n")[1].split("\n### ")[0]
+def test_every_loss_has_its_formula_and_source(name, page):
+    section = page.split(f"\n### {name}\n")[1].split("\n### ")[0]
     assert f"Source: {zoo.entry(name).source}." in section
     assert "```math" in section
     assert section.count("```") % 2 == 0
