@@ -1,7 +1,9 @@
 import gc
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 # Set before torch, matplotlib or ray are first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +19,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from lossearch.tasks.user.server import Server
 
 # No deadline: no test asserts on time. Under CI hypothesis draws the same examples every time by itself.
 settings.register_profile("lossearch", deadline=None)
@@ -41,24 +46,37 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         assert ray.is_initialized()
 
 
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[None]:
-    """One process that forks all trainings of a test file: each of its tasks would start one, which takes seconds."""
-    from lossearch.tasks.user import server, task
+@pytest.fixture(scope="session")
+def kept_servers() -> Iterator[Callable[[], "Server"]]:
+    """Lends processes that fork trainings, which take seconds to start: one for all of the same PYTHONPATH."""
+    from lossearch.tasks.user import server
 
     class Kept(server.Server):
         def close(self) -> None:
-            """Go on, for the next task."""
+            """Go on, for the next task, unless an error breaks off what is under way."""
+            if sys.exc_info()[0] is not None:
+                super().close()
 
-    kept: list[Kept] = []
+    kept: dict[frozenset[tuple[str, str]], Kept] = {}
 
     def lend() -> Kept:
-        if not kept or kept[-1].process.poll() is not None:
-            kept.append(Kept())
-        return kept[-1]
+        key = frozenset((name, os.environ[name]) for name in os.environ if name.startswith(("PYTHON", "LOSSEARCH_")))
+        if key not in kept or kept[key].connection.closed or kept[key].process.poll() is not None:
+            kept[key] = Kept()
+        return kept[key]
+
+    yield lend
+    for one in kept.values():
+        server.Server.close(one)
+
+
+@pytest.fixture(scope="module")
+def one_server(kept_servers: Callable[[], "Server"]) -> Iterator[None]:
+    """One process that forks all trainings of a test file, and of others: each of its tasks would start one."""
+    from lossearch.tasks.user import task
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task, "Server", lend)
+        patch.setattr(task, "Server", kept_servers)
+        # A task that an error leaves has no training under way, unlike one that an error breaks off.
+        patch.setattr(task.UserTask, "__exit__", lambda self, *_: setattr(self, "_server", None))
         yield
-    for one in kept:
-        server.Server.close(one)

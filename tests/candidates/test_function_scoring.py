@@ -19,6 +19,8 @@ from lossearch.tasks.outcome import Status
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.step_size import FirstPredictions
 
+pytestmark = pytest.mark.usefixtures("one_server")
+
 SCRIPT = """
 import os
 import torch

@@ -18,6 +18,8 @@ from lossearch.errors import UserError
 from lossearch.ir.forms.joint import any_to_json
 from lossearch.training.seeds import RACING
 
+pytestmark = pytest.mark.usefixtures("one_server")
+
 # By the search's own scores, which are made up; `brier` failed.
 SCORES = {"focal": 0.93, "poly1": 0.92, "tversky": 0.91, "cross_entropy": 0.85, "hinge": 0.3, "brier": None}
 CONFIG = {

@@ -28,6 +28,8 @@ from lossearch.report import write_report
 from lossearch.tasks import UserTask, build_task
 from lossearch.testing import Nonconforming, check_task
 
+pytestmark = [pytest.mark.xdist_group("several_slots"), pytest.mark.usefixtures("one_server")]
+
 SCENES = """
 islands = 1
 generations = 2
@@ -118,7 +120,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 
 @pytest.fixture(scope="module")
-def function(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+def function(one_server: None, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = tmp_path_factory.mktemp("function")
     (folder / "train.py").write_text(TRAIN)
     return searched(folder, FUNCTION)

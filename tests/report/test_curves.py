@@ -21,6 +21,8 @@ from lossearch.report.curves import REFERENCES, LossCurves, loss_curves, plot_lo
 from lossearch.report.sweep import SWEEPS, Setting
 from lossearch.report.sweeps import sweeps_of
 
+pytestmark = pytest.mark.xdist_group("curves")  # of each loss they are computed once, in one process
+
 
 @functools.cache
 def curves(name: str) -> list[LossCurves]:

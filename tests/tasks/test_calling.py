@@ -15,8 +15,12 @@ import torch
 from lossearch.errors import UserError
 from lossearch.tasks import Rights, Status, UserTask
 from lossearch.tasks.base import require
+from lossearch.tasks.user import task as user_task
 from lossearch.tasks.user.calling import check_form, keywords_of, rights_of, training_function
+from lossearch.tasks.user.server import Server
 from lossearch.tasks.user.warm_imports import import_noted, read_noted
+
+pytestmark = pytest.mark.usefixtures("one_server")
 
 
 def plain(loss, budget, seed): ...
@@ -205,7 +209,8 @@ def test_what_cannot_be_imported_ahead_is_left_to_the_calls(
     assert capfd.readouterr().out == ""
 
 
-def test_packages_that_a_call_imported_are_there_in_the_next(script: Path) -> None:
+def test_packages_that_a_call_imported_are_there_in_the_next(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_task, "Server", Server)  # one of its own, in which nothing has been imported yet
     with UserTask(f"{script}:warm", time_limit=60) as task:
         found = [task.evaluate(torch.nn.CrossEntropyLoss, 1, 0).metric for _ in range(3)]
     assert found == [0.0, 1.0, 1.0]

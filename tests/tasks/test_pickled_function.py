@@ -17,6 +17,8 @@ from lossearch.tasks import Status, UserTask
 from lossearch.tasks.user.function import check_function, load_function, reference_to
 from lossearch.tasks.user.pickled_function import checked_head, name_of, pickled
 
+pytestmark = pytest.mark.usefixtures("one_server")
+
 LOSS = functools.partial(torch.nn.CrossEntropyLoss)
 
 

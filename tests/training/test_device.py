@@ -12,6 +12,8 @@ from lossearch.engine.setup.parts import build_parts
 from lossearch.errors import UserError
 from lossearch.training.device import usable_device
 
+pytestmark = pytest.mark.usefixtures("one_server")
+
 CONFIG = {
     "task": "digits_noise",
     "generations": 1,

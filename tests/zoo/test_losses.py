@@ -37,10 +37,18 @@ def rows(
     fits: Callable[[Sample], bool] = lambda sample: True,
     cases: Sequence[Case] = CASES,
 ) -> pytest.MarkDecorator:
-    """One test per case with its fitting samples; a test per sample would cost more than what it checks."""
+    """One test per case with its fitting samples; a test per sample would cost more than what it checks.
+
+    All tests of a case run in one process, one after another, so that what is compiled for one serves the others.
+    """
     found = [(case, [sample for sample in case.samples(kind) if fits(sample)]) for case in cases]
     return pytest.mark.parametrize(
-        ("case", "samples"), [pytest.param(case, samples, id=case.id) for case, samples in found if samples]
+        ("case", "samples"),
+        [
+            pytest.param(case, samples, id=case.id, marks=pytest.mark.xdist_group(case.id))
+            for case, samples in found
+            if samples
+        ],
     )
 
 
