@@ -122,9 +122,10 @@ def buffers_of(graph: Graph) -> dict[str, Tensor]:
     """What a module of the graph needs at construction, class weights left aside."""
     found: dict[str, Tensor] = {}
     for declared in graph.signature.buffers:
-        # Of the classes themselves the others tell how many there are, whether the graph uses them or not.
-        of_classes = declared.name in ("class_weight", "class_count")
-        if of_classes and (declared.name == "class_weight" or not graph.uses(declared.name)):
+        # Others tell how many classes or centers there are, whether the graph uses them or not.
+        if declared.name == "class_weight":
+            continue
+        if declared.name in ("class_count", "progress") and not graph.uses(declared.name):
             continue
         values = _values(declared, (), torch.Generator().manual_seed(9))
         square = len({axis.rstrip("'") for axis in declared.axes}) < len(declared.axes)
