@@ -27,13 +27,15 @@ class Candidate:
     """A proposal. `operator` says how it was made, `parents` gives the keys it was made from.
 
     A method may number its proposals: what it is told of has the number that it gave, while the graph is the one that
-    was scored, which screening and training may have changed.
+    was scored, which screening and training may have changed. `reason` says why a candidate that is told without a
+    score was rejected or failed.
     """
 
     graph: AnyGraph
     operator: str
     parents: tuple[str, ...] = ()
     number: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

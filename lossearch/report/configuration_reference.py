@@ -24,6 +24,7 @@ from lossearch.errors import UserError
 from lossearch.evolve.methods.cma_es import CMASettings
 from lossearch.evolve.methods.map_elites import MapElitesSettings
 from lossearch.evolve.methods.nsga2 import NSGA2Settings
+from lossearch.evolve.methods.outside import OutsideSettings
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
 from lossearch.search_spaces.space import Constants, SearchSpace
@@ -155,6 +156,13 @@ _SEARCH = (
     _Table("", '`name = "cma_es"` searches the numbers of one loss:', CMASettings),
     _Table("", '`name = "nsga2"` searches the front of score and complexity:', NSGA2Settings),
     _Table("", '`name = "map_elites"` keeps the best of every kind of loss:', MapElitesSettings),
+    _Table(
+        "",
+        '`name = "outside"` takes proposals from a process, a pair of files or a function; see\n'
+        "[the guide](guide/2-search-spaces.md#proposals-from-outside):",
+        OutsideSettings,
+        {"function": "text"},
+    ),
     _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
     _Table(

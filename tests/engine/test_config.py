@@ -1,4 +1,5 @@
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossearch.engine.setup.config import SearchConfig, load_config, parse_config, validate
+from lossearch.engine.setup.given import read_given
 from lossearch.engine.setup.toml_form import to_toml
 from lossearch.errors import UserError
 from lossearch.tasks import TaskConfig
 from lossearch.tasks.user.config import FunctionConfig
+from lossearch.tasks.user.function import load_function
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -125,3 +128,24 @@ def test_values_survive_as_toml(values: dict[str, Any]) -> None:
 
 def test_none_is_left_out_of_toml() -> None:
     assert tomllib.loads(to_toml({"a": None, "b": {"c": None, "d": 1}})) == {"b": {"d": 1}}
+
+
+def test_the_folder_of_a_method_is_relative_to_that_of_the_configuration(tmp_path: Path) -> None:
+    text = 'task = "digits"\ngenerations = 1\n[method]\nname = "outside"\ncommand = ["./propose"]\n'
+    assert parse_config(text, "x", tmp_path).method.settings == {"command": ["./propose"], "folder": str(tmp_path)}
+    below = parse_config(f'{text}folder = "scripts"\n', "x", tmp_path)
+    assert below.method.settings["folder"] == str(tmp_path / "scripts")
+    plain = parse_config('task = "digits"\ngenerations = 1\nmethod = { name = "random" }\n', "x", tmp_path)
+    assert plain.method.settings == {}
+
+
+def proposing(message: Mapping[str, Any]) -> list[str]:
+    return ["cross_entropy(logits, target)"]
+
+
+def test_a_function_that_proposes_is_named_where_other_processes_find_it() -> None:
+    mapping = {"task": "digits", "generations": 1, "method": {"name": "outside", "function": proposing}}
+    reference = read_given(mapping).config.method.settings["function"]
+    assert load_function(reference)({}) == proposing({})
+    with pytest.raises(UserError, match=r"other processes find by its name.*at the top of a file"):
+        read_given({**mapping, "method": {"name": "outside", "function": lambda message: []}})

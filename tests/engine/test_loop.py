@@ -20,6 +20,7 @@ from lossearch.engine.writer.messages import AUDITED_FILTERS, proposal_key
 from lossearch.engine.writer.same_failure import LOSSES
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
+from lossearch.evolve.method import Candidate
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.types import IllTyped
@@ -220,6 +221,24 @@ def test_a_filter_that_breaks_rejects_the_candidate(tmp_path: Path) -> None:
         broken = list(archive.candidates(verdict="error"))
         assert broken
         assert all(archive.evaluation(c.key, "fake", 0, 10) is None for c in broken)
+
+
+def test_a_method_is_told_why_a_candidate_has_no_score(tmp_path: Path) -> None:
+    judged = FakeScreen(lambda graph: "too dull" if graph.complexity > 6 else "")
+    loop = make_loop(new_run(tmp_path / "run"), screen=judged, evaluator=Awkward(), limits=ONE_GENERATION)
+    told: list[tuple[bool, str]] = []
+    tell = loop.method.tell
+
+    def recorded(candidate: Candidate, score: float | None, complexity: int) -> None:
+        told.append((score is not None, candidate.reason))
+        tell(candidate, score, complexity)
+
+    loop.method.tell = recorded  # type: ignore[method-assign]
+    finish(loop)
+    assert all(bool(reason) != scored for scored, reason in told)
+    reasons = {reason.splitlines()[-1] for _, reason in told if reason}
+    assert "rejection: too dull" in reasons
+    assert "ValueError: boom" in reasons
 
 
 class Tuning(FakeEvaluator):

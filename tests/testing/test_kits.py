@@ -146,7 +146,7 @@ def test_a_function_needs_a_budget(script: Path) -> None:
         check_task(task)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "outside"])  # see evolve/test_outside.py
 def test_search_methods_conform(name: str) -> None:
     check_method(name)
 

@@ -233,7 +233,8 @@ class IslandLoop:
             self._archive_audited(row, self._train(row, verdict.graph, NEVER))
         else:
             self._outbox.candidates.append(row)
-        self.method.tell(proposal, None, verdict.complexity)
+        reason = f"{verdict.filter}: {verdict.reason}"
+        self.method.tell(dataclasses.replace(proposal, reason=reason), None, verdict.complexity)
 
     def _archive_audited(self, row: archive.Candidate, trained: Trained) -> None:
         self._spend(trained)
@@ -262,7 +263,8 @@ class IslandLoop:
         whole = evaluations[0].budget >= self.setting.budget
         merit = score(evaluations, self.setting.higher_is_better)
         merit = self._rungs.learn(self.setting.stopping, evaluations[0].curve, whole, merit)
-        self.method.tell(dataclasses.replace(proposal, graph=graph), merit, self.method.complexity(graph))
+        told = dataclasses.replace(proposal, graph=graph, reason="" if merit is not None else row.reason)
+        self.method.tell(told, merit, self.method.complexity(graph))
 
     def _spend(self, trained: Trained) -> None:
         # What could not be trained counts, too: otherwise a search of such losses would never end.

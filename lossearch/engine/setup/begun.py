@@ -289,6 +289,9 @@ def located(config: SearchConfig, run: RunDirectory) -> SearchConfig:
             return str(run.path.resolve() / Path(path).name)
         if field == "task.folder":
             return _working_folder(config, path, folders)
+        if field == "method.folder":
+            places = [os.path.normpath(folder / path) for folder in folders]
+            return next(filter(os.path.isdir, places), places[0])
         looked = [*(folder / path for folder in folders), *(folder / Path(path).name for folder in folders)]
         places = list(dict.fromkeys(os.path.normpath(place) for place in looked))
         found = next(filter(os.path.isfile, places), None)

@@ -25,6 +25,7 @@ from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.screen import ScreeningConfig
 from lossearch.comparison.racing import RaceConfig
 from lossearch.errors import UserError
+from lossearch.evolve.methods.registry import METHODS
 from lossearch.ir.forms.joint import MOST_SLOTS
 from lossearch.plain_text import is_name
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
@@ -319,7 +320,17 @@ def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> Searc
         changes["space"] = spaces if isinstance(config.space, dict) else spaces[""]
     if isinstance(config.task, FunctionConfig):
         changes["task"] = _placed(config.task, change)
+    if _has_folder(config.method):
+        folder = change("method.folder", config.method.settings.get("folder", "."))
+        changes["method"] = config.method.model_copy(update={"folder": folder})
     return config.model_copy(update=changes) if changes else config
+
+
+def _has_folder(method: MethodConfig) -> bool:
+    """Whether a search method's settings have a folder, which its other paths are relative to."""
+    METHODS.extend()
+    known = METHODS.get(method.name)
+    return known is not None and "folder" in known.Settings.model_fields
 
 
 def is_space_file(space: str) -> bool:

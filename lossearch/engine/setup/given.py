@@ -97,6 +97,7 @@ def _with_names(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes | N
 
     The function itself comes pickled where it has no such name.
     """
+    config = _with_proposer(config)
     task = config.get("task")
     if callable(task):
         raise UserError("a table as task", "the training function alone", f"write, for example, {_EXAMPLE}")
@@ -107,6 +108,18 @@ def _with_names(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes | N
         name = f"{PICKLED}:{name_of(function)}" if reference is None else _relative(reference)
         return {**config, "task": {**task, "function": name}}, content
     return config, None
+
+
+def _with_proposer(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration with the name of a function that proposes losses in its place."""
+    method = config.get("method")
+    if not isinstance(method, Mapping) or not callable(function := method.get("function")):
+        return config
+    reference = reference_to(function)
+    if reference is None:
+        hint = "define it at the top of a file or module, and not within another function"
+        raise UserError("as method.function one that other processes find by its name", repr(function)[:80], hint)
+    return {**config, "method": {**method, "function": _relative(reference)}}
 
 
 def _relative(reference: str) -> str:

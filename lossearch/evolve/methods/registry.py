@@ -11,6 +11,7 @@ from lossearch.evolve.method import Method
 from lossearch.evolve.methods.cma_es import CMAES
 from lossearch.evolve.methods.map_elites import MapElites
 from lossearch.evolve.methods.nsga2 import NSGA2
+from lossearch.evolve.methods.outside import Outside
 from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.registry import Registry
@@ -24,6 +25,7 @@ METHODS.add("random", RandomSearch)
 METHODS.add("cma_es", CMAES)
 METHODS.add("nsga2", NSGA2)
 METHODS.add("map_elites", MapElites)
+METHODS.add("outside", Outside)
 
 
 def make_method(name: str, space: AnySpace, seed: int, **settings: Any) -> Method:
@@ -34,5 +36,5 @@ def make_method(name: str, space: AnySpace, seed: int, **settings: Any) -> Metho
         return method(space, seed, method.Settings(**settings))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"method.{place}: {first['msg']}", repr(first["input"])[:80], "correct the setting") from None
+        place, message = ".".join(["method", *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{place}: {message}", repr(first["input"])[:80], "correct the setting") from None
