@@ -6,6 +6,7 @@ from lossearch.version import __version__
 
 if TYPE_CHECKING:
     from lossearch import zoo
+    from lossearch.across import compare_across
     from lossearch.api import (
         advise,
         combine,
@@ -27,6 +28,7 @@ __all__ = [
     "advise",
     "combine",
     "compare",
+    "compare_across",
     "export",
     "export_slots",
     "layered",
@@ -49,6 +51,10 @@ def __getattr__(name: str) -> Any:
         from lossearch.errors import UserError
 
         return UserError
+    if name == "compare_across":
+        from lossearch.across import compare_across
+
+        return compare_across
     if name in __all__:
         from lossearch import api
 

@@ -40,7 +40,7 @@ LAYERS = (
     ("engine",),
     ("report",),
     ("named_losses", "situations"),
-    ("exports",),
+    ("across", "exports"),
     ("api",),
     ("cli",),
     ("__main__",),

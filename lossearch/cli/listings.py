@@ -39,13 +39,37 @@ def zoo(
 _TASK_SIZES = ("noise", "noise_rate", "imbalance", "train_size", "val_size", "steps")
 
 
-def tasks(format: FormatOption = Format.TABLE) -> None:
-    """List the tasks on which losses can be searched and compared."""
+def tasks(
+    *,
+    distribution: Annotated[
+        str | None,
+        typer.Option("--distribution", help="The tasks that a distribution draws: its name, or a .toml file with one."),
+    ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Of a distribution: the part that no search sees.")
+    ] = False,
+    boundary: Annotated[
+        list[str] | None,
+        typer.Option("--boundary", help="With --held-out: the axes that are crossed; by default all. Repeatable."),
+    ] = None,
+    count: Annotated[int | None, typer.Option("--tasks", min=1, help="Of a distribution: how many are drawn.")] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """List the tasks on which losses can be searched and compared, or those that a distribution draws."""
     from lossearch.tasks import tasks as configurations
+    from lossearch.tasks.distribution.reading import read_distribution
 
+    if distribution is None and (held_out or boundary or count):
+        raise UserError("--distribution, for --held-out, --boundary and --tasks", "none", "name a distribution")
+    if distribution is None:
+        found = configurations()
+    else:
+        part = "held_out" if held_out else "search"
+        config = read_distribution(distribution, part=part, boundary=boundary or None, tasks=count)
+        found = {task.name: task for task in config.drawn()}
     columns = ("name", "family", "dataset", "available", "model", "metric", *_TASK_SIZES)
     rows = []
-    for name, task in configurations().items():
+    for name, task in found.items():
         told = {"family": "classification", **task.model_dump(mode="json")}
         told |= {"name": name, "available": task.is_available(), "metric": task.ranking_metric().name}
         told |= {"model": told["model"]["name"]} if "model" in told else {}

@@ -1,15 +1,14 @@
-"""Commands on losses: show one, compare several, tune one, export one."""
+"""Commands on losses: show one, tune one, export one."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossearch.cli.output import note, print_fields, print_table, say, short
+from lossearch.cli.output import note, print_fields, say, short
 from lossearch.errors import UserError
 from lossearch.reading import LARGEST_WHOLE, numbers_in
 
@@ -26,15 +25,11 @@ MOST_TRIALS, MOST_WORKERS = 1_000_000, 10_000
 LossArgument = Annotated[
     str, typer.Argument(metavar="LOSS", help='A zoo name ("focal(gamma=2)"), a file, a text form, or DIR@RANK[.SLOT].')
 ]
-TaskOption = Annotated[
-    str,
-    typer.Option(
-        "--task",
-        "-t",
-        help="Name of a task, a search configuration (.toml) whose task is meant, or a training function of yours"
-        " (train.py:train).",
-    ),
-]
+TASK_HELP = (
+    "Name of a task, a search configuration (.toml) whose task is meant, or a training function of yours"
+    " (train.py:train)."
+)
+TaskOption = Annotated[str, typer.Option("--task", "-t", help=TASK_HELP)]
 MetricOption = Annotated[
     str | None, typer.Option("--metric", help="What a training function yields that ranks losses.")
 ]
@@ -182,83 +177,9 @@ def _shorter(run: RunDirectory, key: str) -> Iterator[tuple[str, str]]:
         yield "simplified", f"cannot be read. {error}"
 
 
-def compare(
-    losses: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="LOSS", help='Zoo names ("focal(gamma=2)"), files, text forms, or DIR@RANK[.SLOT].'),
-    ] = None,
-    *,
-    task: TaskOption,
-    baselines: Annotated[
-        bool, typer.Option("--baselines", help="Compare with the hand-designed losses that searches start from.")
-    ] = False,
-    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Paired seeds on the test split.")] = 10,
-    metric: MetricOption = None,
-    direction: DirectionOption = None,
-    steps: StepsOption = None,
-    trials: TrialsOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Directory for table, CSV, JSON and figure; keeps finished losses, which a later comparison with the"
-            " same settings shows along. By default DIR/comparison, which a report shows, where a LOSS is DIR@RANK and"
-            " there is no comparison yet.",
-        ),
-    ] = None,
-    workers: WorkersOption = None,
-    device: DeviceOption = None,
-) -> None:
-    """Tune losses on validation data and compare them on the test split."""
-    from lossearch import api
-    from lossearch.cli.progress import comparison_progress
-    from lossearch.named_losses import find
-
-    found = [find(loss) for loss in losses or []]
-    out = _place_in_run(found) if out is None else out
-    try:
-        with comparison_progress() as progress:
-            comparison = api.compare(
-                task,
-                [one.loss for one in found],
-                seeds,
-                metric=metric,
-                direction=direction,
-                steps=steps,
-                trials=trials,
-                baselines=baselines,
-                out=out,
-                workers=workers,
-                progress=progress,
-                **_placed(device),
-            )
-    except KeyboardInterrupt:
-        if out is not None:
-            note("finished losses are kept: run the same command again to go on")
-        raise
-    print_table(comparison.table())
-    say(comparison.verdict)
-    if out is not None:
-        note(f"wrote table.txt, comparison.csv, comparison.json and comparison.png to {out}")
-
-
-def _placed(device: str | None) -> dict[str, str]:
+def placed(device: str | None) -> dict[str, str]:
     """Where to train; without a word the configuration's device, or the CPU."""
     return {} if device is None else {"device": device}
-
-
-def _place_in_run(found: list[Resolved]) -> Path | None:
-    """Where a report looks for the comparison of the first run that a loss comes from; None if it may not go there."""
-    run = next((one.run for one in found if one.run is not None), None)
-    if run is None:
-        return None
-    if run.comparison.exists():
-        note(f"{run.comparison} is kept as it is: give --out to keep this comparison too")
-        return None
-    if not os.access(run.path, os.W_OK):
-        note(f"{run.path} cannot be written: give --out to keep this comparison")
-        return None
-    return run.comparison.parent
 
 
 def tune(
@@ -286,7 +207,7 @@ def tune(
         steps=steps,
         trials=trials,
         workers=workers,
-        **_placed(device),
+        **placed(device),
     )
     print_fields(_tuned(tuned))
     if output is not None:

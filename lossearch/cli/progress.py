@@ -22,7 +22,7 @@ PHASES = {"tune": "tuned", "test": "tested"}
 def comparison_progress() -> Iterator[Callable[[Progress], None]]:
     """What `compare` calls for each finished loss."""
     if not sys.stderr.isatty():
-        yield lambda progress: note(_line(progress))
+        yield lambda progress: note(line(progress))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console(sys.stderr), transient=True) as bars:
@@ -30,11 +30,12 @@ def comparison_progress() -> Iterator[Callable[[Progress], None]]:
 
         def show(progress: Progress) -> None:
             bars.update(tasks[progress.phase], completed=progress.done, total=progress.total)
-            bars.console.print(_line(progress))
+            bars.console.print(line(progress))
 
         yield show
 
 
-def _line(progress: Progress) -> str:
+def line(progress: Progress) -> str:
+    """A finished loss in a line."""
     value = "failed" if progress.metric is None else short(progress.metric)
     return f"{PHASES[progress.phase]} {progress.done}/{progress.total} {progress.loss}: {value}"

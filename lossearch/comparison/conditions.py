@@ -10,6 +10,7 @@ from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.tasks.base import Metric, require
 from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.distribution.task import DistributionTask, single_task_needed
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import ONE
@@ -121,6 +122,8 @@ def conditions_for(
             budget, or fails before it calls its loss.
     """
     device = usable_device(device)  # this machine's: jobs run in its processes
+    if isinstance(subject, DistributionTask) and purpose == "compare":
+        raise single_task_needed(subject)
     if isinstance(subject, DescribedTask):
         wanted = searched_signature(subject)
         if signature != wanted:

@@ -6,6 +6,7 @@ from lossearch.tasks.classification.config import TaskConfig
 from lossearch.tasks.classification.task import ClassificationTask, Split, TaskStatistics, TestSplit
 from lossearch.tasks.datasets.data import Arrays, Dataset, datasets
 from lossearch.tasks.described import DescribedTask, Phase
+from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.metrics import metric, metrics
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import Opening, TestSplitSealed, forbid_test_split, openings
@@ -21,6 +22,7 @@ __all__ = [
     "ClassificationTask",
     "Dataset",
     "DescribedTask",
+    "DistributionTask",
     "Family",
     "Metric",
     "Opening",

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     WEIGHTS = 6
     ORDER = 7
     RESAMPLING = 8
+    TASKS = 9
 
 
 def generator(seed: int, stream: Stream, counter: int = 0) -> np.random.Generator:

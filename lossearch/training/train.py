@@ -8,7 +8,9 @@ from typing import Literal
 
 from lossearch.errors import UserError
 from lossearch.tasks.described import DescribedTask, Split
+from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
+from lossearch.training.members import train_members
 from lossearch.training.plan import Plan, Promote, Run
 from lossearch.training.stacked_models import Device
 from lossearch.training.trainer import Trainer
@@ -60,6 +62,12 @@ def train(
         UserError: steps, rungs or a learning rate are out of range, or the split has no such name.
         ValueError: `promote` answers for another number of runs.
     """
+    if isinstance(task, DistributionTask):
+        _check(task, runs, task.budget if steps is None else steps, eval_every)
+        if rungs or not isinstance(split, str):
+            found = "rungs" if rungs else "samples to be evaluated on"
+            raise UserError(f"neither rungs nor samples, on the tasks of {task.name}", found, "leave them out")
+        return train_members(task, runs, steps, train, device, split=split, time_limit=time_limit)
     steps = task.budget if steps is None else steps
     _check(task, runs, steps, eval_every)
     plan = Plan(steps, _rung_steps(rungs, steps), eval_every, time_limit)

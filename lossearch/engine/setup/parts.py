@@ -21,7 +21,7 @@ from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
-from lossearch.tasks import DescribedTask, UserTask, build_task
+from lossearch.tasks import DescribedTask, DistributionTask, UserTask, build_task
 from lossearch.tasks.directions import in_words
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import FirstCalls
@@ -100,7 +100,11 @@ def make_task(config: SearchConfig) -> AnyTask:
     ):
         if given:
             raise UserError(f"a training function, for {name}", f"the bundled task {config.task}", f"leave {name} out")
-    return build_task(config.task)
+    task = build_task(config.task)
+    if isinstance(task, DistributionTask) and config.evaluation.rung is not None:
+        found = f"evaluation.rung = {config.evaluation.rung}, with the distribution {task.name}"
+        raise UserError("a single task, to stop variants early by evaluation.rung", found, "leave it out")
+    return task
 
 
 def _check_function(function: FunctionConfig, evaluation: EvaluationConfig) -> None:

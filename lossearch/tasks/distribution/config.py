@@ -1,0 +1,153 @@
+"""Configurations of task distributions: along which axes tasks differ, and which options are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lossearch.errors import UserError
+from lossearch.tasks.base import Metric
+from lossearch.tasks.distribution.sampling import Option, drawn_tasks
+from lossearch.tasks.streams import MAX_SEED
+from lossearch.tasks.training_config import TrainingConfig, config_from
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+Fitness = Literal["mean", "iqm", "worst", "rank"]
+"""What is made of the results on all tasks of a distribution, see `DistributionConfig.fitness`."""
+
+Part = Literal["search", "held_out"]
+
+GAIN = Metric(
+    "gain", higher_is_better=True, description="difference to each task's tuned reference loss, in its noise floors"
+)
+RANK = Metric(
+    "rank",
+    higher_is_better=False,
+    lower=1.0,
+    description="rank among the losses of the panel, averaged over tasks; 1 is ahead of all",
+)
+
+
+class DistributionConfig(TrainingConfig):
+    """Everything that defines a distribution and which tasks of it are drawn.
+
+    A task takes one option of each axis; where two set the same value, that of the later axis counts.
+
+    Attributes:
+        family: "distribution".
+        axes: by axis the options, by name: values of a task's configuration, one of which names its `base`.
+        search: by axis the options that a search draws from; all that are not held out where an axis is not named.
+        held_out: by axis the options that no search sees. An axis that is not named is shared by both parts.
+        part: which part tasks are drawn from.
+        boundary: of part "held_out" the axes of which held-out options are drawn, those of a search elsewhere; without
+            it all. So each boundary can be crossed alone.
+        tasks: how many are drawn, options as evenly as can be.
+        draw_seed: draws them.
+        fitness: what is made of the gains on all tasks, which are differences to the reference loss in noise floors of
+            the task. "mean": a large gain on one task can outweigh losses on others. "iqm": interquartile mean, which
+            leaves out the quarter of tasks with the largest gains and that with the smallest, so that it does not see
+            a task on which a loss fails. "worst": the smallest gain, which a single hard or noisy task decides. "rank":
+            in place of gains the mean rank among the losses of `panel`, which does not see by how much.
+        panel: hand-designed losses; the first is the reference of gains, without any the default of the slot. More than
+            one are for "rank" alone.
+        steps, optimizer, learning_rate, schedule, weight_decay, batch_size: are not used, as every task has its own;
+            the learning rate of each is the one at which its reference does best.
+    """
+
+    family: Literal["distribution"] = "distribution"
+    axes: Annotated[dict[str, dict[str, Option]], Field(min_length=1)]
+    search: dict[str, Names] = Field(default={})
+    held_out: dict[str, Names] = Field(default={})
+    part: Part = "search"
+    boundary: tuple[str, ...] | None = None
+    tasks: int = Field(default=4, ge=1, le=1000)
+    draw_seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    fitness: Fitness = "mean"
+    panel: tuple[str, ...] = ()
+    steps: int = Field(default=1, ge=1)
+
+    def ranking_metric(self) -> Metric:
+        """What losses are ranked by."""
+        return RANK if self.fitness == "rank" else GAIN
+
+    @property
+    def base_learning_rate(self) -> float:
+        """A factor on the learning rate of each task at which its reference does best."""
+        return 1.0
+
+    def drawn(self) -> list[TrainingConfig]:
+        """The tasks that are drawn; see `drawn_tasks`."""
+        axes = {axis: {name: options[name] for name in self.options(axis)} for axis, options in self.axes.items()}
+        return drawn_tasks(axes, self.tasks, self.draw_seed, {} if self.slot is None else {"slot": self.slot})
+
+    def is_available(self) -> bool:
+        """Whether the data of all tasks that are drawn are on disk."""
+        return all(task.is_available() for task in self.drawn())
+
+    def options(self, axis: str) -> tuple[str, ...]:
+        """Names of the options of an axis from which tasks are drawn."""
+        crossed = self.held_out if self.boundary is None else self.boundary
+        if self.part == "held_out" and axis in self.held_out and axis in crossed:
+            return self.held_out[axis]
+        withheld = self.held_out.get(axis, ())
+        return self.search.get(axis) or tuple(name for name in self.axes[axis] if name not in withheld)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        for axis, options in self.axes.items():
+            if not options:
+                raise ValueError(f"axis {axis} has no options")
+        for part, given in (("search", self.search), ("held_out", self.held_out)):
+            for axis, names in given.items():
+                if axis not in self.axes:
+                    raise ValueError(f"{part} names the axis {axis!r}, must be among {', '.join(self.axes)}")
+                if unknown := [name for name in names if name not in self.axes[axis]]:
+                    known = ", ".join(self.axes[axis])
+                    raise ValueError(f"{part}.{axis} names {', '.join(unknown)}, must be among {known}")
+        for axis, names in self.held_out.items():
+            if both := sorted(set(names) & set(self.search.get(axis, ()))):
+                raise ValueError(f"{', '.join(both)} of axis {axis} is both searched and held out")
+            if set(names) == set(self.axes[axis]):
+                raise ValueError(f"all options of axis {axis} are held out, so that nothing is left to search on")
+        if unknown := [axis for axis in self.boundary or () if axis not in self.held_out]:
+            raise ValueError(f"boundary names {', '.join(unknown)}, must be among the axes that are held out")
+        if self.part == "held_out" and not self.held_out:
+            raise ValueError("nothing is held out: name options of an axis under held_out")
+        if self.fitness == "rank" and len(self.panel) < 2:
+            raise ValueError("fitness 'rank' needs a panel of two losses or more")
+        if self.fitness != "rank" and len(self.panel) > 1:
+            raise ValueError("a panel of several losses is for fitness 'rank' alone")
+        return self
+
+
+_NOISE: dict[str, Option] = {
+    "clean": {"noise": "none", "noise_rate": 0.0},
+    "symmetric": {"noise": "symmetric", "noise_rate": {"low": 0.2, "high": 0.6}},
+    "asymmetric": {"noise": "asymmetric", "noise_rate": {"low": 0.1, "high": 0.4}},
+}
+
+NAMED: dict[str, dict[str, Any]] = {
+    "noisy_images": {
+        "axes": {
+            "data": {"digits": {"base": "digits"}, "fashion": {"base": "fashion", "train_size": 2000, "steps": 300}},
+            "corruption": _NOISE,
+            "size": {"small": {"train_size": 400}, "usual": {"train_size": 800}},
+            "model": {
+                "mlp": {"model": {"name": "mlp", "hidden": [64]}},
+                "cnn": {"model": {"name": "cnn", "channels": [8, 16]}},
+            },
+        },
+        "held_out": {"data": ["fashion"], "corruption": ["asymmetric"], "model": ["cnn"]},
+    },
+}
+"""Values of the distributions that have names, in listing order."""
+
+
+def distribution_config(spec: str | Mapping[str, Any] | TrainingConfig) -> DistributionConfig:
+    """The configuration of a distribution that `spec` means, see `config_from`."""
+    if isinstance(spec, TrainingConfig) and not isinstance(spec, DistributionConfig):
+        raise UserError("a distribution of tasks", spec.name, "write one as a table with axes")
+    return config_from(spec, DistributionConfig, NAMED, lambda path: list(DistributionConfig.model_fields))

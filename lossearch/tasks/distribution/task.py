@@ -1,0 +1,158 @@
+"""Several tasks as one: a training of it is a training of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from lossearch.errors import UserError
+from lossearch.ir.core.graph import Graph
+from lossearch.tasks.base import Metric, Slot
+from lossearch.tasks.catalogue import FAMILIES, Family, build_task
+from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, Split
+from lossearch.tasks.distribution.config import NAMED, DistributionConfig, distribution_config
+from lossearch.zoo.named import graph_of
+
+
+class DistributionTask(DescribedTask):
+    """The tasks that a distribution draws, as one task.
+
+    Its trainings are those of its members (`lossearch.training.members`), and its metric is made of theirs. Where
+    losses are looked at without a training, as filters do, the first member stands for all.
+
+    Args:
+        config: what is drawn.
+
+    Raises:
+        UserError: options do not make a task, data is missing, or tasks differ in their slots or in the signatures of
+            these.
+    """
+
+    def __init__(self, config: DistributionConfig) -> None:
+        super().__init__(config)
+        self._distribution = config
+        self.members: tuple[DescribedTask, ...] = tuple(map(build_task, config.drawn()))
+        self.stackable = self.lead.stackable  # type: ignore[misc]
+        wanted = {name: slot.signature for name, slot in self.lead.slots.items()}
+        for member in self.members:
+            given = {name: slot.signature for name, slot in member.slots.items()}
+            if given != wanted or member.searched != self.lead.searched:
+                required = f"tasks with the slots of {self.lead.name}: {_told(wanted)}"
+                raise UserError(required, f"{member.name} with {_told(given)}", "leave the option out")
+
+    @property
+    def lead(self) -> DescribedTask:
+        """The member that stands for all where nothing is trained."""
+        return self.members[0]
+
+    @property
+    def fitness(self) -> str:
+        """What is made of the members' metrics."""
+        return self._distribution.fitness
+
+    @cached_property
+    def panel(self) -> tuple[Mapping[str, Graph], ...]:
+        """The losses that others are held against, each by slot of those that are searched; the first is the reference.
+
+        Raises:
+            UserError: the configuration names losses of another signature, or for several slots at once.
+        """
+        slots = {slot: self.slots[slot] for slot in self.searched}
+        if not self._distribution.panel:
+            return ({slot: graph_of(one.default) for slot, one in slots.items()},)
+        if len(slots) > 1:
+            found = f"panel = {list(self._distribution.panel)}"
+            raise UserError(f"no panel where {' and '.join(slots)} are searched together", found, "leave it out")
+        ((slot, one),) = slots.items()
+        graphs = {name: graph_of(name) for name in self._distribution.panel}
+        for name, graph in graphs.items():
+            if graph.signature.name != one.signature:
+                raise UserError(
+                    f"a panel of signature {one.signature}", f"{name} of {graph.signature.name}", "correct it"
+                )
+        return tuple({slot: graph} for graph in graphs.values())
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """Those of every member."""
+        return self.lead.slots
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Those of every member."""
+        return self.lead.searched
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What ranks losses, then each member's own metric."""
+        ranking = self._distribution.ranking_metric()
+        return {ranking.name: ranking, **{member.name: member.metric for member in self.members}}
+
+    @property
+    def budget(self) -> int:
+        """Steps of the first member; another number of steps is the same share of each member's own."""
+        return self.lead.budget
+
+    @property
+    def base_learning_rate(self) -> float:
+        """See `DistributionConfig.base_learning_rate`."""
+        return self.config.base_learning_rate
+
+    def describe(self) -> str:
+        """How many tasks, and which."""
+        names = ", ".join(member.name for member in self.members)
+        return f"{len(self.members)} tasks of {self.name}, part {self._distribution.part}: {names}"
+
+    def build_model(self) -> nn.Module:
+        """That of the first member."""
+        return self.lead.build_model()
+
+    def draw(self, seed: int) -> tuple[Split, Split]:
+        """The splits of the first member."""
+        return self.lead.draw(seed)
+
+    def step(self, model: Model, batch: Batch) -> Iterable[Phase]:
+        """A step of the first member."""
+        return self.lead.step(model, batch)
+
+    def measure(self, model: Model, parts: Iterable[Batch]) -> Mapping[str, Tensor]:
+        """Not of a single model: `lossearch.training.train` measures each member's."""
+        raise TypeError(f"{self.name} is measured by its members")
+
+    def test_split(self) -> Split:
+        """None: each task has its own."""
+        raise single_task_needed(self)
+
+    def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """By the metric of the first member, whose predictions these are."""
+        value = self.lead.judge(slot, inputs)
+        return value if value is None or self.lead.metric.higher_is_better == self.metric.higher_is_better else -value
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """Those of the first member."""
+        return self.lead.buffers(slot)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Those of the first member."""
+        return self.lead.facts()
+
+    @cached_property
+    def other_losses(self) -> Mapping[str, Any]:
+        """Those of the first member."""
+        return self.lead.other_losses
+
+
+def single_task_needed(task: DistributionTask) -> UserError:
+    """For what opens the test split of one task."""
+    hint = "lossearch compare LOSS --distribution FILE [--held-out] compares on each of its tasks"
+    return UserError("a single task, with a test split", f"the distribution {task.name}", hint)
+
+
+def _told(signatures: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} of {signature}" for name, signature in signatures.items())
+
+
+FAMILIES.add("distribution", Family(DistributionConfig, DistributionTask, distribution_config, NAMED))

@@ -1,0 +1,147 @@
+"""Losses compared on the tasks of a distribution, each by itself and all together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import lossearch
+from lossearch import zoo
+from lossearch.cli.main import app
+from lossearch.comparison.compare import Progress
+from lossearch.comparison.statistics import holm
+from lossearch.comparison.transfer import THRESHOLDS, Transfer, compare_across
+from lossearch.comparison.tuning import Budget
+from lossearch.errors import UserError
+from lossearch.loss import Loss
+from lossearch.tasks.distribution.config import DistributionConfig, distribution_config
+
+FOUND = Loss.from_text("dense: -true_class_probability(logits, target)", "found", "a search")
+BROKEN = Loss.from_text("dense: sum(target * sign(logits), over=class)", "broken", "a search")
+OPTIONS: dict[str, Any] = {"budget": Budget(trials=3, seeds=1, final_seeds=1), "steps": 12, "workers": 1}
+
+
+def distribution(**fields: Any) -> DistributionConfig:
+    axes = {
+        "data": {"digits": {"base": "digits", "train_size": 200, "val_size": 100}},
+        "noise": {"clean": {}, "flipped": {"noise": "asymmetric", "noise_rate": 0.3}},
+    }
+    values = {"name": "flips", "axes": axes, "held_out": {"noise": ["flipped"]}, "tasks": 1}
+    return distribution_config(values | fields)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("transfer")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Transfer:
+    config = distribution(tasks=2, held_out={})
+    return compare_across(config, [FOUND, BROKEN], 4, baselines=["cross_entropy", "brier"], out=folder, **OPTIONS)
+
+
+def test_gains_are_paired_differences_in_noise_floors(found: Transfer) -> None:
+    assert found.reference == "cross_entropy"
+    assert set(found.comparisons) == {"digits+clean", "digits+flipped"}
+    for place, one in enumerate(found.comparisons.values()):
+        rows = {row.loss: row for row in one.rows}
+        floor = rows["cross_entropy"].noise_floor
+        assert floor
+        own, other = (np.array([value or 0.0 for value in rows[name].values]) for name in ("found", "cross_entropy"))
+        assert found.gains["found"][place] == pytest.approx(((own - other) / floor).tolist())
+        worst = min(value for row in one.rows for value in row.values if value is not None)
+        assert found.gains["broken"][place] == pytest.approx(((worst - other) / floor).tolist())
+    assert found.gains["cross_entropy"] == [[0.0] * 4] * 2
+
+
+def test_cells_hold_the_loss_against_the_best_hand_designed_one_of_each_task(found: Transfer) -> None:
+    for cell in found.cells:
+        one = found.comparisons[cell.task]
+        row = next(row for row in one.rows if row.loss == "found")
+        assert cell.opponent == one.reference
+        assert row.difference is not None
+        assert (cell.difference, cell.p_value) == (row.difference.mean, row.difference.p_value)
+    corrected = holm([cell.p_value or 0.0 for cell in found.cells]).tolist()
+    assert [cell.p_holm for cell in found.cells] == corrected
+    assert all(cell.better is None for cell in found.cells)  # four seeds cannot reach 0.05: 2 / 16
+
+
+def test_aggregates_go_over_all_tasks(found: Transfer) -> None:
+    by_name = {one.loss: one for one in found.aggregates}
+    assert by_name["cross_entropy"].gain.mean == 0.0
+    assert by_name["found"].improvement is None
+    own = np.array(found.gains["found"])
+    assert by_name["found"].worst == pytest.approx(own.mean(1).min())
+    assert by_name["found"].profile[THRESHOLDS.index(0.0)] == pytest.approx((own > 0).mean())
+    assert by_name["broken"].failed == 8
+    assert by_name["broken"].gain.mean <= min(one.gain.mean for one in found.aggregates)
+    assert "found is better than the best hand-designed loss of a task on 0 of 2 tasks" in found.verdict
+
+
+def test_files_say_the_same(found: Transfer, folder: Path) -> None:
+    text, told = (folder / "transfer.txt").read_text(), json.loads((folder / "transfer.json").read_text())
+    assert found.verdict in text
+    assert {cell["task"] for cell in told["cells"]} == {"digits+clean", "digits+flipped"}
+    assert told["aggregates"][0]["loss"] == found.aggregates[0].loss
+    assert (folder / "transfer.png").stat().st_size > 10_000
+    assert (folder / "digits+clean" / "comparison.json").is_file()
+
+
+def test_finished_losses_are_kept(found: Transfer, folder: Path) -> None:
+    told: list[tuple[str, Progress]] = []
+    config = distribution(tasks=2, held_out={})
+    again = compare_across(
+        config,
+        [FOUND, BROKEN],
+        4,
+        baselines=["cross_entropy", "brier"],
+        out=folder,
+        progress=lambda name, progress: told.append((name, progress)),
+        **OPTIONS,
+    )
+    assert not told
+    assert again.to_dict() == found.to_dict()
+
+
+def test_tasks_without_a_noise_floor_are_left_out_and_named(found: Transfer) -> None:
+    one = replace(found, unmeasured=("digits+clean",))
+    assert [cell.gain is None for cell in one.cells] == [cell.task == "digits+clean" for cell in one.cells]
+    assert one.gains["found"] == [
+        gains for name, gains in zip(found.comparisons, found.gains["found"], strict=True) if name != "digits+clean"
+    ]
+    with pytest.raises(UserError, match="tasks on which the reference has a noise floor"):
+        _ = replace(found, unmeasured=tuple(found.comparisons)).aggregates
+
+
+def test_what_does_not_fit_is_told() -> None:
+    with pytest.raises(UserError, match=r"a loss to judge and at least 4 seeds.*found: 1 losses, 3 seeds"):
+        compare_across(distribution(), [FOUND], 3)
+    with pytest.raises(UserError, match="a loss to judge"):
+        compare_across(distribution(), [], 4)
+    with pytest.raises(UserError, match=r"a single task, with a test split.*flips.*--distribution"):
+        lossearch.compare(distribution().model_dump(), zoo.get("brier"), 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["compare", "brier"], "neither"),
+        (["compare", "brier", "--task", "digits", "--distribution", "noisy_images"], "both"),
+        (["compare", "brier", "--task", "digits", "--held-out"], "with --distribution alone"),
+        (["compare", "brier", "--distribution", "noisy_images", "--metric", "loss"], "with a training function"),
+        (["compare", "brier", "--distribution", "digits"], "noisy_images"),
+        (["tasks", "--held-out"], "--distribution, for --held-out"),
+        (["tasks", "--distribution", "noisy_images", "--tasks", "5000"], "tasks"),
+    ],
+)
+def test_commands_say_what_does_not_fit(arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert told in done.stderr
