@@ -32,6 +32,7 @@ from lossearch.tasks.action_recognition.config import ActionRecognitionConfig
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
 from lossearch.tasks.cross_modal.config import CrossModalConfig
 from lossearch.tasks.detection.config import DetectionConfig
+from lossearch.tasks.distribution.config import DistributionConfig
 from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.restoration.config import RestorationConfig
@@ -132,6 +133,16 @@ _SEARCH = (
         "[task]: restoration",
         '`task = "denoise"` takes a task as it is; a table with `family = "restoration"` defines one.',
         RestorationConfig,
+    ),
+    _Table(
+        "[task]: a distribution",
+        'Several tasks at once: `family = "distribution"`, or a `base` among the distributions of `lossearch tasks`.',
+        DistributionConfig,
+        {
+            "axes": "a table by axis of tables by option of a task's values; a value may be `{ low = …, high = … }`",
+            "search": "a table: an axis, and a list of its options",
+            "held_out": "a table: an axis, and a list of its options",
+        },
     ),
     _Table(
         "[task]: your own function",

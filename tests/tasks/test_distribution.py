@@ -95,6 +95,7 @@ def test_options_come_evenly_and_ranges_stay_within_their_ends() -> None:
         ({"boundary": ["optimizer"]}, "boundary names optimizer"),
         ({"fitness": "rank", "panel": ["brier"]}, "needs a panel of two losses or more"),
         ({"panel": ["brier", "focal"]}, "for fitness 'rank' alone"),
+        ({"batch_size": 10}, "batch_size belongs to the tasks of a distribution"),
         ({"fitnes": "mean"}, "did you mean 'fitness'"),
     ],
 )

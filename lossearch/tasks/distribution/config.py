@@ -31,6 +31,9 @@ RANK = Metric(
 )
 
 
+_OF_TASKS = ("steps", "optimizer", "momentum", "learning_rate", "schedule", "weight_decay", "batch_size")
+
+
 class DistributionConfig(TrainingConfig):
     """Everything that defines a distribution and which tasks of it are drawn.
 
@@ -44,7 +47,7 @@ class DistributionConfig(TrainingConfig):
         part: which part tasks are drawn from.
         boundary: of part "held_out" the axes of which held-out options are drawn, those of a search elsewhere; without
             it all. So each boundary can be crossed alone.
-        tasks: how many are drawn, options as evenly as can be.
+        tasks: how many are drawn; the options of an axis come about equally often.
         draw_seed: draws them.
         fitness: what is made of the gains on all tasks, which are differences to the reference loss in noise floors of
             the task. "mean": a large gain on one task can outweigh losses on others. "iqm": interquartile mean, which
@@ -53,8 +56,10 @@ class DistributionConfig(TrainingConfig):
             in place of gains the mean rank among the losses of `panel`, which does not see by how much.
         panel: hand-designed losses; the first is the reference of gains, without any the default of the slot. More than
             one are for "rank" alone.
-        steps, optimizer, learning_rate, schedule, weight_decay, batch_size: are not used, as every task has its own;
-            the learning rate of each is the one at which its reference does best.
+        slot: of all tasks, as of a single one.
+        losses: of the other slots of all tasks.
+        steps: each task has its own, as it has its optimiser, batch size and all else of its trainings. Its learning
+            rate is that at which the reference does best.
     """
 
     family: Literal["distribution"] = "distribution"
@@ -81,7 +86,8 @@ class DistributionConfig(TrainingConfig):
     def drawn(self) -> list[TrainingConfig]:
         """The tasks that are drawn; see `drawn_tasks`."""
         axes = {axis: {name: options[name] for name in self.options(axis)} for axis, options in self.axes.items()}
-        return drawn_tasks(axes, self.tasks, self.draw_seed, {} if self.slot is None else {"slot": self.slot})
+        common: Option = {"slot": self.slot, "losses": self.losses} if self.slot is not None else {}
+        return drawn_tasks(axes, self.tasks, self.draw_seed, common)
 
     def is_available(self) -> bool:
         """Whether the data of all tasks that are drawn are on disk."""
@@ -97,6 +103,9 @@ class DistributionConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        for name in _OF_TASKS:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} belongs to the tasks of a distribution: set it in the options of an axis")
         for axis, options in self.axes.items():
             if not options:
                 raise ValueError(f"axis {axis} has no options")
