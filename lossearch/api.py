@@ -16,7 +16,7 @@ from lossearch.exports import export as export
 from lossearch.exports import export_slots as export_slots
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.loss import Loss
-from lossearch.named_losses import LossLike, Resolved, find, load
+from lossearch.named_losses import LossLike, Resolved, as_seed, find, load
 from lossearch.named_losses import load_slots as load_slots
 from lossearch.situations import situation
 
@@ -43,6 +43,7 @@ def search(
     address: str | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    seed_with: Sequence[LossLike] = (),
     progress: ProgressOption = True,
 ) -> SearchResult:
     """Search for losses, and keep everything in a new run directory; see `lossearch.engine.driver.search.search`.
@@ -54,6 +55,7 @@ def search(
         address: Of a Ray cluster; None uses the one this process is connected to, or starts a local one.
         workers: Islands, in place of the configuration's; None takes those, or else one per CPU.
         seed: In place of the configuration's.
+        seed_with: Losses to begin with before those of the configuration, each as `load` takes it.
         progress: Whether to show progress on standard error, or a function to call about once a second.
 
     Raises:
@@ -61,7 +63,8 @@ def search(
     """
     from lossearch.engine.driver.search import search as run
 
-    return run(config, out, address=address, workers=workers, seed=seed, progress=progress)
+    seeds = [as_seed(loss) for loss in seed_with]
+    return run(config, out, address=address, workers=workers, seed=seed, seeds=seeds, progress=progress)
 
 
 def advise(

@@ -11,6 +11,7 @@ from lossearch.archive.discovered import discovered_loss, identifier
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Ranked
 from lossearch.errors import UserError
+from lossearch.ir.forms.joint import format_any
 from lossearch.joint_loss import AnyLoss, JointLoss, loss_from_json, loss_from_text
 from lossearch.loss import Loss
 from lossearch.reading import read_text, whole_in
@@ -84,6 +85,17 @@ def one_of(found: AnyLoss, called: object) -> Loss:
         hint = f"name a slot: {name}.{found.graph.slots[0]} (in Python load_slots and export_slots give all)"
         raise UserError("one loss", f"those of the slots {slots}", hint)
     return found
+
+
+def as_seed(loss: LossLike) -> str:
+    """A loss as a configuration's `seeds` take it, free of files and runs: names and text forms as they are.
+
+    Raises `UserError` as `load` does; the losses of several slots are in the text form of all.
+    """
+    found = find(loss)
+    text = str(loss)
+    named = isinstance(loss, str) and found.run is None and Path(text).suffix not in (".json", ".txt")
+    return text if named else format_any(found.loss.graph.frozen())
 
 
 def find(loss: LossLike) -> Resolved:

@@ -31,6 +31,15 @@ def search(
         int | None, typer.Option("--workers", min=1, help="Islands, in place of the configuration's.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="In place of the configuration's.")] = None,
+    seed_with: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--seed-with",
+            metavar="LOSS",
+            help="Begin with this loss, before the configuration's: a name, a text form, a file, or DIR@RANK;"
+            " may be given several times.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and say what would be done; train and write nothing.")
     ] = False,
@@ -41,11 +50,14 @@ def search(
     its metric tells which way is better (accuracy, dice, psnr …; mae, rmse, error, loss …).
     """
     from lossearch.engine.driver import search as engine
+    from lossearch.named_losses import as_seed
 
+    seeds = [as_seed(loss) for loss in seed_with or ()]
     if dry_run:
-        say("\n".join(engine.plan_search(config, address=address, workers=workers, seed=seed).lines))
+        plan = engine.plan_search(config, address=address, workers=workers, seed=seed, seeds=seeds)
+        say("\n".join(plan.lines))
         return
-    _print_result(engine.search(config, out, address=address, workers=workers, seed=seed))
+    _print_result(engine.search(config, out, address=address, workers=workers, seed=seed, seeds=seeds))
 
 
 def resume(

@@ -18,7 +18,8 @@ def hand_designed_loss(text: str) -> Loss:
     syntax = parser.expression()
     parser.finish()
     if syntax.args:
-        raise UserError("arguments by name", text, f"write {syntax.name}(name=value)")
+        hint = f'write {syntax.name}(name=value), or, for a formula, its signature before it: "dense: …"'
+        raise UserError("arguments by name", text, hint)
     return get(syntax.name, **{name: _argument(name, value) for name, value in syntax.attrs})
 
 

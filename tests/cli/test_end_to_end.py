@@ -17,6 +17,10 @@ from torch import nn
 
 import lossearch as ls
 from lossearch.archive.run_directory import RunDirectory
+from lossearch.engine.driver.search import resolve
+from lossearch.engine.setup.config import load_config
+from lossearch.named_losses import as_seed
+from lossearch.search_spaces import load_space
 
 Command = Callable[..., str]
 
@@ -180,6 +184,28 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(
     assert "digits_noise" in text
     assert {"islands     3", "seed        7"} <= set(text.splitlines())
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_search_begins_with_what_it_is_given(
+    run: Path, folder: Path, tmp_path: Path, lossearch: Command, mistake: Command
+) -> None:
+    """A name, a text form, a file and what a run found: the space has each once, before its own."""
+    config, file = folder / "tiny.toml", tmp_path / "mine.txt"
+    file.write_text("dense: 3.0 * cross_entropy(logits, target) + entropy(logits)\n", encoding="utf-8")
+    written = "dense: 2.0 * cross_entropy(logits, target) + entropy(logits)"
+    given = ("focal(gamma=3.5)", written, file, f"{run}@1")
+    options = [part for loss in given for part in ("--seed-with", loss)]
+    seeds = [as_seed(str(loss)) for loss in given]
+    assert seeds[:2] == ["focal(gamma=3.5)", written]
+    assert [ls.load(seed).graph.frozen() for seed in seeds] == [ls.load(str(loss)).graph.frozen() for loss in given]
+    plain, seeded = (lossearch("search", config, "--dry-run", *more) for more in ((), options))
+    counts = [int(text.split("space ")[1].split(" seeds")[0].split()[-1]) for text in (plain, seeded)]
+    own = {ls.load(seed).graph.frozen().key for seed in load_space("dense").seeds}
+    assert counts[1] - counts[0] == len({ls.load(seed).graph.frozen().key for seed in seeds} - own)
+    planned = resolve(load_config(config)[0], None, None, None, seeds)
+    assert planned.seeds == tuple(seeds)
+    assert "dense: …" in mistake("search", config, "--dry-run", "--seed-with", "2.0 * cross_entropy(logits, target)")
+    assert "signature dense" in mistake("search", config, "--dry-run", "--seed-with", "giou")
 
 
 def test_a_run_is_never_overwritten(run: Path, mistake: Command) -> None:

@@ -6,7 +6,7 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def search(
     address: str | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    seeds: Sequence[str] = (),
     progress: ProgressOption = True,
 ) -> SearchResult:
     """Search for losses, and keep everything in a new run directory.
@@ -65,6 +66,7 @@ def search(
         address: of a Ray cluster; None uses the one this process is connected to, or starts a local one.
         workers: islands, in place of the configuration's; None takes those, or else one per CPU.
         seed: in place of the configuration's.
+        seeds: losses to begin with before those of the configuration, by the zoo's names or in text form.
         progress: whether to show progress on standard error, or a function to call about once a second.
 
     Returns:
@@ -80,7 +82,7 @@ def search(
         check_address(address)
         given = read_given(config)
         path = _free_path(Path("runs"), given.name) if out is None else usable_path(out, "a path for the run directory")
-        written = resolve(given.config, workers, seed, address)
+        written = resolve(given.config, workers, seed, address, seeds)
         with given.usable(written) as usable:
             plan, files = make_plan(usable, _islands(written)), digests_of(usable)
 
@@ -162,7 +164,12 @@ def resume(
 
 
 def plan_search(
-    config: ConfigSource, *, address: str | None = None, workers: int | None = None, seed: int | None = None
+    config: ConfigSource,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    seeds: Sequence[str] = (),
 ) -> Plan:
     """What `search` would do with these arguments; trains nothing and writes nothing.
 
@@ -172,14 +179,16 @@ def plan_search(
     check_not_importing()
     with ends_told(None):
         given = read_given(config)
-        written = resolve(given.config, workers, seed, address)
+        written = resolve(given.config, workers, seed, address, seeds)
         with given.usable(written) as usable:
             return make_plan(usable, _islands(written))
 
 
-def resolve(config: SearchConfig, workers: int | None, seed: int | None, address: str | None) -> SearchConfig:
-    """The configuration with the number of islands and the seed decided."""
-    changes: dict[str, Any] = {}
+def resolve(
+    config: SearchConfig, workers: int | None, seed: int | None, address: str | None, seeds: Sequence[str] = ()
+) -> SearchConfig:
+    """The configuration with the number of islands, the seed, and what to begin with decided."""
+    changes: dict[str, Any] = {"seeds": [*seeds, *config.seeds]}
     if seed is not None:
         changes["seed"] = seed
     islands = workers if workers is not None else config.islands
