@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from compile.examples import DENSE, LOGITS, TRUE_P, P, flat_inputs
-from ir.random_graphs import random_graph
+from ir.random_graphs import group_of, random_graph
 
 from lossearch import zoo
 from lossearch.compile import compile_source, emit, evaluate, structure
@@ -55,6 +55,7 @@ def test_structures_differ_by_numbers_only_where_numbers_are_structure() -> None
     assert key(2.0, 3.0) != key(2.0, 4.0)  # whole exponents
 
 
+@pytest.mark.xdist_group(group_of(0))
 def test_a_structure_with_its_values_is_the_graph() -> None:
     replaced = 0
     for seed in range(60):

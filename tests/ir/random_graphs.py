@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 
 import lossearch.primitives  # noqa: F401  (registers the primitives)
 from lossearch.errors import UserError
@@ -57,8 +58,22 @@ def attributes(name: str, args: list[Expr], rng: random.Random) -> dict[str, obj
     return found
 
 
+GROUP = 500
+"""Seeds whose graphs all tests look at in one process, which makes them once."""
+
+
+def group_of(seed: int) -> str:
+    """The group of tests, as xdist knows it, that look at the graph of a seed."""
+    return f"random graphs {seed // GROUP}"
+
+
 def random_graph(seed: int, signature: Signature | None = None, steps: int = 40) -> Graph:
     """A graph whose value and gradient are proven finite in float32."""
+    return _random_graph(seed, signature, steps)
+
+
+@lru_cache(maxsize=4 * GROUP)  # of any signature, and of two; 15 kB each
+def _random_graph(seed: int, signature: Signature | None, steps: int) -> Graph:
     rng = random.Random(seed)
     signature = signature or rng.choice(list(SIGNATURES.values()))
     parameter = Parameter("alpha", rng.uniform(0.5, 2.0), 0.25, 4.0, tunable=True)

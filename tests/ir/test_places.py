@@ -7,7 +7,7 @@ import random
 
 import pytest
 import torch
-from ir.random_graphs import random_graph
+from ir.random_graphs import group_of, random_graph
 
 from lossearch.candidates.scoring import constant_variants
 from lossearch.compile.constants import candidates, structure
@@ -41,6 +41,7 @@ def test_every_number_of_a_formula_is_a_place() -> None:
     assert len(places(weighted.roots)) == 1  # root and weight are one node
 
 
+@pytest.mark.xdist_group(group_of(0))
 def test_each_place_is_replaced_by_itself() -> None:
     compared = 0
     for seed in range(150):

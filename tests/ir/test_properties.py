@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from functools import lru_cache
 
 import pytest
 import torch
 from ir.evaluation import SIZES, inputs, value_and_gradient
-from ir.random_graphs import NAMES, random_graph
+from ir.random_graphs import NAMES, group_of, random_graph
 from torch import Tensor
 
 from lossearch.evolve import make_method
@@ -24,13 +23,11 @@ from lossearch.search_spaces import load_space
 
 Both = tuple[Tensor, Tensor]
 CHUNK, CHUNKS = 250, 8
-# The tests of a chunk run in one process, which makes its graphs once.
 chunks = pytest.mark.parametrize(
-    "chunk", [pytest.param(n, marks=pytest.mark.xdist_group(f"random graphs {n}")) for n in range(CHUNKS)]
+    "chunk", [pytest.param(n, marks=pytest.mark.xdist_group(group_of(n * CHUNK))) for n in range(CHUNKS)]
 )
 
 
-@lru_cache(maxsize=2)
 def graphs(chunk: int, signature: Signature | None = None) -> list[tuple[int, Graph]]:
     return [(seed, random_graph(seed, signature)) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)]
 
@@ -40,6 +37,7 @@ def agree(first: torch.Tensor, second: torch.Tensor, tolerance: float = 1e-9) ->
     return first.shape == second.shape and torch.allclose(first, second, rtol=tolerance, atol=tolerance * size)
 
 
+@pytest.mark.xdist_group(group_of(0))
 def test_the_random_graphs_reach_every_operator():
     missing = {name for name in NAMES if OPERATORS[name].expand is None}
     identities = SIGNATURES["embedding"]  # one signature of many, so that chance seldom draws it

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from ir.random_graphs import random_graph
+from ir.random_graphs import group_of, random_graph
 
 from lossearch import zoo
 from lossearch.compile.door import least_extent
@@ -66,6 +66,7 @@ def test_one_pass_serves_losses_that_mix_the_batch():
     torch.testing.assert_close(together, alone)
 
 
+@pytest.mark.xdist_group(group_of(0))
 def test_together_equals_alone_for_random_losses_of_every_kind():
     compared = 0
     for seed in range(400):
