@@ -70,6 +70,7 @@ def test_a_script_that_searches_whenever_it_is_imported_is_told(search: str, tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("one_server")
 def test_an_imported_function_goes_by_its_name() -> None:
     task = {"function": train, "metric": "rmse"}
     plan = plan_search({"task": task, "generations": 1, "islands": 1, "evaluation": {"steps": 1}})

@@ -49,6 +49,7 @@ def test_a_command_of_the_readme_has_these_options(command: str) -> None:
             assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", result.output), f"no option {word}"
 
 
+@pytest.mark.usefixtures("one_server")
 def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
     (text,) = re.findall(r"^```toml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     (tmp_path / "search.toml").write_text(text, encoding="utf-8")

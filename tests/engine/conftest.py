@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from lossearch.engine.driver import search as engine
 from lossearch.engine.driver.plan import Plan, make_plan
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.first_call_file import keep_first_call
+from lossearch.tasks.user import task
 from lossearch.tasks.user.first_calls import FirstCalls
+from lossearch.tasks.user.server import Server
 
 
 @pytest.fixture(scope="session")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+def begun(kept_servers: Callable[[], Server], tmp_path_factory: pytest.TempPathFactory) -> Begun:
     """A project with a run that was begun: its islands have not done anything, but know the function's first call."""
     folder = tmp_path_factory.mktemp("begun") / "project"
     folder.mkdir()
@@ -28,6 +31,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "_run", keep)
+        patch.setattr(task, "Server", kept_servers)
         engine.search(folder / "search.toml", folder / "runs" / "first")
     return Begun(folder, found[0])
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import lossearch
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.simplified import place, shorter_of, was_sought
@@ -109,6 +111,7 @@ def test_a_winner_that_has_no_shorter_form_is_one_that_was_read(tmp_path: Path) 
     assert "shorter form" not in lossearch.export(f"{run.path}@1", tmp_path / "best.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("one_server")
 def test_a_users_function_is_called_for_evidence_only_where_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     task = {"function": str(tmp_path / "train.py:train"), "metric": "accuracy", "folder": str(tmp_path)}
