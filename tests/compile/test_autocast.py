@@ -187,7 +187,7 @@ def test_called_outside_it_is_as_other_functions_are() -> None:
 
 
 @pytest.mark.parametrize("name", ELEMENTARY)
-def test_no_operator_lets_autocast_into_its_gradient(name: str) -> None:
+def test_no_operator_lets_autocast_into_its_value_or_gradient(name: str) -> None:
     """Those that multiply matrices have to say so on their rows."""
     root = map_nodes([mean_of(example(name))], guard)[0]
     source = emit_roots([root], ["logits", "target", "class_weight"])
@@ -196,9 +196,10 @@ def test_no_operator_lets_autocast_into_its_gradient(name: str) -> None:
         values["target"] = values["labels"]
     leaf = values["logits"] = values["logits"].requires_grad_()
     function = compile_source(source)
-    value = (full_precision(function) if source.products else function)(
-        *(values[argument.name] for argument in source.arguments)
-    )
+    given = [values[argument.name] for argument in source.arguments]
+    value = (full_precision(function) if source.products else function)(*given)
+    if not source.products:
+        assert torch.equal(under_autocast(function)(*given), value)
     (expected,) = torch.autograd.grad(value, leaf, retain_graph=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         (found,) = torch.autograd.grad(value, leaf)

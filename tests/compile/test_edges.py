@@ -133,6 +133,8 @@ def test_an_ordinary_batch(name: str, suffix: str, folder: Path) -> None:
     module = LOSSES[name].to_module(**options_of(LOSSES[name]))
     found, wanted = (second_derivative(call, inputs) for call in (file_of(name, suffix, folder, "mean"), module))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(file_of(name, suffix, folder, "mean")(*inputs), module(*inputs))
 
 
 def second_derivative(call: nn.Module, inputs: list[Tensor]) -> Tensor:

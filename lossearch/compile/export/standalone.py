@@ -183,15 +183,13 @@ class _Writer:
         # The dtypes of a traced module are settled when it is traced.
         checked += [] if self.plan.traced else under_autocast.in_double(self.plan, COMPUTED)
         checked += [f"return self.{COMPUTED}({', '.join(inputs)})"]
-        lines = ["# A loss is computed in float32 or better, whatever autocast is on."]
-        lines += ['with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):']
-        lines += [f"    {_some(inputs[0])}"] if self.plan.traced and self._learnable else []
-        lines += [f"    {line}" for line in self._converted()]
+        lines = [_some(inputs[0])] if self.plan.traced and self._learnable else []
+        lines += self._converted()
         if self.plan.target is None:
-            lines += [f"    {line}" for line in self._ending(self.plan.forms[0])]
+            lines += self._ending(self.plan.forms[0])
         else:
-            lines += [f"    {line}" for line in (self._by_class() if self.plan.by_class else self._by_kind())]
-        methods = [(method, checked), (COMPUTED, lines)]
+            lines += self._by_class() if self.plan.by_class else self._by_kind()
+        methods = [(method, checked), (COMPUTED, under_autocast.outside(self.plan, lines))]
         first, second = (definition(name, arguments, "Tensor", body, indent=4) for name, body in methods)
         return list(_indented([*first, "", *second]))
 

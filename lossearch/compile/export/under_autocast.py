@@ -1,8 +1,8 @@
-"""How a standalone module keeps its gradients' precision where it is called under autocast."""
+"""How a standalone module keeps its precision, and that of its gradients, where it is called under autocast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.names import safe
@@ -13,6 +13,21 @@ def under_autocast(x: Tensor) -> bool:
     one = torch.ones((1, 1), device=x.device)
     return x.device.type != "mps" and torch.mm(one, one).dtype != torch.float32  # MPS has no float64
 '''.strip()
+
+
+REGION = 'with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):'
+
+
+def outside(plan: Plan, lines: Sequence[str]) -> list[str]:
+    """Lines that compute a loss in float32 or better, whatever autocast is on.
+
+    A program of torch.export has a graph of its own for the region, which takes time to make, to load and to run: there
+    it is left out where no matrices are multiplied, as autocast leaves all else in float32.
+    """
+    if plan.traced and not plan.products:
+        return list(lines)
+    said = "# A loss is computed in float32 or better, whatever autocast is on."
+    return [said, REGION, *(f"    {line}" for line in lines)]
 
 
 def in_double(plan: Plan, computed: str) -> Iterator[str]:
