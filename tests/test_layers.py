@@ -35,7 +35,7 @@ LAYERS = (
     ("engine.setup",),
     ("engine.remote", "engine.writer"),
     ("engine.island",),
-    ("simplifying",),
+    ("fidelity", "simplifying"),
     ("engine.driver",),
     ("engine",),
     ("report",),
