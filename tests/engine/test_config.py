@@ -149,3 +149,5 @@ def test_a_function_that_proposes_is_named_where_other_processes_find_it() -> No
     assert load_function(reference)({}) == proposing({})
     with pytest.raises(UserError, match=r"other processes find by its name.*at the top of a file"):
         read_given({**mapping, "method": {"name": "outside", "function": lambda message: []}})
+    with pytest.raises(UserError, match=r"FILE.py:NAME or MODULE:NAME"):
+        validate(mapping)

@@ -53,6 +53,13 @@ class MethodConfig(BaseModel):
 
     name: str = "regularized_evolution"
 
+    @model_validator(mode="after")
+    def _of_plain_values(self) -> Self:
+        for name, value in self.settings.items():
+            if callable(value):
+                raise ValueError(f"{name} is named as FILE.py:NAME or MODULE:NAME, where other processes find it")
+        return self
+
     @property
     def settings(self) -> dict[str, Any]:
         """The settings besides the name."""
