@@ -40,6 +40,7 @@ from lossearch.tasks.segmentation.config import SegmentationConfig
 from lossearch.tasks.self_supervised.config import SelfSupervisedConfig
 from lossearch.tasks.tabular.config import TabularConfig
 from lossearch.tasks.time_series.config import TimeSeriesConfig
+from lossearch.tasks.tracking.config import TrackingConfig
 from lossearch.tasks.user.config import FunctionConfig
 
 
@@ -123,6 +124,11 @@ _SEARCH = (
         "[task]: detection",
         '`task = "digit_scenes_box"` takes a task as it is; a table with `family = "detection"` defines one.',
         DetectionConfig,
+    ),
+    _Table(
+        "[task]: tracking",
+        '`task = "cho_box"` takes a task as it is; a table with `family = "tracking"` defines one.',
+        TrackingConfig,
     ),
     _Table(
         "[task]: segmentation",

