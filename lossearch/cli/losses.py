@@ -108,13 +108,18 @@ def _described(loss: AnyLoss) -> Iterator[tuple[str, str]]:
 
 
 def _described_alone(loss: Loss) -> Iterator[tuple[str, str]]:
-    inputs = (f"{i.name}[{', '.join(i.axes)}]" for i in loss.signature.inputs)
+    used = (i for i in loss.signature.inputs if i.role != "buffer" or loss.graph.uses(i.name))
+    inputs = (f"{i.name}[{', '.join(i.axes)}]" for i in used)
     yield "formula", loss.to_text()
     yield "latex", loss.latex()
     for parameter in loss.parameters:
         flags = "".join(f", {flag}" for flag in ("tunable", "learnable") if getattr(parameter, flag))
         yield "parameter", f"{parameter.name} = {parameter.default:g}{flags}; {_ranges(parameter)}"
     yield "signature", f"{loss.signature.name}: {', '.join(inputs)}"
+    from lossearch.training.confident import when_wrong
+
+    if (found := when_wrong(loss.graph)) is not None:
+        yield "when wrong", str(found)
 
 
 def _ranges(parameter: Parameter) -> str:
@@ -132,17 +137,21 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     from lossearch.tasks.directions import in_words, told
 
     with found.run.open_archive(read_only=True) as archive:
-        metric, direction = archive.metric, in_words(archive.higher_is_better)
+        metric, higher, direction = archive.metric, archive.higher_is_better, in_words(archive.higher_is_better)
         parents = [archive.candidate(key) for key in candidate.parents]
         stopped = archive.stopped_early(ranked)
         others, directions = archive.other_metrics(ranked), archive.directions
         evaluations = list(archive.evaluations(candidate.key))
+        raced = [one for one in archive.race_trainings() if one.key == candidate.key and one.budget == ranked.budget]
+    judged = [one.metric for one in (evaluations if ranked.standing is None else raced) if one.metric is not None]
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
     how = f"mean of {ranked.seeds} seeds" if ranked.seeds > 1 else "one seed"
     if ranked.standing is not None:
         how = f"final race, {how}, rank {ranked.standing.before} before"
     yield metric, f"{short(ranked.metric)} on validation, {direction} ({how}, budget {ranked.budget})"
+    if len(judged) > 1:
+        yield "worst seed", short(min(judged) if higher else max(judged))
     if stopped is not None:
         yield "trained", stopped
     for name, value in others.items():

@@ -60,7 +60,7 @@ def test_every_loss_gets_the_same_budget(task: Task, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(jobs, "train", counting_train)
     seen = []
-    for name in ("cross_entropy", "focal", "tversky"):  # none, one and three parameters
+    for name in ("cross_entropy", "focal", "symmetric_cross_entropy"):  # none, one and several parameters
         given.clear()
         tuned = tune_here(name, task, budget)
         assert len(tuned.trials) == budget.trials

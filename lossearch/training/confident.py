@@ -1,0 +1,59 @@
+"""How much of its gradient a loss of class scores has left where predictions are confident and wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from lossearch.ir.core.graph import Graph
+from lossearch.training.graph_loss import GraphLoss
+from lossearch.training.loss_buffers import UNTRAINED_PROGRESS
+from lossearch.training.step_size import gradient_rms
+from lossearch.training.untrained import LossInputs
+
+CLASSES = 10
+SAMPLES = 20
+MARGIN = 10.0
+"""By how much the score of a wrong class exceeds that of the true one."""
+
+VANISHED = 0.05
+"""Share of the gradient below which a network hardly gets away from where it is wrong and sure."""
+
+
+@dataclass(frozen=True)
+class WhenWrong:
+    """A loss at confident, wrong predictions.
+
+    Attributes:
+        share: RMS gradient there, as a share of that at undecided predictions.
+    """
+
+    share: float
+
+    def __str__(self) -> str:
+        told = f"gradient {self.share:.2g} times that at undecided predictions"
+        if self.share < VANISHED:
+            return f"{told}: where a network is wrong and sure, it hardly learns"
+        return told
+
+
+def when_wrong(graph: Graph) -> WhenWrong | None:
+    """The gradient of a loss where a wrong class is ahead by `MARGIN`; None for losses of other than class scores.
+
+    Bounded losses and probability margins have none there, so that a training may never begin, or may collapse with
+    one seed in ten. None, too, where a loss has no gradient at undecided predictions, which is nothing to compare with.
+    """
+    if graph.signature.name != "dense" or any(p.learnable for p in graph.parameters):
+        return None
+    target = torch.arange(SAMPLES) % CLASSES
+    wrong = torch.nn.functional.one_hot((target + 1 + torch.arange(SAMPLES) % (CLASSES - 1)) % CLASSES, CLASSES)
+    ones = torch.ones(CLASSES, dtype=torch.float64)
+    given = {"class_weight": ones, "class_count": ones, "progress": torch.tensor(UNTRAINED_PROGRESS).double()}
+    loss = GraphLoss(graph, given)
+
+    def size(margin: float) -> float:
+        return gradient_rms(loss, LossInputs({"logits": margin * wrong.double(), "target": target}, ("logits",)))
+
+    undecided = size(0.0)
+    return WhenWrong(size(MARGIN) / undecided) if undecided > 0.0 else None
