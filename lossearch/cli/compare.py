@@ -75,7 +75,7 @@ def compare(
     from lossearch.named_losses import find
 
     if (task is None) == (distribution is None):
-        found = "neither" if task is None else "both"
+        found = "Missing option '--task', or '--distribution'" if task is None else "both"
         raise UserError("--task or --distribution", found, "give one of them")
     if task is not None and (held_out or boundary or tasks):
         raise UserError("--held-out, --boundary and --tasks with --distribution alone", "--task", "leave them out")

@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["compare", "brier"], "neither"),
+        (["compare", "brier"], "Missing option"),
         (["compare", "brier", "--task", "digits", "--distribution", "noisy_images"], "both"),
         (["compare", "brier", "--task", "digits", "--held-out"], "with --distribution alone"),
         (["compare", "brier", "--distribution", "noisy_images", "--metric", "loss"], "with a training function"),
