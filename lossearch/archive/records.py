@@ -12,6 +12,9 @@ from typing import Any, Literal
 from lossearch.errors import UserError
 
 ACCEPTED = "accepted"
+BROKEN = "error"
+"""The verdict on a candidate that a filter broke on, which is a defect: such a candidate is kept in full."""
+
 OK = "ok"
 Retention = Literal["key", "full", "none"]
 

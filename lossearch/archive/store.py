@@ -12,6 +12,7 @@ from typing import Any
 from lossearch.archive import races
 from lossearch.archive.ranking import ArchiveReader
 from lossearch.archive.records import (
+    BROKEN,
     Candidate,
     Counts,
     Evaluation,
@@ -118,8 +119,9 @@ class Archive(ArchiveReader):
         verdicts: Counter[str] = Counter()
         with self._transaction():
             for candidate in batch:
-                if candidate.accepted or retention != "none":
-                    added = self._insert_candidate(candidate, full=candidate.accepted or retention == "full")
+                kept = candidate.accepted or candidate.verdict == BROKEN
+                if kept or retention != "none":
+                    added = self._insert_candidate(candidate, full=kept or retention == "full")
                 else:
                     added = self._is_new(candidate.origin)
                 if added:

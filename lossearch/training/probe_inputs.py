@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lossearch.ir.core.signature import DOMAIN, Input, Signature
+from lossearch.ir.core.signature import DOMAIN, PROGRESS, Input, Signature
 
 SAMPLES = 16
 POSITIONS = 2
@@ -31,6 +31,9 @@ SCALES = (0.1, 1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 8.0)
 
 RATIO_SPREAD = 3.0
 """Standard deviation of the logarithm of what spans more than other inputs, such as signal-to-noise ratios."""
+
+PROBED_PROGRESS = 0.37
+"""No share that a formula is likely to have as a constant, so that a schedule is not taken for a fixed mixture."""
 
 Array = npt.NDArray[Any]
 
@@ -83,6 +86,7 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
         "target": target,
         "class_weight": torch.linspace(0.5, 1.5, classes, dtype=torch.float64),
         "class_count": torch.linspace(1000.0, 10.0, classes, dtype=torch.float64),
+        PROGRESS.name: torch.tensor(PROBED_PROGRESS, dtype=torch.float64),
     }
     signs = values["logits"][:4].detach().sign()
     ends = torch.cat([signs * end for end in (*ENDS, 0.0)]).float()
@@ -91,6 +95,7 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
         "target": target.float().repeat(2, 1, 1)[: len(ends)],
         "class_weight": values["class_weight"].float(),
         "class_count": values["class_count"].float(),
+        PROGRESS.name: values[PROGRESS.name].float(),
     }
     return ProbeInputs(values, ("logits",), (POSITIONS,), True, None, (end,))
 
@@ -108,7 +113,9 @@ def declared_inputs(signature: Signature, extent: int = 0, lengths: Mapping[str,
     draw = _Draw(shape, SAMPLES if max(shape) < LARGE_EXTENT else 4, lengths)
     predicted = [declared for declared in signature.inputs if declared.role == "prediction"]
     targets = [declared for declared in signature.inputs if declared.role == "target"]
-    arrays = {declared.name: draw.of(declared) for declared in signature.inputs if declared not in targets}
+    others = [declared for declared in signature.inputs if declared not in targets and declared is not PROGRESS]
+    arrays = {declared.name: draw.of(declared) for declared in others}
+    arrays[PROGRESS.name] = np.array(PROBED_PROGRESS)
 
     def drawn(target: Input) -> Array:
         """A target; images are near those predicted, since unrelated ones have no structure in common."""
@@ -116,11 +123,11 @@ def declared_inputs(signature: Signature, extent: int = 0, lengths: Mapping[str,
         return draw.of(target) + near[0] if near else draw.of(target)
 
     arrays.update({declared.name: drawn(declared) for declared in targets})
-    others = {declared.name: torch.from_numpy(drawn(declared)) for declared in targets}
+    redrawn = {declared.name: torch.from_numpy(drawn(declared)) for declared in targets}
     predictions = tuple(declared.name for declared in predicted)
     values = {name: torch.from_numpy(array).requires_grad_(name in predictions) for name, array in arrays.items()}
     ends = tuple(_end(signature, arrays, size) for size in (*ENDS, 0.0))
-    return ProbeInputs(values, predictions, shape, False, {**values, **others} if targets else None, ends)
+    return ProbeInputs(values, predictions, shape, False, {**values, **redrawn} if targets else None, ends)
 
 
 def _end(signature: Signature, arrays: dict[str, Array], size: float) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossearch.archive.store import Archive, Candidate, Evaluation, FilterCount, Origin, Ranked
+from lossearch.archive.store import Archive, Candidate, Evaluation, FilterCount, Origin, Ranked, Retention
 from lossearch.errors import UserError
 
 
@@ -130,6 +130,14 @@ def test_rejected_candidates_are_stored_as_key_and_verdict(archive: Archive) -> 
 def test_full_retention_keeps_all_of_a_rejected_candidate(tmp_path: Path) -> None:
     with create(tmp_path, keep_rejected="full") as archive:
         made = rejected("a", "probe")
+        archive.add_candidate(made)
+        assert list(archive.candidates()) == [replace(made, id=1)]
+
+
+@pytest.mark.parametrize("retention", ["key", "none"])
+def test_a_candidate_that_broke_a_filter_is_kept_in_full(tmp_path: Path, retention: Retention) -> None:
+    with create(tmp_path, keep_rejected=retention) as archive:
+        made = rejected("a", "error")
         archive.add_candidate(made)
         assert list(archive.candidates()) == [replace(made, id=1)]
 

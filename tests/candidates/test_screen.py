@@ -247,3 +247,18 @@ def test_fingerprints_do_not_depend_on_the_process(screen):
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert found == screen.check(zoo.get("focal").graph, set()).fingerprint
+
+
+@pytest.mark.parametrize("signature", ["dense", "regression", "image", "box"])
+def test_losses_that_change_over_a_training_pass_and_are_no_fixed_mixture(screen, signature):
+    first, second = {
+        "dense": ("cross_entropy(logits, target)", "absolute_probability_error(logits, target)"),
+        "regression": ("square(prediction - target)", "abs(prediction - target)"),
+        "image": ("square(image - target)", "abs(image - target)"),
+        "box": ("1.0 - box_iou(boxes, target)", "1.0 - box_giou(boxes, target)"),
+    }[signature]
+    found = screen if signature == "dense" else screen_of(signature)
+    fixed = found.check(parse_graph(f"{signature}: {first} + {second}"), set())
+    changing = found.check(parse_graph(f"{signature}: (1.0 - progress) * ({first}) + progress * ({second})"), set())
+    assert fixed.fingerprint != changing.fingerprint
+    assert changing.accepted, (changing.filter, changing.reason)

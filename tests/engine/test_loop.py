@@ -216,10 +216,11 @@ def test_a_filter_that_breaks_rejects_the_candidate(tmp_path: Path) -> None:
         return ""
 
     run = new_run(tmp_path / "run")
-    finish(make_loop(run, screen=FakeScreen(judge), keep_full=True))
+    finish(make_loop(run, screen=FakeScreen(judge)))
     with run.open_archive() as archive:
         broken = list(archive.candidates(verdict="error"))
         assert broken
+        assert all("ZeroDivisionError: in a filter" in one.reason and one.text for one in broken)
         assert all(archive.evaluation(c.key, "fake", 0, 10) is None for c in broken)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
-from lossearch.archive.records import ACCEPTED
+from lossearch.archive.records import ACCEPTED, BROKEN
 from lossearch.archive.store import Candidate, Evaluation, Origin
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
@@ -53,7 +53,7 @@ def _forms(graph: AnyGraph) -> dict[str, Any]:
 
 def rejection_by_error(graph: AnyGraph, error: Exception) -> Verdict:
     """The verdict on a candidate that a filter broke on."""
-    return Verdict(False, "error", _trace(error), graph.key, None, graph.complexity, graph)
+    return Verdict(False, BROKEN, _trace(error), graph.key, None, graph.complexity, graph)
 
 
 def ends_search(error: Exception) -> bool:
