@@ -33,7 +33,7 @@ def _pictures(**changes: Any) -> Pictures:
     [
         ({}, 60),
         ({"shrink": 2, "metric": "class_accuracy"}, 60),
-        ({"base": "digits_gan_generator", "hidden": [128]}, 200),
+        ({"base": "digits_gan_discriminator", "slot": "generator", "hidden": [128]}, 200),
         ({"base": "digits_gan_discriminator", "hidden": [128], "metric": "coverage"}, 200),
         ({"base": "digits_vae_reconstruction"}, 60),
         ({"base": "digits_vae_prior", "latent": 4}, 60),
@@ -95,7 +95,7 @@ def _batch(task: DescribedTask, samples: int) -> dict[str, Tensor]:
 
 
 def test_a_discriminator_and_a_generator_are_given_scores_of_the_same_images() -> None:
-    task = build_task({**SMALL, "base": "digits_gan_generator"})
+    task = build_task({**SMALL, "base": "digits_gan_discriminator"})
     model, batch = task.build_model(), _batch(task, 6)
     fake = model(batch["latent"], batch["classes"], part="generator")
     assert fake.abs().max() <= 1.0
