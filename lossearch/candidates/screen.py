@@ -233,9 +233,9 @@ class Screened:
     def type(self) -> None:
         """Simplify; both prediction and target must remain, within the size limit, and nothing that is excluded."""
         self.graph = canonical(self.graph)
-        for declared in self.graph.signature.forward_inputs:
-            if not self.graph.uses(declared.name):
-                raise Rejected(f"does not depend on {declared.name}")
+        for name in self.graph.signature.needed:
+            if not self.graph.uses(name):
+                raise Rejected(f"does not depend on {name}")
         self._check_excluded()
         self.complexity = self.screen.space.complexity_of(self.graph)
         if self.graph.complexity > self.screen.space.max_nodes:

@@ -45,7 +45,7 @@ class SlotBreeder(Breeder):
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self.grammar = Grammar(space)
-        self._needed = [one.name for one in self.grammar.signature.inputs if one.role != "buffer"]
+        self._needed = self.grammar.signature.needed
 
     def random(self, rng: random.Random) -> Graph:
         """A random expression in which both prediction and target occur."""

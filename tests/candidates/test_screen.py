@@ -156,7 +156,7 @@ def test_a_space_of_another_signature_than_the_task_is_refused():
 def test_every_loss_of_the_zoo_has_its_inputs_and_a_proven_range(name):
     loss = zoo.get(name).graph
     for graph in (loss, canonical(loss)):  # with parameters anywhere in their bounds, and at their defaults
-        assert all(graph.uses(declared.name) for declared in graph.signature.forward_inputs)
+        assert all(map(graph.uses, graph.signature.needed))
         assert graph_out_of_range(graph) is None
 
 

@@ -47,7 +47,7 @@ def test_mutations_of_every_loss_are_well_typed(grammars: dict[str, Grammar], na
             assert parse_graph(format_graph(graph)).root is changed
             if graph.complexity > grammar.space.max_nodes:
                 break
-            complete += all(graph.uses(declared.name) for declared in loss.signature.forward_inputs)
+            complete += all(map(graph.uses, loss.signature.needed))
             root = changed
     assert complete >= 3
     crossed = crossover(loss.root, zoo.get(grammar.space.seeds[0]).graph.frozen().root, grammar, rng)
@@ -62,7 +62,7 @@ def test_random_losses_of_every_space_have_its_axes_and_inputs(name: str) -> Non
     for _ in range(10):
         graph = method.random_graph()
         assert graph.root.axes == axes
-        assert all(graph.uses(declared.name) for declared in graph.signature.forward_inputs)
+        assert all(map(graph.uses, graph.signature.needed))
         assert not any(graph.uses(declared.name) for declared in graph.signature.buffers)
 
 

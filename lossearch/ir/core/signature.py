@@ -23,7 +23,8 @@ class Input:
     `role` says how it reaches the module: `prediction` (what gradients flow to), `target`, or `buffer` (given once,
     at construction, such as class weights; where `learnable`, it becomes an `nn.Parameter`). `labels` names the axis
     along which integer labels may replace a distribution. A `target` that is a distribution over its class axis has
-    `simplex`. Of kind `index` are integers that are only compared, such as identities.
+    `simplex`. Of kind `index` are integers that are only compared, such as identities. Losses may do without an
+    `optional` one.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Input:
     doc: str = ""
     kind: Kind = "real"
     learnable: bool = False
+    optional: bool = False
 
     @cached_property
     def node(self) -> Expr:
@@ -70,7 +72,8 @@ class Signature:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", self.family or self.name)
-        object.__setattr__(self, "inputs", (*self.inputs, PROGRESS))
+        own = tuple(declared for declared in self.inputs if declared != PROGRESS)
+        object.__setattr__(self, "inputs", (*own, PROGRESS))
 
     def __getitem__(self, name: str) -> Input:
         for declared in self.inputs:
@@ -94,6 +97,11 @@ class Signature:
     def forward_inputs(self) -> tuple[Input, ...]:
         """The inputs that `forward` takes."""
         return tuple(declared for declared in self.inputs if declared.role != "buffer")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Names of the inputs that `forward` takes and no loss does without."""
+        return tuple(declared.name for declared in self.forward_inputs if not declared.optional)
 
     @property
     def buffers(self) -> tuple[Input, ...]:
