@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lossearch.errors import UserError
 from lossearch.experiments.benchmarks import bench_gpu
 from lossearch.experiments.benchmarks.rows import ROWS
 from lossearch.experiments.benchmarks.rows.row import Row
+from lossearch.experiments.benchmarks.search_quality import merged, variant
 from lossearch.experiments.benchmarks.timing import check_agreement, interleaved, peak_bytes, ratio
 
 
@@ -45,3 +47,18 @@ def test_bench_gpu_measures_a_loss_and_a_population_or_says_that_there_is_no_gpu
     monkeypatch.setattr("sys.argv", ["bench_gpu"])
     bench_gpu.main()
     assert capsys.readouterr().out.startswith("no GPU that PyTorch")
+
+
+def test_variants_of_a_search_change_its_configuration() -> None:
+    name, changes = variant('plain=method = { name = "random" }\nscreening = { rejection_steps = 5 }')
+    values = {"method": {"name": "nsga2", "population": 8}, "screening": {"rejection_gain": 0.5}, "islands": 2}
+    assert name == "plain"
+    assert merged(values, changes) == {
+        "method": {"name": "random"},
+        "screening": {"rejection_gain": 0.5, "rejection_steps": 5},
+        "islands": 2,
+    }
+    assert merged(values, variant("as_is=")[1]) == values
+    for wrong in ("random", "=method = 1", "random=method = {"):
+        with pytest.raises(UserError):
+            variant(wrong)
