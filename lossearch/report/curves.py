@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lossearch import zoo
 from lossearch.errors import UserError
+from lossearch.ir.core.signature import PROGRESS
 from lossearch.loss import Loss
 from lossearch.report.figure_file import figure_path, save_figure
 from lossearch.report.sweep import Sweep
@@ -76,6 +77,10 @@ class LossCurves:
         return replace(self, value=value, gradient=factor * self.gradient)
 
 
+MIDDLE = 0.5
+"""The progress at which losses that change over a training are drawn."""
+
+
 def loss_curves(loss: Loss, classes: int = CLASSES) -> list[LossCurves]:
     """Value and gradient of a loss along every sweep of its signature that moves it, the natural variable first.
 
@@ -87,7 +92,9 @@ def loss_curves(loss: Loss, classes: int = CLASSES) -> list[LossCurves]:
 def swept_module(loss: Loss, sweep: Sweep, classes: int = CLASSES) -> nn.Module:
     """The module that takes a sweep's inputs, in float64."""
     options: dict[str, Any] = {"weight": torch.ones(classes)} if loss.graph.uses("class_weight") else {}
-    buffers = {name: value for name, value in sweep.buffers.items() if loss.graph.uses(name)}
+    # Where the sweep says nothing else: the middle of a training, and classes that are equally frequent.
+    neutral = {PROGRESS.name: torch.tensor(MIDDLE), "class_count": torch.ones(classes)}
+    buffers = {name: value for name, value in {**neutral, **sweep.buffers}.items() if loss.graph.uses(name)}
     return loss.to_module(backend="eager", ignore_index=None, buffers=buffers, **options).to(torch.float64)
 
 

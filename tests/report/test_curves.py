@@ -261,3 +261,16 @@ def test_fewer_than_two_classes_are_refused() -> None:
 def test_a_loss_that_nothing_moves_is_refused() -> None:
     with pytest.raises(UserError, match="a loss of fake, real"):
         loss_curves(Loss.from_text("adversarial: 1.0"))
+
+
+def test_what_a_run_gives_its_losses_is_neutral_in_a_drawing() -> None:
+    """Losses that use the progress of a training, or class counts, are drawn at its middle, with equal classes."""
+    cross_entropy, error = "cross_entropy(logits, target)", "absolute_probability_error(logits, target)"
+    scheduled = Loss.from_text(f"dense: (1.0 - progress) * {cross_entropy} + progress * {error}", "scheduled")
+    mixed = Loss.from_text(f"dense: 0.5 * {cross_entropy} + 0.5 * {error}", "mixed")
+    adjusted = Loss.from_text("dense: cross_entropy(logits + 0.5 * log(class_count), target)", "adjusted")
+    plain = Loss.from_text(f"dense: {cross_entropy}", "plain")
+    for one, other in ((scheduled, mixed), (adjusted, plain)):
+        for a, b in zip(loss_curves(one), loss_curves(other), strict=True):
+            np.testing.assert_allclose(a.value, b.value, rtol=1e-12)
+            np.testing.assert_allclose(a.gradient, b.gradient, rtol=1e-12)
