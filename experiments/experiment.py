@@ -22,6 +22,9 @@ class Experiment(BaseModel):
         family: kind of task.
         seeds: paired ones of the comparison.
         against: losses compared besides the default ones.
+        held_out: of a search over a distribution how many of its held-out tasks losses are compared on; None where it
+            is compared on the test split of its own task.
+        trials: settings of each loss that are tried; None for as many as `compare` tries.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +33,8 @@ class Experiment(BaseModel):
     family: str
     seeds: int = Field(ge=10)
     against: tuple[str, ...] = ()
+    held_out: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=2)
 
     @property
     def configuration(self) -> Path:

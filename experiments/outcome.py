@@ -13,6 +13,7 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.simplified import shorter_of
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.statistics import Interval, PairedDifference
+from lossearch.comparison.transfer import Aggregate, Cell, Transfer
 from lossearch.comparison.verdict import Units
 from lossearch.errors import UserError
 from lossearch.experiments.experiment import Experiment
@@ -113,8 +114,18 @@ class Outcome(_Part):
         return "win" if found.better else "defeat"
 
 
-def outcome_of(experiment: Experiment, run: RunDirectory, comparison: Comparison) -> Outcome:
-    """Gather what came of an experiment.
+class Found(_Part):
+    """What a search found, and what it took; see `Outcome`."""
+
+    formula: str
+    shorter: str | None
+    shorter_how: str | None
+    complexity: int
+    cost: Cost
+
+
+def found_in(run: RunDirectory) -> Found:
+    """The best loss of a run.
 
     Raises:
         UserError: the run has no loss that was trained to the end, or its archive is damaged.
@@ -128,6 +139,28 @@ def outcome_of(experiment: Experiment, run: RunDirectory, comparison: Comparison
         raced = [training.seconds for training in archive.race_trainings()]
     candidate = best[0].candidate
     shorter = shorter_of(run, candidate.key)
+    return Found(
+        formula=candidate.text or "",
+        shorter=shorter and shorter.loss.to_text(),
+        shorter_how=shorter and shorter.how,
+        complexity=candidate.complexity or 0,
+        cost=Cost(
+            proposed=counts.candidates,
+            trained=counts.accepted,
+            trainings=len(scored),
+            race_trainings=len(raced),
+            hours=round((sum(scored) + sum(raced)) / 3600, 3),
+        ),
+    )
+
+
+def outcome_of(experiment: Experiment, run: RunDirectory, comparison: Comparison) -> Outcome:
+    """Gather what came of an experiment.
+
+    Raises:
+        UserError: as `found_in`.
+    """
+    found = found_in(run)
     reference = next((row.values for row in comparison.rows if row.loss == comparison.reference), ())
     sign = 1.0 if comparison.metric.higher_is_better else -1.0
     rows = [
@@ -160,17 +193,11 @@ def outcome_of(experiment: Experiment, run: RunDirectory, comparison: Comparison
         reference=comparison.reference,
         noise_floor=comparison.noise_floor,
         rows=tuple(rows),
-        formula=candidate.text or "",
-        shorter=shorter and shorter.loss.to_text(),
-        shorter_how=shorter and shorter.how,
-        complexity=candidate.complexity or 0,
-        cost=Cost(
-            proposed=counts.candidates,
-            trained=counts.accepted,
-            trainings=len(scored),
-            race_trainings=len(raced),
-            hours=round((sum(scored) + sum(raced)) / 3600, 3),
-        ),
+        formula=found.formula,
+        shorter=found.shorter,
+        shorter_how=found.shorter_how,
+        complexity=found.complexity,
+        cost=found.cost,
         versions={name: comparison.settings[name] for name in ("lossearch", "torch")},
     )
 
@@ -180,16 +207,69 @@ def _wins(values: tuple[float | None, ...], reference: tuple[float | None, ...],
     return sum(1.0 if gap > 0.0 else 0.5 if gap == 0.0 else 0.0 for gap in gaps) / len(gaps)
 
 
-def write_outcome(outcome: Outcome, folder: Path) -> None:
+class TransferOutcome(_Part):
+    """A search over a distribution, whose loss was compared on tasks that it did not see.
+
+    Attributes:
+        reference: the loss that gains are measured from.
+        judged: name of the discovered loss.
+        cells: one for each task; metrics that are fractions are given as such.
+        aggregates: one for each loss, over all tasks, the best first.
+        found: the loss, and what it took.
+    """
+
+    name: str
+    family: str
+    seeds: int
+    trials: int
+    reference: str
+    judged: str
+    cells: tuple[Cell, ...]
+    aggregates: tuple[Aggregate, ...]
+    found: Found
+    versions: Mapping[str, str]
+
+    @property
+    def verdict(self) -> str:
+        """How many tasks were won, at p < 0.05 after correction, and how many lost."""
+        better = sum(cell.better is True for cell in self.cells)
+        worse = sum(cell.better is False for cell in self.cells)
+        return f"better than the best hand-designed loss on {better} of {len(self.cells)} tasks, worse on {worse}"
+
+
+def transfer_outcome_of(experiment: Experiment, run: RunDirectory, transfer: Transfer) -> TransferOutcome:
+    """Gather what came of an experiment over a distribution.
+
+    Raises:
+        UserError: as `found_in`.
+    """
+    settings = next(iter(transfer.comparisons.values())).settings
+    return TransferOutcome(
+        name=experiment.name,
+        family=experiment.family,
+        seeds=experiment.seeds,
+        trials=settings["budget"]["trials"],
+        reference=transfer.reference,
+        judged=transfer.judged,
+        cells=transfer.cells,
+        aggregates=transfer.aggregates,
+        found=found_in(run),
+        versions={name: settings[name] for name in ("lossearch", "torch")},
+    )
+
+
+def write_outcome(outcome: Outcome | TransferOutcome, folder: Path) -> None:
     """Keep an outcome as `NAME.json`."""
     text = json.dumps(outcome.model_dump(mode="json"), indent=1, ensure_ascii=False)
     write_atomically(folder / f"{outcome.name}.json", text + "\n", _AGAIN)
 
 
-def read_outcome(path: Path) -> Outcome:
+def read_outcome(path: Path) -> Outcome | TransferOutcome:
     """Raises `UserError` where the file is damaged."""
     what = f"the outcome of an experiment in {path.name}"
+    values = parse_json(read_text(path, what, _AGAIN), what, _AGAIN)
+    kind = TransferOutcome if isinstance(values, dict) and "cells" in values else Outcome
     try:
-        return Outcome.model_validate(parse_json(read_text(path, what, _AGAIN), what, _AGAIN))
+        return kind.model_validate(values)
     except ValidationError as error:
         raise UserError(what, str(error.errors()[0]["msg"]), _AGAIN) from error

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from lossearch import zoo
 from lossearch.comparison.table import joined
 from lossearch.comparison.verdict import p_text
-from lossearch.experiments.outcome import Judged, Outcome
+from lossearch.experiments.outcome import Judged, Outcome, TransferOutcome
+from lossearch.experiments.transfer_page import HEAD, section
 
 _HEAD = """# Results
 
@@ -37,12 +38,14 @@ _COLUMNS = (
 )
 
 
-def results_page(outcomes: Sequence[Outcome]) -> str:
+def results_page(all_outcomes: Sequence[Outcome | TransferOutcome]) -> str:
     """The whole page.
 
     Args:
-        outcomes: in the order in which they are to stand.
+        all_outcomes: in the order in which they are to stand; those over distributions come last.
     """
+    outcomes = [one for one in all_outcomes if isinstance(one, Outcome)]
+    transfers = [one for one in all_outcomes if isinstance(one, TransferOutcome)]
     wins = sum(outcome.verdict == "win" for outcome in outcomes)
     defeats = sum(outcome.verdict == "defeat" for outcome in outcomes)
     others = len(outcomes) - wins - defeats
@@ -57,6 +60,10 @@ def results_page(outcomes: Sequence[Outcome]) -> str:
     ]
     for outcome in outcomes:
         lines += _section(outcome)
+    if transfers:
+        lines += [HEAD, ""]
+    for transfer in transfers:
+        lines += section(transfer)
     return "\n".join(lines).rstrip() + "\n"
 
 

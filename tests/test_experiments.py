@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report.runs import CONFIG, compared, searched_run
@@ -13,6 +14,7 @@ from lossearch import api
 from lossearch.comparison.assembly import assemble
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.result import Compared
+from lossearch.comparison.transfer import Transfer, transfer
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Setting
 from lossearch.engine.driver.ending import SearchInterrupted, SearchLost
@@ -21,9 +23,10 @@ from lossearch.errors import UserError
 from lossearch.experiments import __main__ as command
 from lossearch.experiments import experiment, running
 from lossearch.experiments.experiment import FOLDER, Experiment, experiments
-from lossearch.experiments.outcome import Outcome, read_outcome, write_outcome
+from lossearch.experiments.outcome import Outcome, TransferOutcome, read_outcome, write_outcome
 from lossearch.experiments.results_page import results_page
 from lossearch.tasks import metric
+from lossearch.tasks.distribution.config import distribution_config
 from lossearch.zoo import get
 
 SPREAD = (-0.004, 0.001, 0.003, 0.0, -0.002, 0.004, -0.001, 0.002, 0.005, -0.003)
@@ -62,7 +65,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Path) -> Path:
 
 def finished(folder: Path, monkeypatch: pytest.MonkeyPatch, gain: float) -> Outcome:
     monkeypatch.setattr(api, "compare", lambda *_, **__: comparison(gain))
-    return running.run_experiment(SMALL, folder)
+    found = running.run_experiment(SMALL, folder)
+    assert isinstance(found, Outcome)
+    return found
 
 
 def test_every_experiment_has_a_configuration_that_reads() -> None:
@@ -103,6 +108,31 @@ def test_what_came_of_an_experiment_is_kept(
     assert f"{gain * 100:+.1f}" in page
     assert "| 100% |" in page if gain > 0 else "| 0% |" in page
     assert outcome.formula in page
+
+
+def test_what_came_of_many_tasks_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = distribution_config({"base": "noisy_images", "name": "noisy"})
+    found = transfer(many, {"one": comparison(0.02), "two": comparison(0.0)}, "small_1", "poly1")
+    asked: dict[str, Any] = {}
+
+    def compare_across(*given: Any, **details: Any) -> Transfer:
+        asked.update(details, losses=given[1], seeds=given[2])
+        return found
+
+    monkeypatch.setattr(running, "compare_across", compare_across)
+    across = SMALL.model_copy(update={"held_out": 2, "trials": 48, "against": ("focal",)})
+    outcome = running.run_experiment(across, folder)
+    assert isinstance(outcome, TransferOutcome)
+    assert (asked["tasks"], asked["trials"], asked["seeds"]) == (2, 48, 10)
+    assert asked["losses"] == [f"{folder / 'small'}@1", "focal"]
+    assert outcome.verdict == "better than the best hand-designed loss on 1 of 2 tasks, worse on 0"
+    write_outcome(outcome, folder)
+    assert read_outcome(folder / "small.json") == outcome
+    page = results_page([outcome, finished(folder, monkeypatch, 0.02)])
+    assert page.index("Losses for many tasks") > page.index("## small")
+    assert "| one | poly1 | +0.02" in page
+    assert f"| **small_1** | {outcome.aggregates[0].gain.mean:+.2f} [" in page
+    assert "Experiments: 1. Wins: 1" in page
 
 
 def test_no_difference_is_no_win(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
