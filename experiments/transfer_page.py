@@ -43,7 +43,7 @@ def section(outcome: TransferOutcome) -> Iterator[str]:
         shown = f"{cell.difference:+.4g} [{cell.low:+.4g}, {cell.high:+.4g}]" if known else "–"
         p = "–" if cell.p_holm is None else p_text(cell.p_holm)
         better = {True: "**yes**", False: "worse", None: "no"}[cell.better]
-        yield f"| {cell.task} | {cell.opponent} | {shown} | {p} | {better} | {_number(cell.gain)} |"
+        yield f"| {cell.task} | {cell.opponent or '–'} | {shown} | {p} | {better} | {_number(cell.gain)} |"
     yield ""
     yield f"| loss | gain over {outcome.reference}, interquartile mean | worst task | P(better) | failed |"
     yield "|---|---|---|---|---|"

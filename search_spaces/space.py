@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from lossearch.errors import UserError
+from lossearch.ir.core.signature import get_signature
 from lossearch.reading import parse_toml, read_text
 from lossearch.search_spaces.seeds import label
 from lossearch.zoo.named import graph_of
@@ -117,6 +118,10 @@ class SearchSpace(BaseModel):
         for sort in (*self.terminals, *self.templates):
             if sort not in self.sorts:
                 raise ValueError(f"terminals and templates of the sorts {', '.join(self.sorts)}, but {sort} is another")
+        signature = get_signature(self.signature) if self.absent else None
+        for name in self.absent:
+            if signature is not None and name not in signature:
+                raise ValueError(f"absent names inputs of {self.signature}, but {name} is none")
         if len({frozenset(axes) for axes in self.sorts.values()}) < len(self.sorts):
             raise ValueError("sorts with different axes, but two have the same")
         return self

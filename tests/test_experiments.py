@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,9 @@ def test_what_came_of_an_experiment_is_kept(
 
 def test_what_came_of_many_tasks_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = distribution_config({"base": "noisy_images", "name": "noisy"})
-    found = transfer(many, {"one": comparison(0.02), "two": comparison(0.0)}, "small_1", "poly1")
+    keys = {"small_1": "a", "poly1": "b"}
+    compared = {name: replace(comparison(gain), keys=keys) for name, gain in (("one", 0.02), ("two", 0.0))}
+    found = transfer(many, compared, "b")
     asked: dict[str, Any] = {}
 
     def compare_across(*given: Any, **details: Any) -> Transfer:

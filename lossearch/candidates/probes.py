@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from lossearch import zoo
 from lossearch.compile.door import least_extent
 from lossearch.compile.interpret import Remembering, evaluate, weighted
 from lossearch.ir.core.graph import Graph
-from lossearch.ir.core.signature import Signature
+from lossearch.ir.core.signature import PROGRESS, Signature
 from lossearch.ir.rewriting.lowering import guard_only, lower
 from lossearch.training.probe_inputs import LENGTHS, SAMPLES, ProbeInputs, declared_inputs, dense_inputs
 
@@ -102,6 +103,10 @@ class Probes:
         scale = (-1.0 if inverted else 1.0) * 10.0**SIGNIFICANT_DIGITS / size
         # Without the mean, since a constant in a loss changes nothing.
         features = np.concatenate((gradient, value.ravel() - mean))
+        if graph.uses(PROGRESS.name):  # at another progress under the same scale: p·X is not X
+            value, gradient = stand.later.pass_through(graph, False)
+            gradient = np.zeros(0) if gradient is None else gradient
+            features = np.concatenate((features, gradient, value.ravel() - np.mean(value)))
         features *= scale
         np.rint(features, out=features)
         features += 0.0  # makes -0.0 equal 0.0
@@ -117,6 +122,10 @@ class Probes:
             if not all(bool(torch.isfinite(x).all()) for x in (value, *gradients) if x is not None):
                 return False
         return True
+
+
+LATER = 0.81
+"""A progress beside `PROBED_PROGRESS`."""
 
 
 @dataclass
@@ -135,6 +144,12 @@ class _Stand:
         self._remembered = Remembering(self.inputs.values, self.inputs.shape)
         others = self.inputs.others
         self._with_others = None if others is None else Remembering(others, self.inputs.shape)
+
+    @cached_property
+    def later(self) -> _Stand:
+        """The same inputs, later in a training."""
+        values = {**self.inputs.values, PROGRESS.name: torch.tensor(LATER, dtype=torch.float64)}
+        return _Stand(replace(self.inputs, values=values))
 
     def pass_through(self, graph: Graph, others: bool) -> tuple[Array, Array | None]:
         """Value, and ∂ sum(value) / SAMPLES / ∂ predictions in one row; None where nothing leads to them."""

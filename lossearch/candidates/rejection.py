@@ -14,6 +14,7 @@ from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import DOMAIN, Input, Signature
 from lossearch.ir.rewriting.lowering import lower
 from lossearch.tasks.base import Metric
+from lossearch.tasks.described import DescribedTask
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.untrained import AnyTask, LossInputs
 
@@ -156,4 +157,5 @@ def rejection_test(
         assert value is not None
         return value
 
-    return RejectionTest(reference, inputs, loss_buffers(task, slot), judge, task.metric, steps)
+    metric = task.judging_metric if isinstance(task, DescribedTask) else task.metric
+    return RejectionTest(reference, inputs, loss_buffers(task, slot), judge, metric, steps)

@@ -65,7 +65,7 @@ def compare(
             "--out",
             help="Directory for table, CSV, JSON and figure; keeps finished losses, which a later comparison with the"
             " same settings shows along. By default DIR/comparison, which a report shows, where a LOSS is DIR@RANK and"
-            " there is no comparison yet.",
+            " there is no comparison yet. With --distribution nothing is kept without it.",
         ),
     ] = None,
     workers: WorkersOption = None,
@@ -79,6 +79,8 @@ def compare(
         raise UserError("--task or --distribution", found, "give one of them")
     if task is not None and (held_out or boundary or tasks):
         raise UserError("--held-out, --boundary and --tasks with --distribution alone", "--task", "leave them out")
+    if boundary and not held_out:
+        raise UserError("--boundary with --held-out", "--boundary alone", "add --held-out")
     if (metric or direction) and distribution is not None:
         raise UserError("--metric and --direction with a training function", "--distribution", "leave them out")
     found_losses = [find(loss) for loss in losses or []]
@@ -86,7 +88,7 @@ def compare(
     details |= {} if trials is None else {"trials": trials}
     try:
         if distribution is not None:
-            part = "held_out" if held_out else "search"
+            part = "held_out" if held_out else None
             _across(distribution, [one.loss for one in found_losses], seeds, part, boundary, tasks, out, details)
             return
         assert task is not None
@@ -115,7 +117,7 @@ def _across(
     distribution: str,
     losses: list[AnyLoss],
     seeds: int,
-    part: Literal["search", "held_out"],
+    part: Literal["held_out"] | None,
     boundary: list[str] | None,
     tasks: int | None,
     out: Path | None,

@@ -61,10 +61,12 @@ def tasks(
 
     if distribution is None and (held_out or boundary or count):
         raise UserError("--distribution, for --held-out, --boundary and --tasks", "none", "name a distribution")
+    if boundary and not held_out:
+        raise UserError("--boundary with --held-out", "--boundary alone", "add --held-out")
     if distribution is None:
         found = configurations()
     else:
-        part = "held_out" if held_out else "search"
+        part = "held_out" if held_out else None
         config = read_distribution(distribution, part=part, boundary=boundary or None, tasks=count)
         found = {task.name: task for task in config.drawn()}
     columns = ("name", "family", "dataset", "available", "model", "metric", *_TASK_SIZES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -129,6 +129,7 @@ def compare(
         tested = session.test(tuned, pool, workers)
     compared = [_compared(entry, tuned[entry.name], tested.get(entry.name)) for entry in entries]
     comparison = assemble(subject.name, conditions.metric, compared, chosen, settings, confidence)
+    comparison = replace(comparison, keys={entry.name: entry.loss.key for entry in entries})
     if out is not None:
         comparison.save(out)
     return comparison

@@ -161,6 +161,12 @@ def _family(loss: Loss) -> list[str]:
     return zoo.names(signature=loss.signature.name)
 
 
+def default_losses(slots: Mapping[str, str]) -> AnyLoss:
+    """The default losses of slots, by their texts: of one alone that loss, of several all of them as one."""
+    losses = {slot: _named(text) for slot, text in slots.items()}
+    return next(iter(losses.values())) if len(losses) == 1 else JointLoss.of(losses, DEFAULTS)
+
+
 def _named(text: str) -> Loss:
     return hand_designed_loss(text) if is_name(text) else Loss("default", graph_of(text))
 

@@ -116,6 +116,7 @@ class Result:
         rows: best mean first, losses that failed last.
         results: the tuned losses by name.
         settings: everything else that the figures depend on.
+        keys: by name the key of each loss as it was before tuning, those that were given first.
     """
 
     task: str
@@ -125,6 +126,7 @@ class Result:
     rows: tuple[Row, ...]
     results: Mapping[str, Tuned]
     settings: Mapping[str, Any]
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def noise_floor(self) -> float | None:

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,23 @@ from lossearch.comparison.aggregate import interquartile_interval, performance_p
 from lossearch.comparison.checkpoint import AGAIN
 from lossearch.comparison.compare import Progress, compare
 from lossearch.comparison.comparison import Comparison
+from lossearch.comparison.entries import default_losses
 from lossearch.comparison.result import Row
-from lossearch.comparison.statistics import Interval, holm
+from lossearch.comparison.statistics import Interval, holm, paired_difference
 from lossearch.comparison.transfer_table import aggregate_table, cell_table, printed
 from lossearch.errors import UserError
 from lossearch.files import storage_errors, write_atomically
 from lossearch.joint_loss import AnyLoss
 from lossearch.reading import usable_path
-from lossearch.tasks import TrainingConfig, build_task
 from lossearch.tasks.distribution.config import DistributionConfig
+from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.zoo.named import hand_designed_loss
 
 FEWEST_SEEDS = 4
 """Below them no noise floor can be estimated."""
+
+GAIN_SEEDS = 8
+"""Gains are told in noise floors of so many seeds, as in a search, however many are compared with."""
 
 THRESHOLDS = tuple(float(x) for x in np.linspace(-6.0, 6.0, 49))
 """Gains at which performance profiles are read."""
@@ -42,7 +46,8 @@ class Cell:
     Attributes:
         task: its name.
         loss: the loss that was given first.
-        opponent: the hand-designed loss with the best mean on the test split of this task.
+        opponent: the hand-designed loss with the best mean on the test split of this task, other than the judged one;
+            None where no other was compared.
         difference: loss - opponent in the metric's units over paired seeds; None where either failed.
         low, high: its interval.
         p_value: of no difference, by itself.
@@ -53,7 +58,7 @@ class Cell:
 
     task: str
     loss: str
-    opponent: str
+    opponent: str | None
     difference: float | None
     low: float | None
     high: float | None
@@ -95,10 +100,11 @@ class Transfer:
     Attributes:
         distribution: its name.
         part: of the distribution, that the tasks are of.
-        judged: the loss that was given first.
+        judged: the loss that was given first, as the first comparison calls it.
         reference: the loss that gains are measured from.
         comparisons: by task.
         unmeasured: tasks on which the reference has no noise floor, left out of what is said of all.
+        confidence: of intervals; 1 - confidence is the level of the tests.
     """
 
     distribution: str
@@ -107,41 +113,75 @@ class Transfer:
     reference: str
     comparisons: Mapping[str, Comparison]
     unmeasured: tuple[str, ...] = ()
+    confidence: float = 0.95
 
     @cached_property
     def losses(self) -> tuple[str, ...]:
         """Names of the losses that were compared on every task, the judged one first."""
-        compared = [[row.loss for row in one.rows] for one in self.comparisons.values()]
-        kept = [name for name in compared[0] if all(name in names for names in compared)]
+        compared = [self._rows(one) for one in self.comparisons.values()]
+        kept = [name for name in compared[0] if all(name in rows for rows in compared)]
         return tuple(sorted(kept, key=lambda name: name != self.judged))
 
     @cached_property
     def gains(self) -> dict[str, list[list[float]]]:
         """By loss its gains `[task, seed]` over the reference, on the tasks that have a noise floor."""
-        tables = [_gains(one, self.reference) for name, one in self.comparisons.items() if name not in self.unmeasured]
+        tables = [self._gains(one) for name, one in self.comparisons.items() if name not in self.unmeasured]
         return {loss: [table[loss] for table in tables] for loss in self.losses}
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """One for each task; p-values corrected over them."""
-        loss, found = self.judged, list[Cell]()
-        for name, one in self.comparisons.items():
-            row = _row(one, loss)
-            gain = None if name in self.unmeasured else float(np.mean(_gains(one, self.reference)[loss]))
-            told = row.difference
-            found.append(
-                Cell(
-                    name, loss, one.reference or "none",
-                    None if told is None else told.mean,
-                    None if told is None else told.interval.low,
-                    None if told is None else told.interval.high,
-                    None if told is None else told.p_value,
-                    None, None, gain,
-                )
-            )  # fmt: skip
-        tested = [cell for cell in found if cell.p_value is not None]
-        corrected = dict(zip((c.task for c in tested), holm([c.p_value or 0.0 for c in tested]).tolist(), strict=True))
-        return tuple(_judged(cell, corrected.get(cell.task), self.comparisons[cell.task]) for cell in found)
+        found = {name: self._cell(name, one) for name, one in self.comparisons.items()}
+        p_values = {name: cell.p_value for name, cell in found.items() if cell.p_value is not None}
+        corrected = dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
+        return tuple(_judged(cell, corrected.get(name), self.comparisons[name]) for name, cell in found.items())
+
+    def _cell(self, name: str, comparison: Comparison) -> Cell:
+        rows = self._rows(comparison)
+        row = rows[self.judged]
+        gain = None if name in self.unmeasured else float(np.mean(self._gains(comparison)[self.judged]))
+        others = [(other, one) for other, one in rows.items() if one.source == "hand-designed" and one is not row]
+        cell = Cell(name, self.judged, others[0][0] if others else None, None, None, None, None, None, None, gain)
+        if not others or row.interval is None or others[0][1].interval is None:
+            failed = bool(others) and row.interval is None and others[0][1].interval is not None
+            return replace(cell, better=False if failed else None)
+        values = ([value for value in one.values if value is not None] for one in (row, others[0][1]))
+        told = paired_difference(*values, confidence=row.interval.confidence)
+        bounds = told.interval
+        return replace(cell, difference=told.mean, low=bounds.low, high=bounds.high, p_value=told.p_value)
+
+    def floor_of(self, comparison: Comparison) -> float:
+        """The noise floor of the reference on a task; 0 where it has none."""
+        return self._rows(comparison)[self.reference].noise_floor or 0.0
+
+    def _rows(self, comparison: Comparison) -> dict[str, Row]:
+        """The rows of a comparison, best first, by what the first one calls their losses."""
+        first = next(iter(self.comparisons.values()))
+        names = {key: name for name, key in first.keys.items()}
+        called = {name: names.get(key, name) for name, key in comparison.keys.items()}
+        return {called.get(row.loss, row.loss): row for row in comparison.rows}
+
+    def _gains(self, comparison: Comparison) -> dict[str, list[float]]:
+        """By loss the difference to the reference with the same seed, in noise floors of `GAIN_SEEDS` seeds.
+
+        A training that failed counts as the worst possible value of the metric; where there is none, as one that is as
+        far below the worst result as that is below the best.
+        """
+        rows, metric = self._rows(comparison), comparison.metric
+        sign = 1.0 if metric.higher_is_better else -1.0
+        floor = (rows[self.reference].noise_floor or math.nan) * math.sqrt(len(comparison.seeds) / GAIN_SEEDS)
+        known = [sign * value for row in rows.values() for value in row.values if value is not None]
+        bound = metric.lower if metric.higher_is_better else -metric.upper
+        worst = bound if math.isfinite(bound) else min(known) - (max(known) - min(known))
+        signed = {
+            name: [worst if value is None else sign * value for value in row.values or (None,) * len(comparison.seeds)]
+            for name, row in rows.items()
+        }
+        reference = signed[self.reference]
+        return {
+            name: [(value - other) / floor for value, other in zip(values, reference, strict=True)]
+            for name, values in signed.items()
+        }
 
     @cached_property
     def aggregates(self) -> tuple[Aggregate, ...]:
@@ -153,15 +193,13 @@ class Transfer:
         for loss, table in self.gains.items():
             means = [float(np.mean(row)) for row in table]
             place = min(range(len(means)), key=means.__getitem__)
-            failed = sum(
-                len(one.seeds) - sum(value is not None for value in _row(one, loss).values)
-                for one in self.comparisons.values()
-            )
+            rows = [(self._rows(one)[loss], len(one.seeds)) for one in self.comparisons.values()]
+            failed = sum(n - sum(value is not None for value in row.values) for row, n in rows)
             found.append(
                 Aggregate(
                     loss,
-                    _row(next(iter(self.comparisons.values())), loss).source,
-                    interquartile_interval(table),
+                    rows[0][0].source,
+                    interquartile_interval(table, self.confidence),
                     means[place],
                     names[place],
                     None if loss == first else probability_of_improvement(self.gains[first], table),
@@ -174,17 +212,24 @@ class Transfer:
     @property
     def verdict(self) -> str:
         """What it says, in a sentence."""
-        better = sum(cell.better is True for cell in self.cells)
-        worse = sum(cell.better is False for cell in self.cells)
         own = next(one for one in self.aggregates if one.loss == self.judged)
         others = [one for one in self.aggregates if one.loss != self.judged and one.source == "hand-designed"]
-        best = others[0] if others else None
-        against = f"; the best hand-designed loss over all, {best.loss}, has {_gain(best.gain)}" if best else ""
-        return (
+        gain = f"its gain over {self.reference} is {_gain(own.gain)} noise floors"
+        if not others:
+            return f"{self.judged} was compared with no hand-designed loss; {gain}."
+        better = sum(cell.better is True for cell in self.cells)
+        worse = sum(cell.better is False for cell in self.cells)
+        told = (
             f"{self.judged} is better than the best hand-designed loss of a task on {better} of"
-            f" {len(self.cells)} tasks, worse on {worse}; its gain over {self.reference} is {_gain(own.gain)} noise"
-            f" floors{against}."
+            f" {len(self.cells)} tasks, worse on {worse}; {gain}; the best hand-designed loss over all,"
+            f" {others[0].loss}, has {_gain(others[0].gain)}."
         )
+        seeds = len(next(iter(self.comparisons.values())).seeds)
+        if 2.0 ** (1 - seeds) * len(self.cells) > 1.0 - self.confidence:
+            told += (
+                f" With {seeds} seeds on {len(self.cells)} tasks no difference can be told from chance: use more seeds."
+            )
+        return told
 
     def to_text(self) -> str:
         """Both tables and the verdict as plain text."""
@@ -253,79 +298,59 @@ def compare_across(
         folder = usable_path(out, "a directory for the comparisons")
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+    task = DistributionTask(distribution)  # all members are there, and their slots agree, before anything is trained
+    judged, *others = losses
+    reference = _reference(distribution, task)
     comparisons: dict[str, Comparison] = {}
-    drawn = distribution.drawn()
-    reference = _reference(distribution, drawn[0])
-    for task in drawn:
-        told = None if progress is None else _named(progress, task.name)
-        place = None if out is None else Path(out) / task.name
-        comparisons[task.name] = compare(task, losses, seeds, baselines=baselines, out=place, progress=told, **details)
-    found = transfer(distribution, comparisons, _loss_name(losses[0]), reference)
+    for member in task.members:
+        told = None if progress is None else _named(progress, member.name)
+        place = None if out is None else Path(out) / member.name
+        given = [judged, reference, *others]
+        comparisons[member.name] = compare(
+            member, given, seeds, baselines=baselines, out=place, progress=told, **details
+        )
+    found = transfer(distribution, comparisons, reference.key, details.get("confidence", 0.95))
     if out is not None:
         found.save(out)
     return found
 
 
 def transfer(
-    distribution: DistributionConfig, comparisons: Mapping[str, Comparison], judged: str, reference: str
+    distribution: DistributionConfig, comparisons: Mapping[str, Comparison], reference: str, confidence: float = 0.95
 ) -> Transfer:
-    """What comparisons of one loss, `judged`, on the tasks of a distribution say together.
+    """What comparisons on the tasks of a distribution say together of the loss that each was given first.
 
-    Gains are measured from `reference`, or where that was not compared from the best hand-designed loss of the first
-    task.
+    Args:
+        distribution: of the tasks.
+        comparisons: by task; each with the reference.
+        reference: key of the loss that gains are measured from.
+        confidence: of intervals.
     """
     first = next(iter(comparisons.values()))
-    rows = [row for row in first.rows if row.source == "hand-designed"] or list(first.rows)
-    reference = next((row.loss for row in rows if row.loss == reference), rows[0].loss)
-    unmeasured = tuple(name for name, one in comparisons.items() if not (_row(one, reference).noise_floor or 0.0) > 0.0)
-    return Transfer(distribution.name, distribution.part, judged, reference, dict(comparisons), unmeasured)
+    judged = next(iter(first.keys))
+    named = next(name for name, key in first.keys.items() if key == reference)
+    found = Transfer(distribution.name, distribution.part, judged, named, dict(comparisons), (), confidence)
+    floors = {name: found.floor_of(one) for name, one in comparisons.items()}
+    return replace(found, unmeasured=tuple(name for name, floor in floors.items() if not floor > 0.0))
 
 
-def _reference(distribution: DistributionConfig, task: TrainingConfig) -> str:
-    """The loss that gains are measured from: the first of the panel, or else the default of the slot."""
+def _reference(distribution: DistributionConfig, task: DistributionTask) -> AnyLoss:
+    """The loss that gains are measured from: the first of the panel, or else the default of each slot."""
     if distribution.panel:
-        return _loss_name(distribution.panel[0])
-    built = build_task(task)
-    return _loss_name(built.slots[built.searched[0]].default)
-
-
-def _loss_name(loss: AnyLoss | str) -> str:
-    """As comparisons call a loss."""
-    return hand_designed_loss(loss).name if isinstance(loss, str) else loss.name
+        return hand_designed_loss(distribution.panel[0])
+    return default_losses({slot: task.slots[slot].default for slot in task.searched})
 
 
 def _named(progress: Callable[[str, Progress], None], name: str) -> Callable[[Progress], None]:
     return lambda told: progress(name, told)
 
 
-def _row(comparison: Comparison, loss: str) -> Row:
-    return next(row for row in comparison.rows if row.loss == loss)
-
-
-def _gains(comparison: Comparison, reference: str) -> dict[str, list[float]]:
-    """By loss the difference to the reference with the same seed, in its noise floors.
-
-    A training that failed counts as the worst result of any loss.
-    """
-    sign = 1.0 if comparison.metric.higher_is_better else -1.0
-    floor = _row(comparison, reference).noise_floor or math.nan
-    known = [sign * value for row in comparison.rows for value in row.values if value is not None]
-    worst, n = min(known), len(comparison.seeds)
-    signed = {
-        row.loss: [worst if value is None else sign * value for value in row.values or (None,) * n]
-        for row in comparison.rows
-    }
-    return {
-        loss: [(value - other) / floor for value, other in zip(values, signed[reference], strict=True)]
-        for loss, values in signed.items()
-    }
-
-
 def _judged(cell: Cell, corrected: float | None, comparison: Comparison) -> Cell:
     if corrected is None or cell.difference is None:
         return cell
-    better = (cell.difference > 0) == comparison.metric.higher_is_better if corrected <= 0.05 else None
-    return Cell(**{**asdict(cell), "p_holm": corrected, "better": better})
+    level = 1.0 - comparison.settings["confidence"]
+    better = (cell.difference > 0) == comparison.metric.higher_is_better if corrected <= level else None
+    return replace(cell, p_holm=corrected, better=better)
 
 
 def _gain(interval: Interval) -> str:

@@ -37,7 +37,7 @@ def cell_table(transfer: Transfer) -> Table:
         table.add_row(
             Text(cell.task),
             f"{metric.name}{units.label}",
-            Text(cell.opponent),
+            Text(cell.opponent or _NONE),
             Text(difference),
             _NONE if cell.p_holm is None else p_text(cell.p_holm),
             {True: "yes", False: "worse", None: "no"}[cell.better],
@@ -49,7 +49,7 @@ def cell_table(transfer: Transfer) -> Table:
 def aggregate_table(transfer: Transfer) -> Table:
     """One line per loss over all tasks, the best first."""
     count = len(transfer.comparisons) - len(transfer.unmeasured)
-    table = _table(f"over {count} tasks: gain over {transfer.reference} in noise floors of each task")
+    table = _table(f"over {count} tasks: gain over {transfer.reference} in noise floors of each task, of 8 seeds")
     for name in ("loss", "source"):
         table.add_column(name, overflow="fold")
     for name in ("interquartile mean [interval]", "worst task", f"P({transfer.judged} better)", "failed"):

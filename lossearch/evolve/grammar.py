@@ -68,8 +68,9 @@ class Grammar:
             terminals = self._allowed(space.terminals.get(sort, {}))
             templates = self._allowed(space.templates.get(sort, {}))
             if not terminals or not templates:
-                found = f"none without {', '.join(space.exclude)}" if space.exclude else "none"
-                hint = f"{'exclude less, or ' if space.exclude else ''}add them to space {space.name}"
+                without = [*space.exclude, *space.absent]
+                found = f"none without {', '.join(without)}" if without else "none"
+                hint = f"{'exclude less, or ' if without else ''}add them to space {space.name}"
                 raise UserError(f"terminals and templates of sort {sort}", found, hint)
             self.terminals[sort] = [self._terminal(template, sort) for template, _ in terminals]
             self.templates[sort] = [template for template, _ in templates]
@@ -115,8 +116,14 @@ class Grammar:
         return [(template, weight) for template, weight in parsed if not barred & _words(template.syntax)]
 
     def allows(self, roots: Iterable[Expr]) -> bool:
-        """Whether nothing excluded occurs, which primitives that stay closed do not show."""
-        return not self.excluded or not any(node.op in self.excluded for root in roots for node in root.postorder())
+        """Whether nothing excluded or absent occurs; what primitives that stay closed are made of is not looked at."""
+        absent = self.space.absent
+        if not self.excluded and not absent:
+            return True
+        nodes = (node for root in roots for node in root.postorder())
+        return not any(
+            node.op in self.excluded or (node.op == "input" and node.attr("name") in absent) for node in nodes
+        )
 
     def _terminal(self, template: Template, sort: Sort) -> Expr:
         node, text = template.fill(()), template.parser.text

@@ -68,13 +68,15 @@ class Fidelity:
 
     @property
     def recommended(self) -> Row | None:
-        """The cheapest setting with τ of `ENOUGH` or more; None where there is none."""
-        return next((row for row in self.rows if row.tau >= ENOUGH), None)
+        """The cheapest setting with τ of `ENOUGH` or more, and above 0 with confidence; None where there is none."""
+        return next((row for row in self.rows if row.tau >= ENOUGH and row.low > 0.0), None)
 
     @property
     def verdict(self) -> str:
         """What to do, in a sentence."""
         row = self.recommended
+        if row is None and any(one.tau >= ENOUGH for one in self.rows):
+            return f"τ of {ENOUGH:g} is not shown with {self.losses} losses, whose intervals reach 0: raise --sample."
         if row is None:
             return (
                 f"No setting reaches τ = {ENOUGH:g}: score candidates with full trainings and more seeds than"

@@ -251,6 +251,11 @@ class DescribedTask(ABC):
         return next(iter(self.metrics.values()))
 
     @property
+    def judging_metric(self) -> Metric:
+        """What `judge` gives."""
+        return self.metric
+
+    @property
     def budget(self) -> int:
         """Optimiser steps of a full training."""
         return self.config.steps

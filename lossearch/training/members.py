@@ -132,9 +132,16 @@ class Member:
 
     def _metrics_of(self, number: int, of: Sequence[int], steps: int) -> list[float]:
         """The metric of a loss of the panel with each seed, at its own learning rate."""
-        missing = [seed for seed in dict.fromkeys(of) if (number, steps, seed) not in self._metrics]
+        # In blocks of their own, so that rounding does not depend on which seeds were asked for before.
+        blocks = dict.fromkeys(seed // CALIBRATED_WITH for seed in of if (number, steps, seed) not in self._metrics)
+        missing = [block * CALIBRATED_WITH + k for block in blocks for k in range(CALIBRATED_WITH)]
         rate, losses = self._rate(number, steps), self._of_panel(number)
-        for seed, outcome in zip(missing, self._run([(losses, rate, s) for s in missing], steps), strict=True):
+        outcomes = [
+            outcome
+            for start in range(0, len(missing), CALIBRATED_WITH)
+            for outcome in self._run([(losses, rate, s) for s in missing[start : start + CALIBRATED_WITH]], steps)
+        ]
+        for seed, outcome in zip(missing, outcomes, strict=True):
             if outcome.metric is None:
                 found = f"loss {number + 1} of the panel ends there with {outcome.status}: {outcome.message[-200:]}"
                 raise UserError(
@@ -191,7 +198,7 @@ def train_members(
         results.append(judge([_or_worst(outcome, member.task) for outcome in outcomes], of, own))
     names = [member.task.name for member in members]
     return [
-        _together(distribution, dict(zip(names, own, strict=True)), values)
+        _together(distribution, dict(zip(names, own, strict=True)), values, steps or distribution.budget)
         for own, values in zip(zip(*trained, strict=True), zip(*results, strict=True), strict=True)
     ]
 
@@ -217,14 +224,15 @@ def _named(outcome: Outcome, task: DescribedTask) -> Outcome:
     return replace(outcome, message=f"{task.name}: {outcome.message}") if outcome.message else outcome
 
 
-def _together(distribution: DistributionTask, outcomes: Mapping[str, Outcome], values: Sequence[float]) -> Outcome:
+def _together(
+    distribution: DistributionTask, outcomes: Mapping[str, Outcome], values: Sequence[float], step: int
+) -> Outcome:
     seconds = sum(outcome.seconds for outcome in outcomes.values())
     failed = next((one for one in outcomes.values() if one.status is not Status.OK or one.metric is None), None)
     if failed is not None:
         return replace(failed, metric=None, curve=(), seconds=seconds, metrics={})
     metric = fitness(distribution.fitness, values)
     own = {name: outcome.metric for name, outcome in outcomes.items() if outcome.metric is not None}
-    step = distribution.budget
     return Outcome(Status.OK, metric, ((step, metric),), seconds, "", {distribution.metric.name: metric, **own})
 
 

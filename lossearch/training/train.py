@@ -64,10 +64,11 @@ def train(
     """
     if isinstance(task, DistributionTask):
         _check(task, runs, task.budget if steps is None else steps, eval_every)
-        if rungs or not isinstance(split, str):
-            found = "rungs" if rungs else "samples to be evaluated on"
-            raise UserError(f"neither rungs nor samples, on the tasks of {task.name}", found, "leave them out")
-        return train_members(task, runs, steps, train, device, split=split, time_limit=time_limit)
+        if rungs or split != "validation":
+            found = "rungs" if rungs else "another split"
+            required = f"no rungs, and validation data, on the tasks of {task.name}"
+            raise UserError(required, found, "leave it out")
+        return train_members(task, runs, steps, train, device, time_limit=time_limit)
     steps = task.budget if steps is None else steps
     _check(task, runs, steps, eval_every)
     plan = Plan(steps, _rung_steps(rungs, steps), eval_every, time_limit)

@@ -262,3 +262,12 @@ def test_losses_that_change_over_a_training_pass_and_are_no_fixed_mixture(screen
     changing = found.check(parse_graph(f"{signature}: (1.0 - progress) * ({first}) + progress * ({second})"), set())
     assert fixed.fingerprint != changing.fingerprint
     assert changing.accepted, (changing.filter, changing.reason)
+
+
+def test_a_share_of_the_training_is_more_than_a_factor(screen):
+    for text in ("cross_entropy(logits, target)", "square(1.0 - true_class_probability(logits, target))"):
+        fixed, falling = (found for found in (check(screen, text), check(screen, f"progress * {text}")))
+        assert falling.fingerprint != fixed.fingerprint
+        assert falling.accepted, (falling.filter, falling.reason)
+        twice = check(screen, f"progress * (2.0 * {text})")
+        assert twice.fingerprint == falling.fingerprint

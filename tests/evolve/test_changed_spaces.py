@@ -14,6 +14,7 @@ from lossearch.engine.setup.parts import make_task
 from lossearch.engine.setup.spaces import space_for, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve import make_method
+from lossearch.evolve.grammar import Grammar
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.forms.text import parse_graph
 from lossearch.search_spaces import SearchSpace, load_space
@@ -193,3 +194,15 @@ def test_what_a_task_does_not_tell_occurs_nowhere(absent: tuple[str, ...]) -> No
 
 def test_a_task_of_lossearch_tells_all_that_dense_losses_are_made_with() -> None:
     assert space_for(make_task(config()), "loss", DENSE).absent == ()
+
+
+def test_what_is_absent_is_an_input_and_leaves_by_every_way() -> None:
+    with pytest.raises(ValueError, match="absent names inputs of dense, but progres is none"):
+        SearchSpace.model_validate({**DENSE.model_dump(), "absent": ["progres"]})
+    without_weights = DENSE.model_copy(update={"absent": ("class_weight",)})
+    kept = space_for(make_task(config()), "loss", without_weights)
+    assert "weighted_cross_entropy" not in kept.seeds
+    assert kept.absent == ("class_weight",)
+    grammar = Grammar(without_weights)
+    assert grammar.allows([graph_of("cross_entropy").root])
+    assert not grammar.allows([graph_of("weighted_cross_entropy").root])

@@ -81,6 +81,12 @@ def test_the_cheapest_good_setting_is_recommended() -> None:
     assert "No setting reaches" in none.verdict
 
 
+def test_a_setting_whose_interval_reaches_zero_is_not_recommended() -> None:
+    found = Fidelity("t", "m", 6, 0, 20, 4, (Row(10, 1, 0.5, 0.7, -0.1, 1.0, 0.0),))
+    assert found.recommended is None
+    assert "is not shown with 6 losses" in found.verdict
+
+
 def test_a_configuration_is_measured_from_end_to_end(tmp_path: Path) -> None:
     path, kept = tmp_path / "search.toml", tmp_path / "fidelity.json"
     path.write_text(CONFIG)

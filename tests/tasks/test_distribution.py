@@ -11,7 +11,7 @@ from lossearch.tasks.distribution.config import DistributionConfig, distribution
 from lossearch.tasks.distribution.reading import read_distribution
 
 AXES: dict[str, Any] = {
-    "data": {"digits": {"base": "digits"}, "fashion": {"base": "fashion", "train_size": 900}},
+    "data": {"digits": {"base": "digits"}, "fashion": {"base": "fashion"}},
     "noise": {
         "clean": {},
         "symmetric": {"noise": "symmetric", "noise_rate": {"low": 0.2, "high": 0.6}},
@@ -95,6 +95,16 @@ def test_options_come_evenly_and_ranges_stay_within_their_ends() -> None:
         ({"boundary": ["optimizer"]}, "boundary names optimizer"),
         ({"fitness": "rank", "panel": ["brier"]}, "needs a panel of two losses or more"),
         ({"panel": ["brier", "focal"]}, "for fitness 'rank' alone"),
+        ({"axes": AXES | {"../x": {"a": {}}}}, "'../x' is no name"),
+        ({"axes": AXES | {"size": {"a/b": {}}}}, "'a/b' is no name"),
+        (
+            {"axes": AXES | {"late": {"flat": {"noise": "none"}}}},
+            "axis late sets noise, by which the held-out axis noise",
+        ),
+        (
+            {"axes": {"data": AXES["data"] | {"again": {"base": "fashion"}}}, "held_out": {"data": ["fashion"]}},
+            "fashion of axis data is held out, and has the values of another option",
+        ),
         ({"batch_size": 10}, "batch_size belongs to the tasks of a distribution"),
         ({"fitnes": "mean"}, "did you mean 'fitness'"),
     ],
@@ -142,6 +152,18 @@ def test_a_distribution_is_read_by_name_from_files_and_tables(tmp_path: Path) ->
         read_distribution("nosy_images")
     with pytest.raises(UserError, match="give the name of a distribution"):
         read_distribution(tmp_path / "none.toml")
+
+
+def test_a_distribution_of_distributions_is_refused() -> None:
+    with pytest.raises(UserError, match="single tasks in a distribution"):
+        build_task(
+            {
+                "family": "distribution",
+                "name": "nested",
+                "axes": {"data": {"many": {"base": "noisy_images"}}},
+                "tasks": 1,
+            }
+        )
 
 
 def test_tasks_of_other_slots_are_refused() -> None:

@@ -8,7 +8,9 @@ import pytest
 from scipy import stats
 
 from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
+from lossearch.candidates.screen import Screen, ScreeningConfig
 from lossearch.errors import UserError
+from lossearch.search_spaces import load_space
 from lossearch.tasks import DistributionTask, Status, build_task
 from lossearch.training.fitness import fitness, interquartile_mean
 from lossearch.training.graph_loss import GraphLoss
@@ -92,6 +94,16 @@ def test_worst_and_rank() -> None:
     assert last.metric >= 2.0
 
 
+@pytest.mark.parametrize("fitness", ["mean", "rank"])
+def test_filters_judge_predictions_by_the_first_task(fitness: str) -> None:
+    panel = ["cross_entropy", "brier"] if fitness == "rank" else []
+    task = made(fitness=fitness, panel=panel)
+    screen = Screen(task, load_space("dense"), graph_of("cross_entropy"), ScreeningConfig())
+    verdict = screen.check(graph_of("cross_entropy"), set())
+    assert verdict.accepted, (verdict.filter, verdict.reason)
+    assert verdict.numbers["rejection_gain"] == pytest.approx(1.0)
+
+
 def test_weights_of_classes_are_those_of_each_task() -> None:
     axes = {
         "data": {"digits": {"base": "digits_imbalance", "train_size": 400}},
@@ -117,7 +129,7 @@ def test_a_loss_that_fails_on_one_task_fails(distribution: DistributionTask) -> 
 
 def test_what_a_distribution_cannot_do_is_told(distribution: DistributionTask) -> None:
     given = runs(distribution, "cross_entropy", [0])
-    with pytest.raises(UserError, match="neither rungs nor samples"):
+    with pytest.raises(UserError, match="no rungs, and validation data"):
         train(distribution, given, STEPS, rungs=(0.5,), promote=lambda step, metrics: [True])
     with pytest.raises(UserError, match="losses as graphs"):
         train(distribution, [Run(lambda logits, target: logits.sum(), 1.0, 0)], STEPS)

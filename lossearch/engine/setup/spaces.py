@@ -90,7 +90,8 @@ def joint_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> list
 def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
     """The space without what needs tensors that the task does not give, such as class weights."""
     given = loss_buffers(task, slot)
-    absent = tuple(one.name for one in get_signature(space.signature).buffers if one.name not in given)
+    missing = (one.name for one in get_signature(space.signature).buffers if one.name not in given)
+    absent = tuple(dict.fromkeys((*space.absent, *missing)))
     if not absent:
         return space
     kept = tuple(name for name in space.seeds if not any(map(graph_of(name).uses, absent)))

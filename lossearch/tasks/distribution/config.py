@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -31,6 +32,7 @@ RANK = Metric(
 )
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,60}")
 _OF_TASKS = ("steps", "optimizer", "momentum", "learning_rate", "schedule", "weight_decay", "batch_size")
 
 
@@ -52,8 +54,9 @@ class DistributionConfig(TrainingConfig):
         fitness: what is made of the gains on all tasks, which are differences to the reference loss in noise floors of
             the task. "mean": a large gain on one task can outweigh losses on others. "iqm": interquartile mean, which
             leaves out the quarter of tasks with the largest gains and that with the smallest, so that it does not see
-            a task on which a loss fails. "worst": the smallest gain, which a single hard or noisy task decides. "rank":
-            in place of gains the mean rank among the losses of `panel`, which does not see by how much.
+            a task on which a loss does badly. "worst": the smallest gain, which a single hard or noisy task decides.
+            "rank": in place of gains the mean rank among the losses of `panel`, which does not see by how much. A loss
+            whose training fails on one task has failed.
         panel: hand-designed losses; the first is the reference of gains, without any the default of the slot. More than
             one are for "rank" alone.
         slot: of all tasks, as of a single one.
@@ -116,6 +119,21 @@ class DistributionConfig(TrainingConfig):
                 if unknown := [name for name in names if name not in self.axes[axis]]:
                     known = ", ".join(self.axes[axis])
                     raise ValueError(f"{part}.{axis} names {', '.join(unknown)}, must be among {known}")
+        for axis, options in self.axes.items():
+            for name in (axis, *options):
+                if not _NAME.fullmatch(name):
+                    raise ValueError(
+                        f"{name!r} is no name of letters, digits, '_', '.' and '-' that begins with a letter"
+                    )
+        places = list(self.axes)
+        for axis, names in self.held_out.items():
+            searched = [option for name, option in self.axes[axis].items() if name not in names]
+            if same := [name for name in names if self.axes[axis][name] in searched]:
+                raise ValueError(f"{same[0]} of axis {axis} is held out, and has the values of another option")
+            own = {field for option in self.axes[axis].values() for field in option}
+            for later in places[places.index(axis) + 1 :]:
+                if over := sorted(own & {field for option in self.axes[later].values() for field in option}):
+                    raise ValueError(f"axis {later} sets {over[0]}, by which the held-out axis {axis} differs")
         for axis, names in self.held_out.items():
             if both := sorted(set(names) & set(self.search.get(axis, ()))):
                 raise ValueError(f"{', '.join(both)} of axis {axis} is both searched and held out")
@@ -141,7 +159,7 @@ _NOISE: dict[str, Option] = {
 NAMED: dict[str, dict[str, Any]] = {
     "noisy_images": {
         "axes": {
-            "data": {"digits": {"base": "digits"}, "fashion": {"base": "fashion", "train_size": 2000, "steps": 300}},
+            "data": {"digits": {"base": "digits"}, "fashion": {"base": "fashion", "steps": 300}},
             "corruption": _NOISE,
             "size": {"small": {"train_size": 400}, "usual": {"train_size": 800}},
             "model": {

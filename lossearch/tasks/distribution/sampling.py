@@ -40,13 +40,15 @@ def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[Train
     draw = generator(seed, Stream.TASKS)
     decks = {axis: _Deck(list(options), draw) for axis, options in axes.items()}
     found: dict[str, TrainingConfig] = {}
-    for _ in range(_TRIES + count):
-        if len(found) == count:
-            return list(found.values())
+    in_vain = 0
+    while len(found) < count and in_vain < _TRIES:
         one = _task({axis: (name := deck.next(), axes[axis][name]) for axis, deck in decks.items()}, draw, common)
-        found.setdefault(one.model_copy(update={"name": ""}).model_dump_json(), one)
-    known = ", ".join(f"{axis}: {' '.join(options)}" for axis, options in axes.items())
-    raise UserError(f"{count} different tasks of {known}", str(len(found)), f"ask for {len(found)}, or add options")
+        known = found.setdefault(one.model_copy(update={"name": ""}).model_dump_json(), one)
+        in_vain = 0 if known is one else in_vain + 1
+    if len(found) == count:
+        return list(found.values())
+    told = ", ".join(f"{axis}: {' '.join(options)}" for axis, options in axes.items())
+    raise UserError(f"{count} different tasks of {told}", str(len(found)), f"ask for {len(found)}, or add options")
 
 
 class _Deck:

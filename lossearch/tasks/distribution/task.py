@@ -34,7 +34,11 @@ class DistributionTask(DescribedTask):
     def __init__(self, config: DistributionConfig) -> None:
         super().__init__(config)
         self._distribution = config
-        self.members: tuple[DescribedTask, ...] = tuple(map(build_task, config.drawn()))
+        drawn = config.drawn()
+        for one in drawn:
+            if isinstance(one, DistributionConfig):
+                raise UserError("single tasks in a distribution", f"the distribution {one.name}", "draw from its axes")
+        self.members: tuple[DescribedTask, ...] = tuple(map(build_task, drawn))
         self.stackable = self.lead.stackable  # type: ignore[misc]
         wanted = {name: slot.signature for name, slot in self.lead.slots.items()}
         for member in self.members:
@@ -127,9 +131,13 @@ class DistributionTask(DescribedTask):
         raise single_task_needed(self)
 
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
-        """By the metric of the first member, whose predictions these are."""
-        value = self.lead.judge(slot, inputs)
-        return value if value is None or self.lead.metric.higher_is_better == self.metric.higher_is_better else -value
+        """The metric of the first member, whose predictions these are."""
+        return self.lead.judge(slot, inputs)
+
+    @property
+    def judging_metric(self) -> Metric:
+        """That of the first member."""
+        return self.lead.judging_metric
 
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
         """Those of the first member."""
