@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ learning_rates = [1.0]
 
 
 def rows(
-    scores: dict[int, list[list[float | None]]], higher: bool = True, tuning: int = 0
+    scores: Mapping[int, Sequence[Sequence[float | None]]], higher: bool = True, tuning: int = 0
 ) -> dict[tuple[int, int], Row]:
     return {(row.steps, row.seeds): row for row in rows_of(scores, FULL, higher, tuning)}
 
@@ -105,7 +107,7 @@ def test_a_configuration_is_measured_from_end_to_end(tmp_path: Path) -> None:
     ("options", "told"),
     [({"sample": 4}, "at least five losses"), ({"full_seeds": 1}, "two full seeds")],
 )
-def test_what_does_not_fit_is_told(tmp_path: Path, options: dict[str, int], told: str) -> None:
+def test_what_does_not_fit_is_told(tmp_path: Path, options: dict[str, Any], told: str) -> None:
     path = tmp_path / "search.toml"
     path.write_text('task = "digits"\ngenerations = 1\n')
     with pytest.raises(UserError, match=told):
