@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.candidates.retraining import Found, metric_of, retrain
-from lossearch.comparison.workers import default_workers, open_executor
+from lossearch.comparison.workers import default_workers, worker_processes
 from lossearch.engine.remote.equipment import Equipment, equip
 from lossearch.engine.setup.begun import continued, located
 from lossearch.engine.setup.config import SearchConfig, load_config
@@ -86,9 +86,10 @@ def measure(
     Raises:
         UserError: the configuration or run cannot be read, has too few losses, or a setting is out of range.
     """
-    if sample < 5 or seeds < 1 or full_seeds < 2:
-        found = f"sample = {sample}, seeds = {seeds}, full_seeds = {full_seeds}"
-        raise UserError("at least five losses, one seed and two full seeds", found, "raise them")
+    workers = default_workers() if workers is None else workers
+    if sample < 5 or seeds < 1 or full_seeds < 2 or workers < 1:
+        found = f"sample = {sample}, seeds = {seeds}, full_seeds = {full_seeds}, workers = {workers}"
+        raise UserError("at least five losses, one seed, two full seeds and one worker", found, "raise them")
     config, graphs = _losses(Path(source), sample)
     task = make_task(config)
     full = config.race.steps or task.budget or config.evaluation.steps
@@ -97,7 +98,7 @@ def measure(
     equipment, fresh = Equipment.of(config), first("racing", full_seeds)
     jobs = [FidelityJob(equipment, graph, steps, seeds, full, fresh) for graph in graphs]
     measured: list[Measured] = []
-    for one in _done(jobs, default_workers() if workers is None else workers):
+    for one in _done(jobs, workers):
         measured.append(one)
         if progress is not None:
             progress(len(measured), len(jobs))
@@ -175,8 +176,8 @@ def _sampled(config: SearchConfig, sample: int) -> Iterator[str]:
 
 
 def _done(jobs: Sequence[FidelityJob], workers: int) -> Iterator[Measured]:
-    """What came of each job, in order."""
-    with open_executor(workers) as executor:
+    """What came of each job, in order; in processes of their own, as the test split is sealed where one is done."""
+    with worker_processes(workers) as executor:
         waiting, results = iter(enumerate(jobs)), dict[int, Measured]()
         under_way: dict[Future[Measured], int] = {}
         given = 0
