@@ -158,7 +158,10 @@ class Transfer:
         """The rows of a comparison, best first, by what the first one calls their losses."""
         first = next(iter(self.comparisons.values()))
         names = {key: name for name, key in first.keys.items()}
-        called = {name: names.get(key, name) for name, key in comparison.keys.items()}
+        # Several names may stand for one formula: each keeps its own where the first comparison has it, too.
+        called = {
+            name: name if first.keys.get(name) == key else names.get(key, name) for name, key in comparison.keys.items()
+        }
         return {called.get(row.loss, row.loss): row for row in comparison.rows}
 
     def _gains(self, comparison: Comparison) -> dict[str, list[float]]:
@@ -328,7 +331,7 @@ def transfer(
     """
     first = next(iter(comparisons.values()))
     judged = next(iter(first.keys))
-    named = next(name for name, key in first.keys.items() if key == reference)
+    named = [name for name, key in first.keys.items() if key == reference][-1]  # not the judged loss, if it is alike
     found = Transfer(distribution.name, distribution.part, judged, named, dict(comparisons), (), confidence)
     floors = {name: found.floor_of(one) for name, one in comparisons.items()}
     return replace(found, unmeasured=tuple(name for name, floor in floors.items() if not floor > 0.0))

@@ -143,6 +143,15 @@ def test_a_hand_designed_loss_is_judged_against_others_and_the_reference_is_alwa
     assert failed.cells[0].better is False
 
 
+def test_a_loss_that_is_the_reference_under_another_name_gains_nothing() -> None:
+    alike = Loss.from_text("dense: cross_entropy(logits, target)", "mine", "a search")
+    found = compare_across(distribution(), [alike, "brier"], 4, baselines=False, **OPTIONS)
+    assert (found.judged, found.reference) == ("mine", "cross_entropy")
+    assert found.losses == ("mine", *(name for name in found.losses if name != "mine"))
+    assert set(found.losses) == {"mine", "cross_entropy", "brier"}
+    assert found.gains["mine"] == found.gains["cross_entropy"] == [[0.0] * 4]
+
+
 def test_slots_that_are_searched_together_are_held_against_the_defaults() -> None:
     axes = {"data": {"digits": {"base": "digits_vae_prior", "slot": ["reconstruction", "prior"], "steps": 20}}}
     config = distribution_config({"name": "vae", "axes": axes, "tasks": 1})
@@ -172,7 +181,7 @@ def test_what_does_not_fit_is_told() -> None:
         (["compare", "brier", "--task", "digits", "--distribution", "noisy_images"], "both"),
         (["compare", "brier", "--task", "digits", "--held-out"], "with --distribution alone"),
         (["compare", "brier", "--distribution", "noisy_images", "--metric", "loss"], "with a training function"),
-        (["compare", "brier", "--distribution", "digits"], "noisy_images"),
+        (["compare", "brier", "--distribution", "digits"], "one of the distributions noisy_images"),
         (["tasks", "--held-out"], "--distribution, for --held-out"),
         (["tasks", "--distribution", "noisy_images", "--boundary", "model"], "--boundary with --held-out"),
         (["compare", "brier", "--distribution", "noisy_images", "--boundary", "data"], "--boundary with --held-out"),

@@ -177,4 +177,8 @@ def distribution_config(spec: str | Mapping[str, Any] | TrainingConfig) -> Distr
     """The configuration of a distribution that `spec` means, see `config_from`."""
     if isinstance(spec, TrainingConfig) and not isinstance(spec, DistributionConfig):
         raise UserError("a distribution of tasks", spec.name, "write one as a table with axes")
+    base = spec.get("base") if isinstance(spec, Mapping) else spec
+    if isinstance(base, str) and base not in NAMED:
+        found, hint = f"{base!r:.80}", "write one as a table with axes, see docs/TASKS.md"
+        raise UserError(f"one of the distributions {', '.join(NAMED)}", found, hint)
     return config_from(spec, DistributionConfig, NAMED, lambda path: list(DistributionConfig.model_fields))
