@@ -6,7 +6,8 @@ import bisect
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from lossearch.evolve.breeding import breeder_for
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.forms.joint import any_from_dict, any_to_dict
 from lossearch.search_spaces.joint import AnySpace, complexity_in
+from lossearch.tasks.base import Task
 
 KEPT = 32
 """How many of the best a method remembers for migration."""
@@ -36,6 +38,7 @@ class Candidate:
     parents: tuple[str, ...] = ()
     number: int | None = None
     reason: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,15 @@ class Method(ABC):
         self.rng = random.Random(seed)
         self.best: list[Individual] = []
         self._seeds = deque(space.seeds)
+
+    def use(self, task: Task, reference: AnyGraph, device: str) -> None:  # noqa: B027 (optional)
+        """Take the task of the search, before anything is asked; most methods have no use for it.
+
+        Args:
+            task: on which losses are scored.
+            reference: the loss at whose step size they are.
+            device: where they are trained.
+        """
 
     def ask(self) -> Candidate:
         """The next proposal: the space's seeds first."""

@@ -156,7 +156,7 @@ def _losses(source: Path, sample: int) -> tuple[SearchConfig, list[str]]:
 def _sampled(config: SearchConfig, sample: int) -> Iterator[str]:
     """Seeds of the space, then random losses that pass the filters, about as many of each."""
     parts = build_parts(config)
-    method = island_method(config, parts.space, 0, 1)
+    method = island_method(config, parts, 0, 1)
     seen: set[str] = set()
     given = 0
     for seed in parts.space.seeds[: (sample + 1) // 2]:

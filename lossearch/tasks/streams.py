@@ -23,6 +23,8 @@ class Stream(IntEnum):
     ORDER = 7
     RESAMPLING = 8
     TASKS = 9
+    PERTURBATIONS = 10
+    OUTER_STEPS = 11
 
 
 def generator(seed: int, stream: Stream, counter: int = 0) -> np.random.Generator:

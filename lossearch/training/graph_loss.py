@@ -18,6 +18,7 @@ from torch.func import vmap
 
 from lossearch.compile.constants import constant_range, parametrised, sign_range
 from lossearch.compile.interpret import program
+from lossearch.compile.one_step import is_transformed
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, postorder
 from lossearch.ir.core.graph import Graph
@@ -108,18 +109,28 @@ class Structure:
         )
 
     def means(
-        self, inputs: Sequence[Tensor], constants: tuple[tuple[float, ...], ...], buffers: Mapping[str, Tensor]
+        self,
+        inputs: Sequence[Tensor],
+        constants: tuple[tuple[float, ...], ...] | Tensor,
+        buffers: Mapping[str, Tensor],
     ) -> Tensor:
-        """Mean losses [run] from inputs [run, batch, ...] and the constants of each run."""
+        """Mean losses [run] from inputs [run, batch, ...] and the constants of each run, [run, constant] as a tensor.
+
+        They are differentiable in constants that are a tensor.
+        """
         first = inputs[0]
         runs = len(first)
         if self._labels is not None and inputs[self._labels].is_floating_point():
             name = self._inputs[self._labels]
             raise UserError(f"{name} as labels, int64", f"{name} of {inputs[self._labels].dtype}", "give class numbers")
         if self.row_wise:
-            rows = _rows(constants, first.shape[1], first.dtype, first.device)
+            if isinstance(constants, Tensor):
+                rows = constants.repeat_interleave(first.shape[1], 0).unbind(1)
+            else:
+                rows = _rows(constants, first.shape[1], first.dtype, first.device)
             return self._mean([tensor.flatten(0, 1) for tensor in inputs], rows, buffers, runs)
-        table = _table(constants, first.dtype, first.device)
+        given = isinstance(constants, Tensor)
+        table = constants if given else _table(constants, first.dtype, first.device)
         if runs == 1:
             return self._mean([tensor[0] for tensor in inputs], table[0].unbind(0), buffers, 1)
 
@@ -170,21 +181,33 @@ class Structure:
         return weight.expand_as(root)
 
 
-# Kept, as a training asks for the same ones at every step.
-
-
-@lru_cache(maxsize=64)
 def _table(constants: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """`[run, constant]`."""
-    return torch.tensor(constants, dtype=dtype, device=device).reshape(len(constants), -1)
+    make = _made_table if is_transformed() else _kept_table
+    return make(constants, dtype, device)
 
 
-@lru_cache(maxsize=64)
 def _rows(
     constants: tuple[tuple[float, ...], ...], batch: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, ...]:
     """For each constant its value in every row, `[run·batch]`."""
+    make = _made_rows if is_transformed() else _kept_rows
+    return make(constants, batch, dtype, device)
+
+
+def _made_table(constants: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(constants, dtype=dtype, device=device).reshape(len(constants), -1)
+
+
+def _made_rows(
+    constants: tuple[tuple[float, ...], ...], batch: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, ...]:
     return _table(constants, dtype, device).repeat_interleave(batch, 0).T.contiguous().unbind(0)
+
+
+# Kept, as a training asks for the same ones at every step. A tensor that is made within a transform of torch.func
+# belongs to it, and is of no use after it.
+_kept_table, _kept_rows = lru_cache(maxsize=64)(_made_table), lru_cache(maxsize=64)(_made_rows)
 
 
 def _mixes_rows(node: Expr) -> bool:
@@ -196,7 +219,7 @@ def _mixes_rows(node: Expr) -> bool:
     return False
 
 
-def _is_row_wise(roots: tuple[Expr, ...]) -> bool:
+def is_row_wise(roots: tuple[Expr, ...]) -> bool:
     """Whether each row of the batch has a loss of its own, to which a constant can be laid out as a value per row."""
     nodes = list(postorder(roots))
     if any(map(_mixes_rows, nodes)):
@@ -213,7 +236,7 @@ def split_constants(signature: Signature, roots: tuple[Expr, ...]) -> tuple[Stru
     A constant enters as any of its sign; where that is ill-typed as one of its size too, which fewer losses share; and
     stays in the structure where its exact value matters to the type.
     """
-    row_wise = _is_row_wise(roots)
+    row_wise = is_row_wise(roots)
     axes = roots[0].axes if row_wise else ()
 
     def parameters(place: Place, rank: int) -> Iterator[Expr]:

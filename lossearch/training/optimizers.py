@@ -1,7 +1,12 @@
-"""torch's optimisers over a stack of runs: each row of a matrix of weights is updated as if it were alone."""
+"""torch's optimisers over a stack of runs: each row of a matrix of weights is updated as if it were alone.
+
+In place for trainings; as functions of weights and state for trainings that are differentiated.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -99,3 +104,53 @@ def make_optimizer(
             return StackedSGD(weights, weight_decay, momentum)
         case "adam":
             return StackedAdam(weights, weight_decay, (momentum, 0.999))
+
+
+State = tuple[Tensor, ...]
+"""What an optimiser remembers, each tensor `[run, parameter]`."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update as a pure function, differentiable in all that it takes; equal to that of `make_optimizer`.
+
+    Attributes:
+        tensors: how many an optimiser remembers; zero before the first step.
+        of: `(weights, state, gradient, learning_rate[run, 1], scale, step) -> weights, state`, with the scale of the
+            schedule and the number of steps before this one.
+        weight_decay: coefficient of the L2 penalty, whose gradient it adds.
+    """
+
+    tensors: int
+    weight_decay: float
+    of: Callable[[Tensor, State, Tensor, Tensor, float, int], tuple[Tensor, State]]
+
+
+def make_update(kind: Literal["sgd", "adam"], weight_decay: float, momentum: float) -> Update:
+    """The update of the optimiser that a task's configuration names."""
+
+    def sgd(
+        weights: Tensor, state: State, gradient: Tensor, learning_rate: Tensor, scale: float, step: int
+    ) -> tuple[Tensor, State]:
+        if weight_decay:
+            gradient = gradient + weight_decay * weights
+        (velocity,) = state
+        velocity = momentum * velocity + gradient
+        return weights - scale * learning_rate * velocity, (velocity,)
+
+    def adam(
+        weights: Tensor, state: State, gradient: Tensor, learning_rate: Tensor, scale: float, step: int
+    ) -> tuple[Tensor, State]:
+        if weight_decay:
+            gradient = gradient + weight_decay * weights
+        first, second = state
+        first = momentum * first + (1 - momentum) * gradient
+        second = decay2 * second + (1 - decay2) * gradient.square()
+        correction1, correction2 = 1 - momentum ** (step + 1), 1 - decay2 ** (step + 1)
+        # The root has no finite slope at zero, where the first moment is zero, too: such a weight stays where it is.
+        moved = second > 0.0
+        root = torch.where(moved, second, 1.0).sqrt() * moved / correction2**0.5 + epsilon
+        return weights - scale / correction1 * learning_rate * first / root, (first, second)
+
+    decay2, epsilon = 0.999, 1e-8
+    return Update(1, weight_decay, sgd) if kind == "sgd" else Update(2, weight_decay, adam)

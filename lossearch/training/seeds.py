@@ -24,6 +24,9 @@ RACING = range(40_000, 50_000)
 SIMPLIFYING = range(50_000, 60_000)
 """Shorter forms of a loss are judged by these."""
 
+LEARNING = range(100_000, 10_000_000)
+"""Meta-learning trains with these, others at every outer step."""
+
 RANGES = {
     "scoring": SCORING,
     "comparing": COMPARING,
@@ -31,6 +34,7 @@ RANGES = {
     "tuning constants": TUNING_CONSTANTS,
     "racing": RACING,
     "simplifying": SIMPLIFYING,
+    "learning": LEARNING,
 }
 """Every range by what it is for."""
 

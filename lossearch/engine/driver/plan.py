@@ -48,7 +48,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None 
         UserError: something that the configuration names cannot be had, or does not fit.
     """
     parts = build_parts(config, first_call)
-    method = island_method(config, parts.space, 0, islands)
+    method = island_method(config, parts, 0, islands)
     method.random_graph()  # raises where the space can make none
     size = config.generation_size
     limits = [

@@ -68,7 +68,7 @@ class Island(tune.Trainable):
         parts = self.make_parts(config)
         text = assignment.states.get(self.number)
         state = IslandState(self.number) if text is None else IslandState.loads(text)
-        method = island_method(config, parts.space, self.number, assignment.islands)
+        method = island_method(config, parts, self.number, assignment.islands)
         setting = island_setting(config, parts, self.number, assignment.islands, Watchdog(parts.hang_limit))
         elsewhere = None
         if config.elsewhere is not None:

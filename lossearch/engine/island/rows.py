@@ -42,7 +42,7 @@ def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bo
         complexity=verdict.complexity,
         parents=proposal.parents,
         operator=proposal.operator,
-        numbers=verdict.numbers,
+        numbers={**proposal.numbers, **verdict.numbers},
     )
     return dataclasses.replace(row, **_forms(verdict.graph)) if full else row
 

@@ -15,10 +15,10 @@ from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
 from lossearch.engine.setup.spaces import joint_seeds, references, space_for, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
-from lossearch.evolve.methods.registry import make_method
-from lossearch.ir.core.joint import JointGraph
+from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.signatures import DENSE
+from lossearch.meta import make_method
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.tasks import DescribedTask, DistributionTask, UserTask, build_task
@@ -65,6 +65,9 @@ class Parts:
     """Parts of one island.
 
     Attributes:
+        task: what is trained.
+        reference: the loss, or those of all slots, at whose step size candidates are trained.
+        device: where.
         facts: of the task.
         space: what may be built, or what for each of several slots.
         screen: judges proposals.
@@ -76,6 +79,9 @@ class Parts:
         left_out: seeds of the space that need what the task does not give, as tables call them.
     """
 
+    task: AnyTask
+    reference: AnyGraph
+    device: str
     facts: TaskFacts
     space: AnySpace
     screen: Screening
@@ -169,6 +175,9 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
         ((slot, space),) = spaces.items()
         screen = screens[slot]
     return Parts(
+        task=task,
+        reference=reference,
+        device=config.evaluation.device or "cpu",
         facts=task_facts(config, task),
         space=space,
         screen=screen,
@@ -204,10 +213,13 @@ def hang_limit(config: SearchConfig, task: AnyTask) -> float | None:
     return _HANG_FACTOR * 2 * limit + _HANG_SLACK
 
 
-def island_method(config: SearchConfig, space: AnySpace, island: int, islands: int) -> Method:
+def island_method(config: SearchConfig, parts: Parts, island: int, islands: int) -> Method:
     """The search method of one island. Each begins with other seeds of the space, so that they share that work."""
-    rotated = space.rotated(island * len(space.seeds) // islands)
-    return make_method(config.method.name, rotated, derived_seed(config.seed, island), **config.method.settings)
+    rotated = parts.space.rotated(island * len(parts.space.seeds) // islands)
+    seed = derived_seed(config.seed, island)
+    method = make_method(config.method.name, rotated, seed, **config.method.settings)
+    method.use(parts.task, parts.reference, parts.device)
+    return method
 
 
 def derived_seed(seed: int, island: int, purpose: str = "method") -> int:

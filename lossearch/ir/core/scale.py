@@ -6,7 +6,9 @@ import math
 
 from lossearch.ir.core.parameter import Parameter
 
-_BEYOND = 3.0  # widths per unit outside a range without logarithmic scale: one extension doubles it
+BEYOND = 3.0
+"""Widths per unit outside a range without logarithmic scale: one extension doubles it."""
+
 _QUARTER = 0.25  # a default closer to its bound than this part of the range bends the scale
 _STEEPEST = 4.0
 
@@ -22,11 +24,11 @@ def to_value(parameter: Parameter, unit: float, digits: int = 3) -> float:
     if parameter.log:
         value = low * (high / low) ** unit
     elif unit < 0.0:
-        value = low + _BEYOND * width * unit
+        value = low + BEYOND * width * unit
     elif unit > 1.0:
-        value = high + _BEYOND * width * (unit - 1.0)
+        value = high + BEYOND * width * (unit - 1.0)
     else:
-        exponent, mirrored = _bend(parameter)
+        exponent, mirrored = bend(parameter)
         value = high - width * (1 - unit) ** exponent if mirrored else low + width * unit**exponent
     return min(max(round_to_digits(value, digits), parameter.lower), parameter.upper)
 
@@ -38,10 +40,10 @@ def to_unit(parameter: Parameter, value: float) -> float:
         return math.log(value / low) / math.log(high / low)
     fraction = (value - low) / (high - low)
     if fraction < 0.0:
-        return fraction / _BEYOND
+        return fraction / BEYOND
     if fraction > 1.0:
-        return 1.0 + (fraction - 1.0) / _BEYOND
-    exponent, mirrored = _bend(parameter)
+        return 1.0 + (fraction - 1.0) / BEYOND
+    exponent, mirrored = bend(parameter)
     return 1 - (1 - fraction) ** (1 / exponent) if mirrored else fraction ** (1 / exponent)
 
 
@@ -55,7 +57,7 @@ def round_to_digits(value: float, digits: int = 3) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _bend(parameter: Parameter) -> tuple[float, bool]:
+def bend(parameter: Parameter) -> tuple[float, bool]:
     """Exponent k of value = low + width·u^k, and whether it counts from the high end instead."""
     low, high = parameter.searched
     fraction = (parameter.default - low) / (high - low)

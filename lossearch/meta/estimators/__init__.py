@@ -1,0 +1,1 @@
+"""Estimators of hypergradients, one a file."""

@@ -1,0 +1,67 @@
+"""Antithetic evolution strategies over whole trainings (Salimans et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lossearch.meta.problem import Estimate, Problem, averaged
+from lossearch.tasks.streams import Stream, generator
+
+
+class Evolution:
+    """The gradient of the objective smoothed by a normal distribution, without any of the training's derivatives.
+
+    ĝ = 1/(2Nσ²) Σ εᵢ [V(φ + εᵢ) - V(φ - εᵢ)], εᵢ ~ N(0, σ²I). The two trainings of a pair share weights and batches.
+    It has no horizon bias, and the objective may be any metric.
+
+    Args:
+        pairs: N, of each seed.
+        sigma: σ, in coordinates.
+        ranks: whether the ranks of all outcomes of one seed, spread evenly over [-1/2, 1/2], stand for the outcomes.
+            A training that diverges then ranks last; otherwise its pair does not count.
+    """
+
+    whole = True
+
+    def __init__(self, pairs: int = 16, sigma: float = 0.05, ranks: bool = False) -> None:
+        self._pairs, self._sigma, self._ranks = pairs, sigma, ranks
+
+    def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
+        """See `Estimator`; trainings are whole, whatever the horizon."""
+        center = np.asarray(point, dtype=np.float64)
+        draws = np.concatenate([perturbations(seed, self._pairs, len(center), self._sigma) for seed in seeds])
+        points = np.concatenate([center + draws, center - draws])
+        of = [seed for _ in range(2) for seed in seeds for _ in range(self._pairs)]
+        outcomes = np.array(problem.outcomes(points.tolist(), of)).reshape(2, len(seeds), self._pairs)
+        diverged = int(np.isnan(outcomes).sum())
+        values = outcomes.mean(0).reshape(-1)
+        shaped = _ranked(outcomes) if self._ranks else outcomes
+        weights = ((shaped[0] - shaped[1]) / (2 * self._sigma**2)).reshape(-1, 1)
+        gradients = torch.from_numpy(weights * draws)
+        cost = len(points) * problem.steps
+        if not self._ranks:
+            return averaged(torch.from_numpy(values), gradients, cost)
+        found = averaged(torch.zeros(len(draws)), gradients, cost)
+        sound = outcomes[~np.isnan(outcomes)]
+        value = float(sound.mean()) if sound.size else math.nan
+        return Estimate(value, found.gradient, found.variance, cost, diverged)
+
+
+def perturbations(seed: int, pairs: int, coefficients: int, sigma: float) -> np.ndarray:
+    """The perturbations of a seed, `[pair, coefficient]`, each N(0, σ²)."""
+    return sigma * generator(seed, Stream.PERTURBATIONS).standard_normal((pairs, coefficients))
+
+
+def _ranked(outcomes: np.ndarray) -> np.ndarray:
+    """Ranks within each seed, evenly over [-1/2, 1/2], the lowest outcome first; equal ones share theirs."""
+    found = np.empty_like(outcomes)
+    for k in range(outcomes.shape[1]):
+        flat = np.nan_to_num(outcomes[:, k].reshape(-1), nan=math.inf)
+        below = (flat[:, None] > flat[None, :]).sum(1)
+        equal = (flat[:, None] == flat[None, :]).sum(1) - 1
+        found[:, k] = ((below + 0.5 * equal) / (len(flat) - 1) - 0.5).reshape(2, -1)
+    return found

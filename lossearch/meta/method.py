@@ -1,0 +1,253 @@
+"""Meta-learning as a search method: every proposal is the loss that some more outer steps have led to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lossearch.errors import UserError
+from lossearch.evolve.method import Candidate, Method
+from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.joint import AnyGraph, by_slot
+from lossearch.meta.estimators.registry import WITHOUT_GRADIENT, EstimatorName, make_estimator
+from lossearch.meta.learnable import learnable_loss
+from lossearch.meta.outer_loop import OuterLoop, OuterStep
+from lossearch.meta.task_problem import Neutral, TaskProblem
+from lossearch.search_spaces.joint import AnySpace, JointSpace
+from lossearch.tasks import DescribedTask, DistributionTask, build_task
+from lossearch.tasks.base import Task
+from lossearch.tasks.distribution.config import DistributionConfig
+from lossearch.tasks.streams import Stream, generator
+
+MOST_BY_EVOLUTION = 64
+"""Coefficients up to which evolution strategies are the default."""
+
+
+class HypergradientSettings(BaseModel):
+    """Settings of meta-learning.
+
+    Attributes:
+        structure: the loss whose coefficients are learned, a hand-designed one ("taylor") or a text form ("dense: …").
+        estimator: of hypergradients. "es": antithetic evolution strategies over whole trainings, the default for up to
+            64 coefficients; "forward", "reverse" and "unrolled": exact, with memory that is flat in the horizon, grows
+            with its root, and with it; "truncated": the last `horizon` steps of whole trainings; "nres" and "pes":
+            evolution strategies in windows of `horizon` steps; "online": reverse mode in such windows; "implicit" and
+            "neumann": at the end of trainings, which have to be converged by then.
+        objective: what is lowered on validation data: "loss", the default loss of the task's slot, the name of another
+            one, or "metric", the task's own, which evolution strategies allow.
+        neutral: how step sizes are taken out: "step", "start" or "none", see `TaskProblem`.
+        horizon: steps of a training that are looked at; without it all.
+        shortest: draws the horizon anew at every step, log-uniformly from this share of it.
+        steps: of a training; without it those of a full one, of each task.
+        tasks: of a distribution, how many are learned on; those on which losses are scored are not among them.
+        tasks_per_step: how many of them an outer step takes.
+        seeds: trainings of a task at each outer step; of "es", "nres" and "pes" times the pairs.
+        pairs: of perturbed trainings, of evolution strategies.
+        sigma: of the perturbations, in coordinates: 1 is the width of a coefficient's likely range.
+        learning_rate: of Adam on the coefficients, in coordinates.
+        inner_learning_rate: factor on the learning rate of the tasks.
+        every: outer steps between two proposals.
+        patience: proposals in a row without a better score, after which it begins anew from another point.
+        spread: standard deviation, in coordinates, of the first point around the structure's own; so that islands begin
+            at different points. A new beginning has 0.1 at least.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    structure: str
+    estimator: EstimatorName | None = None
+    objective: str | None = None
+    neutral: Neutral = "step"
+    horizon: int | None = Field(default=None, ge=1)
+    shortest: float | None = Field(default=None, gt=0.0, le=1.0)
+    steps: int | None = Field(default=None, ge=1)
+    tasks: int = Field(default=8, ge=1, le=1000)
+    tasks_per_step: int = Field(default=2, ge=1)
+    seeds: int = Field(default=1, ge=1)
+    pairs: int = Field(default=16, ge=1)
+    sigma: float = Field(default=0.05, gt=0.0, le=10.0)
+    learning_rate: float = Field(default=0.03, gt=0.0, le=10.0)
+    inner_learning_rate: float = Field(default=1.0, gt=0.0)
+    every: int = Field(default=10, ge=1)
+    patience: int = Field(default=10, ge=1)
+    spread: float = Field(default=0.0, ge=0.0, le=10.0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.objective == "metric" and self.estimator is not None and self.estimator not in WITHOUT_GRADIENT:
+            names = ", ".join(WITHOUT_GRADIENT)
+            raise ValueError(f"objective 'metric' needs an estimator without gradients: {names}")
+        return self
+
+
+class Hypergradient(Method):
+    """Adam along hypergradients, after the seeds. Its proposals are checkpoints: every state resumes exactly.
+
+    Scores come from the tasks and seeds of the search, which the outer loop does not see. Migrants are remembered only.
+    """
+
+    Settings = HypergradientSettings
+
+    def __init__(self, space: AnySpace, seed: int, settings: HypergradientSettings) -> None:
+        super().__init__(space, seed, settings)
+        if isinstance(space, JointSpace):
+            hint = "learn one slot at a time, or choose another method"
+            raise UserError("one slot for meta-learning", f"those of {space.name}", hint)
+        self._settings, self._seed = settings, seed % 2**62
+        self.learnable = learnable_loss(settings.structure, space.constants, space.signature)
+        self._loop: OuterLoop | None = None
+        self._kept: dict[str, Any] | None = None
+        self._best_score, self._in_vain, self._begun = -math.inf, 0, 0
+
+    def use(self, task: Task, reference: AnyGraph, device: str) -> None:
+        """Take the task to learn on; see `Method.use`."""
+        if not isinstance(task, DescribedTask):
+            found = f"{task.name}, a training function"
+            hint = "search over it with method cma_es, which learns coefficients from its scores"
+            raise UserError("a task that describes its training, for meta-learning", found, hint)
+        (own,) = by_slot(reference, "").values()
+        settings = self._settings
+        name = settings.estimator or ("es" if len(self.learnable) <= MOST_BY_EVOLUTION else "reverse")
+        objective = settings.objective or ("metric" if name == "es" else "loss")
+        if objective == "metric" and name not in WITHOUT_GRADIENT:
+            hint = f'set estimator to one of {", ".join(WITHOUT_GRADIENT)}, or objective to "loss"'
+            raise UserError("an objective with a gradient", f'objective = "metric", with estimator {name}', hint)
+        members = tasks_to_learn_on(task, settings.tasks)
+        problems = [self._problem(member, own, objective, device) for member in members]
+        self._loop = OuterLoop(
+            self.learnable,
+            problems,
+            make_estimator(name, settings.pairs, settings.sigma),
+            self._first_point(settings.spread),
+            seed=self._seed,
+            learning_rate=settings.learning_rate,
+            tasks=settings.tasks_per_step,
+            seeds=settings.seeds,
+            horizon=settings.horizon,
+            shortest=settings.shortest,
+            relative=objective != "metric",
+        )
+        if self._kept is not None:
+            self._loop.load_state(self._kept)
+            self._kept = None
+
+    def propose(self) -> Candidate:
+        """The loss after some more outer steps; the first proposal is the structure as it is."""
+        loop = self._outer_loop()
+        if not self._begun:
+            self._begun = 1
+            return Candidate(self._graph(), "hypergradient", numbers={"outer_step": 0.0})
+        steps = [loop.step() for _ in range(self._settings.every)]
+        return Candidate(self._graph(), "hypergradient", numbers=self._told(steps))
+
+    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+        """Learn a score; after many in a row that are no better, the outer loop begins anew."""
+        super().tell(candidate, score, complexity)
+        if candidate.operator != "hypergradient":
+            return
+        if score is not None and score > self._best_score:
+            self._best_score, self._in_vain = score, 0
+            return
+        self._in_vain += 1
+        if self._in_vain >= self._settings.patience:
+            self._outer_loop().restart(self._first_point(max(self._settings.spread, 0.1)))
+            self._best_score, self._in_vain = -math.inf, 0
+
+    def random_graph(self) -> Graph:
+        """The loss at a random point near the structure's own."""
+        return self.learnable.at(self._first_point(max(self._settings.spread, 0.1)))
+
+    def state(self) -> dict[str, Any]:
+        """As `Method.state`, with that of the outer loop."""
+        loop = self._kept if self._loop is None else self._loop.state()
+        progress = [None if math.isinf(self._best_score) else self._best_score, self._in_vain, self._begun]
+        return {**super().state(), "loop": loop, "progress": progress}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken."""
+        super().load_state(state)
+        best, self._in_vain, self._begun = state["progress"]
+        self._best_score = -math.inf if best is None else best
+        if self._loop is None or state["loop"] is None:
+            self._kept = state["loop"]
+        else:
+            self._loop.load_state(state["loop"])
+
+    def _problem(self, task: DescribedTask, reference: Graph, objective: str, device: str) -> TaskProblem:
+        settings = self._settings
+        return TaskProblem(
+            task,
+            self.learnable,
+            steps=settings.steps,
+            neutral=settings.neutral,
+            objective=objective,
+            reference=reference,
+            learning_rate=settings.inner_learning_rate,
+            device=device,
+        )
+
+    def _first_point(self, spread: float) -> list[float]:
+        return self.learnable.held([x + spread * self.rng.gauss(0.0, 1.0) for x in self.learnable.start])
+
+    def _graph(self) -> Graph:
+        return self.learnable.at(self._outer_loop().point.tolist())
+
+    def _outer_loop(self) -> OuterLoop:
+        if self._loop is None:
+            raise UserError("a task to learn on", "none", "call use(task, reference, device) first")
+        return self._loop
+
+    def _told(self, steps: list[OuterStep]) -> dict[str, float]:
+        """What the archive keeps of the outer steps before a proposal, means over them."""
+        rows = [asdict(one) for one in steps]
+
+        def mean(name: str) -> float:
+            found = [row[name] for row in rows if math.isfinite(row[name])]
+            return sum(found) / len(found) if found else math.nan
+
+        numbers = {
+            "outer_step": float(steps[-1].number + 1),
+            "outer_value": mean("value"),
+            "outer_gradient": mean("gradient_norm"),
+            "outer_gradient_error": mean("gradient_error"),
+            "outer_cost": float(sum(one.cost for one in steps)),
+            "outer_diverged": float(sum(one.diverged for one in steps)),
+        }
+        point = self._outer_loop().point
+        values = self.learnable.numbers_at(point.tolist())
+        coefficients = {f"coefficient.{name}": value for name, value in values.items()}
+        return {name: value for name, value in {**numbers, **coefficients}.items() if math.isfinite(value)}
+
+
+def tasks_to_learn_on(task: DescribedTask, count: int) -> list[DescribedTask]:
+    """Tasks of the search part of a distribution other than those that score losses; a single task itself.
+
+    Raises:
+        UserError: the distribution has no other tasks.
+    """
+    if not isinstance(task, DistributionTask):
+        return [task]
+    scoring = {_values(member) for member in task.members}
+    given = task.config
+    assert isinstance(given, DistributionConfig)
+    draw = int(generator(given.draw_seed, Stream.TASKS, 1).integers(2**62))
+    update = {"part": "search", "boundary": None, "draw_seed": draw}
+    for wanted in range(count + len(scoring), 0, -1):
+        try:
+            drawn = build_task(given.model_copy(update={**update, "tasks": wanted}))
+        except UserError:
+            continue
+        assert isinstance(drawn, DistributionTask)
+        others = [member for member in drawn.members if _values(member) not in scoring]
+        if len(others) >= min(count, 1):
+            return others[:count]
+        break
+    required = f"a distribution with other tasks to learn on than the {len(scoring)} that score losses"
+    raise UserError(required, f"{task.name}, all of whose tasks score losses", "lower tasks, or add options")
+
+
+def _values(task: DescribedTask) -> str:
+    return task.config.model_copy(update={"name": ""}).model_dump_json()
