@@ -8,7 +8,7 @@ from typing import Any
 
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.core.joint import AnyGraph, by_slot
-from lossearch.meta import make_method
+from lossearch.meta.methods import make_method
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.testing.findings import Findings

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lossearch.errors import UserError
-from lossearch.meta import make_method
 from lossearch.meta.learnable import Learnable
 from lossearch.meta.method import Hypergradient, tasks_to_learn_on
+from lossearch.meta.methods import make_method
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces import load_space
 from lossearch.tasks import DistributionTask, build_task

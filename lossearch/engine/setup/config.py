@@ -26,7 +26,7 @@ from lossearch.candidates.screen import ScreeningConfig
 from lossearch.comparison.racing import RaceConfig
 from lossearch.errors import UserError
 from lossearch.ir.forms.joint import MOST_SLOTS
-from lossearch.meta import METHODS
+from lossearch.meta.methods import METHODS
 from lossearch.plain_text import is_name
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file

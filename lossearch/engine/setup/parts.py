@@ -18,7 +18,7 @@ from lossearch.evolve.method import Method
 from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.signatures import DENSE
-from lossearch.meta import make_method
+from lossearch.meta.methods import make_method
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.tasks import DescribedTask, DistributionTask, UserTask, build_task
