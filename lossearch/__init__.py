@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         simplify,
         tune,
     )
+    from lossearch.cards import verify, write_card
     from lossearch.errors import UserError
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "search",
     "simplify",
     "tune",
+    "verify",
+    "write_card",
     "zoo",
 ]
 
@@ -55,6 +58,10 @@ def __getattr__(name: str) -> Any:
         from lossearch.across import compare_across
 
         return compare_across
+    if name in ("verify", "write_card"):
+        from lossearch import cards
+
+        return getattr(cards, name)
     if name in __all__:
         from lossearch import api
 

@@ -44,7 +44,7 @@ LAYERS = (
     ("engine",),
     ("report",),
     ("named_losses", "situations"),
-    ("across", "exports"),
+    ("across", "cards", "exports"),
     ("api",),
     ("cli",),
     ("__main__",),

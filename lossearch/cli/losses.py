@@ -268,9 +268,40 @@ def export(
         bool | None,
         typer.Option("--labels/--probabilities", help="Whether targets are integer labels (.pt2)."),
     ] = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Write a card beside the file: formula, scores, how they came about. See verify."),
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-t", help=f"With --card, of a loss that is no run's: {TASK_HELP} It is trained there."),
+    ] = None,
+    comparison: Annotated[
+        Path | None,
+        typer.Option(
+            "--comparison",
+            metavar="DIR",
+            help="With --card: what `compare --out DIR` wrote, whose table the card keeps; that of the run by default.",
+        ),
+    ] = None,
+    metric: MetricOption = None,
+    direction: DirectionOption = None,
+    steps: StepsOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Export a loss as a file that needs nothing but PyTorch."""
     from lossearch import api
+
+    of_card = {
+        "task": task,
+        "comparison": comparison,
+        "metric": metric,
+        "direction": direction,
+        "steps": steps,
+        "device": device,
+    }
+    if not card and (told := [f"--{name}" for name, value in of_card.items() if value is not None]):
+        raise UserError(f"--card, for {' and '.join(told)}", "none", "add --card, or leave them out")
 
     weights = None if weight is None else _numbers(weight)
     given = {
@@ -283,6 +314,10 @@ def export(
     asked = {name: value for name, value in given.items() if value is not None}
     for path in dict.fromkeys(api.export_slots(loss, output, **asked).values()):
         say(path)
+    if card:
+        from lossearch.cards import write_card
+
+        say(write_card(loss, output, **of_card))
 
 
 def note_written(written: Mapping[str, Path]) -> None:

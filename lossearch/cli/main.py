@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lossearch.cli import advise, compare, data, fidelity, listings, losses, search, simplify
+from lossearch.cli import advise, compare, data, fidelity, listings, losses, search, simplify, verify
 from lossearch.cli.output import note, print_error
 from lossearch.engine.driver.ending import SearchLost
 from lossearch.errors import UserError
@@ -103,7 +103,9 @@ def _add(panel: str, *commands: Any) -> None:
 
 
 _add("Search", search.search, search.resume, search.race, search.ls, search.report, fidelity.fidelity)
-_add("Losses", losses.show, compare.compare, losses.tune, losses.export, simplify.simplify, advise.advise)
+_add(
+    "Losses", losses.show, compare.compare, losses.tune, losses.export, verify.verify, simplify.simplify, advise.advise
+)
 _add("What there is", listings.zoo, listings.tasks, listings.spaces, listings.primitives)
 app.add_typer(data.app, name="data", rich_help_panel="What there is")
 

@@ -51,6 +51,7 @@ def _row(one: Compared, metric: Metric, found: statistics.Comparison | None) -> 
         at_edge=dict(tuned.at_edge),
         message=one.message,
         others=one.others(metric.name),
+        relative_rate=tuned.setting.learning_rate,
     )
     if found is None:
         return row

@@ -72,6 +72,8 @@ class Row:
         message: why the loss failed; otherwise empty.
         others: metrics besides the ranking one on the test split per seed, by name; None for values that are not
             finite. Nothing is judged by them.
+        relative_rate: the tuned learning rate for a loss whose gradient is as large as the reference's, from which the
+            trainings can be repeated.
     """
 
     loss: str
@@ -90,6 +92,7 @@ class Row:
     at_edge: Mapping[str, Edge] | None = None
     message: str = ""
     others: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    relative_rate: float | None = None
 
     @property
     def other_means(self) -> dict[str, float]:

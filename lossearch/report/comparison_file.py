@@ -40,6 +40,7 @@ class ComparisonRow(_Part):
     at_edge: Mapping[str, str] | None
     message: str
     others: Mapping[str, tuple[float | None, ...]] = {}
+    relative_rate: float | None = None
     document: Mapping[str, Any]
 
     @property
@@ -91,9 +92,11 @@ class ComparisonFile(_Part):
 def read_comparison(run: Path) -> ComparisonFile | None:
     """The comparison of a run, or None where there is none. Raises `UserError` if the file cannot be read."""
     path = RunDirectory(run).comparison
-    place = path.relative_to(run)
-    if not path.is_file():
-        return None
+    return read_comparison_file(path, path.relative_to(run)) if path.is_file() else None
+
+
+def read_comparison_file(path: Path, place: Path) -> ComparisonFile:
+    """The comparison in a file, which messages call `place`. Raises `UserError` if it cannot be read."""
     hint = f"run `lossearch compare` again with --out {path.parent}"
     text = read_text(path, "a comparison that can be read", hint)
     try:
