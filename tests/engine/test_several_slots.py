@@ -101,7 +101,7 @@ def searched(folder: Path, config_text: str) -> RunDirectory:
     run.create_archive(parts.facts.metric, parts.facts.higher_is_better).close()
     writer = ArchiveWriter(str(run.path), 1, parts.facts.name)
     setting = island_setting(config, parts, 0, 1, lambda _: None)
-    method = island_method(config, parts.space, 0, 1)
+    method = island_method(config, parts, 0, 1)
     finish(IslandLoop(IslandState(0), method, parts.screen, parts.evaluator, writer, setting))
     writer.close()
     return run

@@ -71,7 +71,7 @@ def run_search(folder: Path) -> RunDirectory:
     parts = build_parts(config)
     writer = ArchiveWriter(str(run.path), 1, parts.facts.name)
     setting = island_setting(config, parts, 0, 1, lambda _: None)
-    method = island_method(config, parts.space, 0, 1)
+    method = island_method(config, parts, 0, 1)
     finish(IslandLoop(IslandState(0), method, parts.screen, parts.evaluator, writer, setting))
     writer.close()
     return run
@@ -193,7 +193,7 @@ def island_of(folder: Path, run: RunDirectory, writer: ArchiveWriter, state: Isl
     config, _ = load_config(folder / "search.toml")
     parts = build_parts(config)
     setting = island_setting(config, parts, 0, 1, lambda _: None)
-    return IslandLoop(state, island_method(config, parts.space, 0, 1), parts.screen, parts.evaluator, writer, setting)
+    return IslandLoop(state, island_method(config, parts, 0, 1), parts.screen, parts.evaluator, writer, setting)
 
 
 def begun(folder: Path, config: str) -> tuple[RunDirectory, ArchiveWriter]:
