@@ -32,6 +32,7 @@ LAYERS = (
     ("meta.learnable", "meta.points", "meta.problem"),
     ("meta.estimators", "meta.task_problem"),
     ("meta.outer_loop",),
+    ("meta.constants",),
     ("candidates", "comparison"),
     ("evolve",),
     ("meta",),

@@ -99,7 +99,7 @@ def island(candidates: int, quick: bool) -> IslandLoop:
     config = validate({**values, **limits})
     parts = build_parts(config)
     setting = island_setting(config, parts, 0, 1, lambda training: None)
-    method = island_method(config, parts.space, 0, 1)
+    method = island_method(config, parts, 0, 1)
     screen = Lenient() if quick else parts.screen
     return IslandLoop(IslandState(0), method, screen, Pretending(), Deaf(), setting)
 

@@ -20,8 +20,10 @@ from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.ir.core.places import Place, replace_at
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.ranges import graph_out_of_range
+from lossearch.meta.constants import learned_constants
 from lossearch.tasks.base import Metric
 from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
@@ -47,6 +49,9 @@ class EvaluationConfig(BaseModel):
         variants: settings of the constants that are tried, the given ones among them; of a user's function the given
             ones alone unless more are asked for, since each costs a call.
         spread: standard deviation of a variant's constants, in units of their logarithm.
+        hypergradients: outer steps through whole unrolled trainings by which the constants are learned; what they lead
+            to is tried besides the variants. Each costs about three trainings. Not of a user's function, nor of losses
+            for several slots.
         rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
             which label noise calls for: there what learns fastest is not what ends best.
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
@@ -67,6 +72,7 @@ class EvaluationConfig(BaseModel):
     learning_rates: tuple[float, ...] = Field(default=(1.0, 4.0), min_length=1)
     variants: int = Field(default=4, ge=1)
     spread: float = Field(default=0.7, gt=0.0)
+    hypergradients: int = Field(default=0, ge=0, le=100)
     rung: float | None = Field(default=None, gt=0.0, lt=1.0)
     time_limit_s: float | None = Field(default=None, gt=0.0)
     device: DeviceName | None = None
@@ -139,6 +145,7 @@ class CandidateEvaluator:
     def __init__(self, task: DescribedTask, reference: AnyGraph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
+        self._reference = reference
         self.buffers = {slot: loss_buffers(task, slot) for slot in task.searched}
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}
@@ -187,6 +194,9 @@ class CandidateEvaluator:
 
     def _settings(self, graph: AnyGraph, seed: int) -> list[_Setting]:
         variants = candidate_variants(graph, self.settings.variants, self.settings.spread, seed)
+        if self.settings.hypergradients and isinstance(graph, Graph):
+            learned = self._learned(graph, seed)
+            variants += [] if learned is None else [learned]
         rate = self.task.base_learning_rate
         found = [one for variant in variants if (one := self._at_step_size(variant)) is not None]
         return [
@@ -194,6 +204,15 @@ class CandidateEvaluator:
             for graph, losses, scale in found
             for factor in self.settings.learning_rates
         ]
+
+    def _learned(self, graph: Graph, seed: int) -> Graph | None:
+        """The candidate with constants that follow hypergradients of the task; None where these lead to none."""
+        if isinstance(self.task, DistributionTask) or not isinstance(self._reference, Graph):
+            return None
+        settings = self.settings
+        return learned_constants(
+            graph, self.task, self._reference, settings.steps, settings.hypergradients, seed, self.device
+        )
 
     def _at_step_size(self, graph: AnyGraph) -> tuple[AnyGraph, dict[str, GraphLoss], float] | None:
         """A candidate at the reference's step size: as it is trained, its losses by slot, and the factor on these.
