@@ -110,7 +110,9 @@ def _by_horizon(task: DescribedTask, learnable: Learnable, rounds: int) -> None:
         problem = _problem(task, learnable, horizon)
         calls = {name: _call(one, problem, learnable, horizon) for name, one in estimators.items()}
         times = interleaved(calls, rounds)
-        line = "".join(f"{statistics.median(times[name]):>14.3f}{peak_bytes(c) / 1e6:>8.1f}" for name, c in calls.items())
+        line = "".join(
+            f"{statistics.median(times[name]):>14.3f}{peak_bytes(c) / 1e6:>8.1f}" for name, c in calls.items()
+        )
         print(f"{horizon:>26}{line}", flush=True)
 
 

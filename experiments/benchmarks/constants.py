@@ -2,9 +2,9 @@
 
     python -m lossearch.experiments.benchmarks.constants CONFIG [--candidates 12]
 
-Random losses with constants that pass the filters of a search configuration are trained as they are, and with constants
-from each way. Printed are the mean difference of the metric on the seeds that score candidates, turned so that higher is
-better, how often it is positive, and the seconds of tuning.
+Random losses with constants that pass the filters of a search configuration are trained as they are, and with
+constants from each way. Printed are the mean difference of the metric on the seeds that score candidates, turned so
+that higher is better, how often it is positive, and the seconds that a loss takes.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def main() -> None:
         sign = 1.0 if evaluator.task.metric.higher_is_better else -1.0
         scores[name] = [np.nan if one.score is None else sign * one.score for one in results]
         gain = np.array(scores[name]) - np.array(scores["as they are"])
+        better = np.nanmean(gain > 0)
         print(
-            f"{name}: {np.nanmean(gain):+.4f} on average, better for {np.nanmean(gain > 0):.0%}, {seconds:.2f} s a loss",
-            flush=True,
+            f"{name}: {np.nanmean(gain):+.4f} on average, better for {better:.0%}, {seconds:.2f} s a loss", flush=True
         )
 
 

@@ -26,6 +26,7 @@ from lossearch.training.stacked_data import Gathered
 from lossearch.training.stacked_models import DataOrder, Device, Stack, Watched, initial_weights, template
 from lossearch.training.step_size import gradient_rms
 from lossearch.training.train import train
+from lossearch.training.trainer import sum_of
 from lossearch.training.untrained import initial_inputs
 from lossearch.zoo.named import graph_of
 
@@ -185,15 +186,20 @@ class TaskEpisode:
     def inner_coefficients(self, points: Tensor) -> Tensor:
         """See `Episode`."""
         values = self._problem.learnable.values(points)
-        return torch.cat([values, self._factor(values)], 1)
+        return torch.cat([values, self._factor(values)], 1) if self._problem.neutral == "start" else values
 
     def loss(self, weights: Tensor, coefficients: Tensor, step: int) -> Tensor:
         """See `Episode`."""
         inputs, others = self._inputs(weights, self._batch(step))
-        progress = torch.full((), step / self.steps, dtype=weights.dtype, device=weights.device)
-        buffers = {**self._problem.buffers, PROGRESS.name: progress}
-        learned = self._problem.learnable.function(coefficients[:, :-1], inputs, buffers)
-        return learned * coefficients[:, -1] + others
+        buffers = self._problem.buffers
+        if self._problem.learnable.graph.uses(PROGRESS.name):
+            progress = torch.full((), step / self.steps, dtype=weights.dtype, device=weights.device)
+            buffers = {**buffers, PROGRESS.name: progress}
+        if self._problem.neutral == "start":
+            learned = self._problem.learnable.function(coefficients[:, :-1], inputs, buffers) * coefficients[:, -1]
+        else:
+            learned = self._problem.learnable.function(coefficients, inputs, buffers)
+        return learned if others is None else learned + others
 
     def settled(self, gradient: Tensor) -> Tensor:
         """See `Episode`."""
@@ -230,9 +236,7 @@ class TaskEpisode:
         return -value if metric.higher_is_better else value
 
     def _factor(self, values: Tensor) -> Tensor:
-        """The factor on the loss of each run, `[run, 1]`."""
-        if self._problem.neutral != "start":
-            return torch.ones_like(values[:, :1])
+        """The factor on the loss of each run at which its gradient has the reference's size, `[run, 1]`."""
         tensors, free, wanted = self._problem.untrained()
         runs = len(values)
         expanded = [tensor.expand(runs, *tensor.shape) for tensor in tensors]
@@ -251,7 +255,8 @@ class TaskEpisode:
         """The root mean square of the reference's gradient on the first batch, `[run, 1]`."""
         weights = self._weights.clone().requires_grad_()
         inputs, others = self._inputs(weights, self._batch(0))
-        losses = GraphLoss.stacked([self._problem.reference] * len(self._seeds), *inputs) + others
+        losses = GraphLoss.stacked([self._problem.reference] * len(self._seeds), *inputs)
+        losses = losses if others is None else losses + others
         (gradient,) = torch.autograd.grad(losses.sum(), weights)
         return gradient.square().mean(1, keepdim=True).sqrt()
 
@@ -266,8 +271,8 @@ class TaskEpisode:
         runs = len(self._seeds)
         return {name: tensor.expand(runs, *tensor.shape[1:]) for name, tensor in batch.items()}
 
-    def _inputs(self, weights: Tensor, batch: Mapping[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What the learned loss is given, `[run, batch, ...]`, and the losses of the other slots, `[run]`."""
+    def _inputs(self, weights: Tensor, batch: Mapping[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What the learned loss is given, `[run, batch, ...]`, and the losses of the other slots, `[run]`, if any."""
         single = not self._task.stackable
         self._stack.weights = weights
         given = {name: tensor[0] for name, tensor in batch.items()} if single else batch
@@ -280,13 +285,12 @@ class TaskEpisode:
                 'set estimator = "es" and neutral = "start"',
             )
         inputs = phases[0].inputs
-        others = weights.new_zeros(len(self._seeds))
+        added: list[Tensor] = []
         for slot, loss in self._problem.others.items():
             names = [one.name for one in get_signature(self._task.slots[slot].signature).forward_inputs]
-            tensors = [inputs[slot][name] for name in names]
-            others = others + (
-                loss(*tensors) if single else torch.stack([loss(*row) for row in zip(*tensors, strict=True)])
-            )
+            tensors = [inputs[slot][name].unsqueeze(0) if single else inputs[slot][name] for name in names]
+            added.append(torch.stack([loss(*row) for row in zip(*tensors, strict=True)]))
+        others = sum_of(added) if added else None
         ordered = tuple(inputs[self._problem.slot][name] for name in self._problem.order)
         return tuple(tensor.unsqueeze(0) for tensor in ordered) if single else ordered, others
 
