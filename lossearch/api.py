@@ -67,6 +67,36 @@ def search(
     return run(config, out, address=address, workers=workers, seed=seed, seeds=seeds, progress=progress)
 
 
+def meta_learn(
+    config: ConfigSource,
+    out: str | Path | None = None,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    seed_with: Sequence[LossLike] = (),
+    progress: ProgressOption = True,
+) -> SearchResult:
+    """Learn the coefficients of a loss by hypergradients over tasks, and keep everything in a new run directory.
+
+    It is a search whose method is `hypergradient`, see `lossearch.meta.method.HypergradientSettings`: its candidates
+    are the losses at checkpoints of the outer loop, scored on tasks and seeds that this does not see. `resume` and
+    all that reads a run take it as any other.
+
+    Args:
+        config: As of `search`; the table `method` has at least `structure`, the loss whose coefficients are learned.
+            Where nothing else is said, `generation_size` is 1.
+        out, address, workers, seed, seed_with, progress: As of `search`.
+
+    Raises:
+        UserError: As `search`; no structure, or another method.
+    """
+    from lossearch.engine.driver.search import search as run
+
+    seeds = [as_seed(loss) for loss in seed_with]
+    return run(config, out, address=address, workers=workers, seed=seed, seeds=seeds, progress=progress, meta=True)
+
+
 def advise(
     task: TaskLike | None = None,
     *,

@@ -102,7 +102,7 @@ def _add(panel: str, *commands: Any) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add("Search", search.search, search.resume, search.race, search.ls, search.report, fidelity.fidelity)
+_add("Search", search.search, search.meta, search.resume, search.race, search.ls, search.report, fidelity.fidelity)
 _add(
     "Losses", losses.show, compare.compare, losses.tune, losses.export, verify.verify, simplify.simplify, advise.advise
 )

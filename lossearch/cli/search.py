@@ -20,44 +20,82 @@ AddressOption = Annotated[
     str | None, typer.Option("--address", help="Of a Ray cluster to search on; without it a local Ray is started.")
 ]
 
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration of the search (.toml).")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Run directory to make; the next free runs/NAME by default.")
+]
+IslandsOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Islands, in place of the configuration's.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="In place of the configuration's.")]
+SeedWithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--seed-with",
+        metavar="LOSS",
+        help="Begin with this loss, before the configuration's: a name, a text form, a file, or DIR@RANK;"
+        " may be given several times.",
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and say what would be done; train and write nothing.")
+]
+
 
 def search(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration of the search (.toml).")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Run directory to make; the next free runs/NAME by default.")
-    ] = None,
+    config: ConfigArgument,
+    out: OutOption = None,
     address: AddressOption = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Islands, in place of the configuration's.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="In place of the configuration's.")] = None,
-    seed_with: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--seed-with",
-            metavar="LOSS",
-            help="Begin with this loss, before the configuration's: a name, a text form, a file, or DIR@RANK;"
-            " may be given several times.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and say what would be done; train and write nothing.")
-    ] = False,
+    workers: IslandsOption = None,
+    seed: SeedOption = None,
+    seed_with: SeedWithOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Search for a loss.
 
     The configuration of a training function of yours says `direction = "minimize"` or `"maximize"`, unless the name of
     its metric tells which way is better (accuracy, dice, psnr …; mae, rmse, error, loss …).
     """
+    _search(config, out, address, workers, seed, seed_with, dry_run, meta=False)
+
+
+def meta(
+    config: ConfigArgument,
+    out: OutOption = None,
+    address: AddressOption = None,
+    workers: IslandsOption = None,
+    seed: SeedOption = None,
+    seed_with: SeedWithOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Learn a loss's coefficients by gradient over tasks.
+
+    The table `method` of the configuration says `structure = "…"`, the loss that it begins with: a hand-designed one
+    with parameters, or a text form whose constants are learned. What is learned is scored on tasks and seeds that the
+    outer loop does not see. All commands on runs take such a run.
+    """
+    _search(config, out, address, workers, seed, seed_with, dry_run, meta=True)
+
+
+def _search(
+    config: Path,
+    out: Path | None,
+    address: str | None,
+    workers: int | None,
+    seed: int | None,
+    seed_with: list[str] | None,
+    dry_run: bool,
+    meta: bool,
+) -> None:
     from lossearch.engine.driver import search as engine
     from lossearch.named_losses import as_seed
 
     seeds = [as_seed(loss) for loss in seed_with or ()]
     if dry_run:
-        plan = engine.plan_search(config, address=address, workers=workers, seed=seed, seeds=seeds)
+        plan = engine.plan_search(config, address=address, workers=workers, seed=seed, seeds=seeds, meta=meta)
         say("\n".join(plan.lines))
         return
-    _print_result(engine.search(config, out, address=address, workers=workers, seed=seed, seeds=seeds))
+    _print_result(engine.search(config, out, address=address, workers=workers, seed=seed, seeds=seeds, meta=meta))
 
 
 def resume(

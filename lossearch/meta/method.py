@@ -53,6 +53,8 @@ class HypergradientSettings(BaseModel):
         patience: proposals in a row without a better score, after which it begins anew from another point.
         spread: standard deviation, in coordinates, of the first point around the structure's own; so that islands begin
             at different points. A new beginning has 0.1 at least.
+        baselines: whether the seeds of the space, hand-designed losses, are scored first; each costs as much as one
+            proposal's score, without any outer step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -74,6 +76,7 @@ class HypergradientSettings(BaseModel):
     every: int = Field(default=10, ge=1)
     patience: int = Field(default=10, ge=1)
     spread: float = Field(default=0.0, ge=0.0, le=10.0)
+    baselines: bool = True
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -97,6 +100,8 @@ class Hypergradient(Method):
             hint = "learn one slot at a time, or choose another method"
             raise UserError("one slot for meta-learning", f"those of {space.name}", hint)
         self._settings, self._seed = settings, seed % 2**62
+        if not settings.baselines:
+            self._seeds.clear()
         self.learnable = learnable_loss(settings.structure, space.constants, space.signature)
         self._loop: OuterLoop | None = None
         self._kept: dict[str, Any] | None = None
@@ -139,7 +144,7 @@ class Hypergradient(Method):
         loop = self._outer_loop()
         if not self._begun:
             self._begun = 1
-            return Candidate(self._graph(), "hypergradient", numbers={"outer_step": 0.0})
+            return Candidate(self._graph(), "hypergradient", numbers={"outer_step": 0.0, **self._coefficients()})
         steps = [loop.step() for _ in range(self._settings.every)]
         return Candidate(self._graph(), "hypergradient", numbers=self._told(steps))
 
@@ -216,10 +221,11 @@ class Hypergradient(Method):
             "outer_cost": float(sum(one.cost for one in steps)),
             "outer_diverged": float(sum(one.diverged for one in steps)),
         }
-        point = self._outer_loop().point
-        values = self.learnable.numbers_at(point.tolist())
-        coefficients = {f"coefficient.{name}": value for name, value in values.items()}
-        return {name: value for name, value in {**numbers, **coefficients}.items() if math.isfinite(value)}
+        return {name: value for name, value in {**numbers, **self._coefficients()}.items() if math.isfinite(value)}
+
+    def _coefficients(self) -> dict[str, float]:
+        values = self.learnable.numbers_at(self._outer_loop().point.tolist())
+        return {f"coefficient.{name}": value for name, value in values.items()}
 
 
 def tasks_to_learn_on(task: DescribedTask, count: int) -> list[DescribedTask]:

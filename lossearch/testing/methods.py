@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from lossearch.evolve.method import Candidate, Method
-from lossearch.ir.core.joint import AnyGraph, by_slot
+from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.meta.methods import make_method
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
+from lossearch.tasks import DescribedTask, build_task
 from lossearch.testing.findings import Findings
+from lossearch.zoo.named import graph_of
 
 _STEPS = 60  # proposals in each sequence that is looked at
 
 
-def check_method(name: str, space: str | AnySpace = "dense", **settings: Any) -> None:
+def check_method(
+    name: str, space: str | AnySpace = "dense", *, task: DescribedTask | str | None = None, **settings: Any
+) -> None:
     """Hold a search method against what searches rely on.
 
     Candidates are scored by a toy objective, every third of them is told as rejected, and migrants come in.
@@ -24,21 +28,33 @@ def check_method(name: str, space: str | AnySpace = "dense", **settings: Any) ->
     Args:
         name: of the method, registered with `METHODS.add`.
         space: in which it searches, a name, a space, or those of several slots; its seeds are proposed first.
+        task: what the method is given before it proposes anything, itself or its name, with the default losses of its
+            slots as reference; methods that have no use for a task need none.
         settings: of the method.
 
     Raises:
         Nonconforming: with everything that does not hold.
+        UserError: there is no such method, space or task, or a setting does not fit.
     """
     searched = load_space(space) if isinstance(space, str) else space
+    used = build_task(task) if isinstance(task, str) else task
     findings = Findings(f"the search method {name}")
 
     def new(seed: int) -> Method:
-        return make_method(name, searched, seed, **settings)
+        method = make_method(name, searched, seed, **settings)
+        if used is not None:
+            method.use(used, _reference(used), "cpu")
+        return method
 
     _check_seeds(new(0), searched, findings)
     _check_sequences(new, len(searched.seeds) + _STEPS, findings)
     _check_candidates(new(1), searched, findings)
     findings.report()
+
+
+def _reference(task: DescribedTask) -> AnyGraph:
+    graphs = {slot: graph_of(task.slots[slot].default) for slot in task.searched}
+    return JointGraph.of(graphs) if len(graphs) > 1 else next(iter(graphs.values()))
 
 
 def _check_seeds(method: Method, space: AnySpace, findings: Findings) -> None:

@@ -16,8 +16,8 @@ from lossearch.ir.forms.joint import format_any
 from lossearch.search_spaces import load_space
 
 SPACE = load_space("dense")
-ALONE = [name for name in METHODS if name != "outside"]
-"""Methods that need nobody else to propose; for the other one see test_outside.py."""
+ALONE = [name for name in METHODS if name not in ("outside", "hypergradient")]
+"""Methods that need nobody else and no task to propose; for the others see test_outside.py and meta/test_method.py."""
 
 
 def score(graph) -> float | None:

@@ -50,7 +50,7 @@ def test_a_state_resumes_exactly(estimator: str) -> None:
 
 def test_proposals_tell_what_led_to_them() -> None:
     method = _method(estimator="unrolled", horizon=10, every=2)
-    assert method.ask().numbers == {"outer_step": 0.0}
+    assert method.ask().numbers == {"outer_step": 0.0, "coefficient.c0": 4.0, "coefficient.c1": 0.2}
     numbers = method.ask().numbers
     assert numbers["outer_step"] == 2.0
     assert numbers["outer_cost"] == 2 * 10

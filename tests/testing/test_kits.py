@@ -17,7 +17,20 @@ from lossearch.errors import UserError
 from lossearch.evolve import METHODS
 from lossearch.evolve.method import Candidate, Method
 from lossearch.evolve.methods.random_search import RandomSearch
-from lossearch.tasks import ClassificationTask, Metric, Slot, Split, TaskConfig, TestSplit, UserTask, task_config, tasks
+from lossearch.search_spaces import load_space
+from lossearch.tasks import (
+    ClassificationTask,
+    DescribedTask,
+    Metric,
+    Slot,
+    Split,
+    TaskConfig,
+    TestSplit,
+    UserTask,
+    build_task,
+    task_config,
+    tasks,
+)
 from lossearch.testing import Nonconforming, check_method, check_task
 
 pytestmark = pytest.mark.usefixtures("one_server")
@@ -146,9 +159,20 @@ def test_a_function_needs_a_budget(script: Path) -> None:
         check_task(task)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "outside"])  # see evolve/test_outside.py
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("outside", "hypergradient")])
 def test_search_methods_conform(name: str) -> None:
+    """For one that asks somebody else see evolve/test_outside.py."""
     check_method(name)
+
+
+def test_meta_learning_conforms() -> None:
+    space = load_space("dense")
+    few = space.model_copy(update={"seeds": space.seeds[:2]})
+    task = build_task({"base": "digits", "train_size": 20, "batch_size": 20, "val_size": 40})
+    structure = "dense: 1.5 * cross_entropy(2.0 * logits, target)"
+    settings = {"structure": structure, "pairs": 1, "tasks": 1, "every": 1, "steps": 1, "patience": 20}
+    assert isinstance(task, DescribedTask)
+    check_method("hypergradient", few, task=task, **settings)
 
 
 class Forgetful(RandomSearch):

@@ -31,6 +31,7 @@ from lossearch.engine.setup.config import SearchConfig, validate
 from lossearch.engine.setup.cpus import own_cpus
 from lossearch.engine.setup.first_call_file import forget_first_call, keep_first_call, read_first_call
 from lossearch.engine.setup.given import ConfigSource, read_given
+from lossearch.engine.setup.meta_config import learning
 from lossearch.engine.setup.parts import island_limits
 from lossearch.engine.setup.state import Continuation, IslandState, SavedState, newest_states
 from lossearch.engine.writer.progress import Progress
@@ -53,6 +54,7 @@ def search(
     seed: int | None = None,
     seeds: Sequence[str] = (),
     progress: ProgressOption = True,
+    meta: bool = False,
 ) -> SearchResult:
     """Search for losses, and keep everything in a new run directory.
 
@@ -68,6 +70,7 @@ def search(
         seed: in place of the configuration's.
         seeds: losses to begin with before those of the configuration, by the zoo's names or in text form.
         progress: whether to show progress on standard error, or a function to call about once a second.
+        meta: whether this is meta-learning, whose method need not be named; see `learning`.
 
     Returns:
         What was found, as queries on the archive.
@@ -82,7 +85,7 @@ def search(
         check_address(address)
         given = read_given(config)
         path = _free_path(Path("runs"), given.name) if out is None else usable_path(out, "a path for the run directory")
-        written = resolve(given.config, workers, seed, address, seeds)
+        written = resolve(learning(given.config) if meta else given.config, workers, seed, address, seeds)
         with given.usable(written) as usable:
             plan, files = make_plan(usable, _islands(written)), digests_of(usable)
 
@@ -170,6 +173,7 @@ def plan_search(
     workers: int | None = None,
     seed: int | None = None,
     seeds: Sequence[str] = (),
+    meta: bool = False,
 ) -> Plan:
     """What `search` would do with these arguments; trains nothing and writes nothing.
 
@@ -179,7 +183,7 @@ def plan_search(
     check_not_importing()
     with ends_told(None):
         given = read_given(config)
-        written = resolve(given.config, workers, seed, address, seeds)
+        written = resolve(learning(given.config) if meta else given.config, workers, seed, address, seeds)
         with given.usable(written) as usable:
             return make_plan(usable, _islands(written))
 
