@@ -133,6 +133,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
+    from lossearch.archive.checkpoints import checkpoints_of
     from lossearch.archive.failures import UNKNOWN
     from lossearch.tasks.directions import in_words, told
 
@@ -142,6 +143,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         stopped = archive.stopped_early(ranked)
         others, directions = archive.other_metrics(ranked), archive.directions
         evaluations = list(archive.evaluations(candidate.key))
+        learned = checkpoints_of(archive.candidates(island=candidate.origin.island))
         raced = [one for one in archive.race_trainings() if one.key == candidate.key and one.budget == ranked.budget]
     judged = [one.metric for one in (evaluations if ranked.standing is None else raced) if one.metric is not None]
     yield "run", str(found.run.path)
@@ -168,6 +170,11 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     yield from _shorter(found.run, candidate.key)
     origin = candidate.origin
     yield "made by", f"{candidate.operator} (island {origin.island}, generation {origin.generation})"
+    own = [one for one in learned.get(origin.island, ()) if one.candidate.id == candidate.id]
+    for one in own:
+        yield "outer step", f"{one.step} of its island, {one.total} training steps by then"
+        for name, value in one.coefficients.items():
+            yield "coefficient", f"{name} = {value:g}"
     for parent in parents:
         if parent is not None and parent.text is not None:
             yield "parent", parent.text

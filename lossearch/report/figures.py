@@ -47,10 +47,10 @@ def front_figure(run: RunSummary) -> Figure:
         _points(run, run.drawn_front, "Pareto front", "--series-1", "circle", 9)
         | {"mode": "lines+markers", "line": {"shape": "hv", "width": 2, "color": "--series-1"}},
     ]
-    layout = _layout("complexity (operators of the formula)", _metric_title(run))
-    layout["yaxis"] |= _tick_format(run.units)
+    layout = axes("complexity (operators of the formula)", _metric_title(run))
+    layout["yaxis"] |= tick_format(run.units)
     if (inside := focus(run)) is not None:
-        layout["yaxis"]["range"] = [_rounded(end) for end in inside]
+        layout["yaxis"]["range"] = [rounded(end) for end in inside]
     layout["hovermode"] = "closest"
     return {"data": [trace for trace in traces if trace["x"]], "layout": layout}
 
@@ -77,7 +77,7 @@ def _points(
         "mode": "markers",
         "name": name,
         "x": [one.complexity for one in chosen],
-        "y": [_rounded(one.metric) for one in chosen],
+        "y": [rounded(one.metric) for one in chosen],
         "hovertext": [_hover(run, one, longest) for one in chosen],
         "hoverinfo": "text",
         "marker": {"color": colour, "symbol": symbol, "size": size},
@@ -96,7 +96,7 @@ def course_figure(run: RunSummary) -> Figure:
     """Best score so far over trainings, beside the best hand-designed loss that the search began with."""
     end = max(run.trainings.count, run.course[-1][0])
     x = [number for number, _ in run.course] + [end]
-    y = [_rounded(best) for _, best in run.course] + [_rounded(run.course[-1][1])]
+    y = [rounded(best) for _, best in run.course] + [rounded(run.course[-1][1])]
     texts = [f"<b>{run.shown(best)}</b> after {number} trainings" for number, best in run.course]
     line: Figure = {
         "type": "scatter",
@@ -109,23 +109,24 @@ def course_figure(run: RunSummary) -> Figure:
         "line": {"shape": "hv", "width": 2, "color": "--series-1"},
         "marker": {"size": 5, "color": "--series-1"},
     }
-    layout = _layout("trainings", f"best {escape(run.metric)} so far, validation")
-    layout["yaxis"] |= _tick_format(run.units)
+    layout = axes("trainings", f"best {escape(run.metric)} so far, validation")
+    layout["yaxis"] |= tick_format(run.units)
     traces = [line]
     if run.seeds:
         best = run.seeds[0]
         name = f"best seed: {escape(best.seed or '')}"
-        traces.append(_level(name, [0, end], best.metric, "--series-2"))
+        traces.append(level(name, [0, end], best.metric, "--series-2"))
     return {"data": traces, "layout": layout}
 
 
-def _level(name: str, x: Sequence[float], value: float, colour: str) -> Figure:
+def level(name: str, x: Sequence[float], value: float, colour: str) -> Figure:
+    """A dashed line at one value."""
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": list(x),
-        "y": [_rounded(value)] * len(x),
+        "y": [rounded(value)] * len(x),
         "hoverinfo": "name",
         "line": {"dash": "dash", "width": 1.5, "color": colour},
     }
@@ -133,7 +134,7 @@ def _level(name: str, x: Sequence[float], value: float, colour: str) -> Figure:
 
 def curve_figures(curves: Sequence[LossCurves]) -> tuple[Figure, Figure]:
     """Values and gradients of losses along one slice, the first one emphasised."""
-    value, gradient = _layout(curves[0].axis, "loss, scaled"), _layout(curves[0].axis, f"{curves[0].slope}, scaled")
+    value, gradient = axes(curves[0].axis, "loss, scaled"), axes(curves[0].axis, f"{curves[0].slope}, scaled")
     for layout in (value, gradient):
         layout["hovermode"] = "x"
         layout["showlegend"] = False  # the page has one for both
@@ -149,8 +150,8 @@ def _curve(curve: LossCurves, y: Iterable[float], rank: int) -> Figure:
         "type": "scatter",
         "mode": "lines",
         "name": escape(curve.loss if curve.scale is not None else f"{curve.loss} (not scaled)"),
-        "x": [_rounded(float(value)) for value in curve.x],
-        "y": [_rounded(float(value)) for value in y],
+        "x": [rounded(float(value)) for value in curve.x],
+        "y": [rounded(float(value)) for value in y],
         "hovertemplate": "%{y:.3g}",
         "zorder": -rank,
         "line": {"width": 3 if rank == 0 else 1.75, "dash": DASHES[rank % 6], "color": f"--series-{rank % 6 + 1}"},
@@ -165,7 +166,7 @@ def comparison_figure(comparison: ComparisonFile, units: Units) -> Figure:
         "type": "scatter",
         "mode": "markers",
         "name": "one seed",
-        "x": [_rounded(value) for row in rows for value in row.values if value is not None],
+        "x": [rounded(value) for row in rows for value in row.values if value is not None],
         "y": [_label(row.loss) for row in rows for value in row.values if value is not None],
         "hovertemplate": "%{x}",
         "marker": {"color": "--faint", "size": 5, "symbol": "line-ns-open"},
@@ -177,9 +178,9 @@ def comparison_figure(comparison: ComparisonFile, units: Units) -> Figure:
         _means(own, "discovered", "--series-1", "circle", units),
         _means(others, "tuned hand-designed", "--series-2", "diamond", units),
     )
-    layout = _layout(f"test {escape(comparison.metric)}", "")
+    layout = axes(f"test {escape(comparison.metric)}", "")
     layout["yaxis"] |= {"categoryorder": "array", "categoryarray": labels, "automargin": True, "showgrid": False}
-    layout["xaxis"] |= _tick_format(units)
+    layout["xaxis"] |= tick_format(units)
     layout["hovermode"] = "closest"
     layout["height"] = 150 + 30 * len(rows)
     layout["shapes"] = _noise_band(comparison)
@@ -192,13 +193,13 @@ def _means(rows: Sequence[ComparisonRow], name: str, colour: str, symbol: str, u
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [_rounded(interval.mean) for interval in intervals],
+        "x": [rounded(interval.mean) for interval in intervals],
         "y": [_label(row.loss) for row in rows],
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [_rounded(interval.high - interval.mean) for interval in intervals],
-            "arrayminus": [_rounded(interval.mean - interval.low) for interval in intervals],
+            "array": [rounded(interval.high - interval.mean) for interval in intervals],
+            "arrayminus": [rounded(interval.mean - interval.low) for interval in intervals],
             "color": colour,
             "thickness": 2,
             "width": 5,
@@ -236,7 +237,8 @@ def _label(name: str) -> str:
     return "<br>".join(map(escape, [*lines, current]))
 
 
-def _layout(x: str, y: str) -> Figure:
+def axes(x: str, y: str) -> Figure:
+    """The layout of a figure with these titles."""
     return {
         "xaxis": {"title": {"text": x}, "gridcolor": "--grid", "linecolor": "--grid", "zeroline": False},
         "yaxis": {"title": {"text": y}, "gridcolor": "--grid", "zerolinecolor": "--muted", "zeroline": False},
@@ -248,7 +250,8 @@ def _metric_title(run: RunSummary) -> str:
     return f"{escape(run.metric)}, validation ({direction} is better)"
 
 
-def _tick_format(units: Units) -> Figure:
+def tick_format(units: Units) -> Figure:
+    """How an axis of a metric writes its numbers."""
     return {"tickformat": ".3~%"} if units.factor == 100.0 else {}
 
 
@@ -267,6 +270,6 @@ def focus(run: RunSummary) -> tuple[float, float] | None:
     return (low - margin, high + margin) if outside and margin > 0.0 else None
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     """Six digits are more than a screen shows; plotly.js takes null for a gap."""
     return float(f"{value:.6g}") if math.isfinite(value) else None

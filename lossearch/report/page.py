@@ -24,6 +24,8 @@ from lossearch.reading import usable_path
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
 from lossearch.report.formula import Formula
+from lossearch.report.learning import shapes
+from lossearch.report.learning_figures import learning_figures
 from lossearch.report.run_summary import RunSummary, summarize
 from lossearch.report.winner import Winner, curves_beside, winner_of
 from lossearch.tasks import metrics, tasks
@@ -99,6 +101,8 @@ def render(run: RunSummary) -> str:
     """The page."""
     winner = winner_of(run)
     parts = [_part(slot, loss, run) for slot, loss in winner.parts.items()]
+    learned, untold = ([], []) if run.learning is None else shapes(run.learning, RunDirectory(run.path))
+    drawn = _figures(run, parts, learned)
     environment = Environment(
         loader=PackageLoader("lossearch", "report"),
         autoescape=True,
@@ -121,10 +125,12 @@ def render(run: RunSummary) -> str:
         test_units=_test_units(run),
         stages=stages(run),
         dashes=figures.DASHES,
-        notes=[*run.notes, *winner.notes, *(note for part in parts for note in part.notes)],
+        learned=learned,
+        notes=[*run.notes, *winner.notes, *(note for part in parts for note in part.notes), *untold],
         focused=figures.focus(run) is not None,
         most_points=figures.MOST_POINTS,
-        figures=_json(_figures(run, parts)),
+        drawn=drawn.keys(),
+        figures=_json(drawn),
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup(_asset("report.css")),
@@ -168,12 +174,16 @@ def stages(run: RunSummary) -> list[Stage]:
     return found
 
 
-def _figures(run: RunSummary, parts: Sequence[Part]) -> dict[str, figures.Figure]:
+def _figures(run: RunSummary, parts: Sequence[Part], learned: Sequence[LossCurves]) -> dict[str, figures.Figure]:
     drawn: dict[str, figures.Figure] = {}
     if run.scored:
         drawn["front"] = figures.front_figure(run)
     if run.course:
         drawn["course"] = figures.course_figure(run)
+    if run.learning is not None:
+        drawn |= learning_figures(run.learning, run)
+    if learned:
+        drawn["learned-values"], drawn["learned-gradients"] = figures.curve_figures(learned)
     for part in parts:
         if part.curves:
             drawn[part.figure("values")], drawn[part.figure("gradients")] = figures.curve_figures(part.curves)

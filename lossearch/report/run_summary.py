@@ -17,6 +17,7 @@ from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss
 from lossearch.reading import parse_json, read_text
 from lossearch.report.comparison_file import ComparisonFile, read_comparison
+from lossearch.report.learning import Learning, learning_of
 from lossearch.report.race_table import RaceTable, race_table
 from lossearch.tasks import metrics
 
@@ -91,6 +92,7 @@ class RunSummary:
         front, hall, best: By the final race, where there was one.
         course: (trainings done, best score from then on).
         failures: Why candidates failed in training, the most common reason first; at most `REASONS`.
+        learning: What meta-learning did; None for other searches.
         notes: What is missing or unusual, in sentences.
     """
 
@@ -118,6 +120,7 @@ class RunSummary:
     config: str
     environment: Mapping[str, Any]
     comparison: ComparisonFile | None
+    learning: Learning | None
     notes: tuple[str, ...]
 
     @property
@@ -173,6 +176,7 @@ def _summary(run: RunDirectory, archive: Archive, notes: list[str]) -> RunSummar
         config=run.config_text(),
         environment=_environment(run, notes),
         comparison=_comparison(run, notes),
+        learning=learning_of(archive, ranked),
         notes=tuple(notes),
     )
 

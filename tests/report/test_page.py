@@ -160,6 +160,35 @@ def test_figures_are_what_plotly_takes(compared_page: Page) -> None:
         go.Figure(resolved(figure))  # raises ValueError for anything it does not know
 
 
+def test_meta_learning_has_a_section_where_there_was_some(tmp_path: Path, page: Page) -> None:
+    """Of two islands; numbers that an outer step did not give are gaps."""
+    assert "learning" not in page.ids()
+    steps = {0: [{}, {"outer_value": 0.5, "outer_gradient": 2.0, "outer_gradient_error": 0.5, "outer_diverged": 3.0}]}
+    steps[1] = [{}, {"outer_gradient": 0.0}]
+    with empty_run(tmp_path / "run") as archive:
+        for island, all_numbers in steps.items():
+            for number, numbers in enumerate(all_numbers):
+                told = {"outer_step": 10.0 * number, "outer_cost": 640.0 * number, "coefficient.<b>gamma": 1.0 + number}
+                loss = zoo.get("focal", gamma=1.0 + number + 0.1 * island)
+                row = candidate(loss.graph.frozen(), Origin(island, number, 0), "hypergradient")
+                archive.add_candidates([replace(row, numbers={**told, **numbers})])
+                archive.add_evaluations([evaluation(row, 0.8 + 0.1 * number - 0.01 * island)])
+    learned, text = report(tmp_path / "run")
+    places = [attributes["data-figure"] for _, attributes in learned.elements if "data-figure" in attributes]
+    assert set(places) == set(learned.figures)
+    for figure in learned.figures.values():
+        go.Figure(resolved(figure))
+    (values,) = learned.figures["outer-values"]["data"]
+    assert (values["x"], values["y"]) == ([10], [0.5])
+    first, second = learned.figures["outer-gradients"]["data"]
+    assert first["error_y"]["array"] == [0.5]
+    assert "error_y" not in second
+    assert [trace["y"] for trace in learned.figures["outer-scores"]["data"]] == [[0.8, 0.9], [0.79, 0.89]]
+    assert [trace["name"] for trace in learned.figures["learned-values"]["data"]] == ["after 10 steps", "after 0 steps"]
+    assert "island 0 led to the best score, 90.0 % after 10 of its 10 outer steps" in learned.text
+    assert "<b>gamma" not in text
+
+
 def test_the_front_is_drawn_and_hovers(page: Page, run: Path) -> None:
     with Archive.open(run / "archive.sqlite", read_only=True) as archive:
         front = archive.pareto_front()
