@@ -30,7 +30,7 @@ LAYERS = (
     ("archive", "tasks"),
     ("advice", "training"),
     ("meta.learnable", "meta.points", "meta.problem"),
-    ("meta.estimators", "meta.task_problem"),
+    ("meta.estimators", "meta.kinds", "meta.task_problem"),
     ("meta.outer_loop",),
     ("meta.constants",),
     ("candidates", "comparison"),

@@ -18,6 +18,7 @@ from lossearch.evolve.breeding import breeder_for
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.forms.joint import any_from_dict, any_to_dict
 from lossearch.search_spaces.joint import AnySpace, complexity_in
+from lossearch.search_spaces.space import SearchSpace
 from lossearch.tasks.base import Task
 
 KEPT = 32
@@ -78,6 +79,11 @@ class Method(ABC):
         self.rng = random.Random(seed)
         self.best: list[Individual] = []
         self._seeds = deque(space.seeds)
+
+    @classmethod
+    def space_for(cls, space: SearchSpace, settings: BaseModel) -> SearchSpace:
+        """The space that screens its proposals; most methods leave it as it is."""
+        return space
 
     def use(self, task: Task, reference: AnyGraph, device: str) -> None:  # noqa: B027 (optional)
         """Take the task of the search, before anything is asked; most methods have no use for it.

@@ -41,13 +41,12 @@ class Learnable:
     """
 
     def __init__(self, graph: Graph) -> None:
-        free = tuple(p for p in graph.parameters if p.tunable and p.upper > p.lower)
+        free = _free(graph)
         if not free:
             found = "a loss without tunable parameters"
             raise UserError("a loss with coefficients", found, 'write one with constants: "dense: 2.0 * …"')
-        fixed = {p.node: constant(p.default) for p in graph.parameters if p not in free}
-        self.graph = graph.with_roots([root.substitute(fixed) for root in graph.roots]) if fixed else graph
-        self.coefficients = tuple(p for p in self.graph.parameters if p in free)
+        self.graph = _with_fixed(graph, [p for p in graph.parameters if p not in free])
+        self.coefficients = self.graph.parameters
 
     @classmethod
     def of(cls, structure: str, constants: Constants | None = None) -> Learnable:
@@ -63,9 +62,7 @@ class Learnable:
         Raises:
             UserError: there is no such loss, it is malformed, or it has no coefficients.
         """
-        if is_text_form(structure):
-            return cls(with_open_constants(Loss.from_text(structure).graph, constants or Constants()))
-        return cls(hand_designed_loss(structure).graph)
+        return cls(opened(structure, constants or Constants()))
 
     def __len__(self) -> int:
         return len(self.coefficients)
@@ -98,6 +95,10 @@ class Learnable:
         """The loss at a point, its coefficients as constants of six digits; raises `IllTyped` where it is none."""
         return self.graph.bind(self.numbers_at(point)).frozen()
 
+    def read(self, point: Sequence[float]) -> Graph:
+        """The loss that is proposed at a point: that of `at` without terms whose coefficient is 0."""
+        return without_zeros(self.at(point))
+
     def numbers_at(self, point: Sequence[float]) -> dict[str, float]:
         """The coefficients at a point, by name, of six digits."""
         return {p.name: to_value(p, unit, _DIGITS) for p, unit in zip(self.coefficients, point, strict=True)}
@@ -106,6 +107,50 @@ class Learnable:
     def function(self) -> ParametricLoss:
         """The loss as a differentiable function of inputs and coefficients."""
         return ParametricLoss(self.graph)
+
+
+def opened(structure: str, constants: Constants) -> Graph:
+    """A loss whose parameters are its coefficients, which may be none; see `Learnable.of`.
+
+    Raises:
+        UserError: there is no such loss, or it is malformed.
+    """
+    if is_text_form(structure):
+        graph = with_open_constants(Loss.from_text(structure).graph, constants)
+    else:
+        graph = hand_designed_loss(structure).graph
+    free = _free(graph)
+    return _with_fixed(graph, [p for p in graph.parameters if p not in free])
+
+
+def _free(graph: Graph) -> tuple[Parameter, ...]:
+    return tuple(p for p in graph.parameters if p.tunable and p.upper > p.lower)
+
+
+def _with_fixed(graph: Graph, parameters: Sequence[Parameter]) -> Graph:
+    """The graph with some parameters as constants, at their defaults."""
+    fixed = {p.node: constant(p.default) for p in parameters}
+    return graph.with_roots([root.substitute(fixed) for root in graph.roots]) if fixed else graph
+
+
+def without_zeros(graph: Graph) -> Graph:
+    """The graph without what is added times 0, where what it is added to has all its axes."""
+
+    def change(node: Expr) -> Expr:
+        if node.op not in ("add", "sub"):
+            return node
+        first, second = node.args
+        if _is_zero(second) and set(second.axes) <= set(first.axes):
+            return first
+        if _is_zero(first) and set(first.axes) <= set(second.axes):
+            return second if node.op == "add" else -second
+        return node
+
+    return graph.map(change)
+
+
+def _is_zero(node: Expr) -> bool:
+    return node.lower == node.upper == 0.0
 
 
 def with_open_constants(graph: Graph, constants: Constants) -> Graph:
@@ -142,16 +187,3 @@ def _openings(name: str, value: float, constants: Constants) -> Iterator[Paramet
     yield Parameter(name, value, -_WIDTHS * size, _WIDTHS * size, tunable=True, search=(-2.0 * size, 2.0 * size))
     lower, upper = sign_range(value)
     yield Parameter(name, value, max(lower, -high), min(upper, -low), tunable=True, search=(-likely[1], -likely[0]))
-
-
-def learnable_loss(structure: str, constants: Constants, signature: str) -> Learnable:
-    """The coefficients of a loss of a signature.
-
-    Raises:
-        UserError: it has none, or another signature.
-    """
-    found = Learnable.of(structure, constants)
-    if found.graph.signature.name != signature:
-        told = f"{structure[:80]!r} of signature {found.graph.signature.name}"
-        raise UserError(f"a structure of signature {signature}", told, "choose another, or another space")
-    return found

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, by_slot
 from lossearch.meta.estimators.registry import WITHOUT_GRADIENT, EstimatorName, make_estimator
-from lossearch.meta.learnable import learnable_loss
+from lossearch.meta.kinds.kind import Coefficients
+from lossearch.meta.kinds.registry import Kind, learned, make_kind
 from lossearch.meta.outer_loop import OuterLoop, OuterStep
 from lossearch.meta.task_problem import Neutral, TaskProblem
 from lossearch.search_spaces.joint import AnySpace, JointSpace
+from lossearch.search_spaces.space import SearchSpace
 from lossearch.tasks import DescribedTask, DistributionTask, build_task
 from lossearch.tasks.base import Task
 from lossearch.tasks.distribution.config import DistributionConfig
@@ -26,11 +28,20 @@ MOST_BY_EVOLUTION = 64
 """Coefficients up to which evolution strategies are the default."""
 
 
+def _kind(given: Any) -> Any:
+    """A kind from its name, or from a table with its name and settings."""
+    return make_kind(given) if isinstance(given, (str, dict)) else given
+
+
 class HypergradientSettings(BaseModel):
     """Settings of meta-learning.
 
     Attributes:
-        structure: the loss whose coefficients are learned, a hand-designed one ("taylor") or a text form ("dense: …").
+        structure: the loss with which learning begins, a hand-designed one ("taylor") or a text form ("dense: …").
+        kind: what of it is learned, a name or a table with a name and settings. "coefficients": its tunable parameters
+            and constants; "combination": weights of it and of other losses; "network": a small network for each
+            element that is added to it; "edges": a weight on every edge of its expression; "conditioned": coefficients
+            that depend on facts of the task.
         estimator: of hypergradients. "es": antithetic evolution strategies over whole trainings, the default for up to
             64 coefficients; "forward", "reverse" and "unrolled": exact, with memory that is flat in the horizon, grows
             with its root, and with it; "truncated": the last `horizon` steps of whole trainings; "nres" and "pes":
@@ -60,6 +71,7 @@ class HypergradientSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     structure: str
+    kind: SerializeAsAny[Annotated[Kind, BeforeValidator(_kind)]] = Coefficients()
     estimator: EstimatorName | None = None
     objective: str | None = None
     neutral: Neutral = "step"
@@ -102,10 +114,17 @@ class Hypergradient(Method):
         self._settings, self._seed = settings, seed % 2**62
         if not settings.baselines:
             self._seeds.clear()
-        self.learnable = learnable_loss(settings.structure, space.constants, space.signature)
+        self.learnable = learned(settings.kind, settings.structure, space.constants, space.signature)
         self._loop: OuterLoop | None = None
         self._kept: dict[str, Any] | None = None
         self._best_score, self._in_vain, self._begun = -math.inf, 0, 0
+
+    @classmethod
+    def space_for(cls, space: SearchSpace, settings: BaseModel) -> SearchSpace:
+        """The space, with room for a learned loss that is larger than what it builds, such as a network."""
+        assert isinstance(settings, HypergradientSettings)
+        graph = learned(settings.kind, settings.structure, space.constants, space.signature).graph
+        return space.model_copy(update={"max_nodes": max(space.max_nodes, graph.complexity * 5 // 4)})
 
     def use(self, task: Task, reference: AnyGraph, device: str) -> None:
         """Take the task to learn on; see `Method.use`."""
@@ -163,7 +182,7 @@ class Hypergradient(Method):
 
     def random_graph(self) -> Graph:
         """The loss at a random point near the structure's own."""
-        return self.learnable.at(self._first_point(max(self._settings.spread, 0.1)))
+        return self.learnable.read(self._first_point(max(self._settings.spread, 0.1)))
 
     def state(self) -> dict[str, Any]:
         """As `Method.state`, with that of the outer loop."""
@@ -198,7 +217,7 @@ class Hypergradient(Method):
         return self.learnable.held([x + spread * self.rng.gauss(0.0, 1.0) for x in self.learnable.start])
 
     def _graph(self) -> Graph:
-        return self.learnable.at(self._outer_loop().point.tolist())
+        return self.learnable.read(self._outer_loop().point.tolist())
 
     def _outer_loop(self) -> OuterLoop:
         if self._loop is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.rewriting.lowering import label_input, lower
@@ -42,5 +43,11 @@ class ParametricLoss:
             values: of the parameters, `[run, parameter]`, in the order of `names`.
             inputs: in the order of the signature, each `[run, batch, ...]`; a target that may be labels as labels.
             buffers: what the signature takes at construction, by name, the same for all runs.
+
+        Raises:
+            UserError: the loss uses a buffer that is not given.
         """
+        for name in self._used:
+            if name not in buffers:
+                raise UserError(f"{name} for a loss that uses it", "none", f"give {name}, or use another loss")
         return self._structure.means(inputs, values, {name: buffers[name] for name in self._used})

@@ -18,7 +18,7 @@ from lossearch.evolve.method import Method
 from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.signatures import DENSE
-from lossearch.meta.methods import make_method
+from lossearch.meta.methods import make_method, settings_of
 from lossearch.search_spaces import load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.tasks import DescribedTask, DistributionTask, UserTask, build_task
@@ -149,6 +149,9 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
     task = make_task(config)
     whole = spaces_of(config, task)
     spaces = {slot: space_for(task, slot, space) for slot, space in whole.items()}
+    if len(spaces) == 1:
+        method, settings = settings_of(config.method.name, config.method.settings)
+        spaces = {slot: method.space_for(space, settings) for slot, space in spaces.items()}
     left_out = [
         space.label(seed) for slot, space in whole.items() for seed in space.seeds if seed not in spaces[slot].seeds
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
@@ -30,10 +31,16 @@ METHODS.add("outside", Outside)
 
 def make_method(name: str, space: AnySpace, seed: int, **settings: Any) -> Method:
     """A search method by name; raises `UserError` for an unknown name or setting."""
+    method, own = settings_of(name, settings)
+    return method(space, seed, own)
+
+
+def settings_of(name: str, settings: Mapping[str, Any]) -> tuple[type[Method], BaseModel]:
+    """A search method by name, and its settings; raises `UserError` for an unknown name or setting."""
     METHODS.extend()
     method = METHODS.find(name)
     try:
-        return method(space, seed, method.Settings(**settings))
+        return method, method.Settings(**settings)
     except ValidationError as error:
         first = error.errors()[0]
         place, message = ".".join(["method", *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
