@@ -190,16 +190,22 @@ def _print_if_read(fields: Mapping[str, str]) -> None:
 
 
 def report(
-    directory: Directory,
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Directories of one run, or of several.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to; report.html in the run's directory by default."),
+        typer.Option(
+            "--output",
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Where to; report.html in the run's directory by default. Several runs need it.",
+        ),
     ] = None,
 ) -> None:
-    """Write a run's report, one HTML file that opens offline."""
-    from lossearch.report import write_report
+    """Write a run's report, or one that compares several runs: one HTML file that opens offline."""
+    from lossearch.report import write_reports
 
-    say(write_report(directory, output))
+    say(write_reports(directories, output))
 
 
 def ls(

@@ -6,8 +6,9 @@ if TYPE_CHECKING:
     from lossearch.report.curves import loss_curves, plot_loss
     from lossearch.report.graph_drawing import draw_graph
     from lossearch.report.page import write_report
+    from lossearch.report.several_page import write_reports
 
-__all__ = ["draw_graph", "loss_curves", "plot_loss", "write_report"]
+__all__ = ["draw_graph", "loss_curves", "plot_loss", "write_report", "write_reports"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,6 +17,10 @@ def __getattr__(name: str) -> Any:
         from lossearch.report.page import write_report
 
         return write_report
+    if name == "write_reports":
+        from lossearch.report.several_page import write_reports
+
+        return write_reports
     if name == "draw_graph":
         from lossearch.report.graph_drawing import draw_graph
 

@@ -47,7 +47,7 @@ def front_figure(run: RunSummary) -> Figure:
         _points(run, run.drawn_front, "Pareto front", "--series-1", "circle", 9)
         | {"mode": "lines+markers", "line": {"shape": "hv", "width": 2, "color": "--series-1"}},
     ]
-    layout = axes("complexity (operators of the formula)", _metric_title(run))
+    layout = axes("complexity (operators of the formula)", metric_title(run))
     layout["yaxis"] |= tick_format(run.units)
     if (inside := focus(run)) is not None:
         layout["yaxis"]["range"] = [rounded(end) for end in inside]
@@ -78,13 +78,14 @@ def _points(
         "name": name,
         "x": [one.complexity for one in chosen],
         "y": [rounded(one.metric) for one in chosen],
-        "hovertext": [_hover(run, one, longest) for one in chosen],
+        "hovertext": [hover(run, one, longest) for one in chosen],
         "hoverinfo": "text",
         "marker": {"color": colour, "symbol": symbol, "size": size},
     }
 
 
-def _hover(run: RunSummary, one: Scored, longest: int) -> str:
+def hover(run: RunSummary, one: Scored, longest: int = _LONGEST_FORMULA) -> str:
+    """What is told of a candidate under the pointer."""
     rank = f"rank {one.rank}" if one.rank else "not among the best"
     head = f"<b>{escape(run.metric)} {run.shown(one.metric)}</b>, complexity {one.complexity}, {rank}"
     lines = textwrap.wrap(textwrap.shorten(one.text, longest, placeholder=" …"), _LINE) or [""]
@@ -245,7 +246,8 @@ def axes(x: str, y: str) -> Figure:
     }
 
 
-def _metric_title(run: RunSummary) -> str:
+def metric_title(run: RunSummary) -> str:
+    """Of an axis of the metric."""
     direction = "higher" if run.higher_is_better else "lower"
     return f"{escape(run.metric)}, validation ({direction} is better)"
 

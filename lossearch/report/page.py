@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.comparison.verdict import Units, p_text
+from lossearch.comparison.verdict import Units
 from lossearch.files import write_atomically
 from lossearch.loss import Loss
 from lossearch.reading import usable_path
 from lossearch.report import figures
 from lossearch.report.curves import LossCurves
+from lossearch.report.filled import filled
 from lossearch.report.formula import Formula
 from lossearch.report.learning import shapes
 from lossearch.report.learning_figures import learning_figures
@@ -30,7 +22,6 @@ from lossearch.report.run_summary import RunSummary, summarize
 from lossearch.report.winner import Winner, curves_beside, winner_of
 from lossearch.tasks import metrics, tasks
 from lossearch.tasks.directions import in_words
-from lossearch.version import __version__
 
 TEMPLATE = "report.html.j2"
 
@@ -103,16 +94,9 @@ def render(run: RunSummary) -> str:
     parts = [_part(slot, loss, run) for slot, loss in winner.parts.items()]
     learned, untold = ([], []) if run.learning is None else shapes(run.learning, RunDirectory(run.path))
     drawn = _figures(run, parts, learned)
-    environment = Environment(
-        loader=PackageLoader("lossearch", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["pretty"] = lambda value: json.dumps(value, indent=1, ensure_ascii=False)
-    environment.globals |= {"duration": duration, "day": day, "p_text": p_text, "mathml": Markup}
-    return environment.get_template(TEMPLATE).render(
+    return filled(
+        TEMPLATE,
+        drawn,
         run=run,
         place=shlex.quote(str(run.path)),
         task=next((name for name in run.tasks if name in tasks()), shlex.quote(str(run.path / "config.toml"))),
@@ -130,12 +114,6 @@ def render(run: RunSummary) -> str:
         focused=figures.focus(run) is not None,
         most_points=figures.MOST_POINTS,
         drawn=drawn.keys(),
-        figures=_json(drawn),
-        version=__version__,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        style=Markup(_asset("report.css")),
-        script=Markup(_asset("report.js")),
-        plotly=Markup(_plotly()),
     )
 
 
@@ -196,48 +174,3 @@ def _test_units(run: RunSummary) -> Units:
     name = run.metric if run.comparison is None else run.comparison.metric
     known = metrics()
     return Units.of(known[name]) if name in known else Units(name, 1.0, 4)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 0.1:
-        return f"{1000 * seconds:.2g} ms" if seconds > 0.0 else "0 s"
-    if seconds < 10.0:
-        return f"{seconds:.2g} s"
-    if seconds < 120.0:
-        return f"{seconds:.0f} s"
-    if seconds > 1e9 * 3600.0:
-        return "forever"
-    minutes = round(seconds / 60.0)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def day(moment: str | float) -> str:
-    """A time of an archive, as text or seconds since the epoch, to the minute in UTC."""
-    if isinstance(moment, str):
-        try:
-            parsed = datetime.fromisoformat(moment)
-        except ValueError:
-            return moment
-        moment = parsed.timestamp()
-    try:
-        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (ValueError, OverflowError, OSError):  # of a clock that was wrong, or of a damaged archive
-        return "an unknown day"
-
-
-def _json(value: Mapping[str, Any]) -> Markup:
-    """JSON that may stand in a script element: nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-
-
-def _asset(name: str) -> str:
-    return resources.files("lossearch.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    """plotly.js, compressed: a third of its five megabytes."""
-    from plotly.offline import get_plotlyjs  # a second that only a report should cost
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")

@@ -188,7 +188,7 @@ def _changes(found: Any, path: Path) -> tuple[ScriptChange, ...]:
 
 def _with_edits(resolved: SearchConfig, given: SearchConfig, edited: SearchConfig, run: RunDirectory) -> SearchConfig:
     """The resolved configuration with what differs between what was given and what is written now."""
-    before, now = _flat(given.model_dump(mode="json")), _flat(edited.model_dump(mode="json"))
+    before, now = flat(given.model_dump(mode="json")), flat(edited.model_dump(mode="json"))
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     moves_trainings = (given.elsewhere is None) != (edited.elsewhere is None)
     changeable = CHANGEABLE if not moves_trainings else [name for name in CHANGEABLE if name not in _ELSEWHERE]
@@ -224,15 +224,15 @@ def _only_moved(name: str, given: SearchConfig, edited: SearchConfig) -> bool:
     return is_space_file(now) and Path(before).name == Path(now).name
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as one, by dotted names."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 # Environment
