@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from lossearch.compile.one_step import is_transformed
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import PROGRESS, get_signature
@@ -95,6 +96,7 @@ class TaskProblem:
                 raise UserError(f"losses of signature {wanted}, for {task.name}", found, "name another loss")
         self._reference, self._objective = own["reference"], own["objective"]
         self.order = tuple(one.name for one in get_signature(task.slots[self.slot].signature).forward_inputs)
+        self._checked = False
         self._untrained: tuple[tuple[Tensor, ...], tuple[int, ...], float] | None = None
 
     @cached_property
@@ -128,7 +130,10 @@ class TaskProblem:
     def outcomes(self, points: Sequence[Sequence[float]], seeds: Sequence[int]) -> list[float]:
         """See `Problem`. Unless the size of every step is fixed, these are trainings as of any search."""
         if self.neutral == "step":
-            return whole_outcomes(self, points, seeds)
+            if self.task.stackable:
+                return whole_outcomes(self, points, seeds)
+            pairs = zip(points, seeds, strict=True)
+            return [value for point, seed in pairs for value in whole_outcomes(self, [point], [seed])]
         losses = [self._loss_at(point) for point in points]
         runs = [
             Run({**self.others, self.slot: loss}, self.rate, seed)
@@ -148,6 +153,24 @@ class TaskProblem:
             free = tuple(k for k, name in enumerate(given.tensors) if name in given.free)
             self._untrained = tensors, free, gradient_rms(self.reference.to(self.device), given)
         return self._untrained
+
+    def check_classes(self, inputs: Sequence[Tensor]) -> None:
+        """Raise `UserError` where labels on the validation split are not of the classes that the model tells apart."""
+        declared = get_signature(self.task.slots[self.slot].signature).forward_inputs
+        place = next((k for k, one in enumerate(declared) if one.labels is not None), None)
+        if self._checked or place is None or inputs[place].is_floating_point() or is_transformed():
+            return
+        axis = declared[place].labels
+        length = next(
+            tensor.shape[1 + one.axes.index(axis)]
+            for one, tensor in zip(declared, inputs, strict=True)
+            if axis in one.axes and one is not declared[place]
+        )
+        if int(inputs[place].max()) >= length:
+            required = "validation data of the classes that are trained, for a loss on them as objective"
+            hint = 'set objective = "metric", with estimator "es", "nres" or "pes"'
+            raise UserError(required, f"others on {self.name}", hint)
+        self._checked = True
 
     def _loss_at(self, point: Sequence[float]) -> GraphLoss | None:
         """The loss there as a search trains it; None where it has no gradient before training."""
@@ -217,6 +240,7 @@ class TaskEpisode:
         if self._problem.metric:
             return self._metric(weights)
         inputs, _ = self._inputs(weights, self._held_out_batch())
+        self._problem.check_classes(inputs)
         return GraphLoss.stacked([self._problem.outer] * len(self._seeds), *inputs)
 
     def _metric(self, weights: Tensor) -> Tensor:
