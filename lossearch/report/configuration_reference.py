@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.stopping import StoppingConfig
 from lossearch.comparison.racing import RaceConfig
-from lossearch.engine.setup.config import ExcludeConfig, ResourcesConfig, SearchConfig
+from lossearch.engine.setup.config import ExcludeConfig, LoggingConfig, ResourcesConfig, SearchConfig
 from lossearch.errors import UserError
 from lossearch.evolve.methods.cma_es import CMASettings
 from lossearch.evolve.methods.map_elites import MapElitesSettings
@@ -72,6 +72,7 @@ _NESTED = {
     "screening": "a table; see [screening](#screening)",
     "evaluation": "a table; see [evaluation](#evaluation)",
     "resources": "a table; see [resources](#resources)",
+    "logging": "a table; see [logging](#logging)",
     "race": "a table; see [race](#race)",
 }
 """Fields of a search whose values are tables."""
@@ -187,6 +188,7 @@ _SEARCH = (
     ),
     _Table("[evaluation.stopping]", "For example `stopping = { rungs = [0.25, 0.5] }`.", StoppingConfig),
     _Table("[resources]", "For example `resources = { cpu = 2, gpu = 0.5 }`.", ResourcesConfig),
+    _Table("[logging]", 'For example `logging = { callbacks = ["tensorboard"] }`.', LoggingConfig),
     _Table("[race]", "", RaceConfig),
 )
 

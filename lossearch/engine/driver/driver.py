@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver.display import Display
 from lossearch.engine.driver.ending import Ending, SearchLost
+from lossearch.engine.driver.loggers import loggers
 from lossearch.engine.driver.pulse import Pulse, ray_endpoints
 from lossearch.engine.driver.watch import ANSWER_SECONDS, IslandNotes, Watch
 from lossearch.engine.island.island import Assignment, Island
@@ -174,7 +175,10 @@ def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display
             storage_path=str(job.run.checkpoints.resolve()),
             verbose=0,
             stop=watch,
-            callbacks=[IslandNotes(display.note, watch.ending.lose, job.config.max_restarts, generations)],
+            callbacks=[
+                IslandNotes(display.note, watch.ending.lose, job.config.max_restarts, generations),
+                *loggers(job.config.logging.callbacks, job.run.path),
+            ],
             failure_config=FailureConfig(max_failures=job.config.max_restarts),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=_KEPT_CHECKPOINTS, checkpoint_frequency=1, checkpoint_at_end=True

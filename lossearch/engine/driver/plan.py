@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.stopping import StoppingConfig
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import Parts, TaskFacts, build_parts, island_method
+from lossearch.errors import UserError
 from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.first_calls import FirstCalls
 
@@ -36,6 +38,10 @@ class Plan:
     first_call: FirstCalls | None = None
 
 
+_LOGGERS = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+"""By callback of `logging.callbacks` the package that it needs."""
+
+
 def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> Plan:
     """Build every part once, so that what cannot work fails before anything starts, and say what will happen.
 
@@ -47,6 +53,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None 
     Raises:
         UserError: something that the configuration names cannot be had, or does not fit.
     """
+    _check_loggers(config)
     parts = build_parts(config, first_call)
     method = island_method(config, parts, 0, islands)
     method.random_graph()  # raises where the space can make none
@@ -74,6 +81,13 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None 
         f"seed        {config.seed}",
     )
     return Plan(parts.facts, lines, islands, parts.first_call)
+
+
+def _check_loggers(config: SearchConfig) -> None:
+    for name in config.logging.callbacks:
+        if find_spec(_LOGGERS[name]) is None:
+            hint = f'pip install "lossearch[{name}]", or leave {name} out'
+            raise UserError(f"the package {_LOGGERS[name]}, for logging.callbacks", "none", hint)
 
 
 def _changes(config: SearchConfig) -> list[str]:

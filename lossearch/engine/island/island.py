@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,8 +95,15 @@ class Island(tune.Trainable):
             "wall_seconds": report.wall_seconds,
             "cpu_seconds": report.cpu_seconds,
             "overhead": report.overhead,
+            **self._best(),
             DONE: report.done,
         }
+
+    def _best(self) -> dict[str, float]:
+        """The best score of this island so far, for those who log it; nothing before it has one."""
+        elites, higher = self.loop.method.elites(1), self.loop.setting.higher_is_better
+        scores = [score if higher else -score for _, score in elites if math.isfinite(score)]
+        return {"best": scores[0]} if scores else {}
 
     @contextlib.contextmanager
     def _failures_told(self) -> Iterator[None]:

@@ -44,13 +44,14 @@ CHANGEABLE = (
     "evaluation.concurrent",
     "resources.cpu",
     "resources.gpu",
+    "logging.callbacks",
     "race.candidates",
     "race.seeds",
     "race.steps",
     "race.simplify",
 )
 """Fields that may be edited before a search goes on: how far it goes, by how many islands, where its trainings
-run, who races at its end, and how the winner is read back."""
+run, where it is logged, who races at its end, and how the winner is read back."""
 
 _ELSEWHERE = ("evaluation.concurrent", "resources.cpu", "resources.gpu")
 """Those of them that may not begin or cease to move trainings out of islands: that changes the order of proposals."""

@@ -134,6 +134,18 @@ class ResourcesConfig(_Config):
         return f"cpu = {self.cpu:g}, gpu = {self.gpu:g}"
 
 
+class LoggingConfig(_Config):
+    """Where else the generations of a search are logged, by Ray's own callbacks.
+
+    Attributes:
+        callbacks: "tensorboard" (into `tensorboard` in the run directory), "mlflow" and "wandb", which find their
+            server, project and key as these programs always do, in environment variables. Each is an optional extra:
+            `pip install "lossearch[mlflow]"`.
+    """
+
+    callbacks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+
+
 Task = Annotated[
     Annotated[str, Tag("[name]")]
     | Annotated[FunctionConfig, Tag("[function]")]
@@ -174,6 +186,7 @@ class SearchConfig(_Config):
         resources: what one training asks Ray for. Trainings then run wherever the cluster has room, beside the islands,
             which have a CPU each, to propose and screen; so they do where `evaluation.concurrent` is more than 1.
             Without either, trainings run inside their island's process.
+        logging: where else the generations are logged.
         race: how the best losses are trained once more before the search ends, and ranked by that.
         seed: decides, with one island, the whole search.
         keep_rejected: what the archive keeps of rejected candidates: "key", "full" or "none".
@@ -199,6 +212,7 @@ class SearchConfig(_Config):
     screening: ScreeningConfig = ScreeningConfig.model_validate({})
     evaluation: EvaluationConfig = EvaluationConfig.model_validate({})
     resources: ResourcesConfig | None = None
+    logging: LoggingConfig = LoggingConfig()
     race: RaceConfig = RaceConfig.model_validate({})
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     keep_rejected: Retention = "key"
