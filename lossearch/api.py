@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lossearch.comparison.tuning import Tuned
     from lossearch.engine.driver.result import SearchResult
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
+    from lossearch.engine.outer_trial import OuterTrial
     from lossearch.engine.setup.subject import Found, TaskLike
     from lossearch.simplifying import Attempt, Simplified
 
@@ -95,6 +96,22 @@ def meta_learn(
 
     seeds = [as_seed(loss) for loss in seed_with]
     return run(config, out, address=address, workers=workers, seed=seed, seeds=seeds, progress=progress, meta=True)
+
+
+def meta_trainable(config: ConfigSource) -> type[OuterTrial]:
+    """Meta-learning as a trainable of Ray Tune, to tune the settings of its outer loop.
+
+    See `lossearch.engine.outer_trial.meta_trainable`.
+
+    Args:
+        config: As of `meta_learn`; a trial's settings take the place of those in its table `method`.
+
+    Raises:
+        UserError: As `meta_learn`.
+    """
+    from lossearch.engine import outer_trial
+
+    return outer_trial.meta_trainable(config)
 
 
 def advise(

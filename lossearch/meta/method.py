@@ -49,7 +49,8 @@ class HypergradientSettings(BaseModel):
             "neumann": at the end of trainings, which have to be converged by then.
         objective: what is lowered on validation data: "loss", the default loss of the task's slot, the name of another
             one, or "metric", the task's own, which evolution strategies allow.
-        neutral: how step sizes are taken out: "step", "start" or "none", see `TaskProblem`.
+        neutral: how step sizes are taken out: "step" gives the gradient at every update the size that the reference's
+            has before training; "start" scales the loss once, before training, as searches do; "none" does not.
         horizon: steps of a training that are looked at; without it all.
         shortest: draws the horizon anew at every step, log-uniformly from this share of it.
         steps: of a training; without it those of a full one, of each task.

@@ -27,6 +27,7 @@ from lossearch.evolve.methods.nsga2 import NSGA2Settings
 from lossearch.evolve.methods.outside import OutsideSettings
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
+from lossearch.meta.method import HypergradientSettings
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.action_recognition.config import ActionRecognitionConfig
 from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConfig, ViTConfig
@@ -180,6 +181,12 @@ _SEARCH = (
         "[the guide](guide/2-search-spaces.md#proposals-from-outside):",
         OutsideSettings,
         {"function": "text"},
+    ),
+    _Table(
+        "",
+        '`name = "hypergradient"` learns the coefficients of one loss by gradient, see [META.md](META.md); with\n'
+        "`lossearch meta` the name may be left out, and `generation_size` is 1 where it is not given:",
+        HypergradientSettings,
     ),
     _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
