@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lossearch.loss import Loss
     from lossearch.named_losses import Resolved
 
+_MOST_COEFFICIENTS = 32  # of a learned loss that are listed; a network has hundreds
+
 MOST_TRIALS, MOST_WORKERS = 1_000_000, 10_000
 
 LossArgument = Annotated[
@@ -173,6 +175,9 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     own = [one for one in learned.get(origin.island, ()) if one.candidate.id == candidate.id]
     for one in own:
         yield "outer step", f"{one.step} of its island, {one.total} training steps by then"
+        if len(one.coefficients) > _MOST_COEFFICIENTS:
+            yield "coefficients", f"{len(one.coefficients)}"
+            continue
         for name, value in one.coefficients.items():
             yield "coefficient", f"{name} = {value:g}"
     for parent in parents:

@@ -27,6 +27,10 @@ from lossearch.evolve.methods.nsga2 import NSGA2Settings
 from lossearch.evolve.methods.outside import OutsideSettings
 from lossearch.evolve.methods.regularized_evolution import EvolutionSettings
 from lossearch.files import storage_errors
+from lossearch.meta.kinds.combination import Combination
+from lossearch.meta.kinds.conditioned import Conditioned
+from lossearch.meta.kinds.edges import Edges
+from lossearch.meta.kinds.network import Network
 from lossearch.meta.method import HypergradientSettings
 from lossearch.search_spaces.space import Constants, SearchSpace
 from lossearch.tasks.action_recognition.config import ActionRecognitionConfig
@@ -187,7 +191,14 @@ _SEARCH = (
         '`name = "hypergradient"` learns the coefficients of one loss by gradient, see [META.md](META.md); with\n'
         "`lossearch meta` the name may be left out, and `generation_size` is 1 where it is not given:",
         HypergradientSettings,
+        {"kind": "a name, or a table; see [method.kind](#methodkind)"},
     ),
+    _Table(
+        "[method.kind]", '`name = "coefficients"`, the default, has no settings. `name = "combination"`:', Combination
+    ),
+    _Table("", '`name = "network"`:', Network),
+    _Table("", '`name = "edges"`:', Edges),
+    _Table("", '`name = "conditioned"`:', Conditioned),
     _Table("[migration]", "", SearchConfig.model_fields["migration"].annotation),  # pyright: ignore[reportArgumentType]
     _Table("[screening]", "", SearchConfig.model_fields["screening"].annotation),  # pyright: ignore[reportArgumentType]
     _Table(
