@@ -298,7 +298,7 @@ def _spell(annotation: Any, metadata: list[Any]) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_spell(a, metadata) for a in arguments if a is not types.NoneType)
     if origin is Literal:
-        return ", ".join(f'`"{value}"`' for value in arguments)
+        return ", ".join(f'`"{value}"`' if isinstance(value, str) else f"`{value}`" for value in arguments)
     if origin is tuple:
         return f"list of {_spell(arguments[0], [])}".replace("integer", "integers").replace("number", "numbers")
     if origin is dict:
