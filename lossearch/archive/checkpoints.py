@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from lossearch.archive.records import Candidate, damaged
 
+LEARNED = "hypergradient"
+"""Operator of candidates that are checkpoints."""
+
 OUTER_STEP = "outer_step"
 COEFFICIENT = "coefficient."
 """How the names of numbers begin that are coefficients of the learned loss."""
@@ -46,7 +49,8 @@ def checkpoints_of(candidates: Iterable[Candidate]) -> dict[int, list[Checkpoint
     """The checkpoints among candidates, by island and in the order of their steps; none of any other search.
 
     Args:
-        candidates: in the order in which they were archived. Those of generations that were repeated do not count.
+        candidates: in the order in which they were archived; those of the operator `LEARNED` suffice. Those of
+            generations that were repeated do not count.
     """
     found: dict[int, list[Checkpoint]] = defaultdict(list)
     for row in candidates:

@@ -135,7 +135,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if found.run is None or found.ranked is None:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
-    from lossearch.archive.checkpoints import checkpoints_of
+    from lossearch.archive.checkpoints import LEARNED, checkpoints_of
     from lossearch.archive.failures import UNKNOWN
     from lossearch.tasks.directions import in_words, told
 
@@ -145,7 +145,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         stopped = archive.stopped_early(ranked)
         others, directions = archive.other_metrics(ranked), archive.directions
         evaluations = list(archive.evaluations(candidate.key))
-        learned = checkpoints_of(archive.candidates(island=candidate.origin.island))
+        learned = checkpoints_of(archive.candidates(operator=LEARNED, island=candidate.origin.island))
         raced = [one for one in archive.race_trainings() if one.key == candidate.key and one.budget == ranked.budget]
     judged = [one.metric for one in (evaluations if ranked.standing is None else raced) if one.metric is not None]
     yield "run", str(found.run.path)

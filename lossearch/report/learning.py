@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lossearch.archive.checkpoints import Checkpoint, checkpoints_of
+from lossearch.archive.checkpoints import LEARNED, Checkpoint, checkpoints_of
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, Ranked
 from lossearch.errors import UserError
@@ -81,7 +81,7 @@ def learning_of(archive: Archive, ranked: Sequence[Ranked]) -> Learning | None:
         archive: of the run.
         ranked: by the search's own scores.
     """
-    found = checkpoints_of(archive.candidates())
+    found = checkpoints_of(archive.candidates(operator=LEARNED))
     if not found:
         return None
     scores = {row.candidate.key: row.metric for row in ranked}
