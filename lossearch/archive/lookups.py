@@ -4,6 +4,7 @@ soundness.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from lossearch.archive.records import (
     unpack_digest,
     verify_kinds,
 )
+from lossearch.archive.robustness import robust_mean_sql
 from lossearch.archive.schema import SCORES, WITH_METRICS, connect, storage_errors
 
 SELECT_CANDIDATES = f"SELECT {CANDIDATE_COLUMNS} FROM candidate c JOIN structure x ON x.id = c.structure_id"
@@ -47,7 +49,8 @@ class ArchiveLookups:
     """An open archive and what can be looked up in it. Safe to use while another process writes.
 
     `directions` says of metrics besides the ranking one which way is better, "maximize" or "minimize", where the
-    search's configuration said so.
+    search's configuration said so. `robustness` is the share by which scores are moved from the mean over the seeds
+    towards the worst.
     """
 
     def __init__(self, path: str | Path, read_only: bool = True) -> None:
@@ -58,6 +61,7 @@ class ArchiveLookups:
         try:
             meta = self._meta()
             self.directions = _directions(meta.get("directions"), self.path)
+            self.robustness = _robustness(meta.get("robustness"), self.path)
             self._version = self._number("PRAGMA user_version")
         except BaseException:
             self._connection.close()
@@ -218,7 +222,10 @@ class ArchiveLookups:
         foreign = self._select('SELECT "table" FROM pragma_foreign_key_check LIMIT 1', (), (TEXT,))
         faults += [f"a row of {row[0]} refers to nothing" for row in foreign]
         if not faults:
-            recomputed = SCORES.format(sign=self._sign) + " GROUP BY e.structure_id, e.task, e.budget"
+            recomputed = (
+                SCORES.format(score=robust_mean_sql(self._sign, self.robustness))
+                + " GROUP BY e.structure_id, e.task, e.budget"
+            )
             sql = f"SELECT count(*) FROM ({recomputed} EXCEPT SELECT * FROM score)"
             if self._number(sql):
                 faults.append("scores that do not follow from the evaluations")
@@ -231,6 +238,17 @@ def _directions(text: str | None, path: Path) -> dict[str, str]:
     found = {} if text is None else decode_json(text, str(path), dict)
     if not set(found.values()) <= {"maximize", "minimize"}:
         raise damaged(f"directions {text!r:.60} recorded in {path}")
+    return found
+
+
+def _robustness(text: str | None, path: Path) -> float:
+    """The share by which scores are moved towards the worst seed; archives of older versions have none."""
+    try:
+        found = float(text or 0.0)
+    except ValueError:
+        found = math.nan
+    if not 0.0 <= found <= 1.0:
+        raise damaged(f"robustness {text!r:.40} recorded in {path}")
     return found
 
 

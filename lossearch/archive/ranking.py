@@ -31,6 +31,7 @@ from lossearch.archive.records import (
     damaged,
     pack_digest,
 )
+from lossearch.archive.robustness import robust_mean
 from lossearch.archive.schema import storage_errors
 from lossearch.reading import LARGEST_WHOLE
 
@@ -73,11 +74,11 @@ class _Scope(NamedTuple):
 class ArchiveReader(ArchiveRaces):
     """Read access to an archive. All methods are safe to call while another process writes.
 
-    Where a method ranks, a structure's score is the mean metric over the seeds of one task at the largest
-    budget at which any accepted candidate has a finite score (`budget` chooses another one). With several
-    tasks in the archive, `task=None` means the mean over all tasks, for the structures measured on every one
-    of them. Only accepted candidates are ranked; ties go to lower complexity, then to the structure that came
-    first.
+    Where a method ranks, a structure's score is the mean metric over the seeds of one task (moved towards the worst of
+    them by the share `robustness`) at the largest budget at which any accepted candidate has a finite score (`budget`
+    chooses another one). With several tasks in the archive, `task=None` means the mean over all tasks, for the
+    structures measured on every one of them. Only accepted candidates are ranked; ties go to lower complexity, then to
+    the structure that came first.
 
     Where a final race has ended, the candidates that it trained come first, as it ranks them (see `standings`) and with
     its scores, then all others. With `raced=False`, or at a chosen budget, the search's own scores alone count.
@@ -298,7 +299,7 @@ class ArchiveReader(ArchiveRaces):
         with self._lock:
             tasks = [task] if task else self.tasks()
             budgets = {name: self._scope(name, budget).best_budget for name in tasks}
-        course = _Course(budgets, self._sign, longer_disqualifies=budget is None)
+        course = _Course(budgets, self._sign, longer_disqualifies=budget is None, robustness=self.robustness)
         select = (
             "SELECT e.id, e.structure_id, e.task, e.budget, e.metric, e.status"
             " FROM evaluation e JOIN structure x ON x.id = e.structure_id"
@@ -330,11 +331,11 @@ def _except(structures: Iterable[int]) -> str:
 class _Course:
     """The best mean score after each evaluation. A heap with stale entries keeps every step logarithmic."""
 
-    def __init__(self, budgets: dict[str, int | None], sign: int, longer_disqualifies: bool) -> None:
+    def __init__(self, budgets: dict[str, int | None], sign: int, longer_disqualifies: bool, robustness: float) -> None:
         self.changes: list[tuple[int, float]] = []
         self._budgets = budgets
         self._sign = sign
-        self._longer_disqualifies = longer_disqualifies
+        self._longer_disqualifies, self._robustness = longer_disqualifies, robustness
         self._metrics: dict[int, dict[str, list[float | None]]] = {}
         self._merit: dict[int, float | None] = {}
         self._heap: list[tuple[float, int]] = []
@@ -363,10 +364,10 @@ class _Course:
     def _score(self, by_task: dict[str, list[float | None]]) -> float | None:
         if len(by_task) < len(self._budgets):
             return None
-        means: list[float] = []
+        scores: list[float] = []
         for metrics in by_task.values():
-            finite = [metric for metric in metrics if metric is not None]
-            if len(finite) < len(metrics):
+            merits = [self._sign * metric for metric in metrics if metric is not None]
+            if len(merits) < len(metrics):
                 return None
-            means.append(sum(finite) / len(finite))
-        return self._sign * sum(means) / len(means)
+            scores.append(robust_mean(merits, self._robustness))
+        return sum(scores) / len(scores)

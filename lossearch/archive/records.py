@@ -165,7 +165,8 @@ class Standing:
     before: its rank by the score of the search, from 1. seeds: trainings of the race that judge it, at `budget` steps.
     failed: those of them without a metric. metric: their mean, None where one failed. gap: by how much its metric
     differs from the winner's over the seeds of both. ruled_out: after how many seeds a paired test against the leader
-    ruled it out, with that test's corrected p_value; both None for one that lasted.
+    ruled it out, with that test's corrected p_value; both None for one that lasted. fragile: whether it is ranked
+    behind others that lasted, since its learning rate can hardly be moved.
     """
 
     key: str
@@ -178,11 +179,13 @@ class Standing:
     gap: float | None
     ruled_out: int | None = None
     p_value: float | None = None
+    fragile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate with its score: the mean metric over `seeds` evaluations at `budget` steps.
+    """A candidate with its score: the mean metric over `seeds` evaluations at `budget` steps, moved towards the worst
+    by the share that the archive's `robustness` says.
 
     metric is None when any of these evaluations failed (`failed` of them): averaging the survivors alone
     would reward a loss for diverging on the seeds where it does badly. standing: of a candidate that the final race

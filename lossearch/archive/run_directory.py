@@ -97,9 +97,10 @@ class RunDirectory:
         higher_is_better: bool,
         keep_rejected: Retention = "key",
         directions: Mapping[str, str] | None = None,
+        robustness: float = 0.0,
     ) -> Archive:
         """The run's archive, new. Raises UserError if it exists."""
-        return Archive.create(self.archive, metric, higher_is_better, keep_rejected, directions)
+        return Archive.create(self.archive, metric, higher_is_better, keep_rejected, directions, robustness)
 
     def open_archive(self, read_only: bool = False) -> Archive:
         """The run's archive. Raises UserError if it is missing or damaged."""

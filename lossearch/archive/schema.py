@@ -10,23 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lossearch.archive.records import Retention, damaged, encode_json
+from lossearch.archive.robustness import robust_mean_sql
 from lossearch.errors import UserError
 from lossearch.files import RESUME, StorageError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The second version keeps the final race; archives of the first are read as of a search without one. The third keeps
-every metric of a training, and its device; those of earlier ones are read as without any but the ranking one."""
+every metric of a training, and its device; those of earlier ones are read as without any but the ranking one. The
+fourth keeps how far the learning rates of those that raced may be moved."""
 
-WITH_RACES, WITH_METRICS = 2, 3
-"""The first versions with the final race, and with all metrics."""
+WITH_RACES, WITH_METRICS, WITH_MARGINS = 2, 3, 4
+"""The first versions with the final race, with all metrics, and with margins of the learning rate."""
 
 APPLICATION_ID = 0x4C4F5353  # "LOSS", in the file header: tells an archive from any other SQLite file
 _FAILED = "(status <> 'ok' OR metric IS NULL OR abs(metric) = 9e999)"
 
 # `structure` holds each distinct key once, so that a duplicate costs one small row. `score` is an index that
-# SQLite itself keeps over `evaluation` (through triggers): the mean metric per structure, task and budget,
-# with the sign turned such that higher merit is always better. Everything ranked is read from it without
-# scanning evaluations.
+# SQLite itself keeps over `evaluation` (through triggers): the mean metric per structure, task and budget, moved
+# towards the worst seed by the share that `robustness` in `meta` says, with the sign turned such that higher merit is
+# always better. Everything ranked is read from it without scanning evaluations.
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE structure (
@@ -85,13 +87,22 @@ CREATE TABLE IF NOT EXISTS race_training (
 CREATE TABLE IF NOT EXISTS race_standing (
     structure_id INTEGER NOT NULL UNIQUE REFERENCES structure, task TEXT NOT NULL, budget INTEGER NOT NULL,
     before INTEGER NOT NULL, seeds INTEGER NOT NULL, failed INTEGER NOT NULL, metric REAL, gap REAL,
-    ruled_out INTEGER, p_value REAL
+    ruled_out INTEGER, p_value REAL, fragile INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+_MARGIN_TABLE = """
+CREATE TABLE IF NOT EXISTS race_margin (
+    id INTEGER PRIMARY KEY, structure_id INTEGER NOT NULL REFERENCES structure, task TEXT NOT NULL,
+    budget INTEGER NOT NULL, seed INTEGER NOT NULL, factor REAL NOT NULL, metric REAL, kept REAL, status TEXT NOT NULL,
+    message TEXT NOT NULL, seconds REAL NOT NULL, timestamp REAL NOT NULL, device TEXT,
+    UNIQUE (structure_id, task, budget, seed, factor)
 );
 """
 
 SCORES = f"""
 SELECT e.structure_id, e.task, e.budget, count(*), sum({_FAILED}),
-       CASE WHEN sum({_FAILED}) = 0 THEN {{sign}} * avg(metric) END, x.complexity, x.accepted
+       CASE WHEN sum({_FAILED}) = 0 THEN {{score}} END, x.complexity, x.accepted
 FROM evaluation e JOIN structure x ON x.id = e.structure_id
 """
 
@@ -105,7 +116,12 @@ END;
 
 
 def create_database(
-    path: Path, metric: str, higher_is_better: bool, keep_rejected: Retention, directions: Mapping[str, str]
+    path: Path,
+    metric: str,
+    higher_is_better: bool,
+    keep_rejected: Retention,
+    directions: Mapping[str, str],
+    robustness: float = 0.0,
 ) -> None:
     """Write an empty archive at `path`, complete or not at all. Raises UserError if something is there."""
     if path.exists():
@@ -114,6 +130,7 @@ def create_database(
             found=f"{path} exists",
             hint="continue that run with `lossearch resume`, or choose another directory",
         )
+    score = robust_mean_sql(1 if higher_is_better else -1, robustness)
     partial = path.with_name(path.name + ".partial")
     meta = {
         "schema_version": str(SCHEMA_VERSION),
@@ -122,14 +139,13 @@ def create_database(
         "direction": "maximize" if higher_is_better else "minimize",
         "keep_rejected": keep_rejected,
         "directions": encode_json(dict(directions)),
+        "robustness": repr(robustness),
     }
     with storage_errors(path):
         partial.unlink(missing_ok=True)
         connection = sqlite3.connect(partial, isolation_level=None)
         try:
-            connection.executescript(
-                "BEGIN;" + _TABLES + _RACE_TABLES + _TRIGGER.format(sign=1 if higher_is_better else -1)
-            )
+            connection.executescript("BEGIN;" + _TABLES + _RACE_TABLES + _MARGIN_TABLE + _TRIGGER.format(score=score))
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -210,9 +226,16 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """Give an archive of an older version the tables and columns that it lacks."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < SCHEMA_VERSION:
-        races = _later_columns("race_training") if version >= WITH_RACES else _RACE_TABLES
+        added = [_MARGIN_TABLE]
+        if version < WITH_RACES:
+            added.append(_RACE_TABLES)
+        else:
+            added.append("ALTER TABLE race_standing ADD COLUMN fragile INTEGER NOT NULL DEFAULT 0;")
+        if version < WITH_METRICS:
+            tables = ("evaluation", "race_training") if version >= WITH_RACES else ("evaluation",)
+            added += map(_later_columns, tables)
         connection.executescript(
-            f"BEGIN IMMEDIATE; {races} {_later_columns('evaluation')}"
+            f"BEGIN IMMEDIATE; {' '.join(added)}"
             f" UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version';"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )

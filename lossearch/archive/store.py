@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lossearch.archive import races
+from lossearch.archive import margins, races
+from lossearch.archive.margins import MovedTraining
 from lossearch.archive.ranking import ArchiveReader
 from lossearch.archive.records import (
     BROKEN,
@@ -68,8 +69,9 @@ class Archive(ArchiveReader):
         higher_is_better: bool,
         keep_rejected: Retention = "key",
         directions: Mapping[str, str] | None = None,
+        robustness: float = 0.0,
     ) -> Archive:
-        """A new archive. `directions`: of further metrics, see `ArchiveLookups`.
+        """A new archive. `directions`: of further metrics, and `robustness`, see `ArchiveLookups`.
 
         `keep_rejected`: how much of a rejected candidate is stored.
 
@@ -82,7 +84,7 @@ class Archive(ArchiveReader):
                 found=repr(keep_rejected),
                 hint="correct the configuration",
             )
-        create_database(Path(path), metric, higher_is_better, keep_rejected, directions or {})
+        create_database(Path(path), metric, higher_is_better, keep_rejected, directions or {}, robustness)
         return cls(path)
 
     @classmethod
@@ -276,6 +278,11 @@ class Archive(ArchiveReader):
         """Archive trainings of the final race, in one transaction; what is there already stands."""
         with self._transaction():
             races.insert_trainings(self._connection, batch)
+
+    def add_moved_trainings(self, batch: Iterable[MovedTraining]) -> None:
+        """Archive trainings at other learning rates, in one transaction; what is there already stands."""
+        with self._transaction():
+            margins.insert_moved(self._connection, batch)
 
     def end_race(self, standings: Iterable[Standing]) -> None:
         """Archive where a race left its candidates: from now on they are ranked by that."""

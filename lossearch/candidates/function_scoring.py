@@ -90,7 +90,8 @@ class FunctionEvaluator:
         outcomes = self._trainer.train(best.graph, scoring, watch, **self._given(rate))
         learning_rate = rate if self._tunes_rate else math.nan
         seconds = time.perf_counter() - start
-        result = scored(outcomes, best.graph, learning_rate, best.scale, seconds, self.device)
+        metric, robustness = self.task.metric, self.settings.robustness
+        result = scored(outcomes, best.graph, learning_rate, best.scale, seconds, self.device, metric, robustness)
         whole = spent + len(outcomes) * self._trainer.budget
         if watch.stopped is None or result.status is not Status.OK:
             return replace(result, spent=whole)

@@ -41,6 +41,7 @@ def retrain(
     seeds: Sequence[int],
     time_limit: float | None,
     device: str | None = "cpu",
+    factors: Sequence[float] | None = None,
 ) -> list[Outcome]:
     """Train a candidate once per seed, and evaluate it on validation data.
 
@@ -53,6 +54,7 @@ def retrain(
         seeds: of initial weights and data order, and of the splits where the task resamples.
         time_limit: seconds for one stacked training; a user's function has its own (`UserTask`).
         device: where to train; a user's function that is given None decides by itself.
+        factors: on the learning rate with each seed; None for 1. A user's function takes none.
     """
     if isinstance(task, UserTask):
         factory = loss_factory(found.graph)
@@ -65,7 +67,9 @@ def retrain(
     scaled = {slot: loss.scaled(found.step_scale) for slot, loss in own.items()}
     losses = SlotLosses(task, place).with_(scaled)
     rate = task.base_learning_rate if found.learning_rate is None else found.learning_rate
-    return train(task, [Run(losses, rate, seed) for seed in seeds], steps, device=place, time_limit=time_limit)
+    moved = [1.0] * len(seeds) if factors is None else factors
+    runs = [Run(losses, rate * factor, seed) for seed, factor in zip(seeds, moved, strict=True)]
+    return train(task, runs, steps, device=place, time_limit=time_limit)
 
 
 def metric_of(outcome: Outcome) -> float | None:

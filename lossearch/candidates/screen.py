@@ -19,12 +19,23 @@ from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.search_spaces import SearchSpace
 from lossearch.tasks.base import only_slot
+from lossearch.training.confident import when_wrong
 from lossearch.training.first_lengths import lengths_in
 from lossearch.training.untrained import AnyTask, untrained_inputs
 from lossearch.zoo import get, names
 from lossearch.zoo.named import graph_of
 
-FILTERS = ("type", "range", "duplicate_key", "probe", "known", "duplicate_fingerprint", "float32", "rejection")
+FILTERS = (
+    "type",
+    "range",
+    "duplicate_key",
+    "probe",
+    "known",
+    "duplicate_fingerprint",
+    "float32",
+    "confident",
+    "rejection",
+)
 """Every filter, cheapest first."""
 
 
@@ -32,6 +43,10 @@ class ScreeningConfig(BaseModel):
     """Settings of the filters.
 
     Attributes:
+        confident_gradient: share of its gradient at undecided predictions that a loss of class scores must have left
+            where a wrong class is ahead by 10, as 0.05; 0, the default, rejects none. Losses that have none left there
+            may not begin to learn on another task, or collapse with some seeds. It misleads under label noise, where
+            such losses are just what leaves wrong labels alone; `audit` tells how many good ones it costs.
         rejection_steps: steps of the rejection test, which descends predictions of an untrained network along the
             candidate's gradient; 0 switches it off.
         rejection_samples: predictions that it descends.
@@ -40,6 +55,7 @@ class ScreeningConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    confident_gradient: float = Field(default=0.0, ge=0.0, le=1.0)
     rejection_steps: int = Field(default=40, ge=0)
     rejection_samples: int = Field(default=64, ge=8)
     rejection_gain: float = Field(default=0.3, gt=0.0, le=1.0)
@@ -138,7 +154,8 @@ class Screen:
         # Of losses that are alike, one that the search begins with gives its name.
         for name, graph in (*seeds.items(), *known.items()):
             self._known.setdefault(self.probes.measure(graph).fingerprint, name)
-        self.filters = tuple(name for name in FILTERS if name not in self.unapplied)
+        off = set(self.unapplied) | ({"confident"} if settings.confident_gradient == 0.0 else set())
+        self.filters = tuple(name for name in FILTERS if name not in off)
         self._counts = {name: FilterCount() for name in FILTERS}
 
     def counts(self) -> dict[str, FilterCount]:
@@ -290,6 +307,15 @@ class Screened:
         """Value and gradient in float32 at the ends of the declared domain."""
         if not self.screen.probes.finite_in_float32(self.graph):
             raise Rejected("not finite in float32 at the ends of the domain")
+
+    def confident(self) -> None:
+        """A gradient must be left where predictions are confident and wrong; of other than class scores all pass."""
+        found = when_wrong(self.graph)
+        if found is None:
+            return
+        self.numbers["confident_gradient"] = found.share
+        if not found.share >= self.screen.settings.confident_gradient:
+            raise Rejected(f"{found.share:.2g} of its gradient left where predictions are confident and wrong")
 
     def rejection(self) -> None:
         """Optimising the predictions themselves must improve the metric."""

@@ -137,6 +137,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     ranked, candidate = found.ranked, found.ranked.candidate
     from lossearch.archive.checkpoints import LEARNED, checkpoints_of
     from lossearch.archive.failures import UNKNOWN
+    from lossearch.archive.robustness import seeds_in_words
     from lossearch.tasks.directions import in_words, told
 
     with found.run.open_archive(read_only=True) as archive:
@@ -146,11 +147,12 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         others, directions = archive.other_metrics(ranked), archive.directions
         evaluations = list(archive.evaluations(candidate.key))
         learned = checkpoints_of(archive.candidates(operator=LEARNED, island=candidate.origin.island))
+        robustness, margin = archive.robustness, archive.margin(ranked)
         raced = [one for one in archive.race_trainings() if one.key == candidate.key and one.budget == ranked.budget]
     judged = [one.metric for one in (evaluations if ranked.standing is None else raced) if one.metric is not None]
     yield "run", str(found.run.path)
     yield "rank", str(found.rank)
-    how = f"mean of {ranked.seeds} seeds" if ranked.seeds > 1 else "one seed"
+    how = seeds_in_words(ranked.seeds, robustness)
     if ranked.standing is not None:
         how = f"final race, {how}, rank {ranked.standing.before} before"
     yield metric, f"{short(ranked.metric)} on validation, {direction} ({how}, budget {ranked.budget})"
@@ -167,6 +169,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     if rates := {one.learning_rate for one in evaluations if one.learning_rate is not None}:
         # Of a user's function a factor on its own; one that takes none has none.
         yield "learning rate", ", ".join(f"{rate:.4g}" for rate in sorted(rates))
+    if margin is not None:
+        yield "rate moved", f"{margin} (one seed)"
     if devices := {one.device for one in evaluations if one.device is not None}:
         yield "trained on", ", ".join(sorted(devices))
     yield from _shorter(found.run, candidate.key)

@@ -157,6 +157,7 @@ def race(
 
 
 def _print_result(result: SearchResult) -> None:
+    from lossearch.archive.robustness import seeds_in_words
     from lossearch.archive.run_directory import RunDirectory
     from lossearch.archive.simplified import shorter_of
     from lossearch.tasks.directions import in_words
@@ -174,7 +175,8 @@ def _print_result(result: SearchResult) -> None:
         best = result.at_rank(1)
         where = f"on validation, {in_words(archive.higher_is_better)}"
         if archive.standings():
-            where += f" (final race, mean of {best.seeds} fresh seeds, budget {best.budget})"
+            seeds = seeds_in_words(best.seeds, archive.robustness, "fresh ")
+            where += f" (final race, {seeds}, budget {best.budget})"
         fields[archive.metric] = f"{short(best.metric)} {where}"
     fields["complexity"] = f"{best.complexity} operators"
     fields["formula"] = best.loss.to_text()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lossearch.archive.robustness import seeds_in_words
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.comparison.verdict import Units
 from lossearch.files import write_atomically
@@ -126,9 +127,10 @@ def result_sentence(run: RunSummary, winner: Winner) -> str:
         return "No candidate has a score yet, so there is no result."
     direction = in_words(run.higher_is_better)
     if best.ranked.standing is not None:
+        told = seeds_in_words(best.ranked.seeds, run.race.robustness if run.race else 0.0, "fresh ")
         found = (
             f"the winner of the final race reaches {run.metric} {run.shown(best.metric)} on validation data"
-            f" ({direction}), the mean of {best.ranked.seeds} fresh seeds"
+            f" ({direction}), the {told}"
         )
         return f"No comparison on held-out test data has been run, so nothing is proven: {found}."
     found = f"the best candidate reaches {run.metric} {run.shown(best.metric)} on validation data ({direction})"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from lossearch.archive.margins import Margin, margin
 from lossearch.archive.store import Archive, Ranked
 from lossearch.comparison.statistics import Interval, bootstrap_interval
 
@@ -19,6 +21,8 @@ class RaceRow:
         ranked: Its row, with its standing.
         interval: Of its mean over the seeds; None where a training failed.
         verdict: What the race decided, in words.
+        worst: The metric of its worst seed; None where a training failed.
+        margin: How far its learning rate may be moved; None where that was not tried.
     """
 
     before: int
@@ -26,6 +30,8 @@ class RaceRow:
     ranked: Ranked
     interval: Interval | None
     verdict: str
+    worst: float | None
+    margin: Margin | None
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,9 @@ class RaceTable:
         rows: Best first.
         budget: Steps of each training.
         seeds: Of those that lasted.
-        trainings: All of them.
+        trainings: All of them, those at other learning rates too.
         seconds: They took.
+        robustness: Share by which metrics are moved from the mean over the seeds towards the worst.
     """
 
     rows: tuple[RaceRow, ...]
@@ -45,6 +52,7 @@ class RaceTable:
     seeds: int
     trainings: int
     seconds: float
+    robustness: float
 
 
 def race_table(archive: Archive) -> RaceTable | None:
@@ -60,22 +68,37 @@ def race_table(archive: Archive) -> RaceTable | None:
             values[one.key].append(one.metric)
     ranked = [row for row in archive.ranked(len(standings)) if row.standing is not None]
     broken = [standing.key for standing in standings if standing.metric is None]
-    rows = [_row(rank, row, values[row.candidate.key]) for rank, row in enumerate(ranked, start=1)]
+    moved = [one for one in archive.moved_trainings() if one.budget == budget]
+    worst = min if archive.higher_is_better else max
+
+    def made(rank: int, row: Ranked, known: list[float]) -> RaceRow:
+        own = margin(one for one in moved if one.key == row.candidate.key)
+        return _row(rank, row, known, worst, own)
+
+    rows = [made(rank, row, values[row.candidate.key]) for rank, row in enumerate(ranked, start=1)]
     if broken:
         everybody = {row.candidate.key: row for row in archive.ranked(archive.counts().accepted)}
-        rows += [_row(0, everybody[key], []) for key in broken if key in everybody and everybody[key].standing]
-    seconds = sum(one.seconds for one in trainings)
-    return RaceTable(tuple(rows), budget, max(one.seeds for one in standings), len(trainings), seconds)
+        rows += [made(0, everybody[key], []) for key in broken if key in everybody and everybody[key].standing]
+    seconds = sum(one.seconds for one in (*trainings, *moved))
+    seeds, count = max(one.seeds for one in standings), len(trainings) + len(moved)
+    return RaceTable(tuple(rows), budget, seeds, count, seconds, archive.robustness)
 
 
-def _row(rank: int, row: Ranked, values: list[float]) -> RaceRow:
+def _row(
+    rank: int,
+    row: Ranked,
+    values: list[float],
+    worst: Callable[[list[float]], float],
+    moved: Margin | None,
+) -> RaceRow:
     standing = row.standing
     assert standing is not None  # of those that raced
     interval = bootstrap_interval(values[: standing.seeds]) if standing.metric is not None else None
     if standing.metric is None:
         verdict = f"{standing.failed} of {standing.seeds} trainings failed"
     elif standing.ruled_out is None:
-        verdict = "lasted"
+        verdict = "lasted, behind others as its learning rate can hardly be moved" if standing.fragile else "lasted"
     else:
         verdict = f"ruled out after {standing.ruled_out} seeds"
-    return RaceRow(standing.before, rank, row, interval, verdict)
+    lowest = worst(values[: standing.seeds]) if standing.metric is not None else None
+    return RaceRow(standing.before, rank, row, interval, verdict, lowest, moved)

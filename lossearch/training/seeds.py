@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from lossearch.errors import UserError
 
 SCORING = range(10_000)
-"""A search trains a candidate with these; their mean metric is its score."""
+"""A search trains a candidate with these, whose metrics make its score."""
 
 COMPARING = range(10_000, 20_000)
 """Of a comparison, on the test split."""

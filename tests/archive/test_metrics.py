@@ -66,9 +66,11 @@ def test_older_archives_have_no_other_metrics_and_take_them(path: Path, version:
         dropped = "".join(f"ALTER TABLE {{0}} DROP COLUMN {name};" for name in ("metrics", "device"))
         races = "DROP TABLE race_training; DROP TABLE race_standing;"
         connection.executescript(
-            (races if version == 1 else dropped.format("race_training"))
+            "DROP TABLE race_margin;"
+            + (races if version == 1 else dropped.format("race_training"))
             + dropped.format("evaluation")
-            + f"DELETE FROM meta WHERE name = 'directions'; PRAGMA user_version = {version};"
+            + ("ALTER TABLE race_standing DROP COLUMN fragile;" if version > 1 else "")
+            + f"DELETE FROM meta WHERE name IN ('directions', 'robustness'); PRAGMA user_version = {version};"
         )
     connection.close()
     with Archive.open(path, read_only=True) as archive:

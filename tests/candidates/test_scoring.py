@@ -11,7 +11,7 @@ from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig, c
 from lossearch.ir.forms.text import parse_graph
 from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.tasks import Task
-from lossearch.tasks.outcome import Status
+from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.step_size import gradient_rms
 from lossearch.training.untrained import initial_inputs
@@ -35,6 +35,20 @@ def test_the_score_is_the_mean_over_the_seeds(evaluator):
     assert len(result.metrics) == 2
     assert result.score == pytest.approx(sum(result.metrics) / 2)
     assert 0.1 < result.score <= 1.0
+
+
+def test_with_robustness_the_worst_seed_counts_and_constants_serve_at_all_learning_rates(task):
+    graph = zoo.get("generalized_cross_entropy").graph.frozen()
+    settings = SETTINGS.model_copy(update={"robustness": 1.0, "learning_rates": (1.0, 64.0)})
+    evaluator = CandidateEvaluator(task, zoo.get("cross_entropy").graph, settings)
+    result = evaluator.evaluate(graph, 0)
+    assert result.score == min(result.metrics) < sum(result.metrics) / 2
+    tried = evaluator._settings(graph, 0)
+    good, bad, steady = (Outcome(Status.OK, metric, ((20, metric),), 0.0, "") for metric in (0.9, 0.2, 0.7))
+    failed = Outcome(Status.DIVERGED, None, (), 0.0, "")
+    # Constants by twos of learning rates: one that is best at one rate alone, one that fails there, one that serves.
+    assert evaluator._best(tried, [good, bad, failed, good, steady, steady]) == 4
+    assert evaluator._best(tried, [good, failed, failed, good, failed, bad]) == 0  # where none serves, the best
 
 
 def test_a_loss_that_takes_class_weights_gets_inverse_frequencies():

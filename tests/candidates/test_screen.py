@@ -9,6 +9,7 @@ import torch
 
 from lossearch import zoo
 from lossearch.candidates.screen import FILTERS, Screen, ScreeningConfig, canonical
+from lossearch.engine.writer.messages import AUDITED_FILTERS
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import SIGNATURES, get_signature
 from lossearch.ir.forms.text import parse_graph
@@ -191,6 +192,20 @@ def test_a_loss_of_the_zoo_with_the_gradient_of_another_passes_but_no_multiple_o
 def test_useless_candidates_are_rejected_by_the_filter_meant_for_them(screen, text, rejected_by):
     verdict = check(screen, text)
     assert (verdict.accepted, verdict.filter) == (False, rejected_by), verdict.reason
+
+
+def test_a_loss_without_a_gradient_at_confident_wrong_predictions_is_rejected_where_asked_for(screen) -> None:
+    bounded = parse_graph("dense: 1.0 - true_class_probability(logits, target) ** 1.3")
+    assert screen.check(bounded, set()).accepted
+    settings = ScreeningConfig(confident_gradient=0.05)
+    strict = Screen(Task("digits_noise"), load_space("dense"), zoo.get("cross_entropy").graph, settings)
+    verdict = strict.check(bounded, set())
+    assert verdict.filter == "confident"
+    assert verdict.numbers["confident_gradient"] < 0.05
+    assert strict.check(parse_graph("dense: cross_entropy(logits, target) ** 1.3"), set()).accepted
+    assert strict.counts()["confident"].rejected == 1
+    assert screen.counts()["confident"].considered == 0
+    assert "confident" in AUDITED_FILTERS
 
 
 def test_an_inverted_candidate_is_flipped_instead_of_discarded(screen):

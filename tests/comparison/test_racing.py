@@ -130,7 +130,41 @@ def test_a_loss_that_was_ruled_out_is_back_once_a_test_no_longer_does() -> None:
     assert placed(run(known, entrants, SEEDS, values))["simple"].ruled_out is None
 
 
-@pytest.mark.parametrize("change", [{"candidates": -1}, {"seeds": 1}, {"seeds": 10_001}, {"steps": 0}, {"sede": 3}])
-def test_nonsense_is_refused(change: dict[str, int]) -> None:
+UNSTEADY = {"bold": (0.95, 0.89, 0.97, 0.70, 0.94), "steady": (0.88, 0.90, 0.87, 0.88, 0.88), "bad": (0.5,) * 5}
+
+
+def unsteady(robustness: float, fragile: tuple[str, ...] = ()) -> dict[str, Place]:
+    known = {name: dict(zip(SEEDS, values, strict=False)) for name, values in UNSTEADY.items()}
+    entrants = [Entrant(name, 10) for name in UNSTEADY]
+    return placed(race(entrants, known, SEEDS[:5], True, robustness, fragile))
+
+
+def test_robustness_moves_means_towards_the_worst_seed_and_rules_out_nobody_with_a_better_mean() -> None:
+    plain, robust = unsteady(0.0), unsteady(0.5)
+    assert plain["bold"].gap == 0.0
+    assert robust["steady"].gap == 0.0
+    assert robust["bold"].metric == pytest.approx(0.5 * 0.89 + 0.5 * 0.70)
+    assert robust["bold"].gap == pytest.approx(robust["bold"].metric - robust["steady"].metric)  # type: ignore[operator]
+    assert (plain["bad"].ruled_out, robust["bad"].ruled_out) == (3, 3)
+    better = {"bold": (0.95, 0.96, 0.951, 0.959, 0.90), "steady": (0.91, 0.92, 0.911, 0.919, 0.91)}
+    known = {name: dict(zip(SEEDS, values, strict=False)) for name, values in better.items()}
+    course = race([Entrant(name, 10) for name in better], known, SEEDS[:5], True, 1.0)
+    assert [place.ruled_out for place in course.places] == [None, None]
+    assert placed(course)["steady"].gap == 0.0
+
+
+def test_one_whose_learning_rate_can_hardly_be_moved_is_not_the_winner() -> None:
+    places = unsteady(0.0, ("bold",))
+    assert places["bold"].fragile
+    assert places["steady"].gap == 0.0
+    assert places["bold"].gap == pytest.approx(0.89 - 0.882)
+    assert unsteady(0.0, ("bold", "steady"))["bold"].gap == 0.0  # where all are, the best of them
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"candidates": -1}, {"seeds": 1}, {"seeds": 10_001}, {"steps": 0}, {"sede": 3}, {"learning_rates": [0.0]}],
+)
+def test_nonsense_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RaceConfig.model_validate(change)

@@ -107,9 +107,37 @@ def test_a_race_is_extended_and_remembers_what_it_was_told(tmp_path: Path) -> No
         assert list(archive.race_trainings())[: len(first)] == first
         assert {standing.seeds for standing in archive.standings()} == {3}
         winner = archive.ranked(1)[0]
-    assert continued(run).race.model_dump(exclude_none=True) == {"candidates": 1, "seeds": 3, "steps": 5}
+    told = continued(run).race
+    assert (told.candidates, told.seeds, told.steps) == (1, 3, 5)
     assert run.hall_of_fame.read_text().splitlines()[0].endswith("key,before")
     assert f"{winner.candidate.key},{winner.standing.before}" in run.hall_of_fame.read_text()  # type: ignore[union-attr]
+
+
+def test_learning_rates_are_moved_and_an_interruption_there_changes_nothing(tmp_path: Path) -> None:
+    config = validate({**CONFIG, "evaluation": {"steps": 3, "robustness": 0.5}, "race": {"candidates": 2, "seeds": 2}})
+    assert config.race.learning_rates == (0.0625, 0.25, 4.0, 16.0)
+    whole, broken = (new_run(tmp_path / name, config) for name in ("whole", "broken"))
+    hold(whole, config)
+
+    def rows(run: RunDirectory) -> list[tuple[Any, ...]]:
+        with run.open_archive(read_only=True) as archive:
+            return sorted((one.key, one.factor, one.seed, one.metric, one.kept) for one in archive.moved_trainings())
+
+    def interrupt(text: str) -> None:
+        if "at other learning rates" in text:
+            raise KeyboardInterrupt
+
+    trained, standings, names = outcome(whole)
+    assert len(rows(whole)) == 4 * len({key for key, *_ in trained}) == 12
+    with pytest.raises(KeyboardInterrupt):
+        hold(broken, config, interrupt)
+    with broken.open_archive() as archive, whole.open_archive(read_only=True) as other:
+        archive.add_moved_trainings(other.moved_trainings()[:1])  # as if one had ended by then
+    hold(broken, config)
+    assert outcome(broken) == (trained, standings, names)
+    # Only by rounding: a stack of three runs is not one of four.
+    assert [row[:3] for row in rows(broken)] == [row[:3] for row in rows(whole)]
+    assert [row[3] for row in rows(broken)] == pytest.approx([row[3] for row in rows(whole)], abs=0.02)
 
 
 def test_a_users_function_is_called_once_a_seed_with_seeds_of_its_own(
@@ -144,7 +172,10 @@ def test_who_lasted_before_races_again(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_says_who_will_race() -> None:
-    assert "final race  the best 2 and the front, up to 4 fresh seeds, 12 steps each" in plan_search(CONFIG).lines
+    assert (
+        "final race  the best 2 and the front, up to 4 fresh seeds, 12 steps each, then at 4 other learning rates"
+        in plan_search(CONFIG).lines
+    )
     assert (
         "final race  none: losses are ranked by the search's own scores"
         in plan_search({**CONFIG, "race": {"candidates": 0}}).lines

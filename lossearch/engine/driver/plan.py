@@ -111,7 +111,10 @@ def _race(config: SearchConfig, facts: TaskFacts) -> str:
     race = config.race
     if not race.candidates:
         return "none: losses are ranked by the search's own scores"
-    return f"the best {race.candidates} and the front, up to {race.seeds} fresh seeds, {facts.full_budget} steps each"
+    moved = 0 if isinstance(config.task, FunctionConfig) else len(race.learning_rates)
+    rates = f", then at {moved} other learning rates" if moved else ""
+    many = f"up to {race.seeds} fresh seeds, {facts.full_budget} steps each"
+    return f"the best {race.candidates} and the front, {many}{rates}"
 
 
 def _tuning(evaluation: EvaluationConfig) -> str:
@@ -141,12 +144,20 @@ def _places(config: SearchConfig) -> list[str]:
     return [f"trainings   {told}"] if told else []
 
 
+def _seeds(evaluation: EvaluationConfig) -> str:
+    """How many, and what is made of them."""
+    moved = evaluation.robustness and evaluation.seeds > 1
+    return f"{evaluation.seeds} seeds" + (
+        f", scores moved by {evaluation.robustness:g} towards the worst" if moved else ""
+    )
+
+
 def _training(config: SearchConfig, parts: Parts) -> list[str]:
     """How a candidate is trained."""
     evaluation, facts = config.evaluation, parts.facts
     if not isinstance(config.task, FunctionConfig):
         tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
-        return [f"training    {facts.budget} steps, {evaluation.seeds} seeds, {tuning}"]
+        return [f"training    {facts.budget} steps, {_seeds(evaluation)}, {tuning}"]
     limit = evaluation.time_limit_s
     assert parts.first_call is not None
     inputs, place = parts.first_call.describe(), "the function's first call of its loss, with inputs"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lossearch.archive.margins import MovedTraining, margin
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, RaceTraining, Ranked, Standing
 from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
@@ -15,7 +17,7 @@ from lossearch.engine.driver.address import check_address
 from lossearch.engine.driver.display import make_display
 from lossearch.engine.driver.ending import Ending, ends_told, notes_added
 from lossearch.engine.driver.race_crew import Crew, Note, OpenCrew, crew_for
-from lossearch.engine.driver.race_jobs import RaceJob, for_race
+from lossearch.engine.driver.race_jobs import MarginJob, RaceJob, for_race
 from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.driver.winner import shorten_winner
 from lossearch.engine.remote.equipment import Equipment
@@ -203,19 +205,74 @@ class _Race:
                     self._note(self._stand(course))
                     self._train(course, crew)
                     course = self._course()
+        if jobs := list(self._margin_jobs(course)):
+            trainings = sum(len(job.factors) for job in jobs)
+            self._note(f"final race: {trainings} trainings at other learning rates for {len(jobs)} losses")
+            with open_crew(len(jobs)) as crew:
+                for trained in crew.trained(iter(jobs)):
+                    self._archive.add_moved_trainings(one for one in trained if isinstance(one, MovedTraining))
+        course = self._course(self._fragile(course))
         self._archive.end_race(map(self._standing, course.places))
         self._note(f"final race: {_lasted(course)}")
 
-    def _course(self) -> Course:
+    def _course(self, fragile: Collection[str] = ()) -> Course:
         entrants = [racer.entrant for racer in self._racers.values()]
-        return race(entrants, self._metrics, self._seeds, self._facts.higher_is_better)
+        robustness = self._archive.robustness
+        return race(entrants, self._metrics, self._seeds, self._facts.higher_is_better, robustness, fragile)
+
+    def _whole(self, course: Course) -> list[str]:
+        """Those that were trained on all seeds, whose learning rates are moved."""
+        return [place.key for place in course.places if place.seeds == len(self._seeds) and not place.failed]
+
+    def _fragile(self, course: Course) -> set[str]:
+        """Those whose learning rate can hardly be moved, where robustness counts."""
+        if not self._archive.robustness:
+            return set()
+        found = {key: self._moved_at(key) for key in self._whole(course)}
+        return {key for key, moved in found.items() if (one := margin(moved)) is not None and one.fragile}
+
+    def _moved_at(self, key: str) -> list[MovedTraining]:
+        """The trainings of a candidate at the learning rates that the configuration names."""
+        budget, factors = self._facts.full_budget, self._config.race.learning_rates
+        moved = self._archive.moved_trainings(key)
+        return [one for one in moved if one.budget == budget and one.factor in factors and one.seed == self._seeds[0]]
+
+    def _margin_jobs(self, course: Course) -> Iterator[MarginJob]:
+        """The trainings at other learning rates that are missing; those of one candidate train in one stack."""
+        if self._of_function:
+            return
+        own = {
+            one.key: one.metrics
+            for one in self._archive.race_trainings()
+            if (one.task, one.budget, one.seed) == (self._facts.name, self._facts.full_budget, self._seeds[0])
+        }
+        for key in self._whole(course):
+            there = {one.factor for one in self._moved_at(key)}
+            missing = tuple(factor for factor in self._config.race.learning_rates if factor not in there)
+            if missing and own[key]:
+                yield MarginJob(**self._common(key), seed=self._seeds[0], own=tuple(own[key].items()), factors=missing)
+
+    def _common(self, key: str) -> dict[str, Any]:
+        """What all jobs of a candidate have."""
+        evaluation, candidate = next(self._archive.evaluations(key, self._facts.name)), self._racers[key].row.candidate
+        assert candidate.graph is not None  # see `_racers`
+        return {
+            "equipment": self._equipment,
+            "key": key,
+            "graph": candidate.graph,
+            "step_scale": evaluation.step_scale,
+            "learning_rate": evaluation.learning_rate,
+            "task": self._facts.name,
+            "steps": self._facts.full_budget,
+        }
 
     def _take(self, training: RaceTraining) -> None:
         self._metrics[training.key].setdefault(training.seed, training.metric)
 
     def _train(self, course: Course, crew: Crew) -> None:
         """Do what a course wants, and archive each training as it ends."""
-        for trainings in crew.trained(self._jobs(course)):
+        for trained in crew.trained(self._jobs(course)):
+            trainings = [one for one in trained if isinstance(one, RaceTraining)]
             self._archive.add_race_trainings(trainings)
             for training in trainings:
                 self._take(training)
@@ -223,20 +280,9 @@ class _Race:
     def _jobs(self, course: Course) -> Iterator[RaceJob]:
         """One for each candidate, whose seeds train in one stack; of a user's function one for each call."""
         for key, wanted in course.wanted:
-            evaluation = next(self._archive.evaluations(key, self._facts.name))
-            candidate = self._racers[key].row.candidate
-            assert candidate.graph is not None  # see `_racers`
+            common = self._common(key)
             for together in [(seed,) for seed in wanted] if self._of_function else [wanted]:
-                yield RaceJob(
-                    equipment=self._equipment,
-                    key=key,
-                    graph=candidate.graph,
-                    step_scale=evaluation.step_scale,
-                    learning_rate=evaluation.learning_rate,
-                    task=self._facts.name,
-                    steps=self._facts.full_budget,
-                    seeds=together,
-                )
+                yield RaceJob(**common, seeds=together)
 
     def _standing(self, place: Place) -> Standing:
         return Standing(
@@ -250,6 +296,7 @@ class _Race:
             gap=place.gap,
             ruled_out=place.ruled_out,
             p_value=place.p_value,
+            fragile=place.fragile,
         )
 
     def _stand(self, course: Course) -> str:

@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from lossearch.archive.records import RaceTraining
 from lossearch.comparison.workers import worker_processes
 from lossearch.engine.driver.ending import Ending, SearchLost, exits_of_ray
-from lossearch.engine.driver.race_jobs import RaceJob, given_up, race_workers, run_race_job, run_race_task
+from lossearch.engine.driver.race_jobs import Job, Trained, given_up, race_workers, run_race_job, run_race_task
 from lossearch.engine.setup.config import ResourcesConfig, SearchConfig
 from lossearch.errors import UserError
 
@@ -25,7 +24,7 @@ Note = Callable[[str], None]
 class Crew(Protocol):
     """Trains for a race."""
 
-    def trained(self, jobs: Iterator[RaceJob]) -> Iterable[list[RaceTraining]]:
+    def trained(self, jobs: Iterator[Job]) -> Iterable[list[Trained]]:
         """Do jobs, and give what came of each as it ends."""
         ...
 
@@ -70,9 +69,9 @@ class _Processes:
     def __init__(self, executor: Executor, workers: int) -> None:
         self._executor, self._workers = executor, workers
 
-    def trained(self, jobs: Iterator[RaceJob]) -> Iterable[list[RaceTraining]]:
+    def trained(self, jobs: Iterator[Job]) -> Iterable[list[Trained]]:
         """See `Crew`; raises `UserError` where a process was killed."""
-        under_way: set[Future[list[RaceTraining]]] = set()
+        under_way: set[Future[list[Trained]]] = set()
         try:
             while True:
                 free = self._workers - len(under_way)
@@ -125,11 +124,11 @@ class _Tasks:
     def __init__(self, resources: ResourcesConfig, once: bool) -> None:
         self._resources, self._once = resources, once
 
-    def trained(self, jobs: Iterator[RaceJob]) -> Iterable[list[RaceTraining]]:
+    def trained(self, jobs: Iterator[Job]) -> Iterable[list[Trained]]:
         """See `Crew`."""
         from lossearch.engine.remote.repeating import RepeatedTasks
 
-        tasks: RepeatedTasks[RaceJob] = RepeatedTasks(run_race_task, self._resources, once=self._once)
+        tasks: RepeatedTasks[Job] = RepeatedTasks(run_race_task, self._resources, once=self._once)
         with contextlib.ExitStack() as stack:
             stack.callback(tasks.cancel)
             for job in jobs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from lossearch.archive.margins import MovedTraining
 from lossearch.archive.records import RaceTraining
 from lossearch.candidates.retraining import Found, metric_of, retrain
 from lossearch.comparison.workers import default_workers
@@ -13,9 +14,10 @@ from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts, hang_limit, make_task
 from lossearch.ir.forms.joint import any_from_json
-from lossearch.tasks import Status, UserTask
+from lossearch.tasks import DescribedTask, Status, UserTask
 from lossearch.training.device import usable_device
 from lossearch.training.untrained import AnyTask
+from lossearch.training.untrained_metric import kept_gain, untrained_metrics
 
 _LONGEST_MESSAGE = 2000
 
@@ -44,8 +46,62 @@ class RaceJob:
     seeds: tuple[int, ...]
 
 
-def run_race_job(job: RaceJob) -> list[RaceTraining]:
-    """Train a candidate; one row for each seed."""
+@dataclass(frozen=True)
+class MarginJob:
+    """Trainings of one candidate with one seed at other learning rates; other attributes as of `RaceJob`.
+
+    Attributes:
+        seed: of the race, with which the candidate was trained at its own learning rate.
+        own: what that training gave, as (name of a metric, value).
+        factors: on the learning rate.
+    """
+
+    equipment: Equipment
+    key: str
+    graph: str
+    step_scale: float
+    learning_rate: float | None
+    task: str
+    steps: int
+    seed: int
+    own: tuple[tuple[str, float], ...]
+    factors: tuple[float, ...]
+
+
+Job = RaceJob | MarginJob
+Trained = RaceTraining | MovedTraining
+
+
+def run_race_job(job: Job) -> list[Trained]:
+    """Train a candidate; one row for each seed, or factor."""
+    return _moved(job) if isinstance(job, MarginJob) else _raced(job)
+
+
+def _moved(job: MarginJob) -> list[Trained]:
+    task, limit, device = _task(job.equipment, visible_gpus())
+    assert isinstance(task, DescribedTask)  # see `lossearch.engine.driver.race`
+    found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
+    outcomes = retrain(task, found, job.steps, [job.seed] * len(job.factors), limit, device, job.factors)
+    untrained, own = untrained_metrics(task, job.seed, device or "cpu"), dict(job.own)
+    return [
+        MovedTraining(
+            key=job.key,
+            task=job.task,
+            seed=job.seed,
+            budget=job.steps,
+            factor=factor,
+            metric=metric_of(outcome),
+            kept=None if metric_of(outcome) is None else kept_gain(untrained, own, outcome.metrics),
+            status=outcome.status.value,
+            message=outcome.message[-_LONGEST_MESSAGE:],
+            seconds=outcome.seconds,
+            device=device,
+        )
+        for factor, outcome in zip(job.factors, outcomes, strict=True)
+    ]
+
+
+def _raced(job: RaceJob) -> list[Trained]:
     task, limit, device = _task(job.equipment, visible_gpus())
     found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
     outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
@@ -67,7 +123,7 @@ def run_race_job(job: RaceJob) -> list[RaceTraining]:
     ]
 
 
-def run_race_task(job: RaceJob) -> list[RaceTraining]:
+def run_race_task(job: Job) -> list[Trained]:
     """The same in a process of its own, which ends where a training never comes back from a step."""
     config = equip(job.equipment)
     guard = Watchdog(hang_limit(config, _task(job.equipment, visible_gpus())[0]))
@@ -78,9 +134,12 @@ def run_race_task(job: RaceJob) -> list[RaceTraining]:
         guard(False)
 
 
-def given_up(job: RaceJob, reason: str) -> list[RaceTraining]:
+def given_up(job: Job, reason: str) -> list[Trained]:
     """The rows of trainings that did not come to an end."""
     place = {"key": job.key, "task": job.task, "budget": job.steps, "metric": None}
+    if isinstance(job, MarginJob):
+        moved = {**place, "seed": job.seed, "kept": None, "status": Status.ERROR.value, "message": reason}
+        return [MovedTraining(**moved, factor=factor) for factor in job.factors]
     return [RaceTraining(**place, seed=seed, status=Status.ERROR.value, message=reason) for seed in job.seeds]
 
 

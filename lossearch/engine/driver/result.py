@@ -229,7 +229,7 @@ class SearchResult:
         rows: list[Audit] = []
         for filter in sorted(AUDITED_FILTERS):
             scores = [found for key in self._audited(filter) if (found := list(self.archive.evaluations(key)))]
-            values = [score(found, self.archive.higher_is_better) for found in scores]
+            values = [score(found, self.archive.higher_is_better, self.archive.robustness) for found in scores]
             if values:
                 rows.append(Audit(filter, len(values), sum(v is not None and v > median for v in values)))
         return rows

@@ -92,7 +92,9 @@ def search(
         def begin(draft: RunDirectory) -> None:
             facts = plan.facts
             metric = (facts.metric, facts.higher_is_better)
-            draft.create_archive(*metric, written.keep_rejected, facts.directions).close()
+            draft.create_archive(
+                *metric, written.keep_rejected, facts.directions, written.evaluation.robustness
+            ).close()
             given.write_function(draft.path)
             write_beginning(draft, path, written, given.folder, files)
 

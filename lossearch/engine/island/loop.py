@@ -263,7 +263,7 @@ class IslandLoop:
         self._flush()
         graph = any_from_json(row.graph or "") if row.key != verdict.key else verdict.graph
         whole = evaluations[0].budget >= self.setting.budget
-        merit = score(evaluations, self.setting.higher_is_better)
+        merit = score(evaluations, self.setting.higher_is_better, self.setting.robustness)
         merit = self._rungs.learn(self.setting.stopping, evaluations[0].curve, whole, merit)
         told = dataclasses.replace(proposal, graph=graph, reason="" if merit is not None else row.reason)
         self.method.tell(told, merit, self.method.complexity(graph))

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from lossearch.archive.records import ACCEPTED, BROKEN
+from lossearch.archive.robustness import robust_mean
 from lossearch.archive.store import Candidate, Evaluation, Origin
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
@@ -130,13 +131,11 @@ def thinned(curve: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]
     return tuple(curve[place * last // gaps] for place in range(MOST_POINTS))
 
 
-def score(evaluations: Sequence[Evaluation], higher_is_better: bool) -> float | None:
-    """Mean metric over the seeds, turned so that higher is better; None if one failed."""
-    metrics = [e.metric for e in evaluations if e.succeeded and e.metric is not None]
-    if len(metrics) < len(evaluations) or not metrics:
-        return None
-    mean = sum(metrics) / len(metrics)
-    return mean if higher_is_better else -mean
+def score(evaluations: Sequence[Evaluation], higher_is_better: bool, robustness: float = 0.0) -> float | None:
+    """Mean metric over the seeds, turned so that higher is better, moved towards the worst; None if one failed."""
+    sign = 1.0 if higher_is_better else -1.0
+    merits = [sign * e.metric for e in evaluations if e.succeeded and e.metric is not None]
+    return robust_mean(merits, robustness) if len(merits) == len(evaluations) and merits else None
 
 
 def _finite(value: float) -> float | None:

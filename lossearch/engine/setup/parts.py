@@ -251,6 +251,7 @@ def island_setting(
         seed=config.seed,
         limits=island_limits(config, island, islands),
         higher_is_better=parts.facts.higher_is_better,
+        robustness=config.evaluation.robustness,
         audit=config.audit,
         audit_seed=derived_seed(config.seed, island, "audit"),
         keep_full=config.keep_rejected == "full",

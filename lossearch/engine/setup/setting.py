@@ -75,6 +75,7 @@ class Setting:
         budget: of a full training, in steps.
         seed: passed to every evaluation.
         higher_is_better: the metric's direction.
+        robustness: see `EvaluationConfig`.
         audit: share of rejected candidates that are trained all the same.
         audit_seed: picks them.
         keep_full: whether rejected candidates are archived in full.
@@ -90,6 +91,7 @@ class Setting:
     seed: int
     limits: Limits
     higher_is_better: bool = True
+    robustness: float = 0.0
     audit: float = 0.0
     audit_seed: int = 0
     keep_full: bool = False

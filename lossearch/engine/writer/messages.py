@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lossearch.archive.store import Candidate, Evaluation, FilterCount
 
-AUDITED_FILTERS = frozenset({"range", "probe", "float32", "rejection"})
+AUDITED_FILTERS = frozenset({"range", "probe", "float32", "confident", "rejection"})
 """Filters that judge whether a candidate can be any good; the others only recognise what is known or ill-typed."""
 
 
