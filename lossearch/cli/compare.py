@@ -139,10 +139,12 @@ def _across(
         **details,
     )
     print_table(cell_table(found))
-    print_table(aggregate_table(found))
+    if found.aggregates:
+        print_table(aggregate_table(found))
     say(found.verdict)
     if out is not None:
-        note(f"wrote transfer.txt, transfer.json and transfer.png to {out}, and a folder for each task")
+        drawn = ", transfer.json and transfer.png" if found.aggregates else " and transfer.json"
+        note(f"wrote transfer.txt{drawn} to {out}, and a folder for each task")
 
 
 def _place_in_run(found: list[Resolved]) -> Path | None:

@@ -188,10 +188,10 @@ class Transfer:
 
     @cached_property
     def aggregates(self) -> tuple[Aggregate, ...]:
-        """One for each loss, the best first."""
+        """One for each loss, the best first; none where the reference has a noise floor on no task."""
         first, names = self.judged, [name for name in self.comparisons if name not in self.unmeasured]
         if not names:
-            raise UserError("tasks on which the reference has a noise floor", "none", "use more seeds, or harder tasks")
+            return ()
         found: list[Aggregate] = []
         for loss, table in self.gains.items():
             means = [float(np.mean(row)) for row in table]
@@ -215,18 +215,24 @@ class Transfer:
     @property
     def verdict(self) -> str:
         """What it says, in a sentence."""
-        own = next(one for one in self.aggregates if one.loss == self.judged)
+        own = next((one for one in self.aggregates if one.loss == self.judged), None)
         others = [one for one in self.aggregates if one.loss != self.judged and one.source == "hand-designed"]
-        gain = f"its gain over {self.reference} is {_gain(own.gain)} noise floors"
-        if not others:
-            return f"{self.judged} was compared with no hand-designed loss; {gain}."
         better = sum(cell.better is True for cell in self.cells)
         worse = sum(cell.better is False for cell in self.cells)
         told = (
             f"{self.judged} is better than the best hand-designed loss of a task on {better} of"
-            f" {len(self.cells)} tasks, worse on {worse}; {gain}; the best hand-designed loss over all,"
-            f" {others[0].loss}, has {_gain(others[0].gain)}."
+            f" {len(self.cells)} tasks, worse on {worse}"
         )
+        if own is None:
+            told += (
+                f"; {self.reference} gives the same with every seed on each task, so that there is no noise floor to"
+                " measure gains in: use more seeds, or harder tasks."
+            )
+        else:
+            gain = f"its gain over {self.reference} is {_gain(own.gain)} noise floors"
+            if not others:
+                return f"{self.judged} was compared with no hand-designed loss; {gain}."
+            told += f"; {gain}; the best hand-designed loss over all, {others[0].loss}, has {_gain(others[0].gain)}."
         seeds = len(next(iter(self.comparisons.values())).seeds)
         if 2.0 ** (1 - seeds) * len(self.cells) > 1.0 - self.confidence:
             told += (
@@ -236,7 +242,8 @@ class Transfer:
 
     def to_text(self) -> str:
         """Both tables and the verdict as plain text."""
-        return f"{printed(cell_table(self))}\n{printed(aggregate_table(self))}\n{self.verdict}\n"
+        over_all = f"{printed(aggregate_table(self))}\n" if self.aggregates else ""
+        return f"{printed(cell_table(self))}\n{over_all}{self.verdict}\n"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the comparisons of each task, which have files of their own, for JSON."""
@@ -252,16 +259,18 @@ class Transfer:
         }
 
     def save(self, directory: str | Path) -> None:
-        """Write transfer.txt, transfer.json and transfer.png, the performance profiles."""
-        from lossearch.comparison.transfer_figure import draw
+        """Write transfer.txt, transfer.json and, where gains could be measured, transfer.png: performance profiles."""
+        files: dict[str, str | bytes] = {
+            "transfer.txt": self.to_text(),
+            "transfer.json": json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n",
+        }
+        if self.aggregates:
+            from lossearch.comparison.transfer_figure import draw
 
-        buffer = io.BytesIO()
-        draw(self, THRESHOLDS).savefig(buffer, format="png", dpi=150)
-        for name, content in (
-            ("transfer.txt", self.to_text()),
-            ("transfer.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"),
-            ("transfer.png", buffer.getvalue()),
-        ):
+            buffer = io.BytesIO()
+            draw(self, THRESHOLDS).savefig(buffer, format="png", dpi=150)
+            files["transfer.png"] = buffer.getvalue()
+        for name, content in files.items():
             write_atomically(usable_path(Path(directory) / name, "a place to write to"), content, AGAIN)
 
     def __str__(self) -> str:

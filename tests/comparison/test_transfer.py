@@ -118,8 +118,16 @@ def test_tasks_without_a_noise_floor_are_left_out_and_named(found: Transfer) -> 
     assert one.gains["found"] == [
         gains for name, gains in zip(found.comparisons, found.gains["found"], strict=True) if name != "digits+clean"
     ]
-    with pytest.raises(UserError, match="tasks on which the reference has a noise floor"):
-        _ = replace(found, unmeasured=tuple(found.comparisons)).aggregates
+
+
+def test_without_a_noise_floor_on_any_task_what_there_is_is_written(found: Transfer, tmp_path: Path) -> None:
+    none = replace(found, unmeasured=tuple(found.comparisons))
+    assert none.aggregates == ()
+    assert [cell.difference for cell in none.cells] == [cell.difference for cell in found.cells]
+    assert "gives the same with every seed on each task" in none.verdict
+    none.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["transfer.json", "transfer.txt"]
+    assert "digits+flipped" in (tmp_path / "transfer.txt").read_text()
 
 
 def test_a_loss_that_was_renamed_is_the_one_that_is_judged(folder: Path, tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ AXES: dict[str, Any] = {
     },
     "model": {"mlp": {"model": {"name": "mlp"}}, "cnn": {"model": {"name": "cnn"}}, "vit": {"model": {"name": "vit"}}},
 }
+RATES: dict[str, Any] = {
+    "low": {"noise": "symmetric", "noise_rate": {"low": 0.1, "high": 0.4}},
+    "high": {"noise": "symmetric", "noise_rate": {"low": 0.4, "high": 0.6}},
+}
 HELD_OUT = {"data": ["fashion"], "noise": ["asymmetric"], "model": ["cnn", "vit"]}
 
 
@@ -105,6 +109,10 @@ def test_options_come_evenly_and_ranges_stay_within_their_ends() -> None:
             {"axes": {"data": AXES["data"] | {"again": {"base": "fashion"}}}, "held_out": {"data": ["fashion"]}},
             "fashion of axis data is held out, and has the values of another option",
         ),
+        (
+            {"axes": AXES | {"noise": RATES}, "held_out": {"noise": ["high"]}},
+            r"high of axis noise is held out, and its range overlaps that of low",
+        ),
         ({"batch_size": 10}, "batch_size belongs to the tasks of a distribution"),
         ({"fitnes": "mean"}, "did you mean 'fitness'"),
     ],
@@ -112,6 +120,15 @@ def test_options_come_evenly_and_ranges_stay_within_their_ends() -> None:
 def test_what_does_not_fit_is_told(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         distribution(**fields)
+
+
+def test_options_with_ranges_that_lie_apart_may_be_held_out() -> None:
+    apart = {"low": {**RATES["low"], "noise_rate": {"low": 0.1, "high": 0.39}}, "high": RATES["high"], "none": {}}
+    fields: dict[str, Any] = {"axes": AXES | {"noise": apart}, "held_out": {"noise": ["high"]}}
+    assert all(task.noise_rate <= 0.39 for task in drawn(**fields))
+    assert all(task.noise_rate >= 0.4 for task in drawn(**fields, part="held_out"))
+    other = {"low": RATES["low"], "high": {**RATES["high"], "noise": "asymmetric"}}
+    assert drawn(axes=AXES | {"noise": other}, held_out={"noise": ["high"]})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
-from lossearch.tasks.distribution.sampling import Option, drawn_tasks
+from lossearch.tasks.distribution.sampling import Option, drawn_tasks, overlap
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.training_config import TrainingConfig, config_from
 
@@ -127,9 +127,15 @@ class DistributionConfig(TrainingConfig):
                     )
         places = list(self.axes)
         for axis, names in self.held_out.items():
-            searched = [option for name, option in self.axes[axis].items() if name not in names]
-            if same := [name for name in names if self.axes[axis][name] in searched]:
+            searched = {name: option for name, option in self.axes[axis].items() if name not in names}
+            if same := [name for name in names if self.axes[axis][name] in searched.values()]:
                 raise ValueError(f"{same[0]} of axis {axis} is held out, and has the values of another option")
+            for name, other in ((name, other) for name in names for other in searched):
+                if overlap(self.axes[axis][name], searched[other]):
+                    raise ValueError(
+                        f"{name} of axis {axis} is held out, and its range overlaps that of {other}: a task could be"
+                        " drawn of both; let the ranges lie apart"
+                    )
             own = {field for option in self.axes[axis].values() for field in option}
             for later in places[places.index(axis) + 1 :]:
                 if over := sorted(own & {field for option in self.axes[later].values() for field in option}):

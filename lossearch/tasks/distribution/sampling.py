@@ -78,6 +78,22 @@ def _task(chosen: Mapping[str, tuple[str, Option]], draw: np.random.Generator, c
         raise UserError(error.required, f"{error.found}, with the options {options}", error.hint) from None
 
 
+def overlap(one: Option, other: Option) -> bool:
+    """Whether two options, of which each may have ranges, can settle on the same values."""
+    if one.keys() != other.keys():
+        return False
+    return all(_can_agree(one[field], other[field]) for field in one)
+
+
+def _can_agree(one: Any, other: Any) -> bool:
+    """Whether two values are equal, or one lies in the range of the other, or both have ranges that meet."""
+    ends = [(value["low"], value["high"]) if _is_range(value) else (value, value) for value in (one, other)]
+    if not _is_range(one) and not _is_range(other):
+        return bool(one == other)
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for pair in ends for end in pair)
+    return numbers and max(low for low, _ in ends) <= min(high for _, high in ends)
+
+
 def _is_range(value: object) -> bool:
     return isinstance(value, Mapping) and "low" in value and "high" in value
 
