@@ -6,14 +6,14 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.archive.robustness import robust_score
-from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops
+from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops, Watch
 from lossearch.compile.constants import candidates
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
@@ -30,7 +30,7 @@ from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
-from lossearch.training.plan import Run
+from lossearch.training.plan import Promote, Run
 from lossearch.training.scaled_graph import scaled_to
 from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.step_size import gradient_rms
@@ -54,7 +54,8 @@ class EvaluationConfig(BaseModel):
             to is tried besides the variants. Each costs about three trainings. Not of a user's function, nor of losses
             for several slots.
         rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
-            which label noise calls for: there what learns fastest is not what ends best.
+            which label noise calls for: there what learns fastest is not what ends best. Of a distribution share of the
+            tasks, which then come in the order of `stopping`.
         time_limit_s: seconds for one stacked training, or for one call of a user's function.
         robustness: share, in [0, 1], by which a candidate's score is moved from the mean over its seeds towards the
             worst of them, in the search, the archive and the final race. Constants are then tuned to serve at all of
@@ -69,7 +70,7 @@ class EvaluationConfig(BaseModel):
             than 1, and with `resources`, an island proposes a whole generation before it learns from its trainings, so
             that the result is the same for any number. Without it one, or with `resources` as many as the cluster has
             room for.
-        stopping: when calls of a user's function that lag behind are stopped.
+        stopping: when calls of a user's function that lag behind are stopped; or after which tasks of a distribution.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -105,12 +106,14 @@ class CandidateResult:
         learning_rate: the one that was best.
         step_scale: factor that gives the candidate the reference's RMS gradient at untrained predictions. On a task
             with several slots it is part of `graph`, as the losses are added there, and this is 1.
-        curve: (step, metric) of the first seed.
+        curve: (step, metric) of the first seed; of candidates that race across tasks (tasks done, mean fitness over
+            the seeds).
         seconds: wall-clock of tuning and scoring.
         message: what went wrong.
         all_metrics: of each seed all metrics that its training gave, by name, the ranking one among them.
         stopped: the share of the budget after which its first training was stopped, as it lagged behind earlier
-            candidates; its score is then of that one seed. None for a candidate that was trained to the end.
+            candidates; its score is then of that one seed, or, of a distribution, of the tasks by then. None for a
+            candidate that was trained to the end.
         spent: budget of all calls of a user's function together, those of variants included.
         device: where it was trained; None where a user's function decided.
     """
@@ -168,33 +171,68 @@ class CandidateEvaluator:
         return seeds.first("scoring", self.settings.seeds)
 
     def evaluate(self, graph: AnyGraph, seed: int, stops: Stops = NEVER) -> CandidateResult:
-        """Tune the constants of `graph` and score it; `seed` draws the variants. Nothing is stopped but at a rung."""
+        """Tune the constants of `graph` and score it.
+
+        Args:
+            graph: the candidate.
+            seed: draws the variants.
+            stops: ends the scoring on the tasks of a distribution where it lags behind earlier candidates; of a single
+                task nothing is stopped but variants, at a rung.
+        """
         start = time.perf_counter()
         settings = self._settings(graph, seed)
         if not settings:
             return without_gradient(graph)
         best = settings[0]
         if len(settings) > 1:
-            tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rung=True)
+            rungs = () if self.settings.rung is None else (self.settings.rung,)
+            halved = self._better_half if rungs else None
+            tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rungs, halved)
             best = settings[self._best(settings, tuned)]
-        outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rung=False)
+        if isinstance(self.task, DistributionTask) and self.settings.stopping.rungs:
+            return self._raced(self.task, best, stops, start)
+        outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds)
         seconds = time.perf_counter() - start
         robustness = self.settings.robustness
         return scored(
             outcomes, best.graph, best.learning_rate, best.scale, seconds, self.device, self.task.metric, robustness
         )
 
-    def _train(self, settings: Sequence[_Setting], trained: Sequence[int], rung: bool) -> list[Outcome]:
+    def _raced(self, task: DistributionTask, best: _Setting, stops: Stops, start: float) -> CandidateResult:
+        """Score a setting on one task after the other, as long as it does not lag behind earlier candidates."""
+        watch, tasks = Watch(stops.allow), len(task.members)
+
+        def promote(done: int, metrics: list[float | None]) -> list[bool]:
+            known = [metric for metric in metrics if metric is not None]
+            # Where a seed failed the candidate has failed.
+            return [len(known) == len(metrics) and watch(done, sum(known) / len(known))] * len(metrics)
+
+        rungs = tuple(done / tasks for done in range(1, tasks))
+        outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds, rungs, promote)
+        seconds, robustness = time.perf_counter() - start, self.settings.robustness
+        graph, rate = best.graph, best.learning_rate
+        result = scored(outcomes, graph, rate, best.scale, seconds, self.device, task.metric, robustness)
+        if result.status is not Status.OK:
+            return result
+        values = zip(*([value for _, value in outcome.curve] for outcome in outcomes), strict=True)
+        curve = tuple((done, sum(found) / len(found)) for done, found in enumerate(values, start=1))
+        reached = None if watch.stopped is None else stops.reached(watch.stopped, self.settings.steps or task.budget)
+        return replace(result, curve=curve, stopped=reached)
+
+    def _train(
+        self,
+        settings: Sequence[_Setting],
+        trained: Sequence[int],
+        rungs: Sequence[float] = (),
+        promote: Promote | None = None,
+    ) -> list[Outcome]:
         pairs = zip(settings, trained, strict=True)
         device = self.device
         losses = SlotLosses(self.task, device)
         runs = [Run(losses.with_(_placed(s, device)), s.learning_rate, seed) for s, seed in pairs]
         limit, steps = self.settings.time_limit_s, self.settings.steps
-        if rung and self.settings.rung is not None:
-            rungs = (self.settings.rung,)
-            return train(
-                self.task, runs, steps, device=device, time_limit=limit, rungs=rungs, promote=self._better_half
-            )
+        if promote is not None:
+            return train(self.task, runs, steps, device=device, time_limit=limit, rungs=rungs, promote=promote)
         every = max(1, (steps or self.task.budget) // 5)
         return train(self.task, runs, steps, device=device, time_limit=limit, eval_every=every)
 

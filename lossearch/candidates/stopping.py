@@ -22,9 +22,15 @@ class StoppingConfig(BaseModel):
 
     It misleads where what learns fastest does not end best, as under label noise or with a learning rate that falls.
 
+    Candidates of a distribution race across its tasks instead: a rung is a share of the tasks, and what is looked at is
+    the fitness over those so far, a mean over the seeds. The tasks come in the order of how far hand-designed losses
+    lie apart on them, in noise floors, per second of training, so that the cheap and telling ones come first. It
+    misleads where a loss's strength is on the last tasks alone.
+
     Attributes:
-        rungs: shares of a training's yields, such as [0.25, 0.5], after which it is looked at; none, as by default,
-            trains every candidate to the end. How often a training yields, the first one trained to the end shows.
+        rungs: shares of a training's yields, or of a distribution's tasks, such as [0.25, 0.5], after which it is
+            looked at; none, as by default, trains every candidate to the end. How often a training yields, the first
+            one trained to the end shows.
         keep: a candidate is stopped at a rung unless its metric there is among the best such share of the candidates of
             earlier generations, and one of a candidate's own variants unless it is among that share of them.
         least: candidates that must have reached a rung before it stops any.

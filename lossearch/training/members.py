@@ -1,10 +1,9 @@
-"""Training of a distribution: of each of its tasks, with what comes of them as one result."""
+"""One task of a distribution: how losses are trained on it, what a gain there is, and how much the task tells."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +15,7 @@ from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
-from lossearch.training.fitness import fitness
+from lossearch.training.cost import training_seconds
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.plan import Run
@@ -24,6 +23,8 @@ from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.stacked_models import Device
 from lossearch.training.step_size import gradient_rms
 from lossearch.training.untrained import initial_inputs
+from lossearch.zoo import names
+from lossearch.zoo.named import graph_of
 
 Train = Callable[..., list[Outcome]]
 """`lossearch.training.train.train`."""
@@ -39,6 +40,9 @@ TUNED_WITH = 2
 
 CALIBRATED_WITH = 8
 """Seeds of the reference from which the noise floor of a task is estimated."""
+
+PROBING = 6
+"""Hand-designed losses that show how far losses lie apart on a task."""
 
 _KEPT: WeakKeyDictionary[DistributionTask, dict[tuple[str, int], Member]] = WeakKeyDictionary()
 """By distribution, place and device: what was measured of the members, which costs trainings."""
@@ -66,6 +70,7 @@ class Member:
         self._rates: dict[tuple[int, int], float] = {}
         self._metrics: dict[tuple[int, int, int], float] = {}
         self._floors: dict[int, float] = {}
+        self._telling: dict[int, float] = {}
 
     def trained(
         self, losses: Sequence[Losses], factors: Sequence[float], of: Sequence[int], steps: int, **settings: Any
@@ -96,6 +101,35 @@ class Member:
                 found[k] += 0.5 if other == metrics[k] else float(is_better(other, metrics[k]))
         return found
 
+    def telling(self, steps: int) -> float:
+        """How far hand-designed losses lie apart there, in noise floors, per second that a training takes.
+
+        Of the panel, or where that is the reference alone, of a few losses of the same signature; each at the learning
+        rate of the reference. Seconds are reckoned from the model's operations (`training_seconds`), so that the same
+        task always tells as much.
+        """
+        if steps not in self._telling:
+            tuning = seeds.first("tuning constants", TUNED_WITH)
+            known = [found for losses in self._probing() if (found := self._placed(losses)) is not None]
+            rate = self._rate(0, steps)
+            outcomes = self._run([(losses, rate, seed) for losses in known for seed in tuning], steps)
+            metrics = np.reshape([math.nan if one.metric is None else one.metric for one in outcomes], (len(known), -1))
+            means = metrics.mean(1)[np.isfinite(metrics).all(1)]
+            spread = float(np.std(means)) if len(means) > 1 else 0.0
+            self._telling[steps] = spread / self._floor(steps) / training_seconds(self.task, steps)
+        return self._telling[steps]
+
+    def _probing(self) -> Sequence[Losses]:
+        """The losses that show how far losses lie apart: the panel, or hand-designed ones, evenly out of all."""
+        if len(self._panel) > 1 or len(self._panel[0]) > 1:
+            return self._panel
+        ((slot, _),) = self._panel[0].items()
+        graphs = [graph_of(name) for name in names(signature=self.task.slots[slot].signature)]
+        buffers = [one.name for one in graphs[0].signature.buffers if one.name not in self._buffers[slot]]
+        usable = [graph for graph in graphs if not any(map(graph.uses, buffers))]
+        chosen = [usable[k * len(usable) // PROBING] for k in range(min(PROBING, len(usable)))]
+        return [{slot: GraphLoss(graph, self._buffers[slot])} for graph in dict.fromkeys(chosen)]
+
     def _run(self, runs: Sequence[tuple[Losses | None, float, int]], steps: int, **settings: Any) -> list[Outcome]:
         others, base = SlotLosses(self.task, str(self._device)), self.task.base_learning_rate
         made = [Run(others.with_(losses or {}), base * rate, seed) for losses, rate, seed in runs]
@@ -125,7 +159,7 @@ class Member:
             tuning = seeds.first("tuning constants", TUNED_WITH)
             losses = self._of_panel(number)
             outcomes = self._run([(losses, rate, seed) for rate in RATES for seed in tuning], steps)
-            metrics = np.reshape([_or_worst(one, self.task) for one in outcomes], (len(RATES), -1)).mean(1)
+            metrics = np.reshape([or_worst(one, self.task) for one in outcomes], (len(RATES), -1)).mean(1)
             best = int(metrics.argmax() if self.task.metric.higher_is_better else metrics.argmin())
             self._rates[number, steps] = RATES[best]
         return self._rates[number, steps]
@@ -162,48 +196,8 @@ class Member:
         return self._floors[steps]
 
 
-def train_members(
-    distribution: DistributionTask,
-    runs: Sequence[Run],
-    steps: int | None,
-    train: Train,
-    device: Device,
-    **settings: Any,
-) -> list[Outcome]:
-    """Train every run on every task of a distribution; its metric is what the distribution makes of theirs.
-
-    Args:
-        distribution: the tasks.
-        runs: losses that are graphs; learning rates relative to that at which the reference does best on a task.
-        steps: of the first task, the same share of its own budget on each other one; None for their budgets.
-        train: trains the runs of one task.
-        device: where to train.
-        settings: of `train`.
-
-    Returns:
-        One outcome per run. It fails as its first training that does. Its other metrics are those of each task.
-    """
-    share = 1.0 if steps is None else steps / distribution.budget
-    losses = [_graphs(run, distribution) for run in runs]
-    factors = [run.learning_rate / distribution.base_learning_rate for run in runs]
-    of = [run.seed for run in runs]
-    members = _members(distribution, device, train)
-    trained: list[list[Outcome]] = []
-    results: list[list[float]] = []
-    for member in members:
-        own = max(1, round(share * member.task.budget))
-        outcomes = member.trained(losses, factors, of, own, **settings)
-        trained.append([_named(outcome, member.task) for outcome in outcomes])
-        judge = member.ranks if distribution.fitness == "rank" else member.gains
-        results.append(judge([_or_worst(outcome, member.task) for outcome in outcomes], of, own))
-    names = [member.task.name for member in members]
-    return [
-        _together(distribution, dict(zip(names, own, strict=True)), values, steps or distribution.budget)
-        for own, values in zip(zip(*trained, strict=True), zip(*results, strict=True), strict=True)
-    ]
-
-
-def _members(distribution: DistributionTask, device: Device, train: Train) -> list[Member]:
+def members_of(distribution: DistributionTask, device: Device, train: Train) -> list[Member]:
+    """The members of a distribution, each made once for a device."""
     kept = _KEPT.setdefault(distribution, {})
     for place, task in enumerate(distribution.members):
         if (str(device), place) not in kept:
@@ -211,32 +205,7 @@ def _members(distribution: DistributionTask, device: Device, train: Train) -> li
     return [kept[str(device), place] for place in range(len(distribution.members))]
 
 
-def _graphs(run: Run, distribution: DistributionTask) -> dict[str, GraphLoss]:
-    found = {slot: loss for slot, loss in run.losses.items() if slot in distribution.searched}
-    if not all(isinstance(loss, GraphLoss) for loss in found.values()):
-        kinds = ", ".join(type(loss).__name__ for loss in found.values())
-        raise UserError(f"losses as graphs, to train them on all tasks of {distribution.name}", kinds, "use GraphLoss")
-    return {slot: loss for slot, loss in found.items() if isinstance(loss, GraphLoss)}
-
-
-def _named(outcome: Outcome, task: DescribedTask) -> Outcome:
-    """An outcome whose message says on which task it came about."""
-    return replace(outcome, message=f"{task.name}: {outcome.message}") if outcome.message else outcome
-
-
-def _together(
-    distribution: DistributionTask, outcomes: Mapping[str, Outcome], values: Sequence[float], step: int
-) -> Outcome:
-    seconds = sum(outcome.seconds for outcome in outcomes.values())
-    failed = next((one for one in outcomes.values() if one.status is not Status.OK or one.metric is None), None)
-    if failed is not None:
-        return replace(failed, metric=None, curve=(), seconds=seconds, metrics={})
-    metric = fitness(distribution.fitness, values)
-    own = {name: outcome.metric for name, outcome in outcomes.items() if outcome.metric is not None}
-    return Outcome(Status.OK, metric, ((step, metric),), seconds, "", {distribution.metric.name: metric, **own})
-
-
-def _or_worst(outcome: Outcome, task: DescribedTask) -> float:
+def or_worst(outcome: Outcome, task: DescribedTask) -> float:
     """The metric, or worse than any."""
     if outcome.metric is not None and not math.isnan(outcome.metric):
         return outcome.metric

@@ -10,7 +10,7 @@ from lossearch.errors import UserError
 from lossearch.tasks.described import DescribedTask, Split
 from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
-from lossearch.training.members import train_members
+from lossearch.training.across_tasks import train_members
 from lossearch.training.plan import Plan, Promote, Run
 from lossearch.training.stacked_models import Device
 from lossearch.training.trainer import Trainer
@@ -49,7 +49,8 @@ def train(
         eval_every: steps between evaluations for the curve; None evaluates at rungs and at the end only.
         time_limit: seconds after which every run that has not ended gets the status TIMEOUT; looked at
             between steps.
-        rungs: fractions of `steps`, in (0, 1), ascending, at which all runs are evaluated.
+        rungs: fractions of `steps`, in (0, 1), ascending, at which all runs are evaluated; of a distribution fractions
+            of its tasks (`lossearch.training.across_tasks`).
         promote: called at each rung with the step and the metric of every run (None where it has ended); says
             which runs go on. The others end with the status OK and the metric of that rung. None promotes
             all.
@@ -64,11 +65,10 @@ def train(
     """
     if isinstance(task, DistributionTask):
         _check(task, runs, task.budget if steps is None else steps, eval_every)
-        if rungs or split != "validation":
-            found = "rungs" if rungs else "another split"
-            required = f"no rungs, and validation data, on the tasks of {task.name}"
-            raise UserError(required, found, "leave it out")
-        return train_members(task, runs, steps, train, device, time_limit=time_limit)
+        if split != "validation":
+            raise UserError(f"validation data, on the tasks of {task.name}", "another split", "leave it out")
+        _check_rungs(rungs)
+        return train_members(task, runs, steps, train, device, rungs, promote, time_limit=time_limit)
     steps = task.budget if steps is None else steps
     _check(task, runs, steps, eval_every)
     plan = Plan(steps, _rung_steps(rungs, steps), eval_every, time_limit)
@@ -151,9 +151,13 @@ def _check(task: DescribedTask, runs: Sequence[Run], steps: int, eval_every: int
 
 
 def _rung_steps(rungs: Sequence[float], steps: int) -> frozenset[int]:
+    _check_rungs(rungs)
+    return frozenset(math.ceil(rung * steps) for rung in rungs)
+
+
+def _check_rungs(rungs: Sequence[float]) -> None:
     if any(not 0 < rung < 1 for rung in rungs) or list(rungs) != sorted(set(rungs)):
         raise UserError("rungs in (0, 1), ascending", str(tuple(rungs)), "for example (1/9, 1/3)")
-    return frozenset(math.ceil(rung * steps) for rung in rungs)
 
 
 def _choose_split(task: DescribedTask, split: str | Split) -> Callable[[int], Split]:

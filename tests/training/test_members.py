@@ -9,12 +9,15 @@ from scipy import stats
 
 from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.candidates.screen import Screen, ScreeningConfig
+from lossearch.candidates.stopping import Rungs, StoppingConfig
 from lossearch.errors import UserError
 from lossearch.search_spaces import load_space
 from lossearch.tasks import DistributionTask, Status, build_task
+from lossearch.training.cost import training_seconds
 from lossearch.training.fitness import fitness, interquartile_mean
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
+from lossearch.training.members import members_of
 from lossearch.training.plan import Run
 from lossearch.training.train import train
 from lossearch.zoo.named import graph_of
@@ -129,8 +132,12 @@ def test_a_loss_that_fails_on_one_task_fails(distribution: DistributionTask) -> 
 
 def test_what_a_distribution_cannot_do_is_told(distribution: DistributionTask) -> None:
     given = runs(distribution, "cross_entropy", [0])
-    with pytest.raises(UserError, match="no rungs, and validation data"):
-        train(distribution, given, STEPS, rungs=(0.5,), promote=lambda step, metrics: [True])
+    with pytest.raises(UserError, match="validation data, on the tasks of two"):
+        train(distribution, given, STEPS, split="train")
+    with pytest.raises(UserError, match="rungs in"):
+        train(distribution, given, STEPS, rungs=(1.5,), promote=lambda step, metrics: [True])
+    with pytest.raises(ValueError, match="promote answered for 2 runs of 1"):
+        train(distribution, given, STEPS, rungs=(0.5,), promote=lambda step, metrics: [True, True])
     with pytest.raises(UserError, match="losses as graphs"):
         train(distribution, [Run(lambda logits, target: logits.sum(), 1.0, 0)], STEPS)
     mixed = made(panel=["mse"])
@@ -146,6 +153,58 @@ def test_candidates_are_scored_on_all_tasks(distribution: DistributionTask) -> N
     assert result.all_metrics[0].keys() == {"gain", *(member.name for member in distribution.members)}
     again = evaluator.evaluate(graph_of("focal").frozen(), 0)
     assert (again.score, again.all_metrics, again.graph) == (result.score, result.all_metrics, result.graph)
+
+
+def test_runs_race_across_tasks_and_keep_what_they_were_trained_on(distribution: DistributionTask) -> None:
+    losses = ("cross_entropy", "probability_mae", "dense: 0.0 * cross_entropy(logits, target)")
+    given = [run for loss in losses for run in runs(distribution, loss, [0])]
+    asked: list[tuple[int, list[float | None]]] = []
+
+    def promote(done: int, metrics: list[float | None]) -> list[bool]:
+        asked.append((done, metrics))
+        return [True, False, True]
+
+    whole = train(distribution, given, STEPS)
+    whole_again, stopped, failed = train(distribution, given, STEPS, rungs=(0.5,), promote=promote)
+    members = members_of(distribution, "cpu", train)
+    first = max(members, key=lambda member: member.telling(STEPS)).task.name
+    # One that goes on ends as without a race, and has the course of its fitness; of no gain, as it is the reference.
+    assert whole_again.metrics == pytest.approx(dict(whole[0].metrics), abs=0.02)
+    assert [step for step, _ in whole_again.curve] == [STEPS // 2, STEPS]
+    assert stopped.status is Status.OK
+    assert stopped.metrics.keys() == {"gain", first}
+    assert stopped.metrics[first] == pytest.approx(whole[1].metrics[first], abs=0.02)
+    assert stopped.curve == ((STEPS // 2, stopped.metric),)
+    assert failed.status is Status.DIVERGED
+    assert asked == [(1, [whole_again.curve[0][1], stopped.metric, None])]
+
+
+def test_a_candidate_that_lags_behind_is_stopped_after_a_task(distribution: DistributionTask) -> None:
+    stopping = StoppingConfig(rungs=(0.5,), least=1)
+    settings = EvaluationConfig(steps=STEPS, seeds=2, variants=1, learning_rates=(1.0,), stopping=stopping)
+    evaluator = CandidateEvaluator(distribution, graph_of("cross_entropy"), settings)
+    rungs, graph = Rungs(), graph_of("dense: cross_entropy(logits, target) + 30.0 * logit_penalty(logits)")
+    good = evaluator.evaluate(graph_of("cross_entropy"), 0, rungs.stops(stopping, True))
+    assert (good.stopped, [done for done, _ in good.curve]) == (None, [1, 2])
+    assert rungs.learn(stopping, good.curve, True, good.score) == good.score
+    lagging = evaluator.evaluate(graph, 0, rungs.stops(stopping, True))
+    assert (lagging.stopped, len(lagging.curve)) == (STEPS // 2, 1)
+    assert all(len(metrics) == 2 for metrics in lagging.all_metrics)  # the gain, and that of the first task
+    assert lagging.score == pytest.approx(lagging.curve[0][1])
+    assert rungs.learn(stopping, lagging.curve, False, lagging.score) <= good.score  # type: ignore[operator]
+    again = evaluator.evaluate(graph, 0, rungs.stops(stopping, True))
+    assert (again.metrics, again.all_metrics) == (lagging.metrics, lagging.all_metrics)
+    halving = settings.model_copy(update={"variants": 3, "rung": 0.5, "learning_rates": (1.0, 4.0)})
+    tuned = CandidateEvaluator(distribution, graph_of("cross_entropy"), halving).evaluate(graph_of("focal"), 0)
+    assert tuned.status is Status.OK
+
+
+def test_what_a_training_costs_follows_from_its_model() -> None:
+    digits = build_task("digits")
+    one = training_seconds(digits, 100)
+    assert training_seconds(digits, 200) == pytest.approx(2 * one)
+    wide = build_task({"base": "digits", "model": {"name": "mlp", "hidden": [4096, 4096]}})
+    assert training_seconds(wide, 100) > 5 * one
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 13])

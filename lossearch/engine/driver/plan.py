@@ -125,13 +125,13 @@ def _tuning(evaluation: EvaluationConfig) -> str:
     return f"one call before for each of {evaluation.variants} settings of constants x {rates} learning rates"
 
 
-def _stopping(stopping: StoppingConfig) -> list[str]:
-    """When calls are stopped."""
+def _stopping(stopping: StoppingConfig, what: str) -> list[str]:
+    """When trainings are stopped, after shares of what they consist of."""
     if not stopping.rungs:
         return []
     shares = ", ".join(f"{rung:.0%}" for rung in stopping.rungs)
     among = f"the best {stopping.keep:.0%} of earlier ones there, once {stopping.least} got so far"
-    return [f"stopping    after {shares} of a call's yields, where a candidate is not among {among}"]
+    return [f"stopping    after {shares} of {what}, where a candidate is not among {among}"]
 
 
 def _places(config: SearchConfig) -> list[str]:
@@ -157,7 +157,8 @@ def _training(config: SearchConfig, parts: Parts) -> list[str]:
     evaluation, facts = config.evaluation, parts.facts
     if not isinstance(config.task, FunctionConfig):
         tuning = f"{evaluation.variants} settings of constants x {len(evaluation.learning_rates)} learning rates"
-        return [f"training    {facts.budget} steps, {_seeds(evaluation)}, {tuning}"]
+        trained = f"training    {facts.budget} steps, {_seeds(evaluation)}, {tuning}"
+        return [trained, *_stopping(evaluation.stopping, "the tasks, the most telling first")]
     limit = evaluation.time_limit_s
     assert parts.first_call is not None
     inputs, place = parts.first_call.describe(), "the function's first call of its loss, with inputs"
@@ -166,7 +167,7 @@ def _training(config: SearchConfig, parts: Parts) -> list[str]:
     return [
         f"training    {evaluation.seeds} calls of the function with budget {facts.budget}, seeds from 0 on;"
         f" {_tuning(evaluation)}",
-        *_stopping(evaluation.stopping),
+        *_stopping(evaluation.stopping, "a call's yields"),
         f"step size   scaled to the gradient of {' and '.join(parts.references.values())} at {place} {inputs}",
         f"time limit  {'none: a call that hangs is never ended' if limit is None else f'{limit:g} s for each call'}",
     ]

@@ -100,16 +100,15 @@ def make_task(config: SearchConfig) -> AnyTask:
         signatures = {slot: load_space(space).signature for slot, space in config.spaces.items()}
         signature = signatures if isinstance(config.space, dict) else signatures.get("", DENSE.name)
         return user_task(config.task, config.evaluation.time_limit_s, signature)
-    for name, given in (
-        ("evaluation.stopping.rungs", config.evaluation.stopping.rungs),
-        ("max_budget", config.max_budget),
+    task = build_task(config.task)
+    raced = isinstance(task, DistributionTask)
+    for name, who, given in (
+        ("evaluation.stopping.rungs", "or a distribution, ", config.evaluation.stopping.rungs and not raced),
+        ("max_budget", "", config.max_budget),
     ):
         if given:
-            raise UserError(f"a training function, for {name}", f"the bundled task {config.task}", f"leave {name} out")
-    task = build_task(config.task)
-    if isinstance(task, DistributionTask) and config.evaluation.rung is not None:
-        found = f"evaluation.rung = {config.evaluation.rung}, with the distribution {task.name}"
-        raise UserError("a single task, to stop variants early by evaluation.rung", found, "leave it out")
+            found = f"the {'distribution' if raced else 'bundled task'} {task.name}"
+            raise UserError(f"a training function, {who}for {name}", found, f"leave {name} out")
     return task
 
 

@@ -20,7 +20,7 @@ from lossearch.zoo.named import graph_of
 class DistributionTask(DescribedTask):
     """The tasks that a distribution draws, as one task.
 
-    Its trainings are those of its members (`lossearch.training.members`), and its metric is made of theirs. Where
+    Its trainings are those of its members (`lossearch.training.across_tasks`), and its metric is made of theirs. Where
     losses are looked at without a training, as filters do, the first member stands for all.
 
     Args:
