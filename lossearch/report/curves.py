@@ -19,6 +19,7 @@ from lossearch.loss import Loss
 from lossearch.report.figure_file import figure_path, save_figure
 from lossearch.report.sweep import Sweep
 from lossearch.report.sweeps import CLASSES, sweeps_of
+from lossearch.training.confident import NOISE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,8 +93,12 @@ def loss_curves(loss: Loss, classes: int = CLASSES) -> list[LossCurves]:
 def swept_module(loss: Loss, sweep: Sweep, classes: int = CLASSES) -> nn.Module:
     """The module that takes a sweep's inputs, in float64."""
     options: dict[str, Any] = {"weight": torch.ones(classes)} if loss.graph.uses("class_weight") else {}
-    # Where the sweep says nothing else: the middle of a training, and classes that are equally frequent.
-    neutral = {PROGRESS.name: torch.tensor(MIDDLE), "class_count": torch.ones(classes)}
+    # Where the sweep says nothing else: the middle of a training, equally frequent classes, and some wrong labels.
+    neutral = {
+        PROGRESS.name: torch.tensor(MIDDLE),
+        "class_count": torch.ones(classes),
+        "noise_rate": torch.tensor(NOISE),
+    }
     buffers = {name: value for name, value in {**neutral, **sweep.buffers}.items() if loss.graph.uses(name)}
     return loss.to_module(backend="eager", ignore_index=None, buffers=buffers, **options).to(torch.float64)
 

@@ -17,6 +17,9 @@ SAMPLES = 20
 MARGIN = 10.0
 """By how much the score of a wrong class exceeds that of the true one."""
 
+NOISE = 0.2
+"""The share of wrong labels that losses are told which ask for it."""
+
 VANISHED = 0.05
 """Share of the gradient below which a network hardly gets away from where it is wrong and sure."""
 
@@ -49,7 +52,8 @@ def when_wrong(graph: Graph) -> WhenWrong | None:
     target = torch.arange(SAMPLES) % CLASSES
     wrong = torch.nn.functional.one_hot((target + 1 + torch.arange(SAMPLES) % (CLASSES - 1)) % CLASSES, CLASSES)
     ones = torch.ones(CLASSES, dtype=torch.float64)
-    given = {"class_weight": ones, "class_count": ones, "progress": torch.tensor(UNTRAINED_PROGRESS).double()}
+    given = {"class_weight": ones, "class_count": ones, "noise_rate": torch.tensor(NOISE).double()}
+    given["progress"] = torch.tensor(UNTRAINED_PROGRESS).double()
     loss = GraphLoss(graph, given)
 
     def size(margin: float) -> float:

@@ -35,6 +35,9 @@ RATIO_SPREAD = 3.0
 PROBED_PROGRESS = 0.37
 """No share that a formula is likely to have as a constant, so that a schedule is not taken for a fixed mixture."""
 
+PROBED_NOISE = 0.29
+"""Likewise no constant that formulas have."""
+
 Array = npt.NDArray[Any]
 
 
@@ -86,6 +89,7 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
         "target": target,
         "class_weight": torch.linspace(0.5, 1.5, classes, dtype=torch.float64),
         "class_count": torch.linspace(1000.0, 10.0, classes, dtype=torch.float64),
+        "noise_rate": torch.tensor(PROBED_NOISE, dtype=torch.float64),
         PROGRESS.name: torch.tensor(PROBED_PROGRESS, dtype=torch.float64),
     }
     signs = values["logits"][:4].detach().sign()
@@ -95,6 +99,7 @@ def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
         "target": target.float().repeat(2, 1, 1)[: len(ends)],
         "class_weight": values["class_weight"].float(),
         "class_count": values["class_count"].float(),
+        "noise_rate": values["noise_rate"].float(),
         PROGRESS.name: values[PROGRESS.name].float(),
     }
     return ProbeInputs(values, ("logits",), (POSITIONS,), True, None, (end,))

@@ -125,7 +125,7 @@ def buffers_of(graph: Graph) -> dict[str, Tensor]:
         # Others tell how many classes or centers there are, whether the graph uses them or not.
         if declared.name == "class_weight":
             continue
-        if declared.name in ("class_count", "progress") and not graph.uses(declared.name):
+        if declared.name in ("class_count", "noise_rate", "progress") and not graph.uses(declared.name):
             continue
         values = _values(declared, (), torch.Generator().manual_seed(9))
         square = len({axis.rstrip("'") for axis in declared.axes}) < len(declared.axes)

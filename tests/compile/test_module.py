@@ -341,7 +341,8 @@ def test_wrong_options_are_named() -> None:
     refused("a value per batch and space or per class", graph=whole, weight=WEIGHT)
     refused("no `sample_weight`", logits, labels, graph=whole, call={"sample_weight": torch.ones(4)})
     refused(r"sample_weight\[batch\] or", logits, labels, call={"sample_weight": torch.ones(3)})
-    refused("buffers among class_weight, class_count, progress; found: other", buffers={"other": torch.ones(2)})
+    names = "class_weight, class_count, noise_rate, progress"
+    refused(f"buffers among {names}; found: other", buffers={"other": torch.ones(2)})
     refused("no `ignore_index`", graph=zoo.get("giou").graph, ignore_index=3)
     refused("no `weight`", graph=zoo.get("style").graph, weight=WEIGHT)
 

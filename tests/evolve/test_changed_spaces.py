@@ -182,18 +182,21 @@ def test_every_seed_of_every_space_is_within_its_limits() -> None:
         assert with_seeds(space, space.seeds).seeds == space.seeds
 
 
-@pytest.mark.parametrize("absent", [(), ("progress",), ("progress", "class_weight", "class_count")])
+@pytest.mark.parametrize("absent", [(), ("progress",), ("progress", "class_weight", "class_count", "noise_rate")])
 def test_what_a_task_does_not_tell_occurs_nowhere(absent: tuple[str, ...]) -> None:
     space = DENSE.model_copy(update={"absent": absent, "seeds": ("cross_entropy",)})
     method = make_method("random", space, 0)
     graphs = [graph for _ in range(600) if isinstance(graph := method.ask().graph, Graph)]
     assert len(graphs) == 600
-    for name in ("progress", "class_weight", "class_count"):
+    for name in ("progress", "class_weight", "class_count", "noise_rate"):
         assert any(graph.uses(name) for graph in graphs) == (name not in absent)
 
 
 def test_a_task_of_lossearch_tells_all_that_dense_losses_are_made_with() -> None:
-    assert space_for(make_task(config()), "loss", DENSE).absent == ()
+    # But for what is the same in all trainings of a single task.
+    assert space_for(make_task(config()), "loss", DENSE).absent == ("noise_rate",)
+    several = make_task(config(task={"base": "noisy_images", "tasks": 2, "held_out": {"data": ["fashion"]}}))
+    assert space_for(several, "loss", DENSE).absent == ()
 
 
 def test_what_is_absent_is_an_input_and_leaves_by_every_way() -> None:
@@ -202,7 +205,7 @@ def test_what_is_absent_is_an_input_and_leaves_by_every_way() -> None:
     without_weights = DENSE.model_copy(update={"absent": ("class_weight",)})
     kept = space_for(make_task(config()), "loss", without_weights)
     assert "weighted_cross_entropy" not in kept.seeds
-    assert kept.absent == ("class_weight",)
+    assert kept.absent == ("class_weight", "noise_rate")
     grammar = Grammar(without_weights)
     assert grammar.allows([graph_of("cross_entropy").root])
     assert not grammar.allows([graph_of("weighted_cross_entropy").root])

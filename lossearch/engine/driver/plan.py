@@ -103,7 +103,7 @@ def _changes(config: SearchConfig) -> list[str]:
 
 def _left_out(parts: Parts) -> str:
     told = "your function" if parts.first_call is not None else "the task"
-    return f" (without {', '.join(parts.left_out)}: {told} tells no class weights)" if parts.left_out else ""
+    return f" (without {', '.join(parts.left_out)}: {told} does not tell what they use)" if parts.left_out else ""
 
 
 def _race(config: SearchConfig, facts: TaskFacts) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.errors import UserError
-from lossearch.ir.core.signature import get_signature
+from lossearch.ir.core.signature import PROGRESS, get_signature
 from lossearch.ir.forms.joint import format_any
 from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
 from lossearch.search_spaces.seeds import joint_seed, signature_of
-from lossearch.tasks import DescribedTask
+from lossearch.tasks import DescribedTask, DistributionTask
 from lossearch.tasks.base import Slot
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.untrained import AnyTask
@@ -88,8 +88,14 @@ def joint_seeds(config: SearchConfig, spaces: Mapping[str, SearchSpace]) -> list
 
 
 def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
-    """The space without what needs tensors that the task does not give, such as class weights."""
+    """The space without what needs tensors that the task does not give, such as class weights.
+
+    Nor is anything written with a number that is the same in every training, as the noise of a single task is: it would
+    be one more constant. Over the tasks of a distribution it differs.
+    """
     given = loss_buffers(task, slot)
+    if not isinstance(task, DistributionTask):
+        given = {name: value for name, value in given.items() if value.dim() or name == PROGRESS.name}
     missing = (one.name for one in get_signature(space.signature).buffers if one.name not in given)
     absent = tuple(dict.fromkeys((*space.absent, *missing)))
     if not absent:

@@ -13,6 +13,10 @@ CLASS_COUNT_INPUT = Input(
     "class_count", ("class",), Interval(1.0, 1e12), "buffer", doc="training elements of each class, 1 or more"
 )
 
+NOISE_RATE_INPUT = Input(
+    "noise_rate", (), UNIT, "buffer", doc="estimated share of training labels that are wrong, in [0, 1]"
+)
+
 DENSE = register_signature(
     Signature(
         "dense",
@@ -28,6 +32,7 @@ DENSE = register_signature(
             ),
             CLASS_WEIGHT_INPUT,
             CLASS_COUNT_INPUT,
+            NOISE_RATE_INPUT,
         ),
         "classification and segmentation with any number of spatial axes",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.class_weights import inverse_frequencies
+from lossearch.tasks.classification.noise_estimate import estimated_noise_rate
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase
 from lossearch.tasks.metrics import metric
 
@@ -58,7 +60,14 @@ class LabelledTask(DescribedTask):
         return ranking(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
 
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
-        """Class weights, inverse frequencies of the training labels, and class counts where every class occurs."""
+        """Class weights (inverse frequencies of the training labels), noise rate, and class counts where all occur."""
         counts = self.class_counts()
         weights = inverse_frequencies([count / sum(counts) for count in counts])
-        return {"class_weight": weights, **({"class_count": torch.tensor(counts).float()} if min(counts) > 0 else {})}
+        given = {"class_weight": weights, "noise_rate": torch.tensor(self.noise_rate)}
+        return {**given, "class_count": torch.tensor(counts).float()} if min(counts) > 0 else given
+
+    @cached_property
+    def noise_rate(self) -> float:
+        """Estimated from the training split of the first seed, as `estimated_noise_rate` says."""
+        train, _ = self.draw(0)
+        return estimated_noise_rate(train[self.seen], train["labels"], len(self.class_counts()))
