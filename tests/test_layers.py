@@ -29,7 +29,7 @@ LAYERS = (
     ("combining", "search_spaces"),
     ("archive", "tasks"),
     ("advice", "training"),
-    ("meta.learnable", "meta.points", "meta.problem"),
+    ("meta.learnable", "meta.points", "meta.problem", "meta.second_derivatives"),
     ("meta.estimators", "meta.kinds", "meta.task_problem"),
     ("meta.outer_loop",),
     ("meta.constants",),

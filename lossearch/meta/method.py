@@ -16,6 +16,7 @@ from lossearch.meta.estimators.registry import WITHOUT_GRADIENT, EstimatorName, 
 from lossearch.meta.kinds.kind import Coefficients
 from lossearch.meta.kinds.registry import Kind, learned, make_kind
 from lossearch.meta.outer_loop import OuterLoop, OuterStep
+from lossearch.meta.second_derivatives import check_twice_differentiable
 from lossearch.meta.task_problem import Neutral, TaskProblem
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.search_spaces.space import SearchSpace
@@ -140,6 +141,8 @@ class Hypergradient(Method):
         if objective == "metric" and name not in WITHOUT_GRADIENT:
             hint = f'set estimator to one of {", ".join(WITHOUT_GRADIENT)}, or objective to "loss"'
             raise UserError("an objective with a gradient", f'objective = "metric", with estimator {name}', hint)
+        if name not in WITHOUT_GRADIENT:
+            check_twice_differentiable(self.learnable.graph)
         members = tasks_to_learn_on(task, settings.tasks)
         problems = [self._problem(member, own, objective, device) for member in members]
         self._loop = OuterLoop(

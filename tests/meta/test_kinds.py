@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +12,12 @@ import torch
 from torch import Tensor
 
 from lossearch.candidates.screen import canonical
+from lossearch.compile.export import export
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.scale import to_unit
 from lossearch.ir.forms.text import format_graph, parse_graph
+from lossearch.loss import Loss
 from lossearch.meta.estimators.unrolled import Unrolled
 from lossearch.meta.kinds.edges import WeightedEdges
 from lossearch.meta.kinds.registry import KINDS, learned, make_kind
@@ -225,6 +230,34 @@ def test_taylor_begins_as_the_truncated_series_of_cross_entropy() -> None:
     gap = 1.0 - logits.softmax(1)[:, 1]
     found = GraphLoss(learnable.read(learnable.start))(logits, labels)
     torch.testing.assert_close(found, (gap + gap.square() / 2).mean())
+
+
+def test_a_learned_network_is_exported_as_a_module_that_needs_torch_alone(tmp_path: Path) -> None:
+    learnable = _made("network", "cross_entropy")
+    loss = Loss("learned", learnable.read(_away(learnable, 0.1)))
+    export(loss, tmp_path / "learned.py")
+    torch.manual_seed(0)
+    inputs = 3.0 * torch.randn(6, 4, dtype=torch.float64), torch.randint(4, (6,))
+    wanted = _value_and_gradient(loss.to_module(), inputs)
+    assert not torch.allclose(wanted[0], torch.nn.functional.cross_entropy(*inputs))
+    torch.save((inputs, wanted), tmp_path / "cases.pt")
+    command = [sys.executable, "-W", "error", "-I", "-c", _USE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+_USE = """
+import sys
+import torch
+sys.modules["lossearch"] = None
+sys.path.insert(0, sys.argv[1])
+from learned import LearnedLoss
+(logits, labels), (value, gradient) = torch.load(sys.argv[1] + "/cases.pt")
+logits.requires_grad_()
+found = LearnedLoss()(logits, labels)
+torch.testing.assert_close(found.detach(), value)
+torch.testing.assert_close(torch.autograd.grad(found, logits)[0], gradient)
+"""
 
 
 def test_kinds_are_settings_of_the_method_and_make_room_for_what_they_propose() -> None:
