@@ -72,7 +72,7 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *outer: Tensor) -> Tensor:
+    def backward(ctx: Any, *outer: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return 2 * ctx.saved_tensors[0] * outer[0]
 
 
