@@ -15,7 +15,8 @@ from lossearch.ir.core.joint import AnyGraph, by_slot
 from lossearch.meta.estimators.registry import WITHOUT_GRADIENT, EstimatorName, make_estimator
 from lossearch.meta.kinds.kind import Coefficients
 from lossearch.meta.kinds.registry import Kind, learned, make_kind
-from lossearch.meta.outer_loop import OuterLoop, OuterStep
+from lossearch.meta.outer_loop import Estimates, OuterLoop, OuterStep, Request
+from lossearch.meta.problem import Estimate
 from lossearch.meta.second_derivatives import check_twice_differentiable
 from lossearch.meta.task_problem import Neutral, TaskProblem
 from lossearch.search_spaces.joint import AnySpace, JointSpace
@@ -161,6 +162,14 @@ class Hypergradient(Method):
         if self._kept is not None:
             self._loop.load_state(self._kept)
             self._kept = None
+
+    def answer(self, request: Request) -> Estimate:
+        """A hypergradient of an outer step of an equal method, such as one in another process."""
+        return self._outer_loop().answer(request)
+
+    def ask_elsewhere(self, estimates: Estimates) -> None:
+        """Have hypergradients computed elsewhere, see `OuterLoop.ask`."""
+        self._outer_loop().ask(estimates)
 
     def propose(self) -> Candidate:
         """The loss after some more outer steps; the first proposal is the structure as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,27 @@ class Coordinates(Protocol):
     def held(self, point: Sequence[float]) -> list[float]:
         """The nearest point within the bounds."""
         ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """A hypergradient that an outer step asks for, as plain data.
+
+    Attributes:
+        place: of the task among those that are learned on.
+        point: of the coefficients.
+        horizon: steps of a training that are looked at.
+        seeds: of the trainings.
+    """
+
+    place: int
+    point: tuple[float, ...]
+    horizon: int
+    seeds: tuple[int, ...]
+
+
+Estimates = Callable[[Sequence[Request]], list[Estimate]]
+"""Answers the requests of an outer step, in their order."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,20 @@ class OuterLoop:
                 check_horizon(horizon, problem)
         self.restart(start)
         self.number = 0
+        self._estimates: Estimates = lambda requests: [self.answer(one) for one in requests]
+
+    def answer(self, request: Request) -> Estimate:
+        """The hypergradient that is asked for, computed here."""
+        problem = self._problems[request.place]
+        return self._estimator.estimate(problem, request.point, request.horizon, request.seeds)
+
+    def ask(self, estimates: Estimates) -> None:
+        """Have the hypergradients of an outer step computed elsewhere, all at once.
+
+        An estimator whose trainings go on from step to step stays here: elsewhere it would not find them again.
+        """
+        if not isinstance(self._estimator, Resumable):
+            self._estimates = estimates
 
     def restart(self, point: Sequence[float]) -> None:
         """Go on from another point, with nothing remembered of the steps before."""
@@ -107,15 +142,16 @@ class OuterLoop:
         """One outer step."""
         draw = generator(self._seed, Stream.OUTER_STEPS, self.number)
         chosen = draw.permutation(len(self._problems))[: self._tasks]
-        found: list[Estimate] = []
-        for place in chosen:
-            problem = self._problems[int(place)]
+        before, number = tuple(self.point.tolist()), self.number
+        requests: list[Request] = []
+        for place in map(int, chosen):
+            problem = self._problems[place]
             seeds = [LEARNING[int(k)] for k in draw.integers(len(LEARNING), size=self._seeds)]
             horizon = self._horizon or problem.steps
             if self._shortest is not None:
                 horizon = log_uniform(max(1, math.ceil(self._shortest * horizon)), horizon, float(draw.random()))
-            found.append(self._estimator.estimate(problem, self.point.tolist(), horizon, seeds))
-        before, number = tuple(self.point.tolist()), self.number
+            requests.append(Request(place, before, horizon, tuple(seeds)))
+        found = self._estimates(requests)
         gradient, variance = self._mean(found)
         if gradient is not None:
             self._move(gradient)

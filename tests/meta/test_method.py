@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from lossearch.errors import UserError
 from lossearch.meta.learnable import Learnable
 from lossearch.meta.method import Hypergradient, tasks_to_learn_on
 from lossearch.meta.methods import make_method
+from lossearch.meta.outer_loop import Request
+from lossearch.meta.problem import Estimate
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces import load_space
 from lossearch.tasks import DistributionTask, build_task
@@ -46,6 +49,21 @@ def test_a_state_resumes_exactly(estimator: str) -> None:
     assert _told(method, 4) == _told(resumed, 4)
     assert first == _told(_method(7, **settings), 3)
     assert len(set(first)) == 3
+
+
+@pytest.mark.parametrize("estimator", ["es", "pes"])
+def test_where_hypergradients_are_computed_makes_no_difference(estimator: str) -> None:
+    settings = {"estimator": estimator, "horizon": None if estimator == "es" else 10}
+    here, there, other = (_method(7, **settings) for _ in range(3))
+    asked: list[Request] = []
+
+    def elsewhere(requests: Sequence[Request]) -> list[Estimate]:
+        asked.extend(requests)
+        return [other.answer(request) for request in requests]
+
+    there.ask_elsewhere(elsewhere)
+    assert _told(here, 3) == _told(there, 3)
+    assert len(asked) == (2 if estimator == "es" else 0)  # trainings that go on stay where they are
 
 
 def test_proposals_tell_what_led_to_them() -> None:

@@ -16,6 +16,7 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.result import DONE
 
+from lossearch.engine.island.hypergradients import Hypergradients
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.island.trainings import Trainings
 from lossearch.engine.island.watchdog import Watchdog
@@ -26,6 +27,7 @@ from lossearch.engine.setup.parts import Parts, build_parts, island_method, isla
 from lossearch.engine.setup.state import FILE_NAME, IslandState
 from lossearch.engine.writer.scribe import RemoteScribe
 from lossearch.errors import UserError
+from lossearch.meta.method import Hypergradient
 from lossearch.tasks.user.first_calls import FirstCalls
 
 
@@ -75,6 +77,8 @@ class Island(tune.Trainable):
         if config.elsewhere is not None:
             at_once, once = config.evaluation.concurrent, needs_own_process(config)
             elsewhere = Trainings(assignment.equipment, config.elsewhere, at_once, once)
+            if isinstance(method, Hypergradient):
+                method.ask_elsewhere(Hypergradients(assignment.equipment, config.elsewhere, at_once))
         return IslandLoop(state, method, parts.screen, parts.evaluator, self.scribe, setting, elsewhere)
 
     def make_parts(self, config: SearchConfig) -> Parts:
