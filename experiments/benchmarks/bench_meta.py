@@ -1,10 +1,10 @@
 """What hypergradients cost: `python -m lossearch.experiments.benchmarks.bench_meta [--rounds N] [--steps N]`.
 
 Prints, on one thread:
+- resident memory over many outer steps, with the slope of a line through it and its standard error;
 - processor seconds and peak memory of an unrolled outer step on digits, against the same step written by hand with
   torch.autograd.grad(create_graph=True) over torch.func.functional_call;
-- seconds and peak memory of every exact estimator at several horizons;
-- resident memory over many outer steps, with the slope of a line through it and its standard error.
+- seconds and peak memory of every exact estimator at several horizons.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     task, learnable = build_task(TASK), Learnable.of(STRUCTURE)
+    _memory(task, learnable, given.steps)  # first, as profiling below takes memory of its own
     _against_hand_written(task, learnable, given.rounds)
     _by_horizon(task, learnable, max(3, given.rounds // 5))
-    _memory(task, learnable, given.steps)
 
 
 def _against_hand_written(task: DescribedTask, learnable: Learnable, rounds: int) -> None:
@@ -120,14 +120,17 @@ def _memory(task: DescribedTask, learnable: Learnable, steps: int) -> None:
     problem = _problem(task, learnable, 20)
     loop = OuterLoop(learnable, [problem], Unrolled(), learnable.start, seed=0, tasks=1)
     seen: list[float] = []
-    for number in range(steps + steps // 10):
+    for number in range(2 * steps):  # the first half fills what is kept of recent seeds' data, within its limit
         loop.step()
-        if number >= steps // 10 and number % max(1, steps // 100) == 0:
+        if number >= steps and number % max(1, steps // 100) == 0:
             seen.append(_megabytes())
     x = np.linspace(0.0, steps, len(seen))
     (slope, _), covariance = np.polyfit(x, seen, 1, cov=True)
     told = f"{1000 * slope:+.3f} ± {1000 * math.sqrt(covariance[0, 0]):.3f} MB per 1,000 outer steps"
-    print(f"\nresident memory: {seen[0]:.1f} MB, {seen[-1]:.1f} MB after {steps} more outer steps; slope {told}")
+    print(
+        f"resident memory: {seen[0]:.1f} MB, {seen[-1]:.1f} MB after {steps} more outer steps; slope {told}\n",
+        flush=True,
+    )
 
 
 def _problem(task: DescribedTask, learnable: Learnable, steps: int) -> TaskProblem:

@@ -5,6 +5,7 @@ The trainer (`lossearch.training`) does the rest. Other packages add such tasks 
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ Model = Callable[..., Any]
 """A model as `step` and `measure` call it: with tensors, giving a tensor, or a tuple or mapping of tensors."""
 
 DRAWN_BYTES = 256 * 2**20
-"""Memory that the splits of recent seeds may take, where every seed draws its own."""
+"""Memory that the splits of recent seeds of all tasks may take, where every seed draws its own."""
 
 Batch = Mapping[str, Tensor]
 """Tensors by name, each with the samples along its first axis; in a stack of runs `run` is a further axis before it."""
@@ -296,7 +297,7 @@ class DescribedTask(ABC):
 
 
 class RecentDraws:
-    """The splits of the seeds that were asked for last, within a limit of memory.
+    """The splits of the seeds that were asked for last, within a limit of memory that all tasks of a process share.
 
     Args:
         draw: makes the splits of a seed.
@@ -304,13 +305,26 @@ class RecentDraws:
 
     def __init__(self, draw: Callable[[int], tuple[Split, Split]]) -> None:
         self._draw = draw
-        self._kept: dict[int, tuple[Split, Split]] = {}
+        weakref.finalize(self, _forget, id(self))
 
     def __call__(self, seed: int) -> tuple[Split, Split]:
         """The splits of a seed."""
-        found = self._kept.pop(seed, None) or self._draw(seed)
-        self._kept[seed] = found  # the last asked for comes last
-        size = sum(tensor.nbytes for split in found for tensor in split.tensors.values())
-        while len(self._kept) > max(1, DRAWN_BYTES // size):
-            del self._kept[next(iter(self._kept))]
+        key = id(self), seed
+        found, size = _DRAWN.pop(key, None) or _with_size(self._draw(seed))
+        _DRAWN[key] = found, size  # the last asked for comes last
+        while len(_DRAWN) > 1 and sum(size for _, size in _DRAWN.values()) > DRAWN_BYTES:
+            del _DRAWN[next(iter(_DRAWN))]
         return found
+
+
+_DRAWN: dict[tuple[int, int], tuple[tuple[Split, Split], int]] = {}
+"""By task and seed the splits with their bytes."""
+
+
+def _with_size(splits: tuple[Split, Split]) -> tuple[tuple[Split, Split], int]:
+    return splits, sum(tensor.nbytes for split in splits for tensor in split.tensors.values())
+
+
+def _forget(task: int) -> None:
+    for key in [key for key in _DRAWN if key[0] == task]:
+        del _DRAWN[key]

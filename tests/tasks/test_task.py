@@ -85,6 +85,18 @@ def test_only_recent_draws_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(again[0].images, first[0].images)
 
 
+def test_all_tasks_share_the_memory_of_recent_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [Task("digits_noise") for _ in range(3)]
+    first = tasks[0].draw(0)
+    size = sum(tensor.nbytes for split in first for tensor in split.tensors.values())
+    monkeypatch.setattr("lossearch.tasks.described.DRAWN_BYTES", 2 * size)
+    second = tasks[1].draw(0)
+    assert tasks[0].draw(0) is first
+    tasks[2].draw(0)
+    assert tasks[0].draw(0) is first
+    assert tasks[1].draw(0) is not second
+
+
 def test_without_resampling_all_seeds_share_one_draw() -> None:
     task = Task({"base": "digits_noise", "resample": False})
     assert task.draw(0) == task.draw(7) == (task.train, task.validation)
