@@ -125,7 +125,8 @@ class Structure:
             raise UserError(f"{name} as labels, int64", f"{name} of {inputs[self._labels].dtype}", "give class numbers")
         if self.row_wise:
             if isinstance(constants, Tensor):
-                rows = constants.repeat_interleave(first.shape[1], 0).unbind(1)
+                shape = runs, first.shape[1]
+                rows = [one.unsqueeze(1).expand(shape).reshape(-1) for one in constants.unbind(1)]
             else:
                 rows = _rows(constants, first.shape[1], first.dtype, first.device)
             return self._mean([tensor.flatten(0, 1) for tensor in inputs], rows, buffers, runs)
