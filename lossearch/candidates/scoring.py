@@ -21,7 +21,7 @@ from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.ir.core.places import Place, replace_at
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.rewriting.ranges import graph_out_of_range
-from lossearch.meta.constants import learned_constants
+from lossearch.meta.constants import check_hypergradients, learned_constants
 from lossearch.tasks.base import Metric
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.distribution.task import DistributionTask
@@ -51,8 +51,9 @@ class EvaluationConfig(BaseModel):
             ones alone unless more are asked for, since each costs a call.
         spread: standard deviation of a variant's constants, in units of their logarithm.
         hypergradients: outer steps through whole unrolled trainings by which the constants are learned; what they lead
-            to is tried besides the variants. Each costs about three trainings. Not of a user's function, nor of losses
-            for several slots.
+            to is tried besides the variants. Each costs about three trainings. For a single task with one slot that is
+            searched and one update a step; not of a user's function. A loss without a second derivative has variants
+            alone.
         rung: share of the steps after which the worse half of the variants stops; without it all train to the end,
             which label noise calls for: there what learns fastest is not what ends best. Of a distribution share of the
             tasks, which then come in the order of `stopping`.
@@ -151,12 +152,17 @@ class CandidateEvaluator:
         reference: the loss whose RMS gradient at untrained predictions every candidate is scaled to; where several
             slots are searched, that of each.
         settings: see `EvaluationConfig`.
+
+    Raises:
+        UserError: constants are to follow hypergradients, which the task does not allow.
     """
 
     def __init__(self, task: DescribedTask, reference: AnyGraph, settings: EvaluationConfig) -> None:
         self.task = task
         self.settings = settings
         self._reference = reference
+        if settings.hypergradients:
+            check_hypergradients(task)
         self.buffers = {slot: loss_buffers(task, slot) for slot in task.searched}
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}
@@ -257,7 +263,7 @@ class CandidateEvaluator:
 
     def _settings(self, graph: AnyGraph, seed: int) -> list[_Setting]:
         variants = candidate_variants(graph, self.settings.variants, self.settings.spread, seed)
-        if self.settings.hypergradients and isinstance(graph, Graph):
+        if self.settings.hypergradients:
             learned = self._learned(graph, seed)
             variants += [] if learned is None else [learned]
         rate = self.task.base_learning_rate
@@ -268,10 +274,10 @@ class CandidateEvaluator:
             for factor in self.settings.learning_rates
         ]
 
-    def _learned(self, graph: Graph, seed: int) -> Graph | None:
+    def _learned(self, graph: AnyGraph, seed: int) -> Graph | None:
         """The candidate with constants that follow hypergradients of the task; None where these lead to none."""
-        if isinstance(self.task, DistributionTask) or not isinstance(self._reference, Graph):
-            return None
+        assert isinstance(graph, Graph)
+        assert isinstance(self._reference, Graph)
         settings = self.settings
         return learned_constants(
             graph, self.task, self._reference, settings.steps, settings.hypergradients, seed, self.device
