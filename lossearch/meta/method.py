@@ -52,11 +52,13 @@ class HypergradientSettings(BaseModel):
         objective: what is lowered on validation data: "loss", the default loss of the task's slot, the name of another
             one, or "metric", the task's own, which evolution strategies allow.
         neutral: how step sizes are taken out: "step" gives the gradient at every update the size that the reference's
-            has before training; "start" scales the loss once, before training, as searches do; "none" does not.
-        horizon: steps of a training that are looked at; without it all.
+            has before training, which "implicit" and "neumann" do not allow; "start" scales the loss once, before
+            training, as searches do; "none" does not.
+        horizon: steps of a training that are looked at; without it all, as "es" does always.
         shortest: draws the horizon anew at every step, log-uniformly from this share of it.
         steps: of a training; without it those of a full one, of each task.
-        tasks: of a distribution, how many are learned on; those on which losses are scored are not among them.
+        tasks: of a distribution, how many are learned on, or all that there are; those on which losses are scored are
+            not among them.
         tasks_per_step: how many of them an outer step takes.
         seeds: trainings of a task at each outer step; of "es", "nres" and "pes" times the pairs.
         pairs: of perturbed trainings, of evolution strategies.
@@ -98,6 +100,9 @@ class HypergradientSettings(BaseModel):
         if self.objective == "metric" and self.estimator is not None and self.estimator not in WITHOUT_GRADIENT:
             names = ", ".join(WITHOUT_GRADIENT)
             raise ValueError(f"objective 'metric' needs an estimator without gradients: {names}")
+        if self.estimator in ("implicit", "neumann") and self.neutral == "step":
+            told = "'start' or 'none', as trainings whose steps keep one size do not converge"
+            raise ValueError(f"estimator {self.estimator!r} needs neutral {told}")
         return self
 
 
@@ -142,10 +147,16 @@ class Hypergradient(Method):
         if objective == "metric" and name not in WITHOUT_GRADIENT:
             hint = f'set estimator to one of {", ".join(WITHOUT_GRADIENT)}, or objective to "loss"'
             raise UserError("an objective with a gradient", f'objective = "metric", with estimator {name}', hint)
+        if name == "es" and (settings.horizon is not None or settings.shortest is not None):
+            hint = 'leave them out, and shorten trainings by steps; or set another estimator, such as "pes"'
+            raise UserError("neither horizon nor shortest with es, which looks at whole trainings", "one of them", hint)
         if name not in WITHOUT_GRADIENT:
             check_twice_differentiable(self.learnable.graph)
         members = tasks_to_learn_on(task, settings.tasks)
         problems = [self._problem(member, own, objective, device) for member in members]
+        if name != "es" or settings.neutral == "step" or objective != "metric":
+            runs = 1 if name == "es" else settings.seeds * (2 * settings.pairs if name in WITHOUT_GRADIENT else 1)
+            self._problem(members[0], own, objective, "cpu").check(runs)
         self._loop = OuterLoop(
             self.learnable,
             problems,
@@ -157,7 +168,7 @@ class Hypergradient(Method):
             seeds=settings.seeds,
             horizon=settings.horizon,
             shortest=settings.shortest,
-            relative=objective != "metric",
+            relative=objective != "metric" and name != "es",
         )
         if self._kept is not None:
             self._loop.load_state(self._kept)
@@ -272,17 +283,13 @@ def tasks_to_learn_on(task: DescribedTask, count: int) -> list[DescribedTask]:
     given = task.config
     assert isinstance(given, DistributionConfig)
     draw = int(generator(given.draw_seed, Stream.TASKS, 1).integers(2**62))
-    update = {"part": "search", "boundary": None, "draw_seed": draw}
-    for wanted in range(count + len(scoring), 0, -1):
-        try:
-            drawn = build_task(given.model_copy(update={**update, "tasks": wanted}))
-        except UserError:
-            continue
-        assert isinstance(drawn, DistributionTask)
-        others = [member for member in drawn.members if _values(member) not in scoring]
-        if len(others) >= min(count, 1):
-            return others[:count]
-        break
+    update = {"part": "search", "boundary": None, "draw_seed": draw, "tasks": count + len(scoring)}
+    wider = given.model_copy(update=update)
+    drawn = build_task(wider.model_copy(update={"tasks": wider.available()}))
+    assert isinstance(drawn, DistributionTask)
+    others = [member for member in drawn.members if _values(member) not in scoring]
+    if others:
+        return others[:count]
     required = f"a distribution with other tasks to learn on than the {len(scoring)} that score losses"
     raise UserError(required, f"{task.name}, all of whose tasks score losses", "lower tasks, or add options")
 

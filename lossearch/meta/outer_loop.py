@@ -88,7 +88,7 @@ class OuterLoop:
         horizon: steps of a training that are looked at; None takes all.
         shortest: draw the horizon at each step, log-uniformly from this share of it; None does not.
         relative: divide the gradient of each task by its objective, which gives tasks of any scale equal weight;
-            objectives are then positive.
+            objectives are then positive. Gradients of ranks have no scale.
         clip: largest norm of a task's gradient.
     """
 
@@ -133,10 +133,12 @@ class OuterLoop:
             self._estimates = estimates
 
     def restart(self, point: Sequence[float]) -> None:
-        """Go on from another point, with nothing remembered of the steps before."""
+        """Go on from another point, with nothing remembered of the steps before: trainings in windows begin anew."""
         self.point: Vector = np.array(self._coordinates.held(point), dtype=np.float64)
         self._first, self._second = np.zeros_like(self.point), np.zeros_like(self.point)
         self._moves = 0
+        if isinstance(self._estimator, Resumable):
+            self._estimator.load_state({})
 
     def step(self) -> OuterStep:
         """One outer step."""

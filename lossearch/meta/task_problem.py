@@ -22,6 +22,7 @@ from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.optimizers import make_update
 from lossearch.training.plan import LossFunction, Run
+from lossearch.training.seeds import LEARNING
 from lossearch.training.slot_losses import SlotLosses
 from lossearch.training.stacked_data import Gathered
 from lossearch.training.stacked_models import DataOrder, Device, Stack, Watched, initial_weights, template
@@ -120,16 +121,21 @@ class TaskProblem:
         """The losses of the other slots."""
         return SlotLosses(self.task, str(self.device)).with_({})
 
+    def check(self, runs: int) -> None:
+        """Raise `UserError` where a training of so many runs is no function of its weights, or has no objective."""
+        self.episode(LEARNING[:runs] if not self.task.stackable else LEARNING[:1]).check()
+
     def episode(self, seeds: Sequence[int]) -> TaskEpisode:
         """See `Problem`; raises `UserError` for a task whose step has several phases."""
         if not self.task.stackable and len(seeds) > 1:
             found = f"{self.name}, whose trainings run one after the other"
-            raise UserError("one training at a time, or a task whose trainings are stacked", found, "set seeds = 1")
+            hint = 'set seeds = 1, and an estimator other than "nres" and "pes", whose trainings come in pairs'
+            raise UserError("one training at a time, or a task whose trainings are stacked", found, hint)
         return TaskEpisode(self, seeds)
 
     def outcomes(self, points: Sequence[Sequence[float]], seeds: Sequence[int]) -> list[float]:
-        """See `Problem`. Unless the size of every step is fixed, these are trainings as of any search."""
-        if self.neutral == "step":
+        """See `Problem`. For the metric, unless the size of every step is fixed, trainings are those of any search."""
+        if self.neutral == "step" or not self.metric:
             if self.task.stackable:
                 return whole_outcomes(self, points, seeds)
             pairs = zip(points, seeds, strict=True)
@@ -243,6 +249,13 @@ class TaskEpisode:
         self._problem.check_classes(inputs)
         return GraphLoss.stacked([self._problem.outer] * len(self._seeds), *inputs)
 
+    def check(self) -> None:
+        """Raise `UserError` where a step or a loss as objective cannot be computed."""
+        with torch.no_grad():
+            self._inputs(self._weights, self._batch(0))
+            if not self._problem.metric:
+                self.objective(self._weights)
+
     def _metric(self, weights: Tensor) -> Tensor:
         """The task's metric, turned so that lower is better; differentiable where it is a differentiable one."""
         self._stack.weights = weights
@@ -306,7 +319,7 @@ class TaskEpisode:
             raise UserError(
                 "a training step with one update, for trainings as functions of their weights",
                 found,
-                'set estimator = "es" and neutral = "start"',
+                'set estimator = "es", objective = "metric" and neutral = "start"',
             )
         inputs = phases[0].inputs
         added: list[Tensor] = []

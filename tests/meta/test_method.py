@@ -9,25 +9,36 @@ from typing import Any
 import pytest
 
 from lossearch.errors import UserError
+from lossearch.meta.estimators.windows import Persistent
 from lossearch.meta.learnable import Learnable
 from lossearch.meta.method import Hypergradient, tasks_to_learn_on
 from lossearch.meta.methods import make_method
-from lossearch.meta.outer_loop import Request
+from lossearch.meta.outer_loop import OuterLoop, Request
 from lossearch.meta.problem import Estimate
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces import load_space
-from lossearch.tasks import DistributionTask, build_task
+from lossearch.tasks import DescribedTask, DistributionTask, build_task
 from lossearch.zoo.named import graph_of
+
+from .problems import Regression
 
 NOISY = {"base": "digits", "noise": "symmetric", "noise_rate": 0.4, "train_size": 200, "steps": 20}
 STRUCTURE = "dense: cross_entropy(clipped_logits(logits, 4.0), target) + 0.2 * true_class_probability(logits, target)"
 
 
+ADVERSARIAL = "adversarial: 2.0 * softplus(-real) + softplus(fake)"
+
+
 def _method(seed: int = 0, **settings: Any) -> Hypergradient:
-    given = {"structure": STRUCTURE, "pairs": 2, "every": 1, "seeds": 1, **settings}
-    method = make_method("hypergradient", load_space("dense").model_copy(update={"seeds": ()}), seed, **given)
+    return _method_on(build_task(NOISY), "dense", seed, structure=STRUCTURE, **settings)
+
+
+def _method_on(task: DescribedTask, space: str, seed: int = 0, **settings: Any) -> Hypergradient:
+    given = {"pairs": 2, "every": 1, "seeds": 1, **settings}
+    method = make_method("hypergradient", load_space(space).model_copy(update={"seeds": ()}), seed, **given)
     assert isinstance(method, Hypergradient)
-    method.use(build_task(NOISY), graph_of("cross_entropy"), "cpu")
+    (slot,) = task.searched
+    method.use(task, graph_of(task.slots[slot].default), "cpu")
     return method
 
 
@@ -66,6 +77,43 @@ def test_where_hypergradients_are_computed_makes_no_difference(estimator: str) -
     assert len(asked) == (2 if estimator == "es" else 0)  # trainings that go on stay where they are
 
 
+def test_a_new_beginning_forgets_the_trainings_of_the_point_before() -> None:
+    problem = Regression()
+    loop = OuterLoop(Unbounded(), [problem], Persistent(pairs=2), [0.3, -0.5], seed=1, horizon=4)
+    loop.step()
+    assert loop.state()["estimator"][problem.name]["past"] == [[4, [0.3, -0.5]]]
+    loop.restart([0.1, 0.2])
+    loop.step()
+    assert loop.state()["estimator"][problem.name]["past"] == [[4, [0.1, 0.2]]]
+
+
+class Unbounded:
+    def held(self, point: Sequence[float]) -> list[float]:
+        return list(point)
+
+
+def test_the_tasks_that_there_are_are_learned_on_and_their_mistakes_are_told() -> None:
+    sizes = {f"n{size}": {"train_size": size} for size in (100, 200, 300)}
+    given = {"axes": {"data": {"digits": {"base": "digits"}}, "size": sizes}, "family": "distribution", "tasks": 2}
+    assert len(tasks_to_learn_on(build_task(given), 1000)) == 1
+    mixed = {**sizes, "other": {"base": "diabetes"}}
+    for draw_seed in range(20):  # until the two that score are images
+        odd = {
+            **given,
+            "axes": {"size": {k: {"base": "digits", **v} for k, v in mixed.items()}},
+            "draw_seed": draw_seed,
+        }
+        try:
+            scoring = build_task(odd)
+        except UserError:
+            continue
+        with pytest.raises(UserError, match="tasks with the slots of"):
+            tasks_to_learn_on(scoring, 2)
+        break
+    else:
+        pytest.fail("no draw has two tasks of images")
+
+
 def test_proposals_tell_what_led_to_them() -> None:
     method = _method(estimator="unrolled", horizon=10, every=2)
     assert method.ask().numbers == {"outer_step": 0.0, "coefficient.c0": 4.0, "coefficient.c1": 0.2}
@@ -92,16 +140,31 @@ def test_losses_are_learned_on_other_tasks_than_those_that_score_them() -> None:
 def test_mistakes_are_told() -> None:
     with pytest.raises(UserError, match="without gradients: es, nres, pes"):
         _method(objective="metric", estimator="forward")
+    with pytest.raises(UserError, match="neither horizon nor shortest with es"):
+        _method(horizon=5)
+    for estimator in ("implicit", "neumann"):
+        with pytest.raises(UserError, match="needs neutral 'start' or 'none'"):
+            _method(estimator=estimator)
+        _method(estimator=estimator, neutral="start")
     with pytest.raises(UserError, match="a horizon from 1 to 20 steps"):
         _method(estimator="unrolled", horizon=21)
     with pytest.raises(UserError, match="a loss with coefficients"):
-        _method(structure="cross_entropy")
+        _method_on(build_task(NOISY), "dense", structure="cross_entropy")
     with pytest.raises(UserError, match="a structure of signature dense"):
-        _method(structure="huber")
+        _method_on(build_task(NOISY), "dense", structure="huber")
     episode = TaskProblem(build_task(NOISY), Learnable.of(STRUCTURE), objective="metric").episode([0])
     with pytest.raises(UserError, match="a gradient, for this estimator"):
         episode.objective(episode.initial_weights().requires_grad_())
-    learnable = Learnable.of("adversarial: 2.0 * softplus(-real) + softplus(fake)")
-    in_turn = TaskProblem(build_task("digits_gan_discriminator"), learnable)
-    with pytest.raises(UserError, match='set estimator = "es" and neutral = "start"'):
-        in_turn.episode([0])
+    gan = build_task("digits_gan_discriminator")
+    in_turn = 'set estimator = "es", objective = "metric" and neutral = "start"'
+    ways: list[dict[str, Any]] = [{}, {"estimator": "online"}, {"neutral": "start", "objective": "loss"}]
+    for settings in ways:
+        with pytest.raises(UserError, match=in_turn):
+            _method_on(gan, "adversarial", structure=ADVERSARIAL, **settings)
+    _method_on(gan, "adversarial", structure=ADVERSARIAL, neutral="start")
+    scenes = build_task({"base": "digit_scenes_class", "slot": "classification"})
+    ways = [{"estimator": "reverse", "seeds": 2}, {"estimator": "pes"}]
+    for settings in ways:
+        with pytest.raises(UserError, match="set seeds = 1, and an estimator other than"):
+            _method_on(scenes, "dense", structure=STRUCTURE, **settings)
+    _method_on(scenes, "dense", structure=STRUCTURE, estimator="reverse")

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
-from lossearch.tasks.distribution.sampling import Option, drawn_tasks, overlap
+from lossearch.tasks.distribution.sampling import Option, different_tasks, drawn_tasks, overlap
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.training_config import TrainingConfig, config_from
 
@@ -88,9 +88,17 @@ class DistributionConfig(TrainingConfig):
 
     def drawn(self) -> list[TrainingConfig]:
         """The tasks that are drawn; see `drawn_tasks`."""
-        axes = {axis: {name: options[name] for name in self.options(axis)} for axis, options in self.axes.items()}
-        common: Option = {"slot": self.slot, "losses": self.losses} if self.slot is not None else {}
-        return drawn_tasks(axes, self.tasks, self.draw_seed, common)
+        return drawn_tasks(self._axes_of_part(), self.tasks, self.draw_seed, self._common())
+
+    def available(self) -> int:
+        """How many of `tasks` different ones there are to be drawn."""
+        return len(different_tasks(self._axes_of_part(), self.tasks, self.draw_seed, self._common()))
+
+    def _axes_of_part(self) -> dict[str, dict[str, Option]]:
+        return {axis: {name: options[name] for name in self.options(axis)} for axis, options in self.axes.items()}
+
+    def _common(self) -> Option:
+        return {"slot": self.slot, "losses": self.losses} if self.slot is not None else {}
 
     def is_available(self) -> bool:
         """Whether the data of all tasks that are drawn are on disk."""

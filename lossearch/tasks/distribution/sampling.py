@@ -23,7 +23,16 @@ _TRIES = 1000  # draws in a row that gave nothing new, after which all tasks are
 
 
 def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[TrainingConfig]:
-    """Different tasks, each named after its options.
+    """As `different_tasks`; raises `UserError` too where there are fewer."""
+    found = different_tasks(axes, count, seed, common)
+    if len(found) == count:
+        return found
+    told = ", ".join(f"{axis}: {' '.join(options)}" for axis, options in axes.items())
+    raise UserError(f"{count} different tasks of {told}", str(len(found)), f"ask for {len(found)}, or add options")
+
+
+def different_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[TrainingConfig]:
+    """Different tasks, each named after its options; fewer where there are no more.
 
     Every axis goes through its options in a random order before any comes again. Where options of two axes set the same
     value, that of the later axis counts.
@@ -35,7 +44,7 @@ def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[Train
         common: values of all tasks, unless an option sets them.
 
     Raises:
-        UserError: there are fewer different tasks, or options do not make a task.
+        UserError: options do not make a task.
     """
     draw = generator(seed, Stream.TASKS)
     decks = {axis: _Deck(list(options), draw) for axis, options in axes.items()}
@@ -45,10 +54,7 @@ def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[Train
         one = _task({axis: (name := deck.next(), axes[axis][name]) for axis, deck in decks.items()}, draw, common)
         known = found.setdefault(one.model_copy(update={"name": ""}).model_dump_json(), one)
         in_vain = 0 if known is one else in_vain + 1
-    if len(found) == count:
-        return list(found.values())
-    told = ", ".join(f"{axis}: {' '.join(options)}" for axis, options in axes.items())
-    raise UserError(f"{count} different tasks of {told}", str(len(found)), f"ask for {len(found)}, or add options")
+    return list(found.values())
 
 
 class _Deck:
