@@ -17,6 +17,10 @@ from lossearch.training.seeds import LEARNING
 
 Vector = npt.NDArray[np.float64]
 
+_LEAST = 1e-3
+"""Share of the largest gradient below which a coefficient moves less: rounding gives some 1e-5 of it to a coefficient on
+which nothing depends, such as a factor on the whole loss where its size is taken out."""
+
 
 class Coordinates(Protocol):
     """Where coefficients may go, see `lossearch.meta.learnable.Learnable`."""
@@ -212,5 +216,6 @@ class OuterLoop:
         self._first = 0.9 * self._first + 0.1 * gradient
         self._second = 0.99 * self._second + 0.01 * np.square(gradient)
         first, second = self._first / (1 - 0.9**self._moves), self._second / (1 - 0.99**self._moves)
-        moved = self.point - self._learning_rate * first / (np.sqrt(second) + 1e-12)
+        size = np.sqrt(second)
+        moved = self.point - self._learning_rate * first / (size + _LEAST * size.max() + 1e-12)
         self.point = np.array(self._coordinates.held(moved.tolist()))

@@ -154,10 +154,12 @@ class TaskProblem:
     def untrained(self) -> tuple[tuple[Tensor, ...], tuple[int, ...], float]:
         """What the slot's loss is given before training, which of it are predictions, and the reference's RMS there."""
         if self._untrained is None:
-            given = initial_inputs(self.task, device=self.device)[self.slot]
+            with torch.enable_grad():
+                given = initial_inputs(self.task, device=self.device)[self.slot]
+                size = gradient_rms(self.reference.to(self.device), given)
             tensors = tuple(_cast(given.tensors, self.device, self.dtype).values())
             free = tuple(k for k, name in enumerate(given.tensors) if name in given.free)
-            self._untrained = tensors, free, gradient_rms(self.reference.to(self.device), given)
+            self._untrained = tensors, free, size
         return self._untrained
 
     def check_classes(self, inputs: Sequence[Tensor]) -> None:

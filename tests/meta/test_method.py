@@ -87,6 +87,16 @@ def test_a_new_beginning_forgets_the_trainings_of_the_point_before() -> None:
     assert loop.state()["estimator"][problem.name]["past"] == [[4, [0.1, 0.2]]]
 
 
+@pytest.mark.parametrize("neutral", ["step", "start"])
+def test_a_factor_on_the_whole_loss_stays_where_its_size_is_taken_out(neutral: str) -> None:
+    structure = "dense: 1.5 * cross_entropy(clipped_logits(logits, 4.0), target)"
+    settings = {"estimator": "unrolled", "neutral": neutral, "learning_rate": 0.1, "every": 5}
+    method = _method_on(build_task(NOISY), "dense", structure=structure, **settings)
+    _, numbers = (method.ask().numbers for _ in range(2))
+    assert numbers["coefficient.c0"] == pytest.approx(1.5, rel=0.02)
+    assert abs(numbers["coefficient.c1"] - 4.0) > 0.5
+
+
 class Unbounded:
     def held(self, point: Sequence[float]) -> list[float]:
         return list(point)
