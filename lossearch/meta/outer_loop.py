@@ -18,8 +18,8 @@ from lossearch.training.seeds import LEARNING
 Vector = npt.NDArray[np.float64]
 
 _LEAST = 1e-3
-"""Share of the largest gradient below which a coefficient moves less: rounding gives some 1e-5 of it to a coefficient on
-which nothing depends, such as a factor on the whole loss where its size is taken out."""
+"""Share of the largest gradient below which a coefficient moves less: rounding gives some 1e-5 of it to a coefficient
+on which nothing depends, such as a factor on the whole loss where its size is taken out."""
 
 
 class Coordinates(Protocol):
