@@ -17,7 +17,7 @@ from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import PROGRESS, get_signature
 from lossearch.meta.learnable import Learnable
 from lossearch.meta.problem import scaled_to, whole_outcomes
-from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.described import DescribedTask, passing_draws
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.optimizers import make_update
@@ -200,8 +200,10 @@ class TaskEpisode:
         device, dtype = problem.device, problem.dtype
         self._weights = initial_weights(task, seeds, device).to(dtype)
         self._stack = Stack(template(task, device), self._weights.clone(), not task.stackable)
-        self._training = Gathered(seeds, lambda seed: task.draw(seed)[0], device)
-        self._held_out = Gathered(seeds, lambda seed: task.draw(seed)[1], device)
+        with passing_draws():  # an outer step never has the seeds of another
+            drawn = {seed: task.draw(seed) for seed in dict.fromkeys(seeds)}
+        self._training = Gathered(seeds, lambda seed: drawn[seed][0], device)
+        self._held_out = Gathered(seeds, lambda seed: drawn[seed][1], device)
         for split in (self._training, self._held_out):
             split.tensors = _cast(split.tensors, device, dtype)
         samples, offsets = self._training.samples, self._training.offsets

@@ -310,6 +310,8 @@ class RecentDraws:
     def __call__(self, seed: int) -> tuple[Split, Split]:
         """The splits of a seed."""
         key = id(self), seed
+        if _PASSING and key not in _DRAWN:
+            return self._draw(seed)
         found, size = _DRAWN.pop(key, None) or _with_size(self._draw(seed))
         _DRAWN[key] = found, size  # the last asked for comes last
         while len(_DRAWN) > 1 and sum(size for _, size in _DRAWN.values()) > DRAWN_BYTES:
@@ -319,6 +321,18 @@ class RecentDraws:
 
 _DRAWN: dict[tuple[int, int], tuple[tuple[Split, Split], int]] = {}
 """By task and seed the splits with their bytes."""
+
+_PASSING: list[None] = []
+
+
+@contextmanager
+def passing_draws() -> Iterator[None]:
+    """Keep no splits that are drawn within: their seeds are not asked for again."""
+    _PASSING.append(None)
+    try:
+        yield
+    finally:
+        _PASSING.pop()
 
 
 def _with_size(splits: tuple[Split, Split]) -> tuple[tuple[Split, Split], int]:
