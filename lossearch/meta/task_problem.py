@@ -37,6 +37,8 @@ Neutral = Literal["step", "start", "none"]
 
 _PART = 512  # held-out samples that are measured at once
 
+_BY_METRIC = 'set objective = "metric", with estimator "es", "nres" or "pes"'
+
 
 class TaskProblem:
     """Trainings of a task whose slot has the learned loss.
@@ -176,8 +178,7 @@ class TaskProblem:
         )
         if int(inputs[place].max()) >= length:
             required = "validation data of the classes that are trained, for a loss on them as objective"
-            hint = 'set objective = "metric", with estimator "es", "nres" or "pes"'
-            raise UserError(required, f"others on {self.name}", hint)
+            raise UserError(required, f"others on {self.name}", _BY_METRIC)
         self._checked = True
 
     def _loss_at(self, point: Sequence[float]) -> GraphLoss | None:
@@ -249,6 +250,9 @@ class TaskEpisode:
         """See `Episode`."""
         if self._problem.metric:
             return self._metric(weights)
+        if missing := sorted(self._training.tensors.keys() - self._held_out.tensors.keys()):
+            required = f"validation data with {', '.join(missing)}, as the training step takes, for a loss as objective"
+            raise UserError(required, f"none on {self._problem.name}", _BY_METRIC)
         inputs, _ = self._inputs(weights, self._held_out_batch())
         self._problem.check_classes(inputs)
         return GraphLoss.stacked([self._problem.outer] * len(self._seeds), *inputs)

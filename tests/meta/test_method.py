@@ -172,6 +172,8 @@ def test_mistakes_are_told() -> None:
         with pytest.raises(UserError, match=in_turn):
             _method_on(gan, "adversarial", structure=ADVERSARIAL, **settings)
     _method_on(gan, "adversarial", structure=ADVERSARIAL, neutral="start")
+    with pytest.raises(UserError, match="validation data with numbers, as the training step takes"):
+        _method_on(build_task("digits_views"), "views", structure="vicreg", estimator="pes", objective="loss")
     scenes = build_task({"base": "digit_scenes_class", "slot": "classification"})
     ways = [{"estimator": "reverse", "seeds": 2}, {"estimator": "pes"}]
     for settings in ways:
