@@ -164,13 +164,7 @@ def averaged(values: Tensor, gradients: Tensor, cost: int, notes: tuple[tuple[st
 
 
 class Estimator(Protocol):
-    """A way to estimate hypergradients.
-
-    Attributes:
-        whole: whether it needs nothing but the outcomes of whole trainings, so that any metric is an objective.
-    """
-
-    whole: bool
+    """A way to estimate hypergradients."""
 
     def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
         """The hypergradient at a point.

@@ -16,8 +16,9 @@ _EXAMPLE = 'structure = "dense: 1.5 * cross_entropy(clipped_logits(logits, 4.0),
 def learning(config: SearchConfig) -> SearchConfig:
     """The configuration with what meta-learning takes where it says nothing.
 
-    That is the method's name, and generations of one candidate: outer steps between two proposals can take long, and an
-    island's state is saved after each generation.
+    That is the method's name; generations of one candidate, since outer steps between two proposals can take long, and
+    an island's state is saved after each generation; and `evaluation.variants = 1`, so that the very coefficients that
+    were learned are scored.
 
     Raises:
         UserError: it names another method, or no loss whose coefficients are learned.
@@ -33,4 +34,6 @@ def learning(config: SearchConfig) -> SearchConfig:
     changes: dict[str, Any] = {"method": type(given)(name=METHOD, **given.settings)}
     if "generation_size" not in config.model_fields_set:
         changes["generation_size"] = 1
+    if "variants" not in config.evaluation.model_fields_set:
+        changes["evaluation"] = config.evaluation.model_copy(update={"variants": 1})
     return config.model_copy(update=changes)

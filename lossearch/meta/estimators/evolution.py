@@ -25,8 +25,6 @@ class Evolution:
             A training that diverges then ranks last; otherwise its pair does not count.
     """
 
-    whole = True
-
     def __init__(self, pairs: int = 16, sigma: float = 0.05, ranks: bool = False) -> None:
         self._pairs, self._sigma, self._ranks = pairs, sigma, ranks
 

@@ -19,8 +19,6 @@ class Forward:
         chunk: coefficients whose tangents are computed at once; None takes all.
     """
 
-    whole = False
-
     def __init__(self, chunk: int | None = None) -> None:
         self._chunk = chunk
 

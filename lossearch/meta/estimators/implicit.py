@@ -32,8 +32,6 @@ class Implicit:
         batches: training batches whose mean loss stands for the inner loss.
     """
 
-    whole = False
-
     def __init__(
         self,
         solver: Literal["cg", "neumann"] = "cg",

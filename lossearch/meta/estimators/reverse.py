@@ -20,8 +20,6 @@ class Reverse:
     directional derivative, d/dε ∇_(θ,φ) L(θ + ελ, φ).
     """
 
-    whole = False
-
     def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
         """See `Estimator`."""
         episode = problem.episode(seeds)

@@ -20,8 +20,6 @@ class Unrolled:
         truncated: go through the whole training instead, and differentiate its last `horizon` steps alone.
     """
 
-    whole = False
-
     def __init__(self, truncated: bool = False) -> None:
         self._truncated = truncated
 

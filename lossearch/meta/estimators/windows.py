@@ -24,8 +24,6 @@ class _Windows(ABC):
     kept to resume is the points of the windows so far: the trainings are run again from them.
     """
 
-    whole = False
-
     def __init__(self) -> None:
         self._going: dict[str, _Going] = {}
         self._waiting: dict[str, dict[str, Any]] = {}
