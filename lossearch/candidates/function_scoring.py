@@ -12,12 +12,12 @@ from typing import Any
 from lossearch.candidates.scoring import (
     CandidateResult,
     EvaluationConfig,
-    candidate_variants,
     ranked_best,
     scored,
     without_gradient,
 )
 from lossearch.candidates.stopping import NEVER, Stops, Watch
+from lossearch.candidates.variants import candidate_variants
 from lossearch.errors import UserError
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.tasks import UserTask

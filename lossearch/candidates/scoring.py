@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.archive.robustness import robust_score
 from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops, Watch
-from lossearch.compile.constants import candidates
-from lossearch.ir.core.expr import Expr, constant
+from lossearch.candidates.variants import candidate_variants
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
-from lossearch.ir.core.places import Place, replace_at
-from lossearch.ir.core.types import IllTyped
-from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.meta.constants import check_hypergradients, learned_constants
 from lossearch.tasks.base import Metric
 from lossearch.tasks.described import DescribedTask
@@ -377,34 +372,3 @@ def scored(
         tuple(outcome.metrics for outcome in outcomes),
         device=device,
     )
-
-
-def candidate_variants(graph: AnyGraph, count: int, spread: float, seed: int) -> list[AnyGraph]:
-    """`constant_variants` of a candidate; of one for several slots the constants of all losses vary at once."""
-    if not isinstance(graph, JointGraph):
-        return list(constant_variants(graph, count, spread, seed))
-    variants = {slot: constant_variants(one, count, spread, seed) for slot, one in graph.items()}
-    most = max(map(len, variants.values()))
-    # A loss with fewer variants than the others', as one without constants, takes its own in turn.
-    return [JointGraph.of({slot: found[k % len(found)] for slot, found in variants.items()}) for k in range(most)]
-
-
-def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:
-    """The graph, and well-typed, in-range others with constants, each place by itself, times e^(spread·N(0, 1))."""
-    found = candidates(graph.roots)
-    if not found:
-        return [graph]
-    rng = random.Random(f"{graph.key}:{seed}")
-    variants = [graph]
-    for _ in range(count - 1):
-        changes: dict[Place, Expr] = {}
-        for place in found:
-            value = place.value * math.exp(spread * rng.gauss(0.0, 1.0))
-            changes[place] = constant(float(f"{min(max(value, -1e3), 1e3):.3g}"))
-        try:
-            variant = graph.with_roots(replace_at(graph.roots, changes))
-        except IllTyped:
-            continue
-        if graph_out_of_range(variant) is None:
-            variants.append(variant)
-    return variants

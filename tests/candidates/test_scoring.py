@@ -7,7 +7,8 @@ import math
 import pytest
 
 from lossearch import zoo
-from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig, constant_variants
+from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
+from lossearch.candidates.variants import constant_variants
 from lossearch.ir.forms.text import parse_graph
 from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.tasks import Task

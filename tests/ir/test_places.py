@@ -9,7 +9,7 @@ import pytest
 import torch
 from ir.random_graphs import group_of, random_graph
 
-from lossearch.candidates.scoring import constant_variants
+from lossearch.candidates.variants import constant_variants
 from lossearch.compile.constants import candidates, structure
 from lossearch.compile.interpret import evaluate
 from lossearch.evolve.grammar import Grammar
