@@ -76,8 +76,7 @@ def test_conjugate_gradients_solve_and_leave_a_run_with_negative_curvature() -> 
     bent = torch.diag(torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, -2.0], dtype=torch.float64))
     wanted = torch.randn(2, 6, generator=draw, dtype=torch.float64)
     matrices = torch.stack([convex, bent])
-    product = lambda v: (matrices @ v.unsqueeze(2)).squeeze(2)  # noqa: E731
-    found, used = conjugate_gradients(product, wanted, 20)
+    found, used = conjugate_gradients(lambda v: (matrices @ v.unsqueeze(2)).squeeze(2), wanted, 20)
     torch.testing.assert_close(found[0], torch.linalg.solve(convex, wanted[0]))
     assert found[1].isfinite().all()
     assert used <= 20

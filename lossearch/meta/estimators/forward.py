@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from lossearch.meta.points import repeated
-from lossearch.meta.problem import Episode, Estimate, Problem, Training, averaged, begun, moved
+from lossearch.meta.points import begun_at, objective_gradient
+from lossearch.meta.problem import Episode, Estimate, Problem, Training, averaged, moved
 
 
 class Forward:
@@ -24,22 +24,18 @@ class Forward:
 
     def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
         """See `Estimator`."""
-        episode = problem.episode(seeds)
-        training = begun(episode)
-        points = repeated(point, training[0]).detach()
+        episode, training, points, coefficients = begun_at(problem, point, seeds)
+        points, coefficients = points.detach(), coefficients.detach()
         directions = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
 
         def inner(direction: Tensor) -> Tensor:
             return jvp(episode.inner_coefficients, (points,), (direction.expand_as(points),))[1]
 
-        coefficients = episode.inner_coefficients(points).detach()
         along = vmap(inner)(directions).detach()
         tangents = _zero_tangents(training, len(directions))
         for step in range(horizon):
             training, tangents = self._step(episode, training, tangents, coefficients, along, step)
-        weights = training[0].requires_grad_()
-        values = episode.objective(weights)
-        (outer,) = torch.autograd.grad(values.sum(), weights)
+        values, outer = objective_gradient(episode, training[0])
         gradient = (tangents[0] * outer).sum(2).T
         return averaged(values, gradient, horizon * len(seeds) * (1 + len(directions)))
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from lossearch.meta.points import repeated
-from lossearch.meta.problem import Episode, Estimate, Problem, averaged, begun, trained
+from lossearch.meta.points import begun_at, objective_gradient
+from lossearch.meta.problem import Episode, Estimate, Problem, averaged, trained
 
 Operator = Callable[[Tensor], Tensor]
 """A symmetric matrix of each run times a vector of each, `[run, parameter]`."""
@@ -43,15 +43,10 @@ class Implicit:
 
     def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
         """See `Estimator`; the training ends after `horizon` steps. Notes tell the relative residual."""
-        episode = problem.episode(seeds)
-        training = begun(episode)
-        points = repeated(point, training[0])
-        coefficients = episode.inner_coefficients(points)
+        episode, training, points, coefficients = begun_at(problem, point, seeds)
         fixed = coefficients.detach()
         weights = trained(episode, training, fixed, 0, horizon)[0].detach()
-        leaf = weights.clone().requires_grad_()
-        values = episode.objective(leaf)
-        (outer,) = torch.autograd.grad(values.sum(), leaf)
+        values, outer = objective_gradient(episode, weights)
         batches = min(self._batches, horizon)
 
         def total(weights: Tensor, given: Tensor) -> Tensor:
@@ -64,7 +59,10 @@ class Implicit:
         draw = torch.Generator().manual_seed(int(seeds[0]) % 2**63)
         signs = torch.randint(0, 2, weights.shape, generator=draw).to(weights) * 2 - 1
         mean = (signs * hessian(signs)).mean(1, keepdim=True).clamp_min(0.0)
-        damped: Operator = lambda vector: hessian(vector) + self._damping * mean * vector  # noqa: E731
+
+        def damped(vector: Tensor) -> Tensor:
+            return hessian(vector) + self._damping * mean * vector
+
         solve = conjugate_gradients if self._solver == "cg" else neumann
         solution, used = solve(damped, outer, self._iterations)
         residual = (damped(solution) - outer).norm(dim=1) / outer.norm(dim=1).clamp_min(1e-30)

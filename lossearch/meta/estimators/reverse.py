@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from lossearch.meta.points import repeated
-from lossearch.meta.problem import Episode, Estimate, Problem, Training, averaged, begun, moved, plain_step
+from lossearch.meta.points import begun_at, objective_gradient
+from lossearch.meta.problem import Episode, Estimate, Problem, Training, averaged, moved, plain_step
 
 
 class Reverse:
@@ -22,10 +22,7 @@ class Reverse:
 
     def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
         """See `Estimator`."""
-        episode = problem.episode(seeds)
-        training = begun(episode)
-        points = repeated(point, training[0])
-        coefficients = episode.inner_coefficients(points)
+        episode, training, points, coefficients = begun_at(problem, point, seeds)
         fixed = coefficients.detach()
         stride = max(1, math.isqrt(horizon))
         kept: list[Training] = []
@@ -33,9 +30,7 @@ class Reverse:
             if step % stride == 0:
                 kept.append(training)
             training = plain_step(episode, training, fixed, step)
-        weights = training[0].requires_grad_()
-        values = episode.objective(weights)
-        (outer,) = torch.autograd.grad(values.sum(), weights)
+        values, outer = objective_gradient(episode, training[0])
         adjoint = [outer, *(torch.zeros_like(one) for one in training[1])]
         collected = torch.zeros_like(fixed)
         for first in range((len(kept) - 1) * stride, -1, -stride):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lossearch.meta.points import repeated
-from lossearch.meta.problem import Episode, Estimate, Problem, Training, averaged, begun, moved, trained
+from lossearch.meta.points import begun_at
+from lossearch.meta.problem import Episode, Estimate, Problem, Training, averaged, moved, trained
 
 
 class Unrolled:
@@ -25,11 +25,8 @@ class Unrolled:
 
     def estimate(self, problem: Problem, point: Sequence[float], horizon: int, seeds: Sequence[int]) -> Estimate:
         """See `Estimator`."""
-        episode = problem.episode(seeds)
         stop = problem.steps if self._truncated else horizon
-        training = begun(episode)
-        points = repeated(point, training[0])
-        coefficients = episode.inner_coefficients(points)
+        episode, training, points, coefficients = begun_at(problem, point, seeds)
         training = trained(episode, training, coefficients.detach(), 0, stop - horizon)
         training = training[0].detach().requires_grad_(), training[1]
         weights, _ = unrolled(episode, training, coefficients, stop - horizon, stop)
