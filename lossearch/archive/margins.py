@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from lossearch.archive.records import (
     DIGEST,
@@ -113,23 +114,23 @@ def margin(trainings: Iterable[MovedTraining]) -> Margin | None:
     return Margin(smallest, largest, tuple(sorted(failed)))
 
 
-def moved_from_row(row: tuple[object, ...]) -> MovedTraining:
+def moved_from_row(row: tuple[Any, ...]) -> MovedTraining:
     """A training from `SELECT_MOVED`."""
-    key, *values = row
-    fields = (
-        "task",
-        "seed",
-        "budget",
-        "factor",
-        "metric",
-        "kept",
-        "status",
-        "message",
-        "seconds",
-        "timestamp",
-        "device",
+    key, task, seed, budget, factor, metric, kept, status, message, seconds, timestamp, device = row
+    return MovedTraining(
+        key=unpack_digest(key),
+        task=task,
+        seed=seed,
+        budget=budget,
+        factor=factor,
+        metric=metric,
+        kept=kept,
+        status=status,
+        message=message,
+        seconds=seconds,
+        timestamp=timestamp,
+        device=device,
     )
-    return MovedTraining(key=unpack_digest(key), **dict(zip(fields, values, strict=True)))  # type: ignore[arg-type]
 
 
 def insert_moved(connection: sqlite3.Connection, trainings: Iterable[MovedTraining]) -> None:

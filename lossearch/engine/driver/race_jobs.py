@@ -22,8 +22,8 @@ from lossearch.training.untrained_metric import kept_gain, untrained_metrics
 _LONGEST_MESSAGE = 2000
 
 
-@dataclass(frozen=True)
-class RaceJob:
+@dataclass(frozen=True, kw_only=True)
+class _Job:
     """Trainings of one candidate.
 
     Attributes:
@@ -33,7 +33,6 @@ class RaceJob:
         step_scale, learning_rate: see `Found`.
         task: its name in the archive.
         steps: of each training.
-        seeds: one training each.
     """
 
     equipment: Equipment
@@ -43,12 +42,22 @@ class RaceJob:
     learning_rate: float | None
     task: str
     steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceJob(_Job):
+    """Trainings of one candidate with several seeds.
+
+    Attributes:
+        seeds: one training each.
+    """
+
     seeds: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class MarginJob:
-    """Trainings of one candidate with one seed at other learning rates; other attributes as of `RaceJob`.
+@dataclass(frozen=True, kw_only=True)
+class MarginJob(_Job):
+    """Trainings of one candidate with one seed at other learning rates.
 
     Attributes:
         seed: of the race, with which the candidate was trained at its own learning rate.
@@ -56,13 +65,6 @@ class MarginJob:
         factors: on the learning rate.
     """
 
-    equipment: Equipment
-    key: str
-    graph: str
-    step_scale: float
-    learning_rate: float | None
-    task: str
-    steps: int
     seed: int
     own: tuple[tuple[str, float], ...]
     factors: tuple[float, ...]
