@@ -85,7 +85,7 @@ class Method(ABC):
         """The space that screens its proposals; most methods leave it as it is."""
         return space
 
-    def use(self, task: Task, reference: AnyGraph, device: str) -> None:  # noqa: B027 (optional)
+    def use(self, task: Task, reference: AnyGraph, device: str) -> None:  # noqa: B027 - most need nothing of it
         """Take the task of the search, before anything is asked; most methods have no use for it.
 
         Args:

@@ -77,8 +77,8 @@ class OuterStep:
 class OuterLoop:
     """Adam (Kingma and Ba 2015) on coefficients.
 
-    A step draws some of the tasks, estimates the hypergradient of each with seeds that no step before had, and moves
-    the point along their mean. A task whose trainings all diverge gives nothing; where all do, the point stays.
+    A step draws some of the tasks, and seeds of trainings, estimates the hypergradient of each task, and moves the
+    point along their mean. A task whose trainings all diverge gives nothing; where all do, the point stays.
 
     Args:
         coordinates: bounds of the points.

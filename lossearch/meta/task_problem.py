@@ -201,7 +201,7 @@ class TaskEpisode:
         device, dtype = problem.device, problem.dtype
         self._weights = initial_weights(task, seeds, device).to(dtype)
         self._stack = Stack(template(task, device), self._weights.clone(), not task.stackable)
-        with passing_draws():  # an outer step never has the seeds of another
+        with passing_draws():  # an outer step hardly ever has the seeds of another
             drawn = {seed: task.draw(seed) for seed in dict.fromkeys(seeds)}
         self._training = Gathered(seeds, lambda seed: drawn[seed][0], device)
         self._held_out = Gathered(seeds, lambda seed: drawn[seed][1], device)

@@ -327,7 +327,7 @@ _PASSING: list[None] = []
 
 @contextmanager
 def passing_draws() -> Iterator[None]:
-    """Keep no splits that are drawn within: their seeds are not asked for again."""
+    """Keep no splits that are drawn within, as their seeds are not likely to be asked for again."""
     _PASSING.append(None)
     try:
         yield

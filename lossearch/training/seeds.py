@@ -24,8 +24,8 @@ RACING = range(40_000, 50_000)
 SIMPLIFYING = range(50_000, 60_000)
 """Shorter forms of a loss are judged by these."""
 
-LEARNING = range(100_000, 10_000_000)
-"""Meta-learning trains with these, others at every outer step."""
+LEARNING = range(100_000, 1_000_000)
+"""Meta-learning trains with these, drawn at random at every outer step."""
 
 RANGES = {
     "scoring": SCORING,

@@ -44,4 +44,6 @@ def settings_of(name: str, settings: Mapping[str, Any]) -> tuple[type[Method], B
     except ValidationError as error:
         first = error.errors()[0]
         place, message = ".".join(["method", *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            raise UserError(place, f"none, with method {name}", "add it to the table [method]") from None
         raise UserError(f"{place}: {message}", repr(first["input"])[:80], "correct the setting") from None
