@@ -287,7 +287,7 @@ def test_mistakes_are_told() -> None:
             learned(make_kind(given), structure, Constants(), "dense")
 
     refused("combinations", "cross_entropy", "did you mean combination")
-    refused("combination", "cross_entropy", r"kind\.others: Field required")
+    refused("combination", "cross_entropy", r"the field kind\.others; found: none in the settings of combination")
     refused({"name": "network", "layers": 3}, "cross_entropy", r"kind\.layers: Input should be 1 or 2")
     refused({"name": "combination", "others": ["mse"]}, "cross_entropy", "losses of signature dense, to be combined")
     refused({"name": "combination", "others": ["cross_entropi"]}, "cross_entropy", "did you mean")

@@ -148,7 +148,7 @@ def test_losses_are_learned_on_other_tasks_than_those_that_score_them() -> None:
 
 
 def test_mistakes_are_told() -> None:
-    with pytest.raises(UserError, match=r"method\.structure; found: none, with method hypergradient"):
+    with pytest.raises(UserError, match=r"the field method\.structure; found: none in the settings of hypergradient"):
         make_method("hypergradient", load_space("dense"), 0)
     with pytest.raises(UserError, match="without gradients: es, nres, pes"):
         _method(objective="metric", estimator="forward")

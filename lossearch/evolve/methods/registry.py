@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from lossearch.errors import UserError
 from lossearch.evolve.method import Method
 from lossearch.evolve.methods.cma_es import CMAES
 from lossearch.evolve.methods.map_elites import MapElites
@@ -17,6 +16,7 @@ from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.evolve.methods.regularized_evolution import RegularizedEvolution
 from lossearch.registry import Registry
 from lossearch.search_spaces.joint import AnySpace
+from lossearch.tasks.field_error import field_error
 
 METHODS: Registry[type[Method]] = Registry("a search method", group="lossearch.methods")
 """Every search method by name. Modules in its entry-point group add their own with `METHODS.add`."""
@@ -42,8 +42,5 @@ def settings_of(name: str, settings: Mapping[str, Any]) -> tuple[type[Method], B
     try:
         return method, method.Settings(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        place, message = ".".join(["method", *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
-        if first["type"] == "missing":
-            raise UserError(place, f"none, with method {name}", "add it to the table [method]") from None
-        raise UserError(f"{place}: {message}", repr(first["input"])[:80], "correct the setting") from None
+        known = ("name", *method.Settings.model_fields)
+        raise field_error(error, f"the settings of {name}", lambda path: known, "method") from None

@@ -12,6 +12,7 @@ from lossearch.errors import UserError
 from lossearch.meta.learnable import Learnable
 from lossearch.registry import Registry
 from lossearch.search_spaces.space import Constants
+from lossearch.tasks.field_error import field_error
 
 
 class Kind(BaseModel, ABC):
@@ -51,12 +52,12 @@ def make_kind(given: str | Mapping[str, Any]) -> Kind:
     """A kind by name, or from a table of its name and settings; raises `UserError` for what there is not."""
     settings = {"name": given} if isinstance(given, str) else dict(given)
     name = settings.pop("name", "coefficients")
+    kind = KINDS.find(name)
     try:
-        return KINDS.find(name)(**settings)
+        return kind(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        place, message = ".".join(["kind", *map(str, first["loc"])]), first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{place}: {message}", repr(first["input"])[:80], f"correct the setting of {name}") from None
+        known = ("name", *kind.model_fields)
+        raise field_error(error, f"the settings of {name}", lambda path: known, "kind") from None
 
 
 def learned(kind: Kind, structure: str, constants: Constants, signature: str) -> Learnable:
