@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lossearch.archive.records import Candidate, damaged
+from lossearch.archive.records import OUTER_STEP, Candidate, damaged
 
 LEARNED = "hypergradient"
 """Operator of candidates that are checkpoints."""
 
-OUTER_STEP = "outer_step"
 COEFFICIENT = "coefficient."
 """How the names of numbers begin that are coefficients of the learned loss."""
 

@@ -15,6 +15,9 @@ ACCEPTED = "accepted"
 BROKEN = "error"
 """The verdict on a candidate that a filter broke on, which is a defect: such a candidate is kept in full."""
 
+OUTER_STEP = "outer_step"
+"""Among the numbers of a checkpoint of meta-learning: outer steps of its island by then. No other candidate has it."""
+
 OK = "ok"
 Retention = Literal["key", "full", "none"]
 
@@ -91,6 +94,15 @@ class Candidate:
     @property
     def accepted(self) -> bool:
         return self.verdict == ACCEPTED
+
+    @property
+    def kept(self) -> bool:
+        """Whether the archive keeps all of it, whatever it keeps of rejected candidates.
+
+        A checkpoint of meta-learning is kept because it tells what the outer steps before it cost, even where its loss
+        is one that was known already.
+        """
+        return self.accepted or self.verdict == BROKEN or OUTER_STEP in self.numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

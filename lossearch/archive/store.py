@@ -13,7 +13,6 @@ from lossearch.archive import margins, races
 from lossearch.archive.margins import MovedTraining
 from lossearch.archive.ranking import ArchiveReader
 from lossearch.archive.records import (
-    BROKEN,
     Candidate,
     Counts,
     Evaluation,
@@ -121,9 +120,8 @@ class Archive(ArchiveReader):
         verdicts: Counter[str] = Counter()
         with self._transaction():
             for candidate in batch:
-                kept = candidate.accepted or candidate.verdict == BROKEN
-                if kept or retention != "none":
-                    added = self._insert_candidate(candidate, full=kept or retention == "full")
+                if candidate.kept or retention != "none":
+                    added = self._insert_candidate(candidate, full=candidate.kept or retention == "full")
                 else:
                     added = self._is_new(candidate.origin)
                 if added:

@@ -135,9 +135,13 @@ def test_full_retention_keeps_all_of_a_rejected_candidate(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("retention", ["key", "none"])
-def test_a_candidate_that_broke_a_filter_is_kept_in_full(tmp_path: Path, retention: Retention) -> None:
+@pytest.mark.parametrize(
+    "made", [rejected("a", "error"), replace(rejected("a", "duplicate_key"), numbers={"outer_step": 2.0})]
+)
+def test_broken_candidates_and_checkpoints_are_kept_in_full(
+    tmp_path: Path, retention: Retention, made: Candidate
+) -> None:
     with create(tmp_path, keep_rejected=retention) as archive:
-        made = rejected("a", "error")
         archive.add_candidate(made)
         assert list(archive.candidates()) == [replace(made, id=1)]
 

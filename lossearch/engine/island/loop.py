@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, field
 
 from lossearch.archive import store as archive
-from lossearch.archive.records import BROKEN
 from lossearch.candidates.screen import Verdict
 from lossearch.candidates.stopping import NEVER, Rungs, Stops
 from lossearch.engine.island.attempt import evaluated
@@ -227,7 +226,7 @@ class IslandLoop:
             and verdict.filter in AUDITED_FILTERS
             and self._audit_rng.random() < self.setting.audit
         )
-        full = audited or self.setting.keep_full or verdict.filter == BROKEN
+        full = audited or self.setting.keep_full
         row = self._row(proposal, verdict, full=full)
         if audited and self.elsewhere is not None:
             self._hand_over(row, verdict.graph, None)

@@ -33,7 +33,7 @@ MOST_POINTS = 200
 
 
 def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bool) -> Candidate:
-    """The row of a screened proposal; its text and graph are written out where `full`."""
+    """The row of a screened proposal; its text and graph are written out where `full`, or where all of it is kept."""
     row = Candidate(
         origin=origin,
         key=verdict.key,
@@ -45,7 +45,7 @@ def candidate_row(proposal: Proposal, verdict: Verdict, origin: Origin, full: bo
         operator=proposal.operator,
         numbers={**proposal.numbers, **verdict.numbers},
     )
-    return dataclasses.replace(row, **_forms(verdict.graph)) if full else row
+    return dataclasses.replace(row, **_forms(verdict.graph)) if full or row.kept else row
 
 
 def _forms(graph: AnyGraph) -> dict[str, Any]:
