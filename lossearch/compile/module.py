@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,22 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor, peek_interpreter_stack
 
-from lossearch.compile.backend import Backend, Function, check_backend, compile_source
+from lossearch.compile.backend import Backend, Function, check_backend
 from lossearch.compile.buffers import check_buffer, class_weights
+from lossearch.compile.call_plan import CallPlan, plan_call
 from lossearch.compile.class_weights import CLASS_WEIGHT, attribute
 from lossearch.compile.door import Door, Geometry, ignores, may_ignore, present
 from lossearch.compile.layout import Layout, in_order
 from lossearch.compile.names import safe
-from lossearch.compile.one_step import full_precision
 from lossearch.compile.reduction import Reduction, check_reduction
+from lossearch.compile.sample_weight import sample_weight_axes
 from lossearch.compile.torchscript import is_tracing, quiet_tracing
 from lossearch.compile.values import check_finite, check_values, check_weights
-from lossearch.compile.variant import SAMPLE_WEIGHT, Variant, check_class_weight, source_of
+from lossearch.compile.variant import SAMPLE_WEIGHT, Variant, check_class_weight
 from lossearch.errors import UserError
 from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.graph import Graph, Parameter
 from lossearch.ir.forms.text import format_graph
-from lossearch.ir.operators.kernels import NO_LABEL
 from lossearch.ir.rewriting.lowering import label_input
 
 IGNORE_INDEX = -100
@@ -50,23 +49,6 @@ def build(
     if weight is not None:
         given[CLASS_WEIGHT] = class_weights(weight)
     return LossModule(graph, backend, reduction, ignore_index, given, name, validate)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What one kind of call runs: a function, the names of its arguments, and which of them need preparing.
-
-    Called under autocast `precise` runs in place of `function`: its gradients keep their precision there too.
-    """
-
-    function: Function
-    precise: Function
-    arguments: list[str]
-    buffers: list[str]
-    flat: bool
-    shape: bool
-    spatial: frozenset[str]
-    strict: bool
 
 
 class LossModule(nn.Module):
@@ -126,7 +108,7 @@ class LossModule(nn.Module):
     ) -> None:
         super().__init__()
         self.validate = validate
-        self._plans: dict[tuple[bool, bool, Axes, bool], _Plan] = {}
+        self._plans: dict[tuple[bool, bool, Axes, bool], CallPlan] = {}
         self._inlined = SimpleNamespace()
         self.name = name
         self.graph = graph.frozen()
@@ -229,7 +211,7 @@ class LossModule(nn.Module):
             ignores(inputs[self._label_at].cpu(), geometry, self.ignore_index)
         check_values(self.graph, inputs)
         if sample_weight is not None:
-            self._take_sample_weight(sample_weight, geometry, {})
+            sample_weight_axes(sample_weight, self.graph.root.axes, geometry)
             check_weights("sample_weight", sample_weight)
         for name, value in (*self.named_parameters(), *self.named_buffers()):
             check_finite(name, value.detach())
@@ -314,7 +296,10 @@ class LossModule(nn.Module):
             values[name] = x.to(geometry.dtype) if number else x.long()
         if geometry.integers or geometry.foreground:
             self._prepare_target(values, geometry, masked)
-        axes = () if sample_weight is None else self._take_sample_weight(sample_weight, geometry, values)
+        axes: Axes = ()
+        if sample_weight is not None:
+            axes = sample_weight_axes(sample_weight, self.graph.root.axes, geometry)
+            values[SAMPLE_WEIGHT] = sample_weight.to(geometry.dtype)
         kind = (geometry.labels, masked, axes, bool(geometry.shape))
         if traced:
             plan = getattr(self._inlined, self._inline(*kind, self.reduction))
@@ -326,16 +311,11 @@ class LossModule(nn.Module):
             values[parameter.name] = _held(getattr(self, safe(parameter.name)), parameter)
         if not (traced or masked or axes or self.graph.parameters or self.reduction == "none"):
             unchanged = all(values[name] is x for name, x in zip(self._names, inputs, strict=True))
-            geometry.direct = self._shortcut(plan, geometry) if unchanged else None
+            geometry.direct = plan.shortcut(self, self._names, geometry.shape, geometry.dtype) if unchanged else None
             is_class = self.ignore_index is not None and 0 <= self.ignore_index < geometry.classes
             geometry.strict = plan.strict and geometry.device == "cpu" and not is_class
-        if plan.flat:
-            self._flatten(values, geometry, plan.spatial)
-        function = plan.precise if autocast else plan.function
-        if plan.shape:
-            result = function(*[values[name] for name in plan.arguments[:-1]], list(geometry.shape))
-        else:
-            result = function(*[values[name] for name in plan.arguments])
+        plan.flatten(values, geometry.shape)
+        result = plan.call(values, geometry.shape, autocast)
         if plan.flat and self.reduction == "none" and self.graph.root.axes[-1:] == ("space",):
             return result.reshape(*result.shape[:-1], *geometry.shape)
         return result
@@ -357,7 +337,7 @@ class LossModule(nn.Module):
             target = present(target, geometry.lowest, geometry.dtype)
         values[name] = target.unsqueeze(1) if geometry.foreground else target
 
-    def _plan(self, labels: bool, masked: bool, axes: Axes, space: bool) -> _Plan:
+    def _plan(self, labels: bool, masked: bool, axes: Axes, space: bool) -> CallPlan:
         """Compile what one kind of call needs."""
         made = self._planned(labels, masked, axes, space, self.backend)
         self._plans[labels, masked, axes, space] = made
@@ -374,74 +354,15 @@ class LossModule(nn.Module):
     # `torch.compiler.assume_constant_result` does, except that it imports the whole compiler first.
     _inline._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
-    def _planned(self, labels: bool, masked: bool, axes: Axes, space: bool, backend: Backend) -> _Plan:
-        source = source_of(self.graph, Variant(labels, masked, self._scales, axes, space, True), self.reduction)
-        arguments = [argument.name for argument in source.arguments]
-        shape = source.arguments[-1].variable == "shape"
-        spatial = self._spatial | ({"mask", SAMPLE_WEIGHT} if "space" in axes else {"mask"})
-        buffers = [name for name in self._given if name in arguments]
-        strict = str(NO_LABEL) in source.text
-        function = compile_source(source, backend)
-        precise = full_precision(function, is_one_step=backend == "compile") if source.products else function
-        return _Plan(function, precise, arguments, buffers, source.flat, shape, spatial, strict)
-
-    def _shortcut(self, plan: _Plan, geometry: Geometry) -> Function:
-        """What takes inputs of this shape as they are: the compiled function behind nothing but flattening."""
-        function, names, shape, dtype = plan.function, plan.arguments, geometry.shape, geometry.dtype
-        last = -len(shape)
-        flattened = plan.spatial if plan.flat and len(shape) != 1 else ()
-        if names == self._names and not any(name in flattened for name in names):
-            return function
-        at = {name: rank for rank, name in enumerate(self._names)}
-        if plan.buffers or plan.shape:
-            ends = [list(shape)] if plan.shape else []
-            steps = [(at.get(n, -1), attribute(n), n in flattened) for n in names[: len(names) - len(ends)]]
-
-            def call(*inputs: Tensor) -> Tensor:
-                # Buffers are looked up at each call, since they may have been moved or replaced.
-                given = [inputs[i] if i >= 0 else getattr(self, held).to(dtype) for i, held, _ in steps]
-                given = [_flat(x, last) if flat else x for x, (_, _, flat) in zip(given, steps, strict=True)]
-                return function(*given, *ends)
-
-            return call
-        steps = [(at[name], name in flattened) for name in names]
-        return lambda *inputs: function(*[_flat(inputs[i], last) if flat else inputs[i] for i, flat in steps])
-
-    def _flatten(self, values: dict[str, Tensor], geometry: Geometry, spatial: frozenset[str]) -> None:
-        """Make one axis of the spatial ones, or a single entry where there are none."""
-        if len(geometry.shape) == 1:
-            return
-        for name in spatial & values.keys():
-            x = values[name]
-            values[name] = _flat(x, -len(geometry.shape))
-
-    def _take_sample_weight(self, weight: Tensor, geometry: Geometry, values: dict[str, Tensor]) -> Axes:
-        """Note a weight given with the call; returns its axes."""
-        if not isinstance(weight, Tensor) or weight.is_complex():  # pyright: ignore[reportUnnecessaryIsInstance]
-            found = str(weight.dtype) if isinstance(weight, Tensor) else type(weight).__name__
-            raise UserError("`sample_weight` as a tensor of real numbers", found, "convert it with torch.as_tensor")
-        if weight.device.type != geometry.device:
-            hint = "move it with .to(device)"
-            raise UserError(f"`sample_weight` on {geometry.device} as the inputs", str(weight.device), hint)
-        root = self.graph.root.axes
-        batch = (geometry.sizes.get("batch", -1),)
-        axes: Axes = tuple(axis for axis in ("batch", "space") if axis in root)
-        if "batch" not in root:
-            hint = "this loss reduces the batch itself"
-            raise UserError("no `sample_weight`", f"shape {list(weight.shape)}", hint)
-        if tuple(weight.shape) == batch and geometry.shape:
-            axes = ("batch",)
-        elif tuple(weight.shape) != (batch + geometry.shape if "space" in root else batch):
-            required = "sample_weight[batch]" + (" or [batch, *space]" if "space" in root else "")
-            raise UserError(required, f"shape {list(weight.shape)}", "make it agree with the inputs")
-        values[SAMPLE_WEIGHT] = weight.to(geometry.dtype)
-        return axes
+    def _planned(self, labels: bool, masked: bool, axes: Axes, space: bool, backend: Backend) -> CallPlan:
+        variant = Variant(labels, masked, self._scales, axes, space, strict=True)
+        return plan_call(self.graph, variant, self.reduction, backend, held=self._given, spatial=self._spatial)
 
     def _nothing(self, inputs: Sequence[Tensor], sample_weight: Tensor | None, geometry: Geometry) -> Tensor:
         """The loss of an empty batch: zero, or no elements; inputs and parameters get a zero gradient from it."""
         given = [*inputs, *self.parameters()]
         if sample_weight is not None:
-            self._take_sample_weight(sample_weight, geometry, {})
+            sample_weight_axes(sample_weight, self.graph.root.axes, geometry)
             given.append(sample_weight)
         # The sum of none of their elements.
         zero = torch.stack([x.reshape(-1)[:0].sum().to(geometry.dtype) for x in given]).sum()
@@ -472,11 +393,6 @@ class LossModule(nn.Module):
         """Formula and options, for `print(module)`."""
         text = format_graph(self.graph)
         return f"{self.name}, {text}, reduction={self.reduction!r}, backend={self.backend!r}"
-
-
-def _flat(x: Tensor, last: int) -> Tensor:
-    """One axis instead of the spatial ones from `last` on, or a single entry where there are none."""
-    return x.flatten(last) if last else x.unsqueeze(-1)
 
 
 def _held(value: Tensor, parameter: Parameter) -> Tensor:

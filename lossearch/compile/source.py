@@ -14,6 +14,7 @@ from lossearch.ir.core.expr import Expr, postorder
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.operator import OPERATORS
 from lossearch.ir.core.types import IllTyped
+from lossearch.ir.operators.kernels import STRICT
 
 LONGEST = 84
 """Longest expression on one line; with indentation and a name it stays near 100 characters."""
@@ -48,6 +49,7 @@ class Source:
         results: How many it returns.
         products: Whether an operator multiplies matrices or convolves, which autocast would do in half precision.
         scatters: Whether an operator or its gradient writes to places it computes.
+        strict: Whether a kernel refuses every label that is no class.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Source:
     results: int = 1
     products: bool = False
     scatters: bool = False
+    strict: bool = False
 
     @cached_property
     def text(self) -> str:
@@ -117,7 +120,16 @@ def emit_roots(
     used = tuple(arguments.values()) + ((Argument("shape", "shape", "List[int]"),) if writer.shape else ())
     body = (*writer.lines, f"return {results}")
     return Source(
-        name, used, body, tuple(writer.helpers), writer.flat, doc, len(roots), writer.products, writer.scatters
+        name,
+        used,
+        body,
+        helpers=tuple(writer.helpers),
+        flat=writer.flat,
+        doc=doc,
+        results=len(roots),
+        products=writer.products,
+        scatters=writer.scatters,
+        strict=writer.strict,
     )
 
 
@@ -165,6 +177,7 @@ class _Writer:
     shape: bool = False
     products: bool = False
     scatters: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         self.uses = Counter(argument for node in postorder(self.roots) for argument in node.args)
@@ -187,6 +200,7 @@ class _Writer:
         self.flat, self.shape = self.flat or made.flat, self.shape or made.shape
         self.products = self.products or OPERATORS[node.op].products(node)
         self.scatters = self.scatters or OPERATORS[node.op].scatters(node)
+        self.strict = self.strict or STRICT in node.attrs
         if made.helper:
             self.helpers[made.helper] = None
         for argument, count in zip(node.args, made.counts, strict=True):

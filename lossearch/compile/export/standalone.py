@@ -19,6 +19,7 @@ from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers, nothing, sizing
 from lossearch.compile.export.describe import Shorter, docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
+from lossearch.compile.export.reduction import reduce_method
 from lossearch.compile.layout import takes_rows
 from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe
@@ -28,7 +29,6 @@ from lossearch.compile.targets import takes_signs
 from lossearch.errors import UserError
 from lossearch.ir.core.axes import align
 from lossearch.ir.core.graph import Parameter
-from lossearch.ir.core.interval import SMALLEST_DENOMINATOR
 from lossearch.ir.core.signature import Input
 from lossearch.reading import LARGEST_WHOLE
 from lossearch.version import __version__
@@ -120,7 +120,17 @@ class _Writer:
             lines.append(f"    {attribute(name)}: Tensor" + ("" if self.plan.graph.uses(name) else " | None"))
         blank = [""]
         return "\n".join(
-            [*lines, *blank, *self._init(), *blank, *self._methods(), *blank, *self._empty(), *blank, *self._reduce()]
+            [
+                *lines,
+                *blank,
+                *self._init(),
+                *blank,
+                *self._methods(),
+                *blank,
+                *self._empty(),
+                *blank,
+                *_indented(reduce_method(self.plan)),
+            ]
         )
 
     def _init(self) -> list[str]:
@@ -337,35 +347,6 @@ class _Writer:
                 held = "class_weight" if argument.name == CLASS_WEIGHT and self.plan.scales else None
                 held = held or f"self.{attribute(argument.name)}"
                 yield f"{held}.to(dtype)" if argument.name in buffers else argument.variable
-
-    def _reduce(self) -> list[str]:
-        always = self.plan.always_weighs
-        optional = "weight: Tensor | None" + ("" if self.plan.restores else " = None")
-        optional = "weight: Tensor" if always else optional
-        arguments = ["self", "loss: Tensor", *([optional] if self.plan.weighs else [])]
-        arguments += ["shape: list[int]"] if self.plan.restores else []
-        arguments += ["share: Tensor | None = None"] if self.plan.shares else []
-        lines = [f"def reduce({', '.join(arguments)}) -> Tensor:"]
-        if always:
-            lines += ["    loss = weight * loss"]
-        elif self.plan.weighs:
-            lines += ["    if weight is not None:", "        loss = weight * loss"]
-        restored = "loss.reshape(loss.shape[:-1] + shape)" if self.plan.restores else "loss"
-        lines += ['    if self.reduction == "none":', f"        return {restored}"]
-        # The mean of an empty batch would be nan; elsewhere it does not come here.
-        empty = " or loss.numel() == 0" if self.plan.traced else ""
-        lines += [f'    if self.reduction == "sum"{empty}:', "        return loss.sum()"]
-        if "batchmean" in self.plan.reductions:
-            lines += ['    if self.reduction == "batchmean":', "        return loss.sum() / loss.shape[0]"]
-        if self.plan.shares:
-            product = "weight * share" if always else "share if weight is None else weight * share"
-            lines += ["    if share is not None:", f"        weight = {product}"]
-        if self.plan.weighs:
-            lines += [] if always else ["    if weight is None:", "        return loss.mean()"]
-            lines += [f"    return loss.sum() / weight.expand_as(loss).sum().clamp_min({SMALLEST_DENOMINATOR!r})"]
-        else:
-            lines += ["    return loss.mean()"]
-        return list(_indented(lines))
 
 
 _SIMPLE_POWER = re.compile(r"(?<![\w.)\]])([\w.]+) \*\* (-?[\w.]+)(?![\w.(\[])")

@@ -43,12 +43,16 @@ def _for_nll(values: str, node: Expr) -> str:
     return f"{values}.contiguous()" if ("contiguous", "no") in node.attrs else values
 
 
-NO_LABEL = -(2**63 - 1)
-"""What no label is. By itself the kernel ignores -100; told to ignore this, it refuses whatever is no class."""
+STRICT = ("strict", "yes")
+"""Attribute of a kernel that refuses every label that is no class."""
+
+_NO_LABEL = -(2**63 - 1)
+"""A value that no label has. By itself the kernel ignores -100; told to ignore this one, it refuses all that are no
+class."""
 
 
 def _strictness(node: Expr) -> str:
-    return f", ignore_index={NO_LABEL}" if ("strict", "yes") in node.attrs else ""
+    return f", ignore_index={_NO_LABEL}" if STRICT in node.attrs else ""
 
 
 register(
