@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lossearch import zoo
-from lossearch.compile.door import least_extent
-from lossearch.compile.interpret import Remembering, evaluate, weighted
+from lossearch.compile.input_checker import least_extent
+from lossearch.compile.interpret import CachedEvaluator, evaluate, weighted
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import PROGRESS, Signature
 from lossearch.ir.rewriting.lowering import guard_only, lower
@@ -57,26 +57,26 @@ class Probes:
         self._dense = signature.name == "dense"
         self._windowed = not self._dense and any("space" in declared.axes for declared in signature.inputs)
         self._lengths = {**LENGTHS, **lengths}
-        self._stands: dict[int, _Stand] = {}
+        self._sets: dict[int, _ProbeSet] = {}
 
-    def _stand(self, graph: Graph) -> _Stand:
+    def _set_for(self, graph: Graph) -> _ProbeSet:
         """The inputs that are large enough for the graph's windows."""
         extent = least_extent(graph) if self._windowed else 0
-        found = self._stands.get(extent)
+        found = self._sets.get(extent)
         if found is None:
-            found = self._stands[extent] = self._dense_stand() if self._dense else self._declared_stand(extent)
+            found = self._sets[extent] = self._dense_set() if self._dense else self._declared_set(extent)
         return found
 
-    def _dense_stand(self) -> _Stand:
+    def _dense_set(self) -> _ProbeSet:
         inputs = dense_inputs(self._signature, self._lengths["class"])
-        return _Stand(inputs, [-inputs.values["target"].numpy().ravel()])
+        return _ProbeSet(inputs, [-inputs.values["target"].numpy().ravel()])
 
-    def _declared_stand(self, extent: int) -> _Stand:
-        stand = _Stand(declared_inputs(self._signature, extent, self._lengths))
+    def _declared_set(self, extent: int) -> _ProbeSet:
+        probe_set = _ProbeSet(declared_inputs(self._signature, extent, self._lengths))
         known = [zoo.get(name).graph.frozen() for name in zoo.names(signature=self._signature.name)]
-        gradients = [stand.pass_through(graph, False)[1] for graph in known if least_extent(graph) <= extent]
-        stand.directions = [gradient for gradient in gradients if gradient is not None]
-        return stand
+        gradients = [probe_set.pass_through(graph, False)[1] for graph in known if least_extent(graph) <= extent]
+        probe_set.directions = [gradient for gradient in gradients if gradient is not None]
+        return probe_set
 
     def measure(self, graph: Graph) -> Probe:
         """Value, gradient and fingerprint of a candidate, in float64.
@@ -84,8 +84,8 @@ class Probes:
         The graph is guarded but not rewritten, which is quicker; on these inputs rewriting changes nothing but
         rounding.
         """
-        stand = self._stand(graph)
-        value, gradient = stand.pass_through(graph, False)
+        probe_set = self._set_for(graph)
+        value, gradient = probe_set.pass_through(graph, False)
         if gradient is None:
             return Probe("does not depend on the prediction")
         mean = float(np.add.reduce(value, None)) / value.size
@@ -96,15 +96,15 @@ class Probes:
             return Probe("the gradient is not finite on probe inputs")
         if size < SMALLEST_GRADIENT:
             return Probe("the gradient vanishes on probe inputs")
-        if stand.change_with_target(graph, gradient) < SMALLEST_GRADIENT * size:
+        if probe_set.change_with_target(graph, gradient) < SMALLEST_GRADIENT * size:
             return Probe("the gradient does not depend on the target")
         # An inverted candidate is measured as what it becomes, its negative.
-        inverted = stand.leads_away(gradient)
+        inverted = probe_set.leads_away(gradient)
         scale = (-1.0 if inverted else 1.0) * 10.0**SIGNIFICANT_DIGITS / size
         # Without the mean, since a constant in a loss changes nothing.
         features = np.concatenate((gradient, value.ravel() - mean))
         if graph.uses(PROGRESS.name):  # at another progress under the same scale: p·X is not X
-            value, gradient = stand.later.pass_through(graph, False)
+            value, gradient = probe_set.later.pass_through(graph, False)
             gradient = np.zeros(0) if gradient is None else gradient
             features = np.concatenate((features, gradient, value.ravel() - np.mean(value)))
         features *= scale
@@ -114,10 +114,10 @@ class Probes:
 
     def finite_in_float32(self, graph: Graph) -> bool:
         """Whether value and gradients are finite in float32 up to the ends of the declared domain."""
-        stand, lowered = self._stand(graph), lower(graph)
-        for inputs in stand.inputs.ends:
-            value = weighted(graph, *evaluate(lowered, inputs, shape=stand.inputs.shape))
-            leaves = [inputs[name] for name in stand.inputs.predictions]
+        probe_set, lowered = self._set_for(graph), lower(graph)
+        for inputs in probe_set.inputs.ends:
+            value = weighted(graph, *evaluate(lowered, inputs, shape=probe_set.inputs.shape))
+            leaves = [inputs[name] for name in probe_set.inputs.predictions]
             gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
             if not all(bool(torch.isfinite(x).all()) for x in (value, *gradients) if x is not None):
                 return False
@@ -129,8 +129,8 @@ LATER = 0.81
 
 
 @dataclass
-class _Stand:
-    """Where candidates are measured: one set of inputs, with what earlier candidates left computed on it.
+class _ProbeSet:
+    """Inputs on which candidates are measured, with the values of nodes that earlier candidates had in common.
 
     `directions` are gradients of losses that lead towards the target, or its negative itself.
     """
@@ -141,15 +141,15 @@ class _Stand:
 
     def __post_init__(self) -> None:
         self._leaves = self.inputs.leaves
-        self._remembered = Remembering(self.inputs.values, self.inputs.shape)
+        self._remembered = CachedEvaluator(self.inputs.values, self.inputs.shape)
         others = self.inputs.others
-        self._with_others = None if others is None else Remembering(others, self.inputs.shape)
+        self._with_others = None if others is None else CachedEvaluator(others, self.inputs.shape)
 
     @cached_property
-    def later(self) -> _Stand:
+    def later(self) -> _ProbeSet:
         """The same inputs, later in a training."""
         values = {**self.inputs.values, PROGRESS.name: torch.tensor(LATER, dtype=torch.float64)}
-        return _Stand(replace(self.inputs, values=values))
+        return _ProbeSet(replace(self.inputs, values=values))
 
     def pass_through(self, graph: Graph, others: bool) -> tuple[Array, Array | None]:
         """Value, and ∂ sum(value) / SAMPLES / ∂ predictions in one row; None where nothing leads to them."""

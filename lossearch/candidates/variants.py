@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from lossearch.compile.constants import candidates
+from lossearch.compile.constants import free_constants
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, JointGraph
@@ -26,7 +26,7 @@ def candidate_variants(graph: AnyGraph, count: int, spread: float, seed: int) ->
 
 def constant_variants(graph: Graph, count: int, spread: float, seed: int) -> list[Graph]:
     """The graph, and well-typed, in-range others with constants, each place by itself, times e^(spread·N(0, 1))."""
-    found = candidates(graph.roots)
+    found = free_constants(graph.roots)
     if not found:
         return [graph]
     rng = random.Random(f"{graph.key}:{seed}")

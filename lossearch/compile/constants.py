@@ -42,14 +42,14 @@ def structure(graph: Graph, learnable: bool = False) -> tuple[Graph, dict[str, f
 def parametrised(
     roots: Sequence[Expr], parameters: Callable[[Place, int], Iterable[Expr]]
 ) -> tuple[list[Expr], dict[Place, Expr]]:
-    """The roots with parameters at the places of `candidates`, and the parameter of each place.
+    """The roots with parameters at the places of `free_constants`, and the parameter of each place.
 
     `parameters` gives those that may stand for the next place, whose rank counts the places before it that have got
     one; the first with which everything stays well typed is taken, and the number stays where none is.
     """
     found: dict[Place, Expr] = {}
     result = list(roots)
-    for place in candidates(roots):
+    for place in free_constants(roots):
         for parameter in parameters(place, len(found)):
             try:
                 changed = replace_at(roots, {**found, place: parameter})
@@ -61,7 +61,7 @@ def parametrised(
     return result, found
 
 
-def candidates(roots: Sequence[Expr]) -> list[Place]:
+def free_constants(roots: Sequence[Expr]) -> list[Place]:
     """Places of constants whose exact value is not part of the structure."""
     return [
         place

@@ -104,7 +104,7 @@ class Program:
         return [like.new_full((), values[slot]) if number else values[slot] for slot, number in self._roots]
 
 
-class Remembering:
+class CachedEvaluator:
     """Evaluates graphs on the same inputs again and again, each node once in its life.
 
     A changed candidate shares most of its nodes with its parents, so only what is new is computed. Values are kept on

@@ -15,7 +15,7 @@ from lossearch.compile.backend import Backend, Function, check_backend
 from lossearch.compile.buffers import check_buffer, class_weights
 from lossearch.compile.call_plan import CallPlan, plan_call
 from lossearch.compile.class_weights import CLASS_WEIGHT, attribute
-from lossearch.compile.door import Door, Geometry, ignores, may_ignore, present
+from lossearch.compile.input_checker import Geometry, InputChecker, ignores, may_ignore, present
 from lossearch.compile.layout import Layout, in_order
 from lossearch.compile.names import safe
 from lossearch.compile.reduction import Reduction, check_reduction
@@ -118,7 +118,7 @@ class LossModule(nn.Module):
         self.ignore_index = self._checked_ignore_index(ignore_index)
         self._given: list[str] = []
         sizes = self._take_buffers(buffers)
-        self._door = Door(self.graph, sizes)
+        self._checker = InputChecker(self.graph, sizes)
         self._scales = CLASS_WEIGHT in self._given and not self.graph.uses(CLASS_WEIGHT)
         for parameter in self.graph.parameters:
             self._take_parameter(parameter)
@@ -144,12 +144,12 @@ class LossModule(nn.Module):
             raise UserError(f"{name} as it was when the module was made", "a new value", hint)
         buffer = next((given for given in self._given if attribute(given) == name), None)
         if buffer is not None and not isinstance(value, nn.Parameter):
-            check_buffer(self.graph.signature[buffer], value, dict(self._door.sizes))
+            check_buffer(self.graph.signature[buffer], value, dict(self._checker.sizes))
         checks = {"backend": check_backend, "reduction": check_reduction, "ignore_index": self._checked_ignore_index}
         if name in checks:
             value = checks[name](value)
             self._plans.clear()
-            self._door.forget()
+            self._checker.forget()
         return value
 
     def _checked_ignore_index(self, value: Any) -> int | None:
@@ -199,7 +199,7 @@ class LossModule(nn.Module):
         """
         if named:
             inputs = in_order(self.graph.signature, inputs, named)
-        geometry = self._door(inputs)
+        geometry = self._checker(inputs)
         if geometry.layout is not None:
             return self.check(
                 *geometry.layout.inputs(inputs), sample_weight=geometry.layout.sample_weight(sample_weight)
@@ -226,7 +226,7 @@ class LossModule(nn.Module):
         if torch.compiler.is_compiling() or is_tracing():
             with quiet_tracing():
                 return self._traced(inputs, sample_weight)
-        geometry = self._door(inputs)
+        geometry = self._checker(inputs)
         if geometry.layout is not None:
             return self._arranged(geometry.layout, inputs, sample_weight)
         if self.validate:
@@ -260,7 +260,7 @@ class LossModule(nn.Module):
 
         Shapes are checked while tracing. Values are not known then, so any label may turn out to be ignored.
         """
-        geometry = self._door.check(inputs)
+        geometry = self._checker.check(inputs)
         if geometry.layout is not None:
             return self._arranged(geometry.layout, inputs, sample_weight)
         if geometry.empty:
@@ -380,14 +380,14 @@ class LossModule(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _replicate_for_data_parallel(self) -> LossModule:
-        # A replica has buffers of its own; what this module's door remembers looks them up in this module.
+        # A replica has buffers of its own; what this module's checker remembers looks them up in this module.
         replica = super()._replicate_for_data_parallel()
-        replica._door = copy(self._door)
+        replica._checker = copy(self._checker)
         return replica
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled functions cannot be copied or pickled; they are made again when needed, by each copy for its options.
-        return {**self.__dict__, "_plans": {}, "_inlined": SimpleNamespace(), "_door": copy(self._door)}
+        return {**self.__dict__, "_plans": {}, "_inlined": SimpleNamespace(), "_checker": copy(self._checker)}
 
     def extra_repr(self) -> str:
         """Formula and options, for `print(module)`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lossearch.compile.door import Geometry
+from lossearch.compile.input_checker import Geometry
 from lossearch.errors import UserError
 from lossearch.ir.core.axes import Axes
 

@@ -1,4 +1,4 @@
-"""What a module's door leaves unread because it takes a pass over the values: finiteness, ranges, sums, corners."""
+"""Checks that take a pass over the values of a module's inputs: finiteness, ranges, sums, corners."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lossearch.compile.constants import candidates
+from lossearch.compile.constants import free_constants
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph, Parameter
@@ -58,7 +58,7 @@ class Coordinates:
         written = is_text_form(structure)
         graph = (Loss.from_text(structure) if written else hand_designed_loss(structure)).graph
         parameters = tuple(p for p in graph.parameters if p.tunable and p.upper > p.lower)
-        return cls(graph, parameters, tuple(candidates(graph.roots)) if written else (), constants)
+        return cls(graph, parameters, tuple(free_constants(graph.roots)) if written else (), constants)
 
     def __len__(self) -> int:
         return len(self.parameters) + len(self.places)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from lossearch import zoo
 from lossearch.compile import LossModule, build, compile_source
-from lossearch.compile.door import least_extent
 from lossearch.compile.export import export
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.export.standalone import class_name
+from lossearch.compile.input_checker import least_extent
 from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import emit_roots
 from lossearch.compile.torchscript import load_class

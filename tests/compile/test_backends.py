@@ -23,7 +23,7 @@ from torch.func import grad, vjp, vmap
 
 from lossearch import zoo
 from lossearch.compile import build, compile_source, evaluate, inductor
-from lossearch.compile.door import least_extent
+from lossearch.compile.input_checker import least_extent
 from lossearch.compile.source import Source, emit, emit_roots
 from lossearch.compile.torchscript import quick_start
 from lossearch.errors import UserError

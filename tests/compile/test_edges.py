@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from lossearch import zoo
 from lossearch.compile import torchscript
-from lossearch.compile.door import least_extent
 from lossearch.compile.export import export, standalone
 from lossearch.compile.export.standalone import class_name
+from lossearch.compile.input_checker import least_extent
 from lossearch.compile.targets import class_by_class
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter

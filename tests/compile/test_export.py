@@ -18,8 +18,8 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import build
-from lossearch.compile.door import least_extent
 from lossearch.compile.export import export, files, standalone
+from lossearch.compile.input_checker import least_extent
 from lossearch.errors import UserError
 from lossearch.ir import Graph, Parameter, get_signature
 from lossearch.ir.forms.latex import format_graph as latex

@@ -43,7 +43,7 @@ def test_a_kernel_is_not_run_in_vain_where_labels_are_ignored_again() -> None:
     logits, labels, ignored = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0]), torch.tensor([0, -100, 2, 2, 1, 0])
     for _ in range(2):
         module(logits, labels)
-    geometry = next(iter(module._door._sound.values()))
+    geometry = next(iter(module._checker._sound.values()))
     kernel, runs = geometry.direct, []
     assert kernel is not None
     geometry.direct = lambda *inputs: runs.append(inputs) or kernel(*inputs)
@@ -63,7 +63,7 @@ def test_a_failure_that_is_not_about_labels_passes_through() -> None:
     def fail(*_: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("out of memory")
 
-    next(iter(module._door._sound.values())).direct = fail
+    next(iter(module._checker._sound.values())).direct = fail
     with pytest.raises(RuntimeError, match="out of memory"):
         module(logits, labels)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import Reduction, build, compile_source
-from lossearch.compile.door import least_extent
+from lossearch.compile.input_checker import least_extent
 from lossearch.compile.spaceless import without_space
 from lossearch.compile.variant import Variant, source_of
 from lossearch.ir import Expr, Graph, get_signature

@@ -17,7 +17,7 @@ import lossearch
 from lossearch import zoo
 from lossearch.combining.balancing import DynamicWeightAverage, GradNorm
 from lossearch.compile import LossModule, build
-from lossearch.compile.door import least_extent
+from lossearch.compile.input_checker import least_extent
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 

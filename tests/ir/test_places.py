@@ -10,7 +10,7 @@ import torch
 from ir.random_graphs import group_of, random_graph
 
 from lossearch.candidates.variants import constant_variants
-from lossearch.compile.constants import candidates, structure
+from lossearch.compile.constants import free_constants, structure
 from lossearch.compile.interpret import evaluate
 from lossearch.evolve.grammar import Grammar
 from lossearch.evolve.variation import perturb_constants, replace_subtree
@@ -129,7 +129,7 @@ def test_a_structure_has_a_parameter_for_each_place() -> None:
     lowered = lower(graph(TWICE))
     made, values = structure(lowered, learnable=True)
     assert list(map(abs, values.values())) == [0.5, 0.5]
-    assert list(values.values()) == [place.value for place in candidates(lowered.roots)]
+    assert list(values.values()) == [place.value for place in free_constants(lowered.roots)]
     logits = torch.randn(3, 4, 1, dtype=torch.float64)
     inputs = {"logits": logits, "target": torch.eye(4, dtype=torch.float64)[:3, :, None]}
     leaves = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in values.items()}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from ir.random_graphs import group_of, random_graph
 
 from lossearch import zoo
-from lossearch.compile.door import least_extent
+from lossearch.compile.input_checker import least_extent
 from lossearch.errors import UserError
 from lossearch.ir.forms.text import parse_graph
 from lossearch.ir.rewriting.lowering import lower

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossearch import zoo
 from lossearch.compile import LossModule
-from lossearch.compile.door import least_extent
+from lossearch.compile.input_checker import least_extent
 from lossearch.ir.core.axes import without
 from lossearch.loss import Loss
 

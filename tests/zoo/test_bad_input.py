@@ -14,8 +14,8 @@ from torch import Tensor
 import lossearch
 from lossearch import zoo
 from lossearch.compile import LossModule, torchscript
-from lossearch.compile.door import takes_integers
 from lossearch.compile.export.standalone import class_name, standalone
+from lossearch.compile.input_checker import takes_integers
 from lossearch.compile.targets import class_by_class
 from lossearch.errors import UserError
 from lossearch.ir.core.signature import Input

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from lossearch.compile.class_weights import attribute
-from lossearch.compile.door import CORNERS, least_extent, takes_integers
 from lossearch.compile.export.forms import Plan
+from lossearch.compile.input_checker import CORNERS, least_extent, takes_integers
 from lossearch.compile.names import safe
 from lossearch.compile.source import definition
 from lossearch.compile.targets import CLASS, FOREGROUND, SEVERAL_CLASSES, needs_classes

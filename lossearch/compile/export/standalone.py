@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lossearch.compile.class_weights import CLASS_WEIGHT, attribute, label_axes
-from lossearch.compile.door import present
 from lossearch.compile.export import under_autocast
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers, nothing, sizing
 from lossearch.compile.export.describe import Shorter, docstring
 from lossearch.compile.export.forms import Exportable, Form, Plan
 from lossearch.compile.export.reduction import reduce_method
+from lossearch.compile.input_checker import present
 from lossearch.compile.layout import takes_rows
 from lossearch.compile.module import IGNORE_INDEX
 from lossearch.compile.names import safe

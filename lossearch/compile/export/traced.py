@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from lossearch.compile.door import least_extent, numbers_given
+from lossearch.compile.input_checker import least_extent, numbers_given
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import Input

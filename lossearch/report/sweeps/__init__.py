@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossearch.compile.door import least_extent, numbers_given
+from lossearch.compile.input_checker import least_extent, numbers_given
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.report.sweep import SWEEPS, Setting, Sweep

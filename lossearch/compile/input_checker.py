@@ -1,4 +1,4 @@
-"""A module's door: what comes in is checked against the signature before anything is computed."""
+"""What a module is called with, checked against the signature before anything is computed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Geometry:
     layout: Layout | None = None
 
 
-class Door:
+class InputChecker:
     """Checks inputs of a graph's signature; a combination of shapes and dtypes is checked once."""
 
     def __init__(self, graph: Graph, sizes: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Images too small for the windows of a loss are refused at the door, with what is needed and what was given."""
+"""Images too small for the windows of a loss are refused, with what is needed and what was given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lossearch import zoo
-from lossearch.compile.door import least_extent
+from lossearch.compile.input_checker import least_extent
 from lossearch.errors import UserError
 
 
