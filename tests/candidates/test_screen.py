@@ -65,7 +65,7 @@ def test_the_zoo_passes_the_filters_at_the_sizes_of_a_function(signature, axis, 
     for name in zoo.names(signature=signature):
         verdict = screen.check(zoo.get(name).graph, set())
         assert verdict.accepted, (name, verdict.filter, verdict.reason)
-    values = screen.probes._stand(reference).inputs.values
+    values = screen.probes._set_for(reference).inputs.values
     assert next(iter(values.values())).shape[1] == length
     if screen.rejection is not None:
         assert screen.rejection.inputs.tensors["logits"].shape[1] == length
