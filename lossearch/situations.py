@@ -11,7 +11,6 @@ from lossearch.errors import UserError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
     from lossearch.advice import Situation
     from lossearch.engine.setup.subject import Found, TaskLike
@@ -32,7 +31,7 @@ def situation(
     from lossearch.tasks import DescribedTask
     from lossearch.tasks.user.function import is_reference
 
-    known: dict[str, Any] = {}
+    given, known = Situation.of(facts), dict[str, Any]()
     if task is not None:
         # Nothing is ranked here, so a function need not tell which way its metric is better.
         own = (isinstance(task, str) and is_reference(task)) or callable(task)
@@ -42,8 +41,8 @@ def situation(
             else:
                 with suppress(UserError):  # a metric that no rule asks for
                     known["metric"] = metric_named(found.subject.metric)
-                labels = _first_targets(found) if labels is None else labels
-    given = Situation.of(facts)
+                if labels is None:
+                    known |= _known_of_function(found, facts.get("family"))
     if labels is not None:
         import numpy as np
 
@@ -81,17 +80,48 @@ def _measured_targets(task: DescribedTask) -> dict[str, Any]:
     return known
 
 
-def _first_targets(found: Found) -> Tensor:
-    """The labels that a training function gives its loss at its first call."""
-    from lossearch import zoo
+def _known_of_function(found: Found, family: str | None) -> dict[str, Any]:
+    """The signature of a training function's loss where its configuration says it, and what is measured of its targets.
+
+    Those are what it gives the loss at its first call.
+
+    Args:
+        found: the function.
+        family: that the user asks about; it decides where the function takes several losses.
+
+    Raises:
+        UserError: none or several of its losses are of that family, or it gives no targets that can be measured.
+    """
+    from lossearch.advice import measured_labels
+    from lossearch.ir.core.signature import get_signature
     from lossearch.tasks.user.config import FunctionConfig, user_task
-    from lossearch.training.function_trainer import record_first_call
+    from lossearch.training.function_trainer import default_losses, record_first_call
 
     assert isinstance(found.subject, FunctionConfig)
-    with user_task(found.subject, found.time_limit) as task:
-        call = record_first_call(task, zoo.get("cross_entropy").graph, found.steps or 1).only
-    labels = [tensor for tensor in call.tensors().values() if not tensor.is_floating_point()]
-    if not labels:
-        required = f"a loss that {found.subject.name} calls with integer labels or masks, which are measured"
+    said = found.signature or found.one_signature
+    with user_task(found.subject, found.time_limit, said or "dense") as task:
+        calls = record_first_call(task, default_losses(task), found.steps or 1)
+    families = {slot: get_signature(name).family for slot, name in task.signatures.items()}
+    slots = list(families) if family is None or said is None else [s for s in families if families[s] == family]
+    if len(slots) != 1:
+        losses = ", ".join(f"{slot} of {one}" for slot, one in families.items())
+        hint = "name its family: --family NAME (family=…)"
+        raise UserError(f"a question about one loss of {task.name}: {losses}", family or "no family", hint)
+    (slot,) = slots
+    signature = get_signature(task.signatures[slot])
+    known = {} if said is None else {"signature": signature.name, "family": signature.family}
+    asked = signature.family if said is not None else family or "dense"
+    if asked not in ("dense", "regression"):
+        return known
+    call = calls[slot]
+    if asked == "dense":
+        targets = [tensor for tensor in call.tensors().values() if not tensor.is_floating_point()]
+    else:
+        places = [place for place, one in enumerate(signature.forward_inputs) if one.role == "target"] or [1]
+        names = {str(place) for place in places} | {signature.forward_inputs[place].name for place in places}
+        targets = [tensor for place, tensor in call.tensors().items() if place in names]
+    if not targets:
+        what = "integer labels or masks" if asked == "dense" else "targets"
+        required = f"a loss that {task.name} calls with {what}, which are measured"
         raise UserError(required, call.describe(), "give the labels themselves (labels=…, --labels FILE)")
-    return labels[0]
+    return known | measured_labels(targets[0].numpy(), asked).model_dump(exclude_none=True)

@@ -229,6 +229,15 @@ class ArchiveReader(ArchiveRaces):
         names = [name for name in (told[0] if told else ()) if all(name in one for one in told)]
         return {name: sum(one[name] for one in told) / len(told) for name in names if name != self.metric}
 
+    def why_failed(self, ranked: Ranked) -> str:
+        """The stored reason why a candidate failed: that of its first failed training, of the race where that ranks."""
+        standing = ranked.standing
+        if standing is None:
+            return ranked.candidate.reason
+        cell = (ranked.candidate.key, standing.task, standing.budget)
+        rows = [one for one in self.race_trainings() if (one.key, one.task, one.budget) == cell]
+        return next((one.message for one in sorted(rows, key=lambda one: one.seed) if one.metric is None), "")
+
     def failures(self) -> list[Failure]:
         """Why accepted candidates failed in training, and how many for each reason, the most common first."""
         return summed(self._select(_FAILURES, (), (TEXT, WHOLE)))

@@ -143,7 +143,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
     with found.run.open_archive(read_only=True) as archive:
         metric, higher, direction = archive.metric, archive.higher_is_better, in_words(archive.higher_is_better)
         parents = [archive.candidate(key) for key in candidate.parents]
-        stopped = archive.stopped_early(ranked)
+        stopped, reason = archive.stopped_early(ranked), archive.why_failed(ranked) if ranked.failed else ""
         others, directions = archive.other_metrics(ranked), archive.directions
         evaluations = list(archive.evaluations(candidate.key))
         learned = checkpoints_of(archive.candidates(operator=LEARNED, island=candidate.origin.island))
@@ -165,7 +165,7 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         yield name, f"{short(value)} on validation" + (f", {which}" if which else "")
     if ranked.failed:
         yield "failed", f"{ranked.failed} of {ranked.seeds} evaluations"
-        yield "reason", candidate.reason.replace("\n", "\n" + " " * 15) or UNKNOWN
+        yield "reason", reason.replace("\n", "\n" + " " * 15) or UNKNOWN
     if rates := {one.learning_rate for one in evaluations if one.learning_rate is not None}:
         # Of a user's function a factor on its own; one that takes none has none.
         yield "learning rate", ", ".join(f"{rate:.4g}" for rate in sorted(rates))

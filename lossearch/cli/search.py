@@ -234,7 +234,7 @@ def ls(
                 "complexity": ranked.candidate.complexity,
                 "made_by": ranked.candidate.operator,
                 "formula": ranked.candidate.text,
-                "reason": headline(ranked.candidate.reason) if ranked.failed else archive.stopped_early(ranked),
+                "reason": headline(archive.why_failed(ranked)) if ranked.failed else archive.stopped_early(ranked),
                 "key": ranked.candidate.key,
             }
             for rank, ranked in enumerate(archive.ranked(limit), start=1)

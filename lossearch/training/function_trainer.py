@@ -108,8 +108,13 @@ class FunctionTrainer:
         return outcomes
 
     def _reference_size(self, slot: str, reference: Graph) -> float:
-        shapes = f"at the inputs of your function's first call of its loss, {self.first_call[slot].describe()}"
-        hint = "name another reference in the configuration, or correct how the function calls its loss"
+        call = self.first_call[slot]
+        if call.described:
+            shapes = f"at what your class's describe() gives, {call.describe()}"
+            hint = "correct what describe() gives; labels, unlike predictions, are given as tensors"
+        else:
+            shapes = f"at the inputs of your function's first call of its loss, {call.describe()}"
+            hint = "name another reference in the configuration, or correct how the function calls its loss"
         try:
             size = self._predictions[slot].gradient_rms(reference)
         except UserError as error:

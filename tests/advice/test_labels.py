@@ -183,6 +183,36 @@ def test_a_task_is_measured_and_facts_replace_what_is_measured() -> None:
     assert len(lossearch.advise("digits_noise", most=2)) == 2
 
 
+SCRIPT = """
+import torch
+
+def several(losses, budget, seed):
+    scores = torch.zeros(20, 2, requires_grad=True)
+    amounts = torch.arange(20.0)
+    amounts[-2:] = 1000.0
+    losses["kind"](scores, torch.arange(20) % 2)
+    losses["size"](scores[:, 0], target=amounts)
+
+def one(loss, budget, seed):
+    loss(torch.zeros(20, requires_grad=True), torch.arange(20.0))
+"""
+
+
+@pytest.mark.usefixtures("one_server")
+def test_a_function_is_measured_by_what_it_gives_each_of_its_losses(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SCRIPT, encoding="utf-8")
+    text = '{space}\ngenerations = 1\n[task]\nfunction = "mine.py:{name}"\nmetric = "mae"\n[evaluation]\nsteps = 1\n'
+    for name, space in (("one", 'space = "regression"'), ("several", 'space = {kind = "dense", size = "regression"}')):
+        (tmp_path / f"{name}.toml").write_text(text.format(name=name, space=space), encoding="utf-8")
+    known = situation(str(tmp_path / "one.toml"), None, None, {})
+    assert (known.signature, known.outlier_share) == ("regression", 0.0)
+    several = str(tmp_path / "several.toml")
+    assert situation(several, None, None, {"family": "regression"}).outlier_share == pytest.approx(0.1)
+    assert situation(several, None, None, {"family": "dense"}).class_frequencies == (0.5, 0.5)
+    with pytest.raises(UserError, match=r"(?s)kind of dense, size of regression.*--family"):
+        situation(several, None, None, {})
+
+
 @pytest.mark.parametrize(
     ("facts", "fragments"),
     [

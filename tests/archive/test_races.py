@@ -119,6 +119,18 @@ def test_trainings_read_back_and_the_first_of_a_cell_stands(archive: Archive) ->
     assert (list(archive.race_trainings()), archive.standings()) == ([], [])
 
 
+def test_what_failed_in_the_race_tells_the_reason_of_the_race(archive: Archive) -> None:
+    budget, key = STANDINGS[2].budget, digest("plain")
+    cells = [RaceTraining(key=key, task="digits", seed=seed, budget=budget, metric=0.5) for seed in (40_000, 40_001)]
+    failed = RaceTraining(
+        key=key, task="digits", seed=40_002, budget=budget, metric=None, status="error", message="out of disk"
+    )
+    archive.add_race_trainings([failed, *cells])
+    archive.end_race(STANDINGS)
+    last = archive.ranked(9)[-1]
+    assert (last.candidate.key, archive.why_failed(last)) == (key, "out of disk")
+
+
 def test_a_training_of_nothing_is_refused(archive: Archive) -> None:
     nothing = RaceTraining(key=digest("nothing"), task="digits", seed=0, budget=1, metric=0.5)
     with pytest.raises(sqlite3.IntegrityError):

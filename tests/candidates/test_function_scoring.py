@@ -253,7 +253,7 @@ def test_a_description_takes_the_place_of_the_dry_call(task: UserTask) -> None:
     assert evaluator(task, "Described").first_call.dumps() == judge.first_call.dumps()
     with pytest.raises(UserError, match="'logits' as a tensor or a shape"):
         evaluator(task, "Wrong")
-    with pytest.raises(UserError, match="scores"):
+    with pytest.raises(UserError, match=r"what your class's describe\(\) gives.*scores"):
         evaluator(task, "WrongNames")
 
 

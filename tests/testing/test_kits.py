@@ -145,7 +145,7 @@ def test_an_honest_function_conforms(script: Path) -> None:
     ("name", "told"),
     [
         ("unseeded", "equal seeds give equal metrics"),
-        ("deaf", "(?s)learning_rate changes the training.*split chooses the data"),
+        ("deaf", "(?s)seed chooses the training; 4 seeds.*learning_rate changes the training.*split chooses the data"),
         ("silent", "it calls its loss"),
     ],
 )

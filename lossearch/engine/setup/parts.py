@@ -196,7 +196,9 @@ def _notes(task: AnyTask, screen: Screen | JointScreen) -> dict[str, str]:
     left_out = "; ".join(f"without {name}: {reason}" for name, reason in screen.unapplied.items())
     found = {"screening": left_out} if left_out else {}
     if isinstance(task, UserTask) and "rejection" in screen.filters:
-        told = f"optimises predictions for accuracy, which stands in for {task.metric.name}"
+        told = "optimises predictions for accuracy"
+        if task.metric.name != "accuracy":
+            told += f", which stands in for {task.metric.name}"
         found["screening"] = "; ".join(filter(None, (told, left_out)))
     if isinstance(task, DescribedTask) and len(task.slots) > 1:
         given, slots = task.config.losses, task.slots

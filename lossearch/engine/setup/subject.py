@@ -41,6 +41,7 @@ class Found:
         time_limit: seconds for one call of a function; None for no limit.
         device: where to train; None where it is not said.
         signature: of the losses of a function that takes several, by slot; None where it is not said.
+        one_signature: of the loss of a function that takes one; None where it is not said.
     """
 
     subject: Subject
@@ -48,6 +49,7 @@ class Found:
     time_limit: float | None = None
     device: str | None = None
     signature: Mapping[str, str] | None = None
+    one_signature: str | None = None
 
 
 @contextmanager
@@ -88,9 +90,10 @@ def _named(task: object) -> Found:
         config = _configuration(Path(task))
         steps, limit, device = config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device
         if isinstance(config.task, FunctionConfig):
-            table = config.spaces if isinstance(config.space, dict) else None
-            signature = None if table is None else {slot: load_space(one).signature for slot, one in table.items()}
-            return Found(config.task, steps, limit, device, signature)
+            signatures = {slot: load_space(one).signature for slot, one in config.spaces.items()}
+            if isinstance(config.space, dict):
+                return Found(config.task, steps, limit, device, signatures)
+            return Found(config.task, steps, limit, device, one_signature=signatures.get("", "dense"))
         return Found(build_task(config.task), device=device)
     if isinstance(task, (str, Path)):
         return Found(build_task(str(task)))
