@@ -260,11 +260,22 @@ class Trainer:
         if self.single:
             parts = ({name: tensor[0] for name, tensor in part.items()} for part in parts)
         values = {name: value.reshape(-1).tolist() for name, value in self.task.measure(model, parts).items()}
+        self._check_measured(values)
         for k, (record, finite) in enumerate(zip(self.active, model.finite.tolist(), strict=True)):
             if finite:
                 record.metrics = {name: value[k] for name, value in values.items()}
                 record.curve.append((self.done, record.metrics[self.task.metric.name]))
         self._end_diverged(model.finite, "predictions")
+
+    def _check_measured(self, values: Mapping[str, list[float]]) -> None:
+        """Raise `UserError` where the task's `measure` does not give what ranks, or not one number for each run."""
+        wanted, runs = self.task.metric.name, len(self.active)
+        if wanted not in values or any(len(value) != runs for value in values.values()):
+            found = ", ".join(f"{len(value)} of {name}" for name, value in values.items()) or "nothing"
+            required = f"measure of the task {self.task.name} to give {wanted}, and of each metric {runs} numbers"
+            raise UserError(
+                required, found, "correct what it gives: one number for each run, by the names of `metrics`"
+            )
 
     def _part_size(self, runs: int) -> int:
         largest = max(tensor[0].numel() for tensor in self.held_out.tensors.values())

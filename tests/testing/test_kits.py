@@ -82,6 +82,24 @@ class WrongSlot(ClassificationTask):
         return {"loss": Slot("dense", "giou"), "other": Slot("densee", "focal")}
 
 
+class OtherMetric(ClassificationTask):
+    def measure(self, model: Any, parts: Any) -> dict[str, torch.Tensor]:
+        return {"acc": super().measure(model, parts)["accuracy"]}
+
+
+class MeanOfRuns(ClassificationTask):
+    def measure(self, model: Any, parts: Any) -> dict[str, torch.Tensor]:
+        return {name: value.mean() for name, value in super().measure(model, parts).items()}
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"), [(OtherMetric, "to give accuracy.*2 of acc"), (MeanOfRuns, "2 numbers.*1 of accuracy")]
+)
+def test_a_task_that_measures_something_else_is_told(lie: type[ClassificationTask], told: str) -> None:
+    with pytest.raises(UserError, match=f"(?s){told}"):
+        check_task(lie("digits"))
+
+
 @pytest.mark.parametrize(
     ("lie", "told"),
     [
