@@ -33,6 +33,9 @@ from lossearch.ir.operators.elementwise import elementwise
 # They register after all others.
 from lossearch.ir.operators import elementwise_functions  # noqa: F401
 
+# isort: split
+from lossearch.ir.operators import frequencies, special  # noqa: F401
+
 __all__ = [
     "OPERATORS",
     "PRIMITIVES",

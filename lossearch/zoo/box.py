@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import lossearch.primitives as pr
+from lossearch.ir.core.axes import LARGEST_AXIS
 from lossearch.ir.core.expr import Expr
-from lossearch.ir.core.parameter import POSITIVE, Parameter
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
@@ -92,9 +93,49 @@ def siou(boxes: Expr, target: Expr, theta: Expr) -> Expr:
 def wiou(boxes: Expr, target: Expr) -> Expr:
     """Wise-IoU v1: (1 - IoU)·exp(ρ²/c²), c² without gradient: ρ the distance of centres, c the enclosure's diagonal.
 
-    Versions 2 and 3 also weigh by a running mean of the loss.
+    Versions 2 and 3 also weigh by the mean of the loss: `wiou_v2`, `wiou_v3`.
     """
     return pr.box_wise_factor(boxes, target) * (1 - pr.box_iou(boxes, target))
+
+
+def _outlier_degree(distance: Expr) -> Expr:
+    """β: how far from overlap a box is, relative to the batch's mean."""
+    # At most the number of boxes: it tells the types.
+    return fn.clamp(distance / fn.mean(distance, "batch"), upper=LARGEST_AXIS)
+
+
+@hand_designed(
+    signature="box",
+    source="Tong et al. 2023",
+    parameters=[Parameter("gamma", 0.5, 0.0, 1.5, tunable=True, defined=NON_NEGATIVE)],
+)
+def wiou_v2(boxes: Expr, target: Expr, gamma: Expr) -> Expr:
+    """Wise-IoU v2: `wiou` times β^γ, β = (1 - IoU)/mean(1 - IoU) without gradient: boxes that fit badly count more.
+
+    The paper's mean runs over the training; here it is that of the batch, which is all that a loss knows.
+    """
+    distance = 1 - pr.box_iou(boxes, target)
+    return fn.stop_gradient(_outlier_degree(distance) ** gamma) * (pr.box_wise_factor(boxes, target) * distance)
+
+
+@hand_designed(
+    signature="box",
+    source="Tong et al. 2023",
+    parameters=[
+        Parameter("alpha", 1.9, 1.01, 4.0, tunable=True, search=(1.2, 3.0), defined=(1.0, 100.0)),
+        Parameter("delta", 3.0, 0.5, 8.0, tunable=True, search=(1.0, 6.0), defined=POSITIVE),
+    ],
+)
+def wiou_v3(boxes: Expr, target: Expr, alpha: Expr, delta: Expr) -> Expr:
+    """Wise-IoU v3: `wiou` times β/(δ·α^(β - δ)), β as in `wiou_v2`: boxes that fit well or hardly at all count less.
+
+    The factor is one at β = δ. The paper's mean runs over the training; here it is that of the batch, which is all
+    that a loss knows.
+    """
+    distance = 1 - pr.box_iou(boxes, target)
+    degree = _outlier_degree(distance)
+    focus = degree / delta * fn.exp((delta - degree) * fn.log(alpha))
+    return fn.stop_gradient(focus) * (pr.box_wise_factor(boxes, target) * distance)
 
 
 @hand_designed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn
@@ -88,3 +90,29 @@ def signal_prediction(prediction: Expr, noise: Expr, snr: Expr) -> Expr:
     A SNR below 1e-4 counts as 1e-4.
     """
     return fn.square(prediction - noise) / fn.maximum(snr, _LEAST_SNR)
+
+
+@hand_designed(
+    signature="diffusion_snr",
+    source="Karras et al. 2022",
+    parameters=[
+        Parameter("sigma_data", 0.5, 0.01, 100.0, tunable=True, log=True, search=(0.1, 2.0), defined=(1e-4, math.inf))
+    ],
+)
+def edm_weighting(prediction: Expr, noise: Expr, snr: Expr, sigma_data: Expr) -> Expr:
+    """EDM's weight (σ² + s²)/(σ·s)² of the image's squared error, σ² = 1/SNR: (1 + 1/(s²·SNR))·(ε̂ - ε)².
+
+    `sigma_data` s is the standard deviation of the data; `velocity_prediction` at s = 1. A SNR below 1e-4 counts as
+    1e-4. The paper also draws log σ from N(-1.2, 1.2²); here noise levels are those of the training.
+    """
+    return (1 + 1 / (fn.square(sigma_data) * fn.maximum(snr, _LEAST_SNR))) * fn.square(prediction - noise)
+
+
+@hand_designed(signature="diffusion_snr", source="Lipman et al. 2023")
+def flow_matching(prediction: Expr, noise: Expr, snr: Expr) -> Expr:
+    """Flow matching on straight paths: squared error of the velocity ε - x, (1 + 1/√SNR)²·(ε̂ - ε)².
+
+    Of x_t = (1 - t)·x + t·ε, SNR = (1 - t)²/t², the velocity that predicted noise stands for is off by
+    (ε̂ - ε)/(1 - t). A SNR below 1e-4 counts as 1e-4. The paper draws t evenly; here it is as the training draws it.
+    """
+    return fn.square((1 + 1 / fn.sqrt(fn.maximum(snr, _LEAST_SNR))) * (prediction - noise))

@@ -7,7 +7,7 @@ import math
 import lossearch.primitives as pr
 from lossearch.ir.core.axes import SPATIAL_AXES
 from lossearch.ir.core.expr import Expr
-from lossearch.ir.core.parameter import POSITIVE, Parameter
+from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
 
@@ -129,3 +129,31 @@ def gradient_difference(image: Expr, target: Expr) -> Expr:
         for direction in SPATIAL_AXES
     ]
     return sum(others, first)
+
+
+@hand_designed(signature=SIGNATURE, source="Eigen and Fergus 2015")
+def gradient_matching(image: Expr, target: Expr, *, norm: str = "squared") -> Expr:
+    """Squared error Σ_d (∂_d x - ∂_d y)² of the gradients at each value, over directions d, forward differences.
+
+    For edges and depth, beside a loss of intensities. `norm="absolute"` takes |∂_d x - ∂_d y|; unlike
+    `gradient_difference` it knows an edge's direction.
+    """
+    size = choose("norm", norm, NORMS)
+    terms: list[Expr] = [size(fn.difference(image - target, direction)) for direction in SPATIAL_AXES]
+    return sum(terms[1:], terms[0])
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Jiang et al. 2021",
+    parameters=[Parameter("alpha", 1.0, 0.0, 5.0, tunable=True, search=(0.0, 3.0), defined=NON_NEGATIVE)],
+)
+def focal_frequency(image: Expr, target: Expr, alpha: Expr) -> Expr:
+    """Focal frequency loss mean w·|F(x) - F(y)|² of each image, w = (|F(x) - F(y)|/max |F(x) - F(y)|)^α.
+
+    F is the orthonormal Fourier transform over the whole space, the maximum that of each channel's frequencies; w has
+    no gradient. Frequencies that are badly restored count more; `mse` of an image at α = 0.
+    """
+    error = fn.power_spectrum(image - target)  # F is linear
+    share = fn.fraction(error, fn.max(error, "space"))
+    return fn.mean(fn.stop_gradient(share ** (alpha / 2)) * error, WHOLE)

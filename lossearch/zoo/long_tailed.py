@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lossearch.primitives as pr
 from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.interval import UNIT
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, REAL, Parameter
 from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import hand_designed
@@ -79,3 +80,42 @@ def seesaw(logits: Expr, target: Expr, class_count: Expr, p: Expr, q: Expr) -> E
     rarer = fn.minimum(size - fn.contract(target, size, "class"), 0.0)
     likelier = fn.maximum(log_p - fn.contract(target, log_p, "class"), 0.0)
     return pr.cross_entropy(logits + (1 - target) * (p * rarer + q * likelier), target)
+
+
+_THRESHOLD = Parameter("threshold", 1.76e-3, 1e-6, 1.0, tunable=True, log=True, search=(1e-3, 0.5), defined=UNIT)
+"""Share of all training elements below which a class is rare."""
+
+
+def _is_rare(class_count: Expr, threshold: Expr) -> Expr:
+    """One for a rare class, else zero."""
+    share = class_count / fn.sum(class_count, "class")
+    return fn.where(fn.less(share, threshold), 1.0, 0.0)
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Tan et al. 2020",
+    parameters=[
+        Parameter("gamma", 0.9, 0.0, 0.9999, tunable=True, search=(0.0, 0.99), defined=(0.0, 0.9999)),
+        _THRESHOLD,
+    ],
+)
+def equalization(logits: Expr, target: Expr, class_count: Expr, gamma: Expr, threshold: Expr) -> Expr:
+    """Softmax equalisation loss: cross-entropy in whose softmax rare wrong classes weigh 1 - γ, which spares them.
+
+    A class is rare if its share of `class_count` is below `threshold`. The paper leaves such classes out at random,
+    with probability γ; here each has its expected weight.
+    """
+    spared = (1 - target) * _is_rare(class_count, threshold)
+    return pr.cross_entropy(logits + fn.log1p(-(gamma * spared)), target)
+
+
+@hand_designed(signature=SIGNATURE, source="Tan et al. 2020", parameters=[_THRESHOLD])
+def binary_equalization(logits: Expr, target: Expr, class_count: Expr, threshold: Expr) -> Expr:
+    """Equalisation loss of each class: binary cross-entropy without what rare classes cost where they are absent.
+
+    A class is rare if its share of `class_count` is below `threshold`. As the paper does for foreground proposals;
+    elements of the background, for which rare classes count, are not told apart.
+    """
+    common = 1 - _is_rare(class_count, threshold)
+    return target * fn.softplus(-logits) + (1 - target) * (common * fn.softplus(logits))

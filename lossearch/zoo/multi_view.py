@@ -138,3 +138,39 @@ def _shared(x: Expr) -> Expr:
     covariance = fn.contract(deviation, fn.rename(deviation, "feature", "feature'"), "batch") / _degrees(x)
     others = fn.clamp(covariance, -LARGEST_COVARIANCE, LARGEST_COVARIANCE) * (1 - fn.same(covariance, "feature"))
     return fn.mean(fn.sum(fn.square(others), "feature'"), "feature")
+
+
+@hand_designed(
+    signature="predicted_views",
+    source="Caron et al. 2021",
+    parameters=[
+        Parameter("temperature", 0.1, 0.01, 10.0, tunable=True, log=True, search=(0.05, 1.0), defined=POSITIVE),
+        Parameter("target_temperature", 0.04, 0.01, 10.0, tunable=True, log=True, search=(0.02, 0.5), defined=POSITIVE),
+    ],
+)
+def dino(
+    first_prediction: Expr,
+    second_prediction: Expr,
+    first_target: Expr,
+    second_target: Expr,
+    temperature: Expr,
+    target_temperature: Expr,
+) -> Expr:
+    """DINO: half of both directions' cross-entropies of softmax(s/τ) to softmax((t - c)/τ'), t of the other view.
+
+    Predictions s are the student's outputs, targets t the teacher's, through which no gradient flows. The centre c is
+    the mean of both views' targets over the batch; the paper's is a running mean over earlier batches.
+    """
+    first, second = fn.stop_gradient(first_target), fn.stop_gradient(second_target)
+    # t - (t̄ + t̄')/2 = (t - t̄) + (t̄ - t̄')/2, in differences of what may be far from zero.
+    apart = fn.mean(first - second, "batch") / 2
+    first_centred, second_centred = pr.centred(first) + apart, pr.centred(second) - apart
+    forwards = _cross_entropy_to(second_centred / target_temperature, first_prediction, temperature)
+    return (forwards + _cross_entropy_to(first_centred / target_temperature, second_prediction, temperature)) / 2
+
+
+def _cross_entropy_to(known: Expr, scores: Expr, temperature: Expr) -> Expr:
+    """-⟨softmax(known), log softmax(scores/τ)⟩ over features."""
+    # The largest is subtracted before the division, which would round what differs.
+    below_largest = (scores - fn.max(scores, "feature")) / temperature
+    return -fn.contract(fn.softmax(known, "feature"), fn.log_softmax(below_largest, "feature"), "feature")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import lossearch.primitives as pr
 from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.expr import Expr
+from lossearch.ir.core.interval import UNIT
 from lossearch.ir.core.parameter import NON_NEGATIVE, POSITIVE, Parameter
 from lossearch.ir.operators import functions as fn
 from lossearch.zoo.registry import choose, hand_designed
@@ -143,3 +144,50 @@ def cross_entropy_dice(
         {True: fn.mean(overlap, "class"), False: fn.contract(overlap, shown, "class") / fn.sum(shown, "class")},
     )
     return ce_weight * fn.mean(pr.cross_entropy(logits, target), ("batch", "space")) + dice_weight * mean_overlap
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Yeung et al. 2022",
+    parameters=[
+        Parameter("weight", 0.5, 0.0, 1.0, tunable=True, defined=UNIT),
+        Parameter("delta", 0.6, 0.01, 0.99, tunable=True, search=(0.3, 0.95), defined=UNIT),
+        Parameter("gamma", 0.5, 0.0, 0.9, tunable=True, defined=(0.0, 0.99)),
+        SMOOTH,
+    ],
+)
+def unified_focal(
+    logits: Expr,
+    target: Expr,
+    weight: Expr,
+    delta: Expr,
+    gamma: Expr,
+    smooth: Expr,
+    *,
+    asymmetric: bool = True,
+    per: str = "batch",
+) -> Expr:
+    """Unified focal loss λ·F + (1 - λ)·T of a focal and a focal Tversky loss, for rare foreground: one number.
+
+    F is the mean of -Σ_c a_c t_c (1 - p_c)^γ log p_c, where a is 1 - δ for the background, class 0, and δ for the
+    others; T the mean over classes of (1 - TI_c)^(1 - γ), TI as in `tversky` with δ on false negatives and 1 - δ on
+    false positives. `weight` is λ. The factor (1 - p)^γ is the background's alone, and the exponent 1 - γ the
+    foreground's; `asymmetric=False` gives both to all classes. As the authors' code; `per` concerns T and is "batch"
+    or "image".
+    """
+    over, probability = choose("per", per, AXES_PER), fn.softmax(logits, "class")
+    shown = fn.greater(fn.position(logits, "class"), 0.0)
+    # What has no factor or exponent of its own has one of γ = 0.
+    of_background, of_foreground = choose(
+        "asymmetric",
+        asymmetric,
+        {True: (fn.where(shown, 0.0, gamma), fn.where(shown, gamma, 0.0)), False: (gamma, gamma)},
+    )
+    focused = fn.where(shown, delta, 1 - delta) * pr.modulating_factor(probability, of_background)
+    focal = -fn.contract(target, focused * fn.log_softmax(logits, "class"), "class")
+    # TP + δ·FN + (1 - δ)·FP = δ·Σt + (1 - δ)·Σp, the mean size, which no true positives exceed but by rounding.
+    size = delta * fn.sum(target, over) + (1 - delta) * fn.sum(probability, over)
+    distance = fn.relu(size - fn.contract(probability, target, over)) / (size + smooth)
+    regions = distance ** (1 - of_foreground)
+    overlap = regions if per == "batch" else fn.mean(regions, "batch")
+    return weight * fn.mean(focal, ("batch", "space")) + (1 - weight) * fn.mean(overlap, "class")

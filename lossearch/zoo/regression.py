@@ -205,3 +205,49 @@ def logistic_crps(prediction: Expr, target: Expr, variance: Expr, eps: Expr) -> 
     scale = math.sqrt(3.0) / math.pi * fn.sqrt(fn.maximum(variance, eps))
     z = (target - prediction) / scale
     return scale * (z + 2 * fn.softplus(-z) - 1)
+
+
+@hand_designed(
+    signature="regression_variance",
+    source="Gneiting and Raftery 2007",
+    parameters=[Parameter("eps", 1e-6, 1e-9, 1.0, defined=POSITIVE)],
+)
+def normal_crps(prediction: Expr, target: Expr, variance: Expr, eps: Expr) -> Expr:
+    """Continuous ranked probability score of a normal distribution, σ·(z·(2Φ(z) - 1) + 2φ(z) - 1/√π), z = (y - ŷ)/σ.
+
+    σ² = max(variance, ε); Φ and φ are the standard normal's distribution and density. In the units of the target: an
+    outlier counts as in `mae`, where its likelihood, `gaussian_nll`, has its square.
+    """
+    deviation = fn.sqrt(fn.maximum(variance, eps))
+    z = (target - prediction) / deviation
+    # 2Φ(z) - 1 = erf(z/√2) and 2φ(z) = √(2/π)·exp(-z²/2).
+    density = math.sqrt(2 / math.pi) * fn.exp(-(fn.square(z) / 2))
+    return deviation * (z * fn.erf(z / math.sqrt(2.0)) + density - 1 / math.sqrt(math.pi))
+
+
+@hand_designed(
+    signature=SIGNATURE,
+    source="Wang et al. 2019",
+    parameters=[
+        Parameter("omega", 14.0, 0.1, 1e3, tunable=True, log=True, search=(1.0, 100.0), defined=POSITIVE),
+        Parameter("theta", 0.5, 0.01, 100.0, tunable=True, log=True, search=(0.1, 2.0), defined=POSITIVE),
+        Parameter("epsilon", 1.0, 0.01, 100.0, tunable=True, log=True, search=(0.1, 5.0), defined=POSITIVE),
+        Parameter("alpha", 2.1, 2.0, 4.0, tunable=True, defined=(2.0, 10.0)),
+    ],
+)
+def adaptive_wing(prediction: Expr, target: Expr, omega: Expr, theta: Expr, epsilon: Expr, alpha: Expr) -> Expr:
+    """Adaptive wing loss ω·log(1 + |r/ε|^(α - y)) where |r| < θ, beyond it the straight line that goes on smoothly.
+
+    For heat maps, y in [0, 1]: near a landmark, y = 1, small errors weigh as in `wing`, and far from it, y = 0, as
+    squared ones. Targets outside of [0, 1] count as its ends in the exponent. Without the paper's map, which gives
+    the surroundings of landmarks 11 times the weight.
+    """
+    size = fn.abs(prediction - target)
+    near = fn.minimum(size, theta)
+    exponent = alpha - fn.clamp(target, 0.0, 1.0)
+    at_bend = (theta / epsilon) ** exponent
+    # The derivative of the curve at θ: ω·e·u/(θ·(1 + u)) with u = (θ/ε)^e.
+    slope = omega * exponent * fn.fraction(at_bend, 1 + at_bend) / theta
+    # u^e = u·u^(e - 1) is exactly zero at zero, where a guarded power is not.
+    ratio = near / epsilon
+    return omega * fn.log1p(ratio * ratio ** (exponent - 1)) + slope * (size - near)

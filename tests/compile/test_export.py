@@ -367,12 +367,13 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pyte
     assert [p.name for p in tmp_path.iterdir()] == ["loss.py"]
 
 
-def test_a_traced_difference_takes_images_of_any_side(tmp_path: Path) -> None:
-    path = export(zoo.get("total_variation"), tmp_path / "total_variation.pt2")
-    traced, module = torch.export.load(path).module(), zoo.get("total_variation").to_module()
-    for sides in ((1, 1), (2, 2), (1, 3), (7, 2)):
-        image = torch.rand(2, 3, *sides)
-        torch.testing.assert_close(traced(image), module(image))
+@pytest.mark.parametrize("name", ["total_variation", "focal_frequency"])
+def test_traced_differences_and_frequencies_take_images_of_any_side(name: str, tmp_path: Path) -> None:
+    loss = zoo.get(name)
+    traced, module = torch.export.load(export(loss, tmp_path / "loss.pt2")).module(), loss.to_module()
+    for batch, *sides in ((2, 1, 1), (2, 2, 2), (2, 1, 3), (2, 7, 2), (0, 4, 4)):
+        images = [torch.rand(batch, 3, *sides) for _ in loss.signature.forward_inputs]
+        torch.testing.assert_close(traced(*images), module(*images))
 
 
 def test_scripted_files_name_what_does_not_fit(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from lossearch.ir.signatures import DENSE
 MASKED = ("cross_entropy", "dice", "jaccard", "tversky", "label_smoothing_cross_entropy", "brier")
 EVERY_ENTRY = ("binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_softmax", "lovasz_hinge")
 EVERY_ENTRY += ("asymmetric", "quality_focal", "varifocal", "binary_cross_entropy_dice")
-EVERY_ENTRY += ("joint_asymmetric", "jensen_shannon", "ldam", "seesaw", "taylor")
+EVERY_ENTRY += ("joint_asymmetric", "jensen_shannon", "ldam", "seesaw", "taylor", "equalization", "binary_equalization")
 """Losses in which every entry of a one-hot target counts, its zeros too."""
 
 

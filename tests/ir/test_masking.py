@@ -42,8 +42,8 @@ MAY_REFUSE = {"step", "select", "sort", "sort_by", "size", "interior"}
 """Those that move elements, take one of them, or are one number only where all images have as many elements."""
 
 
-OTHERS = {"equal", "along"}
-"""One takes identities, which no loss of labels has; one takes as many numbers as there are entries."""
+OTHERS = {"equal", "along", "power_spectrum"}
+"""One takes identities, which no loss of labels has; one takes as many numbers as there are entries; one is refused."""
 
 
 def cases(name: str) -> Iterator[Graph]:
@@ -120,6 +120,10 @@ def test_an_ignored_element_influences_nothing(name: str) -> None:
         assert not gradient[:, :, 4:].any(), graph.root
         checked += 1
     assert checked, "no operands fit"
+
+
+def test_frequencies_are_those_of_a_whole_image() -> None:
+    assert refused(Graph(DENSE, fn.power_spectrum(LOGITS)))
 
 
 def test_numbers_along_an_axis_are_those_of_its_places() -> None:

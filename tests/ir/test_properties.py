@@ -84,8 +84,17 @@ def test_lowering_keeps_value_and_gradient(chunk):
     assert len(held) <= 2, held
 
 
-HELD = {1014, 1531}
-"""They hold sqrt(square(target)): a guard makes 1e-6 of each zero of a one-hot target, a label has none."""
+HELD = {570}
+"""It holds sqrt(square(target)): a guard makes 1e-6 of each zero of a one-hot target, a label has none."""
+
+ROUNDED = {24}
+"""A cosine of 1e12, of which float64 knows no more than four digits after the point."""
+
+
+def is_rounding(graph: Graph, given: dict[str, Tensor]) -> bool:
+    """Whether inputs that differ by rounding alone give another value."""
+    moved = {name: x * (1.0 + 2.0**-52) if x.is_floating_point() else x for name, x in given.items()}
+    return not agree(value_and_gradient(graph, given)[0], value_and_gradient(graph, moved)[0])
 
 
 @chunks
@@ -97,7 +106,7 @@ def test_integer_labels_equal_one_hot_targets(chunk):
             value_and_gradient(lower(graph), given),
             value_and_gradient(lower(graph, labels=True), labelled),
         )
-        if seed in HELD and is_held(graph, given):
+        if (seed in HELD and is_held(graph, given)) or (seed in ROUNDED and is_rounding(graph, given)):
             continue
         assert agree(expected[0], found[0]), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))
         assert agree(expected[1], found[1], 1e-6), (seed, format_graph(graph), format_graph(lower(graph, labels=True)))

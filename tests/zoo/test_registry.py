@@ -76,7 +76,7 @@ def test_the_background_is_left_out_by_a_weight() -> None:
     ("name", "arguments", "message"),
     [
         ("focl", {}, "did you mean focal"),
-        ("qqq", {}, "known: active_negative_cross_entropy, alpha_iou, "),
+        ("qqq", {}, "known: active_negative_cross_entropy, adaptive_wing, "),
         ("focal", {"gama": 2.0}, "arguments of focal: gamma, alpha; found: gama"),
         ("focal", {"gamma": -1.0}, "gamma ≥ 0; found: -1"),
         ("info_nce", {"temperature": 0.0}, "temperature > 0; found: 0"),

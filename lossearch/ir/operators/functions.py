@@ -27,6 +27,7 @@ __all__ = [
     "difference",
     "downsample",
     "equal",
+    "erf",
     "exp",
     "expm1",
     "fraction",
@@ -48,6 +49,7 @@ __all__ = [
     "norm",
     "pick",
     "position",
+    "power_spectrum",
     "relu",
     "rename",
     "same",
@@ -194,6 +196,11 @@ def acos(x: Operand) -> Expr:
 def atan(x: Operand) -> Expr:
     """Inverse tangent."""
     return _make("atan", x)
+
+
+def erf(x: Operand) -> Expr:
+    """Error function 2/√π ∫₀ˣ e^(-t²) dt."""
+    return _make("erf", x)
 
 
 def atan2(x: Operand, y: Operand) -> Expr:
@@ -374,3 +381,8 @@ def interior(x: Operand, size: int) -> Expr:
 def downsample(x: Operand) -> Expr:
     """Half the resolution: means over blocks of two per axis."""
     return _make("downsample", x)
+
+
+def power_spectrum(x: Operand) -> Expr:
+    """Squared size of each spatial frequency of x; their sum is that of its squares."""
+    return _make("power_spectrum", x)

@@ -32,7 +32,7 @@ def _in_space(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
     return Type(arguments[0].type.axes, arguments[0].type.interval)
 
 
-def _shape(node: Expr) -> str:
+def shape_source(node: Expr) -> str:
     """Source of the spatial shape at a node's resolution."""
     factor = 2 ** RESOLUTIONS.index(node.axes[-1].rstrip("'"))
     return "shape" if factor == 1 else f"[(n - 1) // {factor} + 1 for n in shape]"  # as pooling spells it
@@ -58,7 +58,7 @@ def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
 
 
 def _emit_difference(sources: Sequence[str], node: Expr) -> str:
-    return f"spatial_difference({sources[0]}, {_shape(node)}, {SPATIAL_AXES.index(node.attr('along')) + 1})"
+    return f"spatial_difference({sources[0]}, {shape_source(node)}, {SPATIAL_AXES.index(node.attr('along')) + 1})"
 
 
 register(
@@ -101,7 +101,7 @@ def variation(x: Tensor, shape: List[int], back: int, power: int) -> Tensor:
 
 def _emit_variation(sources: Sequence[str], node: Expr) -> str:
     back = SPATIAL_AXES.index(node.attr("along")) + 1
-    return f"variation({sources[0]}, {_shape(node.args[0])}, {back}, {node.attr('power')})"
+    return f"variation({sources[0]}, {shape_source(node.args[0])}, {back}, {node.attr('power')})"
 
 
 register(
@@ -164,11 +164,11 @@ def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
 
 def _emit_local_mean(sources: Sequence[str], node: Expr) -> str:
     """A Gaussian of infinite width weighs all alike."""
-    return f"window_mean({sources[0]}, {_shape(node)}, {node.attr('size')}, math.inf)"
+    return f"window_mean({sources[0]}, {shape_source(node)}, {node.attr('size')}, math.inf)"
 
 
 def _emit_gaussian(sources: Sequence[str], node: Expr) -> str:
-    return f"window_mean({sources[0]}, {_shape(node)}, {node.attr('size')}, {node.attr('sigma')!r})"
+    return f"window_mean({sources[0]}, {shape_source(node)}, {node.attr('size')}, {node.attr('sigma')!r})"
 
 
 register(
@@ -221,7 +221,7 @@ def interior(x: Tensor, shape: List[int], size: int) -> Tensor:
 
 
 def _emit_interior(sources: Sequence[str], node: Expr) -> str:
-    return f"interior({sources[0]}, {_shape(node)}, {node.attr('size')})"
+    return f"interior({sources[0]}, {shape_source(node)}, {node.attr('size')})"
 
 
 register(
@@ -268,7 +268,7 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
 
 
 def _emit_downsample(sources: Sequence[str], node: Expr) -> str:
-    return f"halved({sources[0]}, {_shape(node.args[0])})"
+    return f"halved({sources[0]}, {shape_source(node.args[0])})"
 
 
 register(

@@ -20,6 +20,7 @@ from . import (
     regression,
     robust,
     survival,
+    unified_focal,
 )
 
 MODULES: list[ModuleType] = [
@@ -39,5 +40,6 @@ MODULES: list[ModuleType] = [
         regression,
         robust,
         survival,
+        unified_focal,
     )
 ]

@@ -47,6 +47,23 @@ def wiou(boxes: Tensor, target: Tensor) -> Tensor:
     return torch.exp(_ratio(shift.square().sum(1), around.square().sum(1).detach())) * iou(boxes, target)
 
 
+def _outlier_degree(boxes: Tensor, target: Tensor) -> Tensor:
+    """Equation 9 of Tong et al. with the batch's mean; zero where all boxes fit."""
+    distance = iou(boxes, target).detach()
+    return _ratio(distance, distance.mean())
+
+
+def wiou_v2(boxes: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """Equation 10 of Tong et al."""
+    return _outlier_degree(boxes, target) ** gamma * wiou(boxes, target)
+
+
+def wiou_v3(boxes: Tensor, target: Tensor, alpha: float, delta: float) -> Tensor:
+    """Equation 11 of Tong et al."""
+    beta = _outlier_degree(boxes, target)
+    return beta / (delta * alpha ** (beta - delta)) * wiou(boxes, target)
+
+
 def mpdiou(boxes: Tensor, target: Tensor, diagonal: float) -> Tensor:
     """Algorithm 1 of Ma and Xu."""
     corners = [(boxes[:, k : k + 2] - target[:, k : k + 2]).square().sum(1) for k in (0, 2)]
@@ -57,6 +74,8 @@ CASES = [
     *(Case("alpha_iou", alpha_iou, {"alpha": alpha}) for alpha in (3.0, 1.5)),
     *(Case("siou", siou, {"theta": theta}, twice=False) for theta in (4.0, 2.0)),  # centres may coincide
     Case("wiou", wiou),
+    *(Case("wiou_v2", wiou_v2, {"gamma": gamma}) for gamma in (0.5, 1.5)),
+    *(Case("wiou_v3", wiou_v3, {"alpha": a, "delta": d}) for a, d in ((1.9, 3.0), (1.4, 5.0))),
     *(Case("mpdiou", mpdiou, {"diagonal": diagonal}) for diagonal in (math.sqrt(2), 640.0)),
 ]
 

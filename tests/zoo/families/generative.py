@@ -178,6 +178,21 @@ def velocity_prediction(prediction: Tensor, noise: Tensor, snr: Tensor) -> Tenso
     return (signal * prediction - deviation * image - (signal * noise - deviation * 0.3)) ** 2
 
 
+def edm_weighting(prediction: Tensor, noise: Tensor, snr: Tensor, sigma_data: float) -> Tensor:
+    """Table 1 of Karras et al.: λ(σ) = (σ² + s²)/(σ·s)² on the error of the image, of which x + σ·ε is noised."""
+    sigma = _per_sample(snr.rsqrt(), prediction)
+    image = 0.3 + sigma * noise - sigma * prediction
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2 * (image - 0.3) ** 2
+
+
+def flow_matching(prediction: Tensor, noise: Tensor, snr: Tensor) -> Tensor:
+    """Section 4.1 of Lipman et al.: the field ε - x on x_t = (1 - t)·x + t·ε, where x is 0.3 and follows from noise."""
+    t = _per_sample(1 / (1 + snr.sqrt()), prediction)
+    noised = (1 - t) * 0.3 + t * noise
+    image = (noised - t * prediction) / (1 - t)
+    return F.mse_loss(prediction - image, noise - 0.3, reduction="none")
+
+
 def soft_min_snr(prediction: Tensor, noise: Tensor, snr: Tensor, gamma: float) -> Tensor:
     """Section 4.4 of Crowson et al.: 1/(σ² + 1/γ) on the error of the image, with SNR = 1/σ²."""
     weight = 1 / (1 / snr + 1 / gamma)
@@ -303,6 +318,8 @@ CASES = [
     *(Case("p2_weighting", p2_weighting, {"k": k, "gamma": gamma}) for k, gamma in ((1.0, 1.0), (0.1, 0.5))),
     Case("truncated_snr", truncated_snr),
     Case("velocity_prediction", velocity_prediction),
+    *(Case("edm_weighting", edm_weighting, {"sigma_data": s}) for s in (0.5, 2.0)),
+    Case("flow_matching", flow_matching),
     Case("signal_prediction", signal_prediction),
     Case("cross_correlation", cross_correlation),
     Case("cross_correlation", cross_correlation, {"balanced": True}, balance),

@@ -68,6 +68,24 @@ def gradient_difference(image: Tensor, target: Tensor) -> Tensor:
     return torch.stack(terms).sum(0)
 
 
+def gradient_matching(image: Tensor, target: Tensor, norm: str = "squared") -> Tensor:
+    """Equation 4 of Eigen and Fergus, its last terms, with forward differences; zero without a direction."""
+    if image.ndim == 2:
+        return 0.0 * image
+    apart = torch.stack([a - b for a, b in zip(_steps(image), _steps(target), strict=True)])
+    return (apart**2 if norm == "squared" else apart.abs()).sum(0)
+
+
+def focal_frequency(image: Tensor, target: Tensor, alpha: float) -> Tensor:
+    """Equations 4 and 5 of Jiang et al. by PyTorch's transform of both images; over as many axes as there are."""
+    space = tuple(range(2, image.ndim))
+    x, y = (torch.fft.fftn(i, dim=space, norm="ortho") if space else i + 0j for i in (image, target))
+    error = torch.view_as_real(x - y).square().sum(-1).reshape(*image.shape[:2], -1)
+    weight = error.detach().sqrt() ** alpha
+    weight = weight / weight.amax(2, keepdim=True).clamp(min=1e-30)
+    return (weight * error).flatten(1).mean(1)
+
+
 def reconstruction(image: Tensor, target: Tensor, norm: str = "squared") -> Tensor:
     error = F.mse_loss if norm == "squared" else F.l1_loss
     return torch.stack([error(x, y, reduction="sum") for x, y in zip(image, target, strict=True)])
@@ -253,6 +271,9 @@ CASES = [
     *(Case("charbonnier", charbonnier, {"eps": eps}) for eps in (1e-3, 0.5)),
     *(Case("lorentzian", lorentzian, {"scale": scale}) for scale in (0.1, 2.0)),
     Case("gradient_difference", gradient_difference, twice=False),
+    Case("gradient_matching", gradient_matching),
+    Case("gradient_matching", gradient_matching, {"norm": "absolute"}, twice=False),
+    *(Case("focal_frequency", focal_frequency, {"alpha": alpha}) for alpha in (1.0, 0.0, 2.5)),
     Case("total_variation", total_variation, twice=False),
     Case("total_variation", total_variation, {"isotropic": True}),
     *(Case("ssim", ssim, {"data_range": level}) for level in (1.0, 2.5)),

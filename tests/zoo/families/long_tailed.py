@@ -45,11 +45,36 @@ def seesaw(logits: Tensor, target: Tensor, p: float, q: float, class_count: Tens
     return -(target * (weighted / weighted.sum(1, keepdim=True)).log()).sum(1)
 
 
+def _rare(class_count: Tensor, threshold: float, like: Tensor) -> Tensor:
+    """T of Tan et al."""
+    return _along((class_count < threshold * class_count.sum()).to(like.dtype), like)
+
+
+def equalization(logits: Tensor, target: Tensor, gamma: float, threshold: float, class_count: Tensor) -> Tensor:
+    """Equations 8 to 10 of Tan et al. with β its mean γ; for a label its own class has a weight of one."""
+    weight = 1 - gamma * _rare(class_count, threshold, logits) * (1 - target)
+    weighted = weight * logits.exp()
+    return -(target * (weighted / weighted.sum(1, keepdim=True)).log()).sum(1)
+
+
+def binary_equalization(logits: Tensor, target: Tensor, threshold: float, class_count: Tensor) -> Tensor:
+    """Equations 4 and 5 of Tan et al. for foreground, averaged over whether a class is there."""
+    rare = _rare(class_count, threshold, logits)
+    there, absent = (F.binary_cross_entropy_with_logits(logits, x, reduction="none") for x in _both(logits))
+    return target * there + (1 - target) * (1 - rare) * absent
+
+
+def _both(like: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.ones_like(like), torch.zeros_like(like)
+
+
 CASES = [
     *(Case("logit_adjustment", logit_adjustment, {"tau": tau}) for tau in (1.0, 2.5)),
     *(Case("ldam", ldam, {"margin": m, "scale": s}) for m, s in ((0.5, 1.0), (1.5, 4.0))),
     *(Case("class_balanced_cross_entropy", class_balanced_cross_entropy, {"beta": b}) for b in (0.9, 0.9999)),
     *(Case("seesaw", seesaw, {"p": p, "q": q}) for p, q in ((0.8, 2.0), (2.0, 0.5))),
+    *(Case("equalization", equalization, {"gamma": g, "threshold": t}) for g, t in ((0.9, 1.76e-3), (0.5, 0.2))),
+    *(Case("binary_equalization", binary_equalization, {"threshold": t}) for t in (1.76e-3, 0.2)),
 ]
 
 ORDINARY: dict[str, Samples] = {}

@@ -30,6 +30,21 @@ def simsiam(first: Tensor, second: Tensor, first_target: Tensor, second_target: 
     return -F.cosine_similarity(first, second_target) / 2 - F.cosine_similarity(second, first_target) / 2
 
 
+def dino(
+    first: Tensor,
+    second: Tensor,
+    first_target: Tensor,
+    second_target: Tensor,
+    temperature: float,
+    target_temperature: float,
+) -> Tensor:
+    """Algorithm 1 of Caron et al. with the centre that a momentum of zero gives for this batch."""
+    centre = torch.cat([first_target, second_target]).mean(0)
+    one, other = (torch.softmax((t - centre) / target_temperature, 1) for t in (first_target, second_target))
+    crossed = ((first, other), (second, one))
+    return sum(F.cross_entropy(s / temperature, t, reduction="none") for s, t in crossed) / torch.tensor(2.0)
+
+
 def barlow_twins(first: Tensor, second: Tensor, redundancy: float) -> Tensor:
     """Equation 1 of Zbontar et al.; constant features, for which torch has nan, correlate with nothing."""
     size = first.shape[1]
@@ -99,6 +114,7 @@ CASES = [
     *(Case("clip", clip, {"temperature": t}) for t in (0.07, 1.0)),
     Case("byol", byol),
     Case("simsiam", simsiam),
+    *(Case("dino", dino, {"temperature": s, "target_temperature": t}) for s, t in ((0.1, 0.04), (1.0, 0.5))),
     *(Case("barlow_twins", barlow_twins, {"redundancy": r}) for r in (0.005, 1.0)),
     *(Case("siglip", siglip, {"scale": s, "bias": b}) for s, b in ((10.0, -10.0), (2.0, 1.0))),
     Case("vicreg", vicreg, {"invariance": 25.0, "variance": 25.0, "covariance": 1.0}),

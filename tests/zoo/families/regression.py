@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from scipy.integrate import quad
 from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
-from scipy.stats import logistic
+from scipy.stats import logistic, norm
 from sklearn.metrics import mean_tweedie_deviance
 from torch import Tensor
 from torchmetrics.functional.regression import log_cosh_error
@@ -58,6 +58,17 @@ def wing(prediction: Tensor, target: Tensor, width: float, epsilon: float) -> Te
     size = (prediction - target).abs()
     rest = width - width * math.log(1 + width / epsilon)
     return torch.where(size < width, width * torch.log(1 + size / epsilon), size - rest)
+
+
+def adaptive_wing(
+    prediction: Tensor, target: Tensor, omega: float, theta: float, epsilon: float, alpha: float
+) -> Tensor:
+    """Equation 3 of Wang et al., the exponent's target held in [0, 1]."""
+    size, power = (prediction - target).abs(), alpha - target.clamp(0.0, 1.0)
+    ratio = theta / epsilon
+    a = omega / (1 + ratio**power) * power * ratio ** (power - 1) / epsilon
+    c = theta * a - omega * torch.log(1 + ratio**power)
+    return torch.where(size < theta, omega * torch.log(1 + (size / epsilon) ** power), a * size - c)
 
 
 def cauchy(prediction: Tensor, target: Tensor, scale: float) -> Tensor:
@@ -112,6 +123,21 @@ def logistic_crps(prediction: Tensor, target: Tensor, variance: Tensor, eps: flo
     if value.numel():
         mean, deviation, true = (x.detach().flatten()[0].item() for x in (prediction, scale, target))
         known = logistic(mean, deviation)
+        below = quad(lambda x: known.cdf(x) ** 2, -np.inf, true)[0]
+        above = quad(lambda x: known.sf(x) ** 2, true, np.inf)[0]
+        torch.testing.assert_close(value.detach().flatten()[0].item(), below + above, rtol=1e-6, atol=1e-9)
+    return value
+
+
+def normal_crps(prediction: Tensor, target: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Equation 21 of Gneiting and Raftery with PyTorch's normal distribution, and the integral at one element."""
+    deviation = variance.clamp(min=eps).sqrt()
+    z, standard = (target - prediction) / deviation, torch.distributions.Normal(0.0, 1.0)
+    density = standard.log_prob(z).exp()
+    value = -deviation * (1 / math.sqrt(math.pi) - 2 * density - z * (2 * standard.cdf(z) - 1))
+    if value.numel():
+        mean, spread, true = (x.detach().flatten()[0].item() for x in (prediction, deviation, target))
+        known = norm(mean, spread)
         below = quad(lambda x: known.cdf(x) ** 2, -np.inf, true)[0]
         above = quad(lambda x: known.sf(x) ** 2, true, np.inf)[0]
         torch.testing.assert_close(value.detach().flatten()[0].item(), below + above, rtol=1e-6, atol=1e-9)
@@ -241,6 +267,10 @@ CASES = [
     Case("gaussian_nll", gaussian_nll, {"eps": 1e-2, "full": True}),
     *(Case("wing", wing, {"width": w, "epsilon": e}) for w, e in ((10.0, 2.0), (1.0, 0.1))),
     *(
+        Case("adaptive_wing", adaptive_wing, {"omega": w, "theta": t, "epsilon": e, "alpha": a})
+        for w, t, e, a in ((14.0, 0.5, 1.0, 2.1), (2.0, 3.0, 0.5, 3.0))
+    ),
+    *(
         Case(name, oracle, {"scale": scale})
         for name, oracle in (("cauchy", cauchy), ("geman_mcclure", geman_mcclure), ("welsch", welsch))
         for scale in (1.0, 0.3, 5.0)
@@ -250,6 +280,7 @@ CASES = [
     *(Case("student_t_nll", student_t_nll, {"degrees": degrees, "eps": 1e-6}) for degrees in (5.0, 2.5)),
     Case("laplace_nll", laplace_nll, {"eps": 1e-6}),
     Case("logistic_crps", logistic_crps, {"eps": 1e-6}),
+    Case("normal_crps", normal_crps, {"eps": 1e-6}),
     Case("poisson", poisson),
     *(Case("tweedie", tweedie, {"power": power}) for power in (1.5, 1.1)),
     *(Case("negative_binomial", negative_binomial, {"alpha": alpha}) for alpha in (1.0, 0.2, 4.0)),
