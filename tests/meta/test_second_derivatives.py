@@ -23,7 +23,7 @@ from lossearch.search_spaces import load_space
 from lossearch.tasks import build_task
 from lossearch.zoo.named import graph_of
 
-HELD_BACK = {"seesaw", "ciou", "wiou", "beta_nll", "circle", "curricularface"}
+HELD_BACK = {"seesaw", "ciou", "wiou", "wiou_v2", "wiou_v3", "beta_nll", "circle", "curricularface", "focal_frequency"}
 """Losses whose gradient has a factor that is held back from it."""
 
 TIED = {"lovasz_softmax"}
