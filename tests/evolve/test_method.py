@@ -40,6 +40,7 @@ BASELINES |= {"binary_dice", "binary_jaccard", "binary_tversky", "binary_cross_e
 BASELINES |= {"asymmetric", "quality_focal", "varifocal", "normalized_cross_entropy", "nce_rce", "nce_mae", "nce_agce"}
 BASELINES |= {"joint_asymmetric", "jensen_shannon", "top_k_cross_entropy"}
 BASELINES |= {"logit_adjustment", "ldam", "class_balanced_cross_entropy", "seesaw", "taylor"}
+BASELINES |= {"unified_focal", "equalization", "binary_equalization"}
 """Losses that are compared with, but that no search begins with unless its space names them."""
 
 
