@@ -38,9 +38,9 @@ from lossearch.archive.records import (
     verify_kinds,
 )
 from lossearch.archive.robustness import robust_mean_sql
-from lossearch.archive.schema import SCORES, WITH_METRICS, connect, storage_errors
+from lossearch.archive.schema import PROPOSAL_OF_OLD, SCORES, WITH_METRICS, WITH_PROPOSALS, connect, storage_errors
 
-SELECT_CANDIDATES = f"SELECT {CANDIDATE_COLUMNS} FROM candidate c JOIN structure x ON x.id = c.structure_id"
+_SELECT_CANDIDATES = f"SELECT {CANDIDATE_COLUMNS} FROM candidate c JOIN structure x ON x.id = c.structure_id"
 _SELECT_EVALUATIONS = f"SELECT {EVALUATION_COLUMNS} FROM evaluation e JOIN structure x ON x.id = e.structure_id"
 _PAGE = 2000
 
@@ -70,6 +70,8 @@ class ArchiveLookups:
         self.higher_is_better: bool = meta["direction"] == "maximize"
         self.keep_rejected: Retention = meta["keep_rejected"]  # type: ignore[assignment]
         self.created: str = meta["created"]
+        proposal = "c.proposal" if self._version >= WITH_PROPOSALS else PROPOSAL_OF_OLD.format(reason="c.reason")
+        self._select_candidates = _SELECT_CANDIDATES.format(proposal=proposal)
         self._select_evaluations = _SELECT_EVALUATIONS.format(**self._later_columns("e"))
         self._sign = 1 if self.higher_is_better else -1
 
@@ -161,7 +163,7 @@ class ArchiveLookups:
 
     def candidate(self, key: str) -> Candidate | None:
         """The candidate with that key: the first accepted one, else the first."""
-        sql = f"{SELECT_CANDIDATES} WHERE x.key = ? ORDER BY c.verdict <> '{ACCEPTED}', c.id LIMIT 1"
+        sql = f"{self._select_candidates} WHERE x.key = ? ORDER BY c.verdict <> '{ACCEPTED}', c.id LIMIT 1"
         rows = self._select(sql, (pack_digest(key),), CANDIDATE_KINDS)
         return candidate_from_row(rows[0]) if rows else None
 
@@ -176,7 +178,7 @@ class ArchiveLookups:
         """Candidates in the order they were archived, from the one after `after_id` on."""
         where, parameters = _conditions({"c.verdict": verdict, "c.island": island, "c.operator": operator})
         condition = f"c.id > ? AND {where}"
-        for row in self._pages(SELECT_CANDIDATES, "c.id", condition, (after_id, *parameters), CANDIDATE_KINDS):
+        for row in self._pages(self._select_candidates, "c.id", condition, (after_id, *parameters), CANDIDATE_KINDS):
             yield candidate_from_row(row)
 
     # Totals

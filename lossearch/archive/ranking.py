@@ -11,7 +11,6 @@ from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from lossearch.archive.failures import Failure, summed
-from lossearch.archive.lookups import SELECT_CANDIDATES
 from lossearch.archive.races import ArchiveRaces
 from lossearch.archive.records import (
     ACCEPTED,
@@ -292,7 +291,7 @@ class ArchiveReader(ArchiveRaces):
 
     def _first(self, structure_id: int) -> Candidate:
         """The first accepted candidate of a structure."""
-        sql = f"{SELECT_CANDIDATES} WHERE c.structure_id = ? AND c.verdict = '{ACCEPTED}' ORDER BY c.id LIMIT 1"
+        sql = f"{self._select_candidates} WHERE c.structure_id = ? AND c.verdict = '{ACCEPTED}' ORDER BY c.id LIMIT 1"
         found = self._select(sql, (structure_id,), CANDIDATE_KINDS)
         if not found:
             raise damaged(f"a score of nothing that was trained in {self.path}")

@@ -69,8 +69,8 @@ class Candidate:
     screening ended before it. text and graph: one-line form and JSON form. complexity: size of the graph,
     required of an accepted candidate. verdict: "accepted" or the filter that rejected it ("type", "range",
     "duplicate_key", "probe", "duplicate_fingerprint", "rejection"). parents: keys. operator: "seed",
-    "random", "mutation:…" or "crossover". numbers: what screening measured. id and superseded are set by the
-    archive.
+    "random", "mutation:…" or "crossover". numbers: what screening measured. proposal: the key that it was
+    proposed under, where training changed its constants, else None. id and superseded are set by the archive.
     """
 
     origin: Origin
@@ -84,6 +84,7 @@ class Candidate:
     parents: tuple[str, ...] = ()
     operator: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    proposal: str | None = None
     id: int | None = None
     superseded: int = 0
 
@@ -94,6 +95,11 @@ class Candidate:
     @property
     def accepted(self) -> bool:
         return self.verdict == ACCEPTED
+
+    @property
+    def proposed_as(self) -> str:
+        """The key that it was proposed under."""
+        return self.key if self.proposal is None else self.proposal
 
     @property
     def kept(self) -> bool:
@@ -286,16 +292,19 @@ def finite_or_none(metric: float | None) -> float | None:
 
 CANDIDATE_COLUMNS = (
     "c.id, c.island, c.generation, c.position, c.superseded, c.verdict, c.reason, c.operator, c.parents, "
-    "c.numbers, x.key, x.fingerprint, x.text, x.graph, x.complexity"
+    "c.numbers, {proposal}, x.key, x.fingerprint, x.text, x.graph, x.complexity"
 )
 CANDIDATE_KINDS: Kinds = (
-    *(WHOLE,) * 5, *(TEXT,) * 3, MAYBE_TEXT, MAYBE_TEXT, DIGEST, MAYBE_DIGEST, MAYBE_TEXT, MAYBE_TEXT, MAYBE_WHOLE
+    *(WHOLE,) * 5, *(TEXT,) * 3, MAYBE_TEXT, MAYBE_TEXT, MAYBE_DIGEST, DIGEST, MAYBE_DIGEST, MAYBE_TEXT,
+    MAYBE_TEXT, MAYBE_WHOLE,
 )  # fmt: skip
 
 
 def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
     """A candidate from CANDIDATE_COLUMNS."""
-    id, island, generation, position, superseded, verdict, reason, operator, parents, numbers, *structure = row
+    id, island, generation, position, superseded, verdict, reason, operator, parents, numbers, proposal, *structure = (
+        row
+    )
     key, fingerprint, text, graph, complexity = structure
     where = f"candidate {id} of the archive"
     if verdict == ACCEPTED and complexity is None:
@@ -309,6 +318,7 @@ def candidate_from_row(row: tuple[Any, ...]) -> Candidate:
         operator=operator,
         parents=tuple(map(str, decode_json(parents, where, list))) if parents else (),
         numbers=decode_json(numbers, where, dict) if numbers else {},
+        proposal=None if proposal is None else unpack_digest(proposal),
         key=unpack_digest(key),
         fingerprint=None if fingerprint is None else unpack_digest(fingerprint),
         text=text,

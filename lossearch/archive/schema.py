@@ -9,18 +9,25 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lossearch.archive.records import Retention, damaged, encode_json
+from lossearch.archive.records import ACCEPTED, Retention, damaged, encode_json
 from lossearch.archive.robustness import robust_mean_sql
 from lossearch.errors import UserError
 from lossearch.files import RESUME, StorageError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The second version keeps the final race; archives of the first are read as of a search without one. The third keeps
 every metric of a training, and its device; those of earlier ones are read as without any but the ranking one. The
-fourth keeps how far the learning rates of those that raced may be moved."""
+fourth keeps how far the learning rates of those that raced may be moved. The fifth keeps under which key a candidate
+was proposed whose constants training changed; earlier ones tell it in its reason alone."""
 
-WITH_RACES, WITH_METRICS, WITH_MARGINS = 2, 3, 4
-"""The first versions with the final race, with all metrics, and with margins of the learning rate."""
+WITH_RACES, WITH_METRICS, WITH_MARGINS, WITH_PROPOSALS = 2, 3, 4, 5
+"""The first versions with the final race, all metrics, margins of the learning rate, and keys of proposals."""
+
+_TUNED = "constants tuned; proposed as "
+PROPOSAL_OF_OLD = (
+    f"CASE WHEN substr({{reason}}, 1, {len(_TUNED)}) = '{_TUNED}' THEN substr({{reason}}, {len(_TUNED) + 1}) END"
+)
+"""SQL for the key of the proposal in archives without a column of it: their only record is the reason's text."""
 
 APPLICATION_ID = 0x4C4F5353  # "LOSS", in the file header: tells an archive from any other SQLite file
 _FAILED = "(status <> 'ok' OR metric IS NULL OR abs(metric) = 9e999)"
@@ -41,6 +48,7 @@ CREATE TABLE candidate (
     island INTEGER NOT NULL, generation INTEGER NOT NULL, position INTEGER NOT NULL,
     superseded INTEGER NOT NULL DEFAULT 0,
     verdict TEXT NOT NULL, reason TEXT NOT NULL, operator TEXT NOT NULL, parents TEXT, numbers TEXT,
+    proposal,
     UNIQUE (island, generation, position, superseded)
 );
 CREATE INDEX candidate_structure ON candidate (structure_id);
@@ -222,15 +230,23 @@ def _later_columns(table: str) -> str:
     return f"ALTER TABLE {table} ADD COLUMN metrics TEXT; ALTER TABLE {table} ADD COLUMN device TEXT;"
 
 
+_PROPOSALS = f"""
+ALTER TABLE candidate ADD COLUMN proposal;
+UPDATE candidate SET proposal = {PROPOSAL_OF_OLD.format(reason="reason")} WHERE verdict = '{ACCEPTED}';
+"""
+
+
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Give an archive of an older version the tables and columns that it lacks."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version < SCHEMA_VERSION:
-        added = [_MARGIN_TABLE]
+        added = [_PROPOSALS]
         if version < WITH_RACES:
             added.append(_RACE_TABLES)
-        else:
+        elif version < WITH_MARGINS:
             added.append("ALTER TABLE race_standing ADD COLUMN fragile INTEGER NOT NULL DEFAULT 0;")
+        if version < WITH_MARGINS:
+            added.append(_MARGIN_TABLE)
         if version < WITH_METRICS:
             tables = ("evaluation", "race_training") if version >= WITH_RACES else ("evaluation",)
             added += map(_later_columns, tables)

@@ -140,14 +140,15 @@ class Archive(ArchiveReader):
         )
         place = (origin.island, origin.generation, origin.index)
         cursor = self._connection.execute(
-            f"INSERT INTO candidate ({_ROW}, island, generation, position, reason, numbers)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            f"INSERT INTO candidate ({_ROW}, island, generation, position, reason, numbers, proposal)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (island, generation, position, superseded) DO NOTHING",
             (
                 *row,
                 *place,
                 candidate.reason if full else "",
                 encode_json(dict(candidate.numbers)) if full and candidate.numbers else None,
+                pack_digest(candidate.proposal) if full and candidate.proposal else None,
             ),
         )
         if cursor.rowcount == 1:

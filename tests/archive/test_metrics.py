@@ -66,7 +66,7 @@ def test_older_archives_have_no_other_metrics_and_take_them(path: Path, version:
         dropped = "".join(f"ALTER TABLE {{0}} DROP COLUMN {name};" for name in ("metrics", "device"))
         races = "DROP TABLE race_training; DROP TABLE race_standing;"
         connection.executescript(
-            "DROP TABLE race_margin;"
+            "DROP TABLE race_margin; ALTER TABLE candidate DROP COLUMN proposal;"
             + (races if version == 1 else dropped.format("race_training"))
             + dropped.format("evaluation")
             + ("ALTER TABLE race_standing DROP COLUMN fragile;" if version > 1 else "")

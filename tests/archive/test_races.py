@@ -144,7 +144,7 @@ def test_an_archive_of_the_first_version_reads_as_without_a_race_and_takes_one(a
     with sqlite3.connect(archive.path) as connection:
         connection.executescript(
             "DROP TABLE race_margin; DROP TABLE race_training; DROP TABLE race_standing;"
-            "ALTER TABLE evaluation DROP COLUMN metrics;"
+            "ALTER TABLE evaluation DROP COLUMN metrics; ALTER TABLE candidate DROP COLUMN proposal;"
             "ALTER TABLE evaluation DROP COLUMN device;"
             "DELETE FROM meta WHERE name IN ('directions', 'robustness'); PRAGMA user_version = 1;"
         )

@@ -479,6 +479,23 @@ def test_newer_schema_is_refused(archive: Archive) -> None:
         Archive.open(archive.path)
 
 
+def test_an_archive_of_the_fourth_version_tells_under_which_key_candidates_were_proposed(archive: Archive) -> None:
+    tuned = candidate(
+        "tuned", 1, proposal=digest("proposed"), reason=f"constants tuned; proposed as {digest('proposed')}"
+    )
+    archive.add_candidates([candidate("plain"), tuned, rejected("bad", "probe", 2)])
+    expected = [digest("plain"), digest("proposed"), digest("bad")]
+    assert [one.proposed_as for one in archive.candidates()] == expected
+    archive.close()
+    with sqlite3.connect(archive.path) as connection:
+        connection.executescript("ALTER TABLE candidate DROP COLUMN proposal; PRAGMA user_version = 4;")
+    connection.close()
+    for read_only in (True, False, True):
+        with Archive.open(archive.path, read_only) as opened:
+            assert [one.proposed_as for one in opened.candidates()] == expected
+            opened.check()
+
+
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.99])
 def test_truncated_archive_is_refused(archive: Archive, kept: float) -> None:
     archive.add_candidates([candidate(index, index) for index in range(500)])

@@ -14,7 +14,7 @@ from lossearch.archive.robustness import robust_mean
 from lossearch.archive.store import Candidate, Evaluation, Origin
 from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
-from lossearch.engine.writer.messages import Trained, tuned_from
+from lossearch.engine.writer.messages import Trained
 from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate as Proposal
 from lossearch.ir.core.joint import AnyGraph
@@ -82,16 +82,16 @@ def trained_row(
 ) -> Trained:
     """The training of a candidate: the row of the loss that was scored, with an evaluation per seed.
 
-    Where training tuned the constants, that row is of the tuned loss, and its reason names the proposal. `complexity`
-    measures that loss. The evaluation of a candidate that was stopped has the budget that it had reached.
+    Where training tuned the constants, that row is of the tuned loss, with the key of the proposal beside its own.
+    `complexity` measures that loss. The evaluation of a candidate that was stopped has the budget that it had reached.
     """
     ok = result.status is Status.OK and result.score is not None and math.isfinite(result.score)
     changed = ok and result.graph.key != graph.key
-    reason = tuned_from(row.key) if changed else ""
+    reason = f"constants tuned; proposed as {row.key}" if changed else ""
     if not ok:
         reason = result.message[-LONGEST_REASON:] or "the score is not finite"
     if changed:
-        row = dataclasses.replace(row, key=result.graph.key, fingerprint=None, **_forms(result.graph))
+        row = dataclasses.replace(row, key=result.graph.key, proposal=row.key, fingerprint=None, **_forms(result.graph))
         row = dataclasses.replace(row, complexity=complexity(result.graph))
     numbers = {**row.numbers, SPENT: float(result.spent)} if result.spent else row.numbers
     row = dataclasses.replace(row, reason=reason, numbers=numbers)

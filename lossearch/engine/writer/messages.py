@@ -40,7 +40,8 @@ class Trained:
     def under(self, row: Candidate) -> Trained:
         """The same training for another proposal of the same loss, archived in `row`'s place."""
         place = {"origin": row.origin, "operator": row.operator, "parents": row.parents, "verdict": row.verdict}
-        return replace(self, candidate=replace(self.candidate, **place, id=None, superseded=0))
+        proposal = None if row.key == self.candidate.key else row.key
+        return replace(self, candidate=replace(self.candidate, **place, proposal=proposal, id=None, superseded=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +130,3 @@ class Scribe(Protocol):
     def fail(self, island: int, error: Exception) -> None:
         """Something ended an island that another try would only repeat: it ends the search."""
         ...
-
-
-_TUNED = "constants tuned; proposed as "
-
-
-def tuned_from(proposal: str) -> str:
-    """The archived reason of a candidate whose constants training changed: names the key it was proposed under."""
-    return f"{_TUNED}{proposal}"
-
-
-def proposal_key(candidate: Candidate) -> str:
-    """The key under which an archived candidate was proposed."""
-    return candidate.reason.removeprefix(_TUNED) if candidate.reason.startswith(_TUNED) else candidate.key

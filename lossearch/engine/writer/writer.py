@@ -20,7 +20,6 @@ from lossearch.engine.writer.messages import (
     GenerationReport,
     Parcel,
     Trained,
-    proposal_key,
 )
 from lossearch.engine.writer.progress import Progress, Tracker
 from lossearch.engine.writer.same_failure import SameFailure
@@ -58,7 +57,7 @@ class ArchiveWriter:
             for verdict in (ACCEPTED, *AUDITED_FILTERS):
                 for candidate in self._archive.candidates(island=island, verdict=verdict):
                     if candidate.origin.generation >= generation and candidate.graph is not None:
-                        self._trained.setdefault(proposal_key(candidate), candidate.key)
+                        self._trained.setdefault(candidate.proposed_as, candidate.key)
             if self._islands > 1:
                 self._archive.supersede(island, generation)
             self._exchange.forget(island)
@@ -93,8 +92,8 @@ class ArchiveWriter:
         for candidate in (*batch.candidates, *batch.audited):
             if candidate.graph is not None:
                 if self._islands > 1 and candidate.operator.startswith(SEED):  # nothing else is asked for by others
-                    self._trained[proposal_key(candidate)] = candidate.key
-                self._attempts.pop((island, proposal_key(candidate)), None)
+                    self._trained[candidate.proposed_as] = candidate.key
+                self._attempts.pop((island, candidate.proposed_as), None)
         self._tracker.add(batch)
         with self._recorded():
             self._same_failure.look_at(batch)
