@@ -170,7 +170,8 @@ def compare(
 
     Args:
         task: A task's name, a search configuration (.toml) whose task is meant, or a configuration. Or a training
-            function of yours, or its reference (`train.py:train`), which takes `learning_rate` and `split`.
+            function of yours, or its reference (`train.py:train`), which takes `split`, and `learning_rate` where
+            that is to be tuned.
         losses: One or more of what `load` takes.
         seeds: Number of paired seeds, or the seeds themselves.
         metric: What a training function yields that ranks losses, where a configuration does not say it.

@@ -80,7 +80,8 @@ def compare(
 
     Args:
         task: a task, its name, or its configuration; or the configuration of a training function, which must take
-            `learning_rate` and `split`: it is asked for the test split when all losses are tuned, and only here.
+            `split`: it is asked for the test split when all losses are tuned, and only here. Where it takes no
+            `learning_rate`, every loss is trained at its own rate, and losses' own parameters alone are tuned.
         losses: to be compared; strings are names of hand-designed losses. Where a task's slots are compared together, a
             loss of one slot stands beside the default losses of the others.
         seeds: number of paired seeds, or the seeds themselves; at least two, none of those that a

@@ -28,7 +28,7 @@ class Comparison(Result):
 
     @property
     def verdict(self) -> str:
-        """What the comparison says, in one sentence."""
+        """What the comparison says, in one sentence, and in others what has to be known with it."""
         return verdict(self)
 
     def table(self) -> Table:

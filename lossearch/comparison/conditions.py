@@ -37,6 +37,7 @@ class Conditions:
         slots: those that are tuned or compared, with the signatures of their losses.
         time_limit: seconds for one call of a user's function.
         first_call: what a user's function gives its loss at the first call, in the form that `FirstCalls.loads` reads.
+        learning_rate_tuned: whether tuning chooses learning rates; a function that takes none trains at its own.
     """
 
     config: TrainingConfig | FunctionConfig
@@ -46,6 +47,7 @@ class Conditions:
     slots: tuple[tuple[str, str], ...] = (("loss", "dense"),)
     time_limit: float | None = None
     first_call: bytes = b""
+    learning_rate_tuned: bool = True
 
     @property
     def metric(self) -> Metric:
@@ -65,7 +67,9 @@ class Conditions:
 
     def identity(self) -> dict[str, Any]:
         """What results depend on besides the losses, as plain data without paths."""
-        told = {"steps": self.steps, "backend": self.backend, "device": self.device}
+        told: dict[str, Any] = {"steps": self.steps, "backend": self.backend, "device": self.device}
+        if not self.learning_rate_tuned:
+            told["learning_rate_tuned"] = False
         if isinstance(self.config, FunctionConfig):
             return {"task": self.config.identity(), **told}
         return {"task": self.config.model_dump(mode="json"), **told}
@@ -141,5 +145,5 @@ def conditions_for(
         require(task, purpose)
         check_takes_device(task, None if device == "cpu" else device)
         call = record_first_call(task, default_losses(task), steps)
-        slots = tuple(task.signatures.items())
-    return Conditions(subject, steps, backend, device, slots, time_limit, call.dumps())
+        slots, tuned = tuple(task.signatures.items()), task.rights.learning_rate
+    return Conditions(subject, steps, backend, device, slots, time_limit, call.dumps(), tuned)

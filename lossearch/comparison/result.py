@@ -132,6 +132,11 @@ class Result:
     keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def learning_rate_tuned(self) -> bool:
+        """Whether learning rates were tuned; not with a training function that takes none."""
+        return self.settings.get("learning_rate_tuned", True)
+
+    @property
     def noise_floor(self) -> float | None:
         """How far two comparisons of the reference itself differ by their seeds alone; None below four seeds."""
         return next((row.noise_floor for row in self.rows if row.loss == self.reference), None)

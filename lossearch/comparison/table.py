@@ -61,7 +61,7 @@ def make_table(result: Result) -> Table:
         means = row.other_means
         further = [f"{means[name]:.4g}" if name in means else _NONE for name in others]
         # As Text, so that brackets are never read as markup.
-        cells = map(Text, [*_cells(row, result.reference, units), *further])
+        cells = map(Text, [*_cells(row, result, units), *further])
         table.add_row(*cells, style="bold" if row.source == "discovered" else None)
     if result.noise_floor is not None:
         floor = f"±{units.value(result.noise_floor)}"
@@ -84,21 +84,21 @@ def _caption(result: Result) -> str | None:
     return "↓ ↑: a setting at the low or high edge of its range" if marked else None
 
 
-def _cells(row: Row, reference: str | None, units: Units) -> list[str]:
+def _cells(row: Row, result: Result, units: Units) -> list[str]:
     edges = row.at_edge or {}
     parameters = [f"{name}={value:.3g}{_mark(edges, name)}" for name, value in row.parameters.items()]
     settings = [
         row.loss,
         row.source,
         ",\n".join(parameters) or _NONE,
-        f"{row.learning_rate:.3g}{_mark(edges, 'learning_rate')}",
+        f"{row.learning_rate:.3g}{_mark(edges, 'learning_rate')}" if result.learning_rate_tuned else "not tuned",
         _NONE if row.validation is None else units.value(row.validation),
     ]
     if row.interval is None:
         return [*settings, f"failed: {_first_line(row.message)}"[:40], _NONE, _NONE]
     test = f"{units.value(row.interval.mean)} {units.interval(row.interval)}"
     if row.difference is None:
-        return [*settings, test, "reference" if row.loss == reference else _NONE, _NONE]
+        return [*settings, test, "reference" if row.loss == result.reference else _NONE, _NONE]
     difference = f"{units.difference(row.difference.mean)} {units.signed_interval(row.difference.interval)}"
     return [*settings, test, difference, _NONE if row.p_holm is None else p_text(row.p_holm)]
 

@@ -170,7 +170,8 @@ def tuning(loss: AnyLoss, budget: Budget, conditions: Conditions) -> Stages[Tune
     """The stages of one tuning, for `lossearch.comparison.workers.drive`."""
     space, higher = _space(loss, conditions), conditions.metric.higher_is_better
     trials: list[Trial] = []
-    for round_, size in enumerate(_round_sizes(budget.trials)):
+    sizes = _round_sizes(budget.trials) if space.names else [1]  # with nothing to tune, others would be the same
+    for round_, size in enumerate(sizes):
         points = space.first_points(size) if round_ == 0 else _points_around_best(space, trials, higher, round_, size)
         jobs = list(_jobs(loss, [space.setting(point) for point in points], budget.first_seeds, conditions))
         trained = [result for results in (yield jobs) for result in results]
@@ -203,7 +204,7 @@ def rank(trials: Sequence[Trial], higher_is_better: bool) -> list[int]:
 
 
 def _space(loss: AnyLoss, conditions: Conditions) -> TuningSpace:
-    return TuningSpace.of(loss.parameters, conditions.base_learning_rate)
+    return TuningSpace.of(loss.parameters, conditions.base_learning_rate, conditions.learning_rate_tuned)
 
 
 def _choose(trials: Sequence[Trial], higher_is_better: bool) -> Trial:
@@ -227,6 +228,8 @@ def _points_around_best(
 ) -> list[Point]:
     best = trials[rank(trials, higher_is_better)[0]]
     tried = [trial.point for trial in trials]
+    if best.metric is None and not space.tunes_rate:
+        return space.points_around((0.5,) * len(space.names), 0.5, size, {}, len(tried))
     if best.metric is None:  # nothing trains yet: only a smaller step can help
         lowest = (min(point[0] for point in tried), *space.default[1:])
         return space.points_around(lowest, _HALF_WIDTHS[0], size, {"learning_rate": "low"}, len(tried))

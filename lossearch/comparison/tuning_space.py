@@ -12,7 +12,7 @@ from lossearch.ir.core.scale import round_to_digits, to_unit, to_value, unit_bou
 
 Edge = Literal["low", "high"]
 Point = tuple[float, ...]
-"""One coordinate for the learning rate, then one per parameter; [0, 1] spans the range in which tuning begins."""
+"""One coordinate for the learning rate where it is tuned, then one per parameter; tuning begins in [0, 1]."""
 
 LEARNING_RATE = "learning_rate"
 OCTAVES = 12.0
@@ -49,34 +49,39 @@ class TuningSpace:
     Attributes:
         centre: learning rate at the middle of the range.
         parameters: the tuned ones, each with upper > lower.
+        tunes_rate: whether the learning rate is a coordinate; otherwise it is the centre.
     """
 
     centre: float
     parameters: tuple[Parameter, ...]
+    tunes_rate: bool = True
 
     @classmethod
-    def of(cls, parameters: Iterable[Parameter], centre: float) -> TuningSpace:
+    def of(cls, parameters: Iterable[Parameter], centre: float, tunes_rate: bool = True) -> TuningSpace:
         """The space of a loss's tunable parameters."""
-        return cls(centre, tuple(p for p in parameters if p.tunable and p.upper > p.lower))
+        return cls(centre, tuple(p for p in parameters if p.tunable and p.upper > p.lower), tunes_rate)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the coordinates, in order."""
-        return (LEARNING_RATE, *(parameter.name for parameter in self.parameters))
+        """Of the coordinates, in order; none where there is nothing to tune."""
+        names = tuple(parameter.name for parameter in self.parameters)
+        return (LEARNING_RATE, *names) if self.tunes_rate else names
 
     @property
     def limits(self) -> list[tuple[float, float]]:
         """How far each coordinate can go: a parameter to its bounds."""
-        return [(-math.inf, math.inf), *map(unit_bounds, self.parameters)]
+        limits = list(map(unit_bounds, self.parameters))
+        return [(-math.inf, math.inf), *limits] if self.tunes_rate else limits
 
     @property
     def default(self) -> Point:
         """The centre of the learning rates with every parameter's default."""
-        return (0.5, *(to_unit(parameter, parameter.default) for parameter in self.parameters))
+        units = tuple(to_unit(parameter, parameter.default) for parameter in self.parameters)
+        return (0.5, *units) if self.tunes_rate else units
 
     def setting(self, point: Point) -> Setting:
         """The values at a point, rounded to three digits."""
-        rate, *units = point
+        rate, *units = point if self.tunes_rate else (0.5, *point)
         values = {p.name: to_value(p, unit) for p, unit in zip(self.parameters, units, strict=True)}
         return Setting(values, round_to_digits(self.centre * 2 ** ((rate - 0.5) * OCTAVES)))
 
@@ -84,16 +89,21 @@ class TuningSpace:
         """Points all over the space, denser at the learning rates of its middle; the first has all defaults.
 
         On every axis by itself they are evenly spread from end to end (a Latin hypercube); without parameters they
-        are a grid of learning rates, and two of them the default and the one in the middle of the upper half.
+        are a grid of learning rates, and two of them the default and the one in the middle of the upper half. Where
+        there is nothing to tune, the default alone.
         """
+        if not self.names:
+            return [self.default]
         if not self.parameters:
             units = [0.5, 0.75] if n == 2 else _spread(range(n))  # the ends alone are far from any good rate
             return [(_towards_middle(unit),) for unit in units]
         points = _kronecker(n - 1, len(self.default), start=1)
         if not points:
             return [self.default]
-        rates, *others = [_spread(axis) for axis in zip(*points, strict=True)]
-        return [self.default, *zip(map(_towards_middle, rates), *others, strict=True)]
+        axes = [_spread(axis) for axis in zip(*points, strict=True)]
+        if self.tunes_rate:
+            axes[0] = list(map(_towards_middle, axes[0]))
+        return [self.default, *zip(*axes, strict=True)]
 
     def points_around(
         self, centre: Point, half_width: float, n: int, edges: Mapping[str, Edge], start: int
@@ -124,11 +134,11 @@ class TuningSpace:
         """
         found: dict[str, Edge] = {}
         margin = _MARGIN / OCTAVES
-        if min(point[0] for point in tried) > best[0] - margin:
+        if self.tunes_rate and min(point[0] for point in tried) > best[0] - margin:
             found[LEARNING_RATE] = "low"
-        elif max(point[0] for point in tried) < best[0] + margin:
+        elif self.tunes_rate and max(point[0] for point in tried) < best[0] + margin:
             found[LEARNING_RATE] = "high"
-        for axis, parameter in enumerate(self.parameters, start=1):
+        for axis, parameter in enumerate(self.parameters, start=int(self.tunes_rate)):
             units = [point[axis] for point in tried]
             if best[axis] < min(0.0, *units) + _PARAMETER_MARGIN:
                 found[parameter.name] = "low"

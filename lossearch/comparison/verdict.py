@@ -1,4 +1,4 @@
-"""What a comparison says, in one sentence."""
+"""What a comparison says, in one sentence, and what has to be known with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossearch.comparison.statistics import Interval, PairedDifference
 from lossearch.tasks import Metric
+from lossearch.tasks.base import addition
 
 if TYPE_CHECKING:
     from lossearch.comparison.result import Result, Row
@@ -60,6 +61,21 @@ def p_text(p_value: float) -> str:
 
 
 def verdict(result: Result) -> str:
+    """What the comparison says, in a sentence, and what has to be known with it, in others."""
+    return " ".join([_says(result), *_notes(result)])
+
+
+def _notes(result: Result) -> list[str]:
+    if result.learning_rate_tuned:
+        return []
+    return [
+        f"Learning rates were not tuned, since {result.task} takes none: every loss was trained at the function's own"
+        " rate, with the gradient of the default loss at the first predictions. How well this step size suits a loss is"
+        f" part of what is compared. To have learning rates tuned, {addition('learning_rate')}."
+    ]
+
+
+def _says(result: Result) -> str:
     """Whether the best discovered loss beats the best hand-designed one; or which hand-designed one is best."""
     units = Units.of(result.metric)
     trained = [row for row in result.rows if row.interval is not None]

@@ -74,6 +74,11 @@ class ComparisonFile(_Part):
         return self
 
     @property
+    def learning_rate_tuned(self) -> bool:
+        """See `lossearch.comparison.result.Result`."""
+        return self.settings.get("learning_rate_tuned", True)
+
+    @property
     def others(self) -> tuple[str, ...]:
         """Names of the metrics besides the ranking one."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.others))

@@ -53,7 +53,7 @@ class Rights:
     """What a task's trainings allow.
 
     Attributes:
-        learning_rate: they take a learning rate, which tuning needs.
+        learning_rate: they take a learning rate, which tuning needs; without, a comparison tunes none.
         test: they can be judged on a test split, which a comparison needs.
         device: they can be told where to run.
     """
@@ -128,17 +128,20 @@ def require(task: Task, purpose: str, asked: str = "") -> None:
 
     The message names what has to be added to a training function, and the setting that asked for it.
     """
-    needed = {"tune": ("learning_rate",), "compare": ("learning_rate", "test")}[purpose]
-    missing = [right for right in needed if not getattr(task.rights, right)]
-    if missing:
-        keywords = [_KEYWORDS[right] for right in missing]
-        given = ", ".join(keyword for keyword, _ in keywords)
-        uses = "; ".join(use for _, use in keywords)
+    right = {"tune": "learning_rate", "compare": "test"}[purpose]
+    if not getattr(task.rights, right):
+        keyword, _ = _KEYWORDS[right]
         raise UserError(
-            f"a training function with {given}, to {purpose} losses",
+            f"a training function with {keyword}, to {purpose} losses",
             f"{task.name} without" + (f", and {asked}" if asked else ""),
-            f"add it: def train(loss, budget, seed, *, {given}), and {uses}",
+            addition(right),
         )
+
+
+def addition(right: str) -> str:
+    """What has to be added to a training function that lacks a right."""
+    keyword, use = _KEYWORDS[right]
+    return f"add it: def train(loss, budget, seed, *, {keyword}), and {use}"
 
 
 _KEYWORDS = {

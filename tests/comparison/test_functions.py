@@ -46,6 +46,9 @@ def quick(loss, budget, seed, *, learning_rate=1.0, split="validation"):
     loss(logits, torch.tensor([0, 1, 2, 0])).backward()
     yield {"accuracy": float(logits.grad.abs().mean())}
 
+def at_own_rate(loss, budget, seed, *, split="validation"):
+    yield from train(loss, budget, seed, split=split)
+
 def without_split(loss, budget, seed, learning_rate=1.0):
     yield 0.5
 """
@@ -173,6 +176,22 @@ def test_tuning_passes_learning_rates_and_never_opens_the_test_split(here: Path)
     assert len({rate for _, _, rate in seen}) > 3
     assert tuned.validation is not None
     assert (tuned.task, tuned.metric.name) == ("mine.py:train", "accuracy")
+
+
+def test_a_function_without_learning_rate_is_compared_at_its_own(here: Path) -> None:
+    given: dict[str, Any] = {"metric": "accuracy", "steps": 2, "baselines": False, "workers": 1}
+    budget = Budget(trials=4, seeds=1, final_seeds=1)
+    comparison = lossearch.compare("mine.py:at_own_rate", ["brier", "focal"], 3, budget=budget, **given)
+    assert {rate for _, _, rate in calls(here)} == {1.0}
+    tuned = comparison.results
+    assert len({trial.setting.parameters["gamma"] for trial in tuned["focal"].trials}) == 4
+    assert [len(trial.metrics) for trial in tuned["brier"].trials] == [2]  # without parameters there is nothing to tune
+    assert comparison.to_dict()["settings"]["learning_rate_tuned"] is False
+    assert comparison.to_text().count(" not tuned") == 2 + 1
+    assert "Learning rates were not tuned, since mine.py:at_own_rate takes none" in comparison.verdict
+    assert "def train(loss, budget, seed, *, learning_rate=1.0)" in comparison.verdict
+    with pytest.raises(UserError, match=r"learning_rate=1\.0, to tune losses"):
+        lossearch.tune("focal", "mine.py:at_own_rate", metric="accuracy", steps=1)
 
 
 def test_baselines_are_those_that_a_function_can_be_given(here: Path) -> None:

@@ -161,3 +161,15 @@ def test_every_setting_can_be_bound_to_its_loss() -> None:
         for point in one.first_points(16):
             bound = loss.bind(**one.setting(point).parameters)
             assert all(math.isfinite(p.default) for p in bound.parameters)
+
+
+def test_without_a_learning_rate_points_are_of_the_parameters_alone() -> None:
+    one = TuningSpace.of([GAMMA, SMOOTH], 0.1, tunes_rate=False)
+    assert one.names == ("gamma", "smooth")
+    points = [*one.first_points(5), *one.points_around(one.default, 0.25, 3, {}, 5)]
+    assert len(set(points)) == 8
+    assert {one.setting(point).learning_rate for point in points} == {0.1}
+    assert one.edges(points[0], points).get(LEARNING_RATE) is None
+    assert one.edges((0.99, 0.5), points) == {"gamma": "high"}
+    nothing = TuningSpace.of([FIXED], 0.1, tunes_rate=False)
+    assert (nothing.names, nothing.first_points(7), nothing.edges((), [()])) == ((), [()], {})

@@ -170,7 +170,7 @@ def test_a_function_without_keywords_is_called_without_them_and_what_it_lacks_is
         assert task.evaluate(torch.nn.CrossEntropyLoss, 1, 0, learning_rate=3.0, split="test").metric == 0.5
         with pytest.raises(UserError, match=r"learning_rate=1.0, to tune losses; found: mine.py:bare without"):
             require(task, "tune")
-        with pytest.raises(UserError, match=r'learning_rate=1.0, split="validation", to compare losses.*on your test'):
+        with pytest.raises(UserError, match=r'function with split="validation", to compare losses.*on your test'):
             require(task, "compare")
 
 
