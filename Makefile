@@ -12,11 +12,12 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format bench experiments docs clean
+.PHONY: help setup demo test test-thorough lint format bench experiments docs clean
 
 help:
 	@echo "make demo    search a loss on real data, compare it on held-out data, export it, write a report"
 	@echo "make test    run the test suite (ARGS='-k name' for a part of it)"
+	@echo "make test-thorough  run it with all cases: every loss in every file format, thousands of random graphs"
 	@echo "make lint    check formatting, lint and types"
 	@echo "make format  format the sources and mend what the linter can mend safely"
 	@echo "make bench   measure speed and overhead"
@@ -46,6 +47,9 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-thorough: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not network" $(ARGS)
 
 # All three run even if one fails.
 lint: setup

@@ -18,7 +18,7 @@ from compile.examples import (
     mean_of,
     prediction_and_targets,
 )
-from ir.random_graphs import group_of, random_graph
+from ir.random_graphs import from_seeds, random_graph
 from torch.func import grad, vjp, vmap
 
 from lossearch import zoo
@@ -81,9 +81,7 @@ def test_torchscript_and_the_interpreter_agree_with_eager_on_each_operator(name:
     torch.testing.assert_close(value, expected[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "start", [pytest.param(n, marks=pytest.mark.xdist_group(group_of(n))) for n in range(0, 2000, 100)]
-)
+@pytest.mark.parametrize("start", from_seeds(range(0, 2000, 100)))
 def test_backends_agree_on_random_graphs(start: int) -> None:
     """Whole modules: unflattened inputs, every kind of target, up to the second derivative."""
     numbers: list[int] = []

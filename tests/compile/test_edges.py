@@ -113,11 +113,11 @@ FILES = [(name, suffix) for suffix in (".py", ".pt", ".pt2") for name in (SCRIPT
 def each(files: list[tuple[str, str]]) -> pytest.MarkDecorator:
     """A test for each of the files; those of one file run in one process, which makes it once."""
     cases = []
-    for file in files:
-        marks = [pytest.mark.xdist_group("".join(file))]
-        if file == ("ms_ssim", ".pt2"):  # it takes long to trace
-            marks.append(pytest.mark.slow)
-        cases.append(pytest.param(*file, marks=marks))
+    for name, suffix in files:
+        marks = [pytest.mark.xdist_group(f"{name}{suffix}")]
+        if suffix == ".pt2" and name not in SCRIPTED:  # tracing takes a second, that of ms_ssim a minute
+            marks.append(pytest.mark.thorough)
+        cases.append(pytest.param(name, suffix, marks=marks))
     return pytest.mark.parametrize(("name", "suffix"), cases)
 
 

@@ -53,7 +53,11 @@ PARTS = {
     # The smallest set that was wrong while `pick` was a gather, see `reads_what_is_scattered`.
     "around pick": ["min", "minimum", "mul", "pick", "sin", "softplus", "sqrt", "where"],
 }
-EXTENTS = [(1, (1,)), (3, (5,)), (2, (4, 7))]
+EXTENTS = [
+    pytest.param((1, (1,)), id="one element", marks=pytest.mark.thorough),
+    pytest.param((3, (5,)), id="odd", marks=pytest.mark.thorough),
+    pytest.param((2, (4, 7)), id="even and odd"),
+]
 """Batch and spatial shape."""
 
 
@@ -88,7 +92,7 @@ def value_and_gradients(function: Callable[..., Tensor], given: Sequence[Any], b
     return [value.detach(), *[torch.zeros_like(x) if g is None else g for x, g in zip(wanted, gradients, strict=True)]]
 
 
-@pytest.mark.parametrize("extent", EXTENTS, ids=str)
+@pytest.mark.parametrize("extent", EXTENTS)
 @pytest.mark.parametrize("part", PARTS)
 def test_torch_compile_agrees_with_eager(
     part: str, extent: tuple[int, tuple[int, ...]], caplog: pytest.LogCaptureFixture

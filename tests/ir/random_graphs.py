@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
+
+import pytest
 
 import lossearch.primitives  # noqa: F401  (registers the primitives)
 from lossearch.errors import UserError
@@ -65,6 +68,15 @@ GROUP = 500
 def group_of(seed: int) -> str:
     """The group of tests, as xdist knows it, that look at the graph of a seed."""
     return f"random graphs {seed // GROUP}"
+
+
+def from_seeds(starts: Iterable[int]) -> list[Any]:
+    """Parameters of a test that looks at the graphs from each of these seeds on; thorough after the first group."""
+    marks = {start: [pytest.mark.xdist_group(group_of(start))] for start in starts}
+    return [
+        pytest.param(start, marks=[*own, *([pytest.mark.thorough] if start >= GROUP else [])])
+        for start, own in marks.items()
+    ]
 
 
 def random_graph(seed: int, signature: Signature | None = None, steps: int = 40) -> Graph:

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from ir.evaluation import SIZES, inputs, value_and_gradient
-from ir.random_graphs import NAMES, group_of, random_graph
+from ir.random_graphs import NAMES, from_seeds, group_of, random_graph
 from torch import Tensor
 
 from lossearch.evolve import make_method
@@ -23,13 +23,11 @@ from lossearch.search_spaces import load_space
 
 Both = tuple[Tensor, Tensor]
 CHUNK, CHUNKS = 250, 8
-chunks = pytest.mark.parametrize(
-    "chunk", [pytest.param(n, marks=pytest.mark.xdist_group(group_of(n * CHUNK))) for n in range(CHUNKS)]
-)
+chunks = pytest.mark.parametrize("start", from_seeds(range(0, CHUNK * CHUNKS, CHUNK)))
 
 
-def graphs(chunk: int, signature: Signature | None = None) -> list[tuple[int, Graph]]:
-    return [(seed, random_graph(seed, signature)) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)]
+def graphs(start: int, signature: Signature | None = None) -> list[tuple[int, Graph]]:
+    return [(seed, random_graph(seed, signature)) for seed in range(start, start + CHUNK)]
 
 
 def agree(first: torch.Tensor, second: torch.Tensor, tolerance: float = 1e-9) -> bool:
@@ -50,8 +48,8 @@ def test_the_random_graphs_reach_every_operator():
 
 
 @chunks
-def test_text_and_json_round_trips_are_exact(chunk):
-    for seed, graph in graphs(chunk):
+def test_text_and_json_round_trips_are_exact(start):
+    for seed, graph in graphs(start):
         assert parse_graph(format_graph(graph)) == graph, seed
         read = graph_from_dict(loads(dumps(graph_to_dict(graph))))
         assert read == graph, seed
@@ -73,9 +71,9 @@ def is_held(graph: Graph, given: dict[str, Tensor]) -> bool:
 
 
 @chunks
-def test_lowering_keeps_value_and_gradient(chunk):
+def test_lowering_keeps_value_and_gradient(start):
     held = []
-    for seed, graph in graphs(chunk):
+    for seed, graph in graphs(start):
         given = inputs(graph, seed)
         before, after = value_and_gradient(guard_only(graph), given), value_and_gradient(lower(graph), given)
         if not agree_twice(before, after):
@@ -98,8 +96,8 @@ def is_rounding(graph: Graph, given: dict[str, Tensor]) -> bool:
 
 
 @chunks
-def test_integer_labels_equal_one_hot_targets(chunk):
-    for seed, graph in graphs(chunk, SIGNATURES["dense"]):
+def test_integer_labels_equal_one_hot_targets(start):
+    for seed, graph in graphs(start, SIGNATURES["dense"]):
         given = inputs(graph, seed)
         labelled = {**given, "target": given["target"].argmax(1)}
         expected, found = (
@@ -113,8 +111,8 @@ def test_integer_labels_equal_one_hot_targets(chunk):
 
 
 @chunks
-def test_value_and_gradient_are_finite_over_the_whole_domain(chunk):
-    for seed, graph in graphs(chunk):
+def test_value_and_gradient_are_finite_over_the_whole_domain(start):
+    for seed, graph in graphs(start):
         for scale in (1e-3, 1.0, 1e2, 1e4):
             given = inputs(graph, seed, scale, torch.float32)
             name = graph.signature.inputs[0].name
@@ -126,8 +124,8 @@ def test_value_and_gradient_are_finite_over_the_whole_domain(chunk):
 
 
 @chunks
-def test_values_lie_in_their_intervals(chunk):
-    for seed, graph in graphs(chunk):
+def test_values_lie_in_their_intervals(start):
+    for seed, graph in graphs(start):
         value, _ = value_and_gradient(guard_only(graph), inputs(graph, seed))
         slack = 1e-9 * max(1.0, float(value.abs().max()))
         assert value.min() >= graph.root.lower - slack, (seed, format_graph(graph), str(graph.root.type))
@@ -136,8 +134,8 @@ def test_values_lie_in_their_intervals(chunk):
 
 
 @chunks
-def test_canonical_form_is_a_fixed_point(chunk):
-    for seed, graph in graphs(chunk):
+def test_canonical_form_is_a_fixed_point(start):
+    for seed, graph in graphs(start):
         once = CANONICAL.rewrite(graph.roots)
         assert CANONICAL.rewrite(once) == once, (seed, format_graph(graph))
 
