@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from typing import Any
 
 import torch
 from ir.random_graphs import attributes
 from torch import Tensor
 
+from lossearch.compile import LossModule, build
+from lossearch.compile.input_checker import least_extent
 from lossearch.errors import UserError
 from lossearch.ir import OPERATORS, Expr, Graph, Input, Signature, get_signature
 from lossearch.ir.operators import functions as fn
 from lossearch.ir.rewriting.lowering import label_node
+from lossearch.loss import Loss
 
 DENSE = get_signature("dense")
 LOGITS, TARGET, CLASS_WEIGHT = (DENSE[name].node for name in ("logits", "target", "class_weight"))
@@ -131,3 +135,17 @@ def buffers_of(graph: Graph) -> dict[str, Tensor]:
         square = len({axis.rstrip("'") for axis in declared.axes}) < len(declared.axes)
         found[declared.name] = values @ values.T + torch.eye(len(values)) if square else values
     return found
+
+
+def module_of(loss: Loss, backend: str = "eager", **options: Any) -> LossModule:
+    """The loss's module, with whatever tensors it takes at construction."""
+    weight = torch.linspace(0.5, 1.5, 5) if loss.graph.uses("class_weight") else None
+    buffers = {name: value.float() for name, value in buffers_of(loss.graph).items()}
+    return build(loss.graph, backend, **{"weight": weight, "buffers": buffers, **options})
+
+
+def calls_of(loss: Loss) -> list[list[Tensor]]:
+    """Sound inputs in float32, for every kind of target that the loss takes."""
+    least = least_extent(loss.graph)
+    kinds = prediction_and_targets(loss.signature, (max(2, least), max(3, least)))
+    return [[x.float() if x.is_floating_point() else x for x in given] for given in kinds]

@@ -9,36 +9,31 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from compile.examples import ELEMENTARY, INTERNAL, buffers_of, example, flat_inputs, mean_of, prediction_and_targets
+from compile.examples import (
+    ELEMENTARY,
+    INTERNAL,
+    buffers_of,
+    calls_of,
+    example,
+    flat_inputs,
+    mean_of,
+    module_of,
+)
 from torch import Tensor, nn
 
 from lossearch import zoo
-from lossearch.compile import LossModule, build, compile_source
+from lossearch.compile import compile_source
 from lossearch.compile.export import export
 from lossearch.compile.export.forms import Plan
 from lossearch.compile.export.standalone import class_name
-from lossearch.compile.input_checker import least_extent
 from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import emit_roots
 from lossearch.compile.torchscript import load_class
 from lossearch.ir.core.expr import map_nodes
 from lossearch.ir.rewriting.lowering import guard
-from lossearch.loss import Loss
 
 PRODUCTS = [name for name in zoo.names() if Plan(zoo.get(name).graph.frozen()).products]
 """The losses that multiply matrices, which is what autocast reaches."""
-
-
-def made(loss: Loss, backend: str = "eager") -> LossModule:
-    weight = torch.linspace(0.5, 1.5, 5) if loss.graph.uses("class_weight") else None
-    buffers = {name: value.float() for name, value in buffers_of(loss.graph).items()}
-    return build(loss.graph, backend, weight=weight, buffers=buffers)
-
-
-def calls(loss: Loss) -> list[list[Tensor]]:
-    least = least_extent(loss.graph)
-    kinds = prediction_and_targets(loss.signature, (max(2, least), max(3, least)))
-    return [[x.float() if x.is_floating_point() else x for x in given] for given in kinds]
 
 
 def gradients(
@@ -66,8 +61,8 @@ def gradients(
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_gradients_of_every_loss_are_those_without_autocast(name: str) -> None:
-    module = made(zoo.get(name))
-    for given in calls(zoo.get(name)):
+    module = module_of(zoo.get(name))
+    for given in calls_of(zoo.get(name)):
         expected = gradients(module, given, False, False, False)
         for backward in (True, False):
             found = gradients(module, given, True, backward, False)
@@ -77,16 +72,16 @@ def test_gradients_of_every_loss_are_those_without_autocast(name: str) -> None:
 @pytest.mark.parametrize("backend", ["eager", "torchscript"])
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_second_derivatives_too(name: str, backend: str) -> None:
-    module, given = made(zoo.get(name), backend), calls(zoo.get(name))[-1]
-    expected = gradients(made(zoo.get(name)), given, False, False, True)
+    module, given = module_of(zoo.get(name), backend), calls_of(zoo.get(name))[-1]
+    expected = gradients(module_of(zoo.get(name)), given, False, False, True)
     for backward in (True, False):
         found = gradients(module, given, True, backward, True)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_backward_twice_and_halves() -> None:
-    module = made(zoo.get("style"))
-    given = calls(zoo.get("style"))[0]
+    module = module_of(zoo.get("style"))
+    given = calls_of(zoo.get("style"))[0]
     leaf = given[0].bfloat16().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = module(leaf, *given[1:])
@@ -107,7 +102,7 @@ def under_autocast(module: Callable[..., Tensor]) -> Callable[..., Tensor]:
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_compiled_step(name: str, inside: bool) -> None:
     """The user's own torch.compile, of a step that contains autocast or is called under it."""
-    module, given = made(zoo.get(name)), calls(zoo.get(name))[-1]
+    module, given = module_of(zoo.get(name)), calls_of(zoo.get(name))[-1]
     torch._dynamo.reset()
     compiled = torch.compile(under_autocast(module) if inside else module, fullgraph=True, backend="aot_eager")
     expected = gradients(module, given, False, False, False)
@@ -119,7 +114,7 @@ def test_a_compiled_step(name: str, inside: bool) -> None:
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_transform(name: str, backend: str) -> None:
     """torch.func takes gradients, and gradients of gradients, under autocast."""
-    module, given = made(zoo.get(name), backend), calls(zoo.get(name))[-1]
+    module, given = module_of(zoo.get(name), backend), calls_of(zoo.get(name))[-1]
     first = given[0]
 
     def value(x: Tensor) -> Tensor:
@@ -137,7 +132,7 @@ def test_a_transform(name: str, backend: str) -> None:
 
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_traced_model(name: str) -> None:
-    module, given = made(zoo.get(name)), calls(zoo.get(name))[-1]
+    module, given = module_of(zoo.get(name)), calls_of(zoo.get(name))[-1]
     expected = gradients(module, given, False, False, False)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         traced = torch.export.export(module, tuple(given)).module()
@@ -153,7 +148,7 @@ def test_exported_files(name: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}{suffix}"
     export(loss, path, **({} if suffix == ".py" else {"buffers": buffers}))
     module = torch.jit.load(str(path)) if suffix == ".pt" else load_class(path.read_text(), class_name(name))(**buffers)
-    for given in calls(loss):
+    for given in calls_of(loss):
         for _ in range(3):  # TorchScript optimises a function over its first calls
             expected = gradients(module, given, False, False, False)
             for backward in (True, False):
@@ -164,7 +159,7 @@ def test_exported_files(name: str, suffix: str, tmp_path: Path) -> None:
 
 def test_a_program_of_its_own_keeps_values_and_what_is_called_back_outside(tmp_path: Path) -> None:
     """A traced program does not know whether it is called under autocast; its gradients are taken outside of it."""
-    given = calls(zoo.get("clip"))[-1]
+    given = calls_of(zoo.get("clip"))[-1]
     export(zoo.get("clip"), tmp_path / "clip.pt2")
     program = torch.export.load(tmp_path / "clip.pt2").module()
     assert torch.equal(under_autocast(program)(*given), program(*given))
@@ -174,7 +169,7 @@ def test_a_program_of_its_own_keeps_values_and_what_is_called_back_outside(tmp_p
 
 def test_called_outside_it_is_as_other_functions_are() -> None:
     """What is called outside of autocast is not slowed by it: its gradients under autocast are as autograd has them."""
-    module, (first, second) = made(zoo.get("clip")), calls(zoo.get("clip"))[-1]
+    module, (first, second) = module_of(zoo.get("clip")), calls_of(zoo.get("clip"))[-1]
 
     def by_hand(x: Tensor, y: Tensor) -> Tensor:
         ratio = torch.mm(F.normalize(x, dim=1), F.normalize(y, dim=1).T) / 0.07

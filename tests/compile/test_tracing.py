@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from compile.examples import buffers_of, prediction_and_targets
+from compile.examples import module_of, prediction_and_targets
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.func import functional_call, grad, vmap
@@ -16,7 +16,6 @@ from torch.func import functional_call, grad, vmap
 import lossearch
 from lossearch import zoo
 from lossearch.combining.balancing import DynamicWeightAverage, GradNorm
-from lossearch.compile import LossModule, build
 from lossearch.compile.input_checker import least_extent
 from lossearch.errors import UserError
 from lossearch.loss import Loss
@@ -26,12 +25,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.torch._prims_common.check. is deprecated:FutureWarning"),
 ]
-
-
-def made(loss: Loss, backend: str = "eager", **options: Any) -> LossModule:
-    weight = torch.linspace(0.5, 1.5, 5) if loss.graph.uses("class_weight") else None
-    buffers = {name: value.float() for name, value in buffers_of(loss.graph).items()}
-    return build(loss.graph, backend, **{"weight": weight, "buffers": buffers, **options})
 
 
 def calls(loss: Loss, batch: int = 4) -> list[list[Tensor]]:
@@ -81,7 +74,7 @@ SPECIAL = [
 def test_a_loss_is_part_of_a_compiled_step(name: str) -> None:
     """In one graph."""
     loss = zoo.get(name)
-    module = made(loss)
+    module = module_of(loss)
     own = list(module.parameters())
     for given in calls(loss):
         expected = gradients(lambda *inputs: module(*inputs) * 2.0, given, own)
@@ -90,7 +83,7 @@ def test_a_loss_is_part_of_a_compiled_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_what_is_compiled_serves_other_sizes(name: str) -> None:
-    module = made(zoo.get(name))
+    module = module_of(zoo.get(name))
     torch._dynamo.reset()
     step = torch.compile(module, fullgraph=True, backend="eager", dynamic=True)
     for batch in (4, 3, 2):
@@ -100,7 +93,7 @@ def test_what_is_compiled_serves_other_sizes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ONE_OF_EACH.values())
 def test_a_loss_of_every_signature_is_exported(name: str) -> None:
-    module, given = made(zoo.get(name)), calls(zoo.get(name))[-1]
+    module, given = module_of(zoo.get(name)), calls(zoo.get(name))[-1]
     program = torch.export.export(module, tuple(given)).module()
     assert_same(gradients(program, given, []), gradients(module, given, []))
 
@@ -140,8 +133,8 @@ def test_an_exported_program_takes_other_sizes(strict: bool) -> None:
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_options_and_weights_count_where_a_loss_is_traced(reduction: str, backend: str) -> None:
     weight, sample_weight = torch.linspace(0.5, 1.5, 5), torch.rand(4, 3, 2)
-    module = made(zoo.get("brier"), backend, reduction=reduction, weight=weight, ignore_index=2)
-    reference = made(zoo.get("brier"), reduction=reduction, weight=weight, ignore_index=2)
+    module = module_of(zoo.get("brier"), backend, reduction=reduction, weight=weight, ignore_index=2)
+    reference = module_of(zoo.get("brier"), reduction=reduction, weight=weight, ignore_index=2)
     logits, labels = dense()
     labels = labels.clamp_min(0)
     step = compiled(lambda *inputs: module(*inputs, sample_weight=sample_weight))
@@ -194,7 +187,7 @@ def test_an_empty_batch_in_a_compiled_step() -> None:
 @pytest.mark.parametrize("name", ["focal", "dice", "style", "nt_xent"])
 def test_transforms_of_torch_func_inside_a_compiled_step(name: str) -> None:
     loss = zoo.get(name)
-    module = made(loss)
+    module = module_of(loss)
     given = calls(loss)[-1]
     stacked = [torch.stack([x, x.flip(0)]) for x in given]
 
@@ -218,7 +211,7 @@ def test_functional_call_inside_a_compiled_step() -> None:
 @pytest.mark.parametrize("name", ["cross_entropy", "dice", "style", "ssim", "center", "giou"])
 def test_a_trace_by_torch_jit_takes_other_values(name: str) -> None:
     loss = zoo.get(name)
-    module = made(loss)
+    module = module_of(loss)
     first, second = calls(loss)[-1], [x.flip(0) for x in calls(loss)[-1]]
     trace: Any = torch.jit.trace(module, tuple(first))
     for given in (first, second):
