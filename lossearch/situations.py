@@ -100,7 +100,7 @@ def _known_of_function(found: Found, family: str | None) -> dict[str, Any]:
     assert isinstance(found.subject, FunctionConfig)
     said = found.signature or found.one_signature
     with user_task(found.subject, found.time_limit, said or "dense") as task:
-        calls = record_first_call(task, default_losses(task), found.steps or 1)
+        calls = record_first_call(task, default_losses(task), found.steps or 1, found.device)
     families = {slot: get_signature(name).family for slot, name in task.signatures.items()}
     slots = list(families) if family is None or said is None else [s for s in families if families[s] == family]
     if len(slots) != 1:

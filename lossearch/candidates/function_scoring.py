@@ -58,7 +58,7 @@ class FunctionEvaluator:
         check_takes_device(task, settings.device)
         self.task = task
         self.settings = settings
-        self._trainer = FunctionTrainer(task, reference, settings.steps, first_call)
+        self._trainer = FunctionTrainer(task, reference, settings.steps, first_call, settings.device)
         self.first_call = self._trainer.first_call
 
     @cached_property

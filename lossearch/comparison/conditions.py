@@ -144,6 +144,6 @@ def conditions_for(
     with user_task(subject, time_limit, signature) as task:
         require(task, purpose)
         check_takes_device(task, None if device == "cpu" else device)
-        call = record_first_call(task, default_losses(task), steps)
+        call = record_first_call(task, default_losses(task), steps, device)
         slots, tuned = tuple(task.signatures.items()), task.rights.learning_rate
     return Conditions(subject, steps, backend, device, slots, time_limit, call.dumps(), tuned)

@@ -35,6 +35,21 @@ def usable_device(name: str) -> str:
     return name
 
 
+def device_of_first_call(asked: str | None) -> str | None:
+    """Where a training function is called to see its first predictions: as its trainings are, if this process can.
+
+    Args:
+        asked: of trainings, which may run elsewhere; None where the function decides by itself.
+
+    Returns:
+        None where it decides by itself here as well. Without a GPU in this process the CPU, as its trainings may ask
+        for a GPU that other nodes have, or the function by itself.
+    """
+    if not torch.cuda.is_available():
+        return "cpu"
+    return usable_device(asked) if asked == "auto" else asked
+
+
 def check_takes_device(task: Task, device: str | None) -> None:
     """Raise `UserError` where a device is asked for and the task's trainings cannot be told one."""
     if device is not None and not task.rights.device:

@@ -20,6 +20,7 @@ from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.tasks.user.server import OnMetric
 from lossearch.tasks.user.task import UserTask
 from lossearch.training import seeds
+from lossearch.training.device import device_of_first_call
 from lossearch.training.scaled_graph import scaled_to
 from lossearch.training.step_size import FirstPredictions
 
@@ -46,15 +47,23 @@ class FunctionTrainer:
         reference: the loss at whose step size others are trained; where the function takes several, that of each.
         budget: that the function is called with.
         first_call: what the function gives its loss at its first call; None calls it to find out.
+        device: where its trainings run, for that call; None where the function decides by itself.
 
     Raises:
         UserError: the function fails before it calls its loss, or the reference has no gradient there.
     """
 
-    def __init__(self, task: UserTask, reference: AnyGraph, budget: int, first_call: FirstCalls | None = None) -> None:
+    def __init__(
+        self,
+        task: UserTask,
+        reference: AnyGraph,
+        budget: int,
+        first_call: FirstCalls | None = None,
+        device: str | None = None,
+    ) -> None:
         self.task = task
         self.budget = budget
-        self.first_call = first_call or record_first_call(task, reference, budget)
+        self.first_call = first_call or record_first_call(task, reference, budget, device)
         self._slot = task.searched[0]
         graphs = by_slot(reference, self._slot)
         self._predictions = {slot: FirstPredictions(self.first_call[slot], g.signature) for slot, g in graphs.items()}
@@ -144,17 +153,18 @@ def _modules(losses: Mapping[str, Loss]) -> dict[str, LossModule]:
     return {slot: loss.to_module() for slot, loss in losses.items()}
 
 
-def record_first_call(task: UserTask, reference: AnyGraph, budget: int) -> FirstCalls:
+def record_first_call(task: UserTask, reference: AnyGraph, budget: int, device: str | None = None) -> FirstCalls:
     """What a user's function gives its losses at their first calls, from calling it until it gets there.
 
-    It is called as a training is, with the first seed that scores, so that the predictions are those of a training.
+    It is called as a training is, with the first seed that scores, so that the predictions are those of a training, and
+    on the device where trainings run, `device`, or on the CPU where this process has no GPU.
 
     Raises:
         UserError: the function fails before, or never calls its loss.
     """
     factory = loss_factory(reference)
     (seed,) = seeds.first("scoring", 1)
-    found = task.first_call(factory, budget, seed)
+    found = task.first_call(factory, budget, seed, device_of_first_call(device))
     if isinstance(found, FirstCalls):
         return found
     required = f"a training function that calls its loss, with budget {budget} and seed {seed}"

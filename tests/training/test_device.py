@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from lossearch import api, zoo
-from lossearch.candidates.scoring import CandidateEvaluator
+from lossearch.candidates.function_scoring import FunctionEvaluator
+from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.engine.setup.config import load_config, validate
 from lossearch.engine.setup.parts import build_parts
 from lossearch.errors import UserError
-from lossearch.training.device import usable_device
+from lossearch.tasks import UserTask
+from lossearch.training.device import DeviceName, usable_device
 
 pytestmark = pytest.mark.usefixtures("one_server")
 
@@ -85,3 +87,20 @@ def test_tuning_takes_a_device_by_name(tmp_path: Path) -> None:
     (tmp_path / "search.toml").write_text('task = "digits_noise"\ngenerations = 1\n[evaluation]\ndevice = "cuda"\n')
     with pytest.raises(UserError, match='a GPU for device = "cuda"'):
         api.tune("focal", tmp_path / "search.toml")
+
+
+@pytest.mark.parametrize("asked", [None, "auto", "cuda"])
+def test_a_driver_without_a_gpu_calls_a_function_for_gpus_on_its_cpu(
+    asked: DeviceName | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "gpu.py").write_text(
+        "import torch\n"
+        'def train(loss, budget, seed, *, device="cuda"):\n'
+        "    logits = torch.zeros(4, 3, device=device, requires_grad=True)\n"
+        "    loss(logits, (torch.arange(4) % 3).to(device))\n    yield 0.5\n"
+    )
+    with UserTask(f"{tmp_path / 'gpu.py'}:train", time_limit=60) as task:
+        settings = EvaluationConfig(steps=1, device=asked)
+        evaluator = FunctionEvaluator(task, zoo.get("cross_entropy").graph, settings)
+    assert evaluator.first_call.describe() == "[4, 3] and [4]"

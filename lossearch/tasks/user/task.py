@@ -169,7 +169,9 @@ class UserTask:
         evaluation, outcome = self._attempt(request, on_metric)
         return self._attempt(request, on_metric)[1] if evaluation.lost else outcome
 
-    def first_call(self, loss_factory: LossFactory, budget: int, seed: int) -> FirstCalls | Outcome:
+    def first_call(
+        self, loss_factory: LossFactory, budget: int, seed: int, device: str | None = None
+    ) -> FirstCalls | Outcome:
         """What the function gives its losses at their first calls, found by calling the function until it gets there.
 
         Where it is the method of a class with a method `describe()`, that tells instead: it returns a mapping from the
@@ -180,13 +182,14 @@ class UserTask:
             loss_factory: makes a `LossModule`, or a mapping of them by slot; otherwise see `LossFactory`.
             budget: passed to the function.
             seed: passed to the function.
+            device: passed to a function that takes it; None leaves it to the function.
 
         Returns:
             The inputs, or how the function ended without calling one of its losses, which the message then names.
         """
         with tempfile.TemporaryDirectory(prefix="lossearch-first-call-") as folder:
             recording = Recording(loss_factory, {slot: str(Path(folder, slot)) for slot in self.searched})
-            request = self._request(recording, budget, seed)
+            request = self._request(recording, budget, seed, {} if device is None else {"device": device})
             evaluation, outcome = self._attempt(request, None)
             if evaluation.lost and recording.missing:
                 _, outcome = self._attempt(request, None)
