@@ -15,6 +15,10 @@ ACCEPTED = "accepted"
 BROKEN = "error"
 """The verdict on a candidate that a filter broke on, which is a defect: such a candidate is kept in full."""
 
+DUPLICATE_KEY, DUPLICATE_FINGERPRINT = "duplicate_key", "duplicate_fingerprint"
+DUPLICATES = frozenset({DUPLICATE_KEY, DUPLICATE_FINGERPRINT})
+"""The verdicts on a candidate that is the same loss as an earlier one: by its expressions, by its behaviour."""
+
 OUTER_STEP = "outer_step"
 """Among the numbers of a checkpoint of meta-learning: outer steps of its island by then. No other candidate has it."""
 

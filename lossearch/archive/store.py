@@ -13,6 +13,7 @@ from lossearch.archive import margins, races
 from lossearch.archive.margins import MovedTraining
 from lossearch.archive.ranking import ArchiveReader
 from lossearch.archive.records import (
+    DUPLICATE_FINGERPRINT,
     Candidate,
     Counts,
     Evaluation,
@@ -158,7 +159,7 @@ class Archive(ArchiveReader):
 
     def _structure_id(self, candidate: Candidate, full: bool) -> int:
         """The row of this key, written where it is new and completed where a rejection had left it bare."""
-        remember = full or candidate.verdict != "duplicate_fingerprint"
+        remember = full or candidate.verdict != DUPLICATE_FINGERPRINT
         fingerprint = pack_digest(candidate.fingerprint) if candidate.fingerprint and remember else None
         described = (candidate.text, candidate.graph, candidate.complexity) if full else (None, None, None)
         values = (fingerprint, *described, int(candidate.accepted))

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Container, Mapping
 
+from lossearch.archive.records import ACCEPTED, DUPLICATE_FINGERPRINT, DUPLICATE_KEY
 from lossearch.candidates.screen import FILTERS, FilterCount, Rejected, Screen, Screened, Verdict, passed_through
 from lossearch.ir.core.joint import JointGraph
 
@@ -74,10 +75,10 @@ class _Joint:
 
     def apply(self, name: str) -> None:
         """Apply a filter: one of duplicates to the whole, another to each slot's loss; raises `Rejected`."""
-        if name == "duplicate_key":
+        if name == DUPLICATE_KEY:
             if self.graph.key in self._seen:
                 raise Rejected("the same expressions as an earlier candidate")
-        elif name == "duplicate_fingerprint":
+        elif name == DUPLICATE_FINGERPRINT:
             if (self._fingerprint or "") in self._seen:
                 raise Rejected("the same behaviour as an earlier candidate")
         else:
@@ -112,7 +113,7 @@ class _Joint:
             f"{number} in {slot}": value for slot, run in self._slots.items() for number, value in run.numbers.items()
         }
         complexity = sum(run.complexity for run in self._slots.values())
-        accepted = name == "accepted"
+        accepted = name == ACCEPTED
         return Verdict(accepted, name, reason, graph.key, self._fingerprint, complexity, graph, numbers)
 
     def remember(self) -> None:

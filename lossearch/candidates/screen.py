@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lossearch.archive.records import ACCEPTED, DUPLICATE_FINGERPRINT, DUPLICATE_KEY
 from lossearch.candidates.probes import Probe, Probes
 from lossearch.candidates.rejection import rejection_test
 from lossearch.errors import UserError
@@ -28,10 +29,10 @@ from lossearch.zoo.named import graph_of
 FILTERS = (
     "type",
     "range",
-    "duplicate_key",
+    DUPLICATE_KEY,
     "probe",
     "known",
-    "duplicate_fingerprint",
+    DUPLICATE_FINGERPRINT,
     "float32",
     "confident",
     "rejection",
@@ -207,7 +208,7 @@ def passed_through(
             return run.verdict(name, str(rejected))
         finally:
             count.seconds += clock() - start
-    return run.verdict("accepted", "")
+    return run.verdict(ACCEPTED, "")
 
 
 def check_signature(space: SearchSpace, reference: Graph) -> None:
@@ -237,7 +238,7 @@ class Screened:
         """What is known of the candidate by now."""
         fingerprint = None if self.measured is None else self.measured.fingerprint
         return Verdict(
-            name == "accepted",
+            name == ACCEPTED,
             name,
             reason,
             self.graph.key,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from lossearch.archive.seeds import seed_operator
 from lossearch.evolve.breeding import breeder_for
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.forms.joint import any_from_dict, any_to_dict
@@ -98,7 +99,7 @@ class Method(ABC):
         """The next proposal: the space's seeds first."""
         if self._seeds:
             name = self._seeds.popleft()
-            return Candidate(self.space.seed_graph(name), f"seed:{self.space.label(name)}")
+            return Candidate(self.space.seed_graph(name), seed_operator(self.space.label(name)))
         return self.propose()
 
     @abstractmethod

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
+from lossearch.archive.checkpoints import COEFFICIENT, LEARNED
+from lossearch.archive.records import OUTER_STEP
 from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.core.graph import Graph
@@ -187,14 +189,14 @@ class Hypergradient(Method):
         loop = self._outer_loop()
         if not self._begun:
             self._begun = 1
-            return Candidate(self._graph(), "hypergradient", numbers={"outer_step": 0.0, **self._coefficients()})
+            return Candidate(self._graph(), LEARNED, numbers={OUTER_STEP: 0.0, **self._coefficients()})
         steps = [loop.step() for _ in range(self._settings.every)]
-        return Candidate(self._graph(), "hypergradient", numbers=self._told(steps))
+        return Candidate(self._graph(), LEARNED, numbers=self._told(steps))
 
     def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
         """Learn a score; after many in a row that are no better, the outer loop begins anew."""
         super().tell(candidate, score, complexity)
-        if candidate.operator != "hypergradient":
+        if candidate.operator != LEARNED:
             return
         if score is not None and score > self._best_score:
             self._best_score, self._in_vain = score, 0
@@ -257,7 +259,7 @@ class Hypergradient(Method):
             return sum(found) / len(found) if found else math.nan
 
         numbers = {
-            "outer_step": float(steps[-1].number + 1),
+            OUTER_STEP: float(steps[-1].number + 1),
             "outer_value": mean("value"),
             "outer_gradient": mean("gradient_norm"),
             "outer_gradient_error": mean("gradient_error"),
@@ -268,7 +270,7 @@ class Hypergradient(Method):
 
     def _coefficients(self) -> dict[str, float]:
         values = self.learnable.numbers_at(self._outer_loop().point.tolist())
-        return {f"coefficient.{name}": value for name, value in values.items()}
+        return {f"{COEFFICIENT}{name}": value for name, value in values.items()}
 
 
 def tasks_to_learn_on(task: DescribedTask, count: int) -> list[DescribedTask]:

@@ -10,6 +10,7 @@ from typing import Any
 from lossearch.archive.discovered import discovered_loss, identifier
 from lossearch.archive.failures import Failure
 from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.seeds import seed_of
 from lossearch.archive.store import Archive, Counts, FilterCount, Ranked
 from lossearch.comparison.verdict import Units
 from lossearch.engine.setup.begun import accepted_changes
@@ -28,8 +29,6 @@ HALL_OF_FAME = 40
 
 REASONS = 20
 """Different reasons of failures that are listed."""
-
-_SEED = "seed:"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Scored:
     @property
     def seed(self) -> str | None:
         """What the seed that it is is called, or None."""
-        return self.made_by.removeprefix(_SEED) if self.made_by.startswith(_SEED) else None
+        return seed_of(self.made_by)
 
 
 @dataclass(frozen=True)

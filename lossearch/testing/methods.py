@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from lossearch.archive.seeds import seed_of
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.meta.methods import make_method
@@ -60,7 +61,7 @@ def _reference(task: DescribedTask) -> AnyGraph:
 def _check_seeds(method: Method, space: AnySpace, findings: Findings) -> None:
     operators = [method.ask().operator for _ in space.seeds]
     findings.require(
-        len(operators) == len(space.seeds) and all(operator.startswith("seed:") for operator in operators),
+        len(operators) == len(space.seeds) and all(seed_of(operator) is not None for operator in operators),
         f"the space's {len(space.seeds)} seeds come first; it proposed {operators[:3]} …",
     )
 

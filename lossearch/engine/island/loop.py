@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 
 from lossearch.archive import store as archive
+from lossearch.archive.records import DUPLICATES
+from lossearch.archive.seeds import seed_of
 from lossearch.candidates.screen import Verdict
 from lossearch.candidates.stopping import NEVER, Rungs, Stops
 from lossearch.engine.island.attempt import evaluated
@@ -22,7 +24,7 @@ from lossearch.engine.island.rows import (
 )
 from lossearch.engine.setup.setting import Elsewhere, Evaluator, Screening, Setting
 from lossearch.engine.setup.state import IslandState
-from lossearch.engine.writer.messages import AUDITED_FILTERS, SEED, Batch, GenerationReport, Parcel, Scribe, Trained
+from lossearch.engine.writer.messages import AUDITED_FILTERS, Batch, GenerationReport, Parcel, Scribe, Trained
 from lossearch.evolve.method import Candidate, Method
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.forms.joint import any_from_json, any_to_json
@@ -216,7 +218,7 @@ class IslandLoop:
         if verdict.fingerprint:
             self.state.seen.add(verdict.fingerprint)
             # Every island is to learn the scores of the seeds itself.
-            known = verdict.filter.startswith("duplicate") or proposal.operator.startswith(SEED)
+            known = verdict.filter in DUPLICATES or seed_of(proposal.operator) is not None
             if self.setting.migration_every and not known:
                 self._fingerprints.append(verdict.fingerprint)
 
@@ -271,12 +273,17 @@ class IslandLoop:
         # What could not be trained counts, too: otherwise a search of such losses would never end.
         self.state.spent += max(1, round(trained.candidate.numbers.get(SPENT, 0)))
 
+    def _may_be_archived(self, row: archive.Candidate) -> bool:
+        """Whether its training may be, after a restart, or, of a seed, by another island.
+
+        Where it cannot be, asking the archive is not worth a round trip.
+        """
+        return row.key in self._known or (self.setting.shares_seeds and seed_of(row.operator) is not None)
+
     def _train(self, row: archive.Candidate, graph: AnyGraph, stops: Stops) -> Trained:
         """Train a candidate, or take its training from the archive."""
         attempts = 0
-        # Asking takes a round trip, and is of use only for what was trained before: after a restart, or, of the
-        # seeds, by another island.
-        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith(SEED)):
+        if self._may_be_archived(row):
             claim = self.scribe.claim(self.state.island, row.key)
             if claim.found is not None:
                 return claim.found.under(row)
@@ -300,7 +307,7 @@ class IslandLoop:
         """
         assert self.elsewhere is not None
         found = None
-        if row.key in self._known or (self.setting.shares_seeds and row.operator.startswith(SEED)):
+        if self._may_be_archived(row):
             found = self.scribe.claim(self.state.island, row.key).found
         if found is None:
             stops = NEVER if accepted is None else self._stops

@@ -11,10 +11,6 @@ AUDITED_FILTERS = frozenset({"range", "probe", "float32", "confident", "rejectio
 """Filters that judge whether a candidate can be any good; the others only recognise what is known or ill-typed."""
 
 
-SEED = "seed:"
-"""How the operator of a candidate begins that is a seed of the space."""
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Candidates and evaluations to archive, in the order in which an island made them.

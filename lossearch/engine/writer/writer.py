@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lossearch.archive.records import ACCEPTED, OK
 from lossearch.archive.run_directory import RunDirectory
+from lossearch.archive.seeds import seed_of
 from lossearch.archive.store import Archive
 from lossearch.engine.writer.exchange import Exchange
 from lossearch.engine.writer.messages import (
     AUDITED_FILTERS,
-    SEED,
     Batch,
     Claim,
     GenerationReport,
@@ -91,7 +91,7 @@ class ArchiveWriter:
                 self._archive.add_evaluations(batch.evaluations)
         for candidate in (*batch.candidates, *batch.audited):
             if candidate.graph is not None:
-                if self._islands > 1 and candidate.operator.startswith(SEED):  # nothing else is asked for by others
+                if self._islands > 1 and seed_of(candidate.operator) is not None:  # nothing else is asked for by others
                     self._trained[candidate.proposed_as] = candidate.key
                 self._attempts.pop((island, candidate.proposed_as), None)
         self._tracker.add(batch)
