@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lossearch.comparison.statistics import Interval, PairedDifference
+from lossearch.comparison.statistics import Interval, PairedDifference, varies
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Edge
 from lossearch.tasks import Metric
@@ -67,7 +67,8 @@ class Row:
             and for a loss that failed.
         p_holm: that p-value corrected for the number of losses.
         better: whether the loss is better than the reference; None where nothing can be said.
-        noise_floor: how far the means of two comparisons of this same loss differ by their seeds alone.
+        noise_floor: how far the means of two comparisons of this same loss differ by their seeds alone; None below
+            four seeds, and where no loss's values depend on the seed.
         at_edge: settings that lie at an edge of their range, with the side.
         message: why the loss failed; otherwise empty.
         others: metrics besides the ranking one on the test split per seed, by name; None for values that are not
@@ -137,6 +138,22 @@ class Result:
         return self.settings.get("learning_rate_tuned", True)
 
     @property
+    def seeds_matter(self) -> bool:
+        """Whether the test values of some loss depend on the seed; where not, p-values mean nothing, and are 1."""
+        trained = [row.values for row in self.rows if row.interval is not None]
+        return not trained or any(varies(values) for values in trained)
+
+    @property
+    def seed_used(self) -> bool:
+        """Whether anything depends on the seed that was measured: test values, other metrics, or validation."""
+        others = [values for row in self.rows for values in row.others.values()]
+        trials = [trial.metrics for tuned in self.results.values() for trial in tuned.trials]
+        return self.seeds_matter or any(varies(values) for values in (*others, *trials))
+
+    @property
     def noise_floor(self) -> float | None:
-        """How far two comparisons of the reference itself differ by their seeds alone; None below four seeds."""
+        """How far two comparisons of the reference itself differ by their seeds alone.
+
+        None below four seeds, and where no loss's values depend on the seed.
+        """
         return next((row.noise_floor for row in self.rows if row.loss == self.reference), None)

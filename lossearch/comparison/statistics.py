@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -55,7 +55,7 @@ class Comparison:
     difference is loss - reference in the metric's own units, None in the reference's row, and p_holm its
     p-value corrected for the number of losses. better says whether the loss is better than the reference at
     the level of the table (None where nothing can be said). noise_floor is that of the loss's own values,
-    None below four seeds.
+    None below four seeds, and where no loss's values depend on the seed.
     """
 
     loss: str
@@ -238,6 +238,9 @@ def compare(
     """One row a loss, best mean first. `scores[loss][seed]`: the metric, with the seeds in the same order for
     all.
 
+    Where every loss has the same value with every seed, the seeds are one observation and not many: p-values are 1,
+    which is that of a sign-flip test of one pair.
+
     Raises UserError if the reference is not among the losses, or as `paired_difference` does.
     """
     if reference not in scores:
@@ -258,6 +261,9 @@ def compare(
         for loss, values in scores.items()
         if loss != reference
     }
+    one_observation = not any(varies(values) for values in scores.values())
+    if one_observation:
+        differences = {loss: replace(difference, p_value=1.0) for loss, difference in differences.items()}
     corrected = dict(zip(differences, holm([d.p_value for d in differences.values()]).tolist(), strict=True))
     rows: list[Comparison] = []
     for loss, values in scores.items():
@@ -274,10 +280,17 @@ def compare(
                 difference=difference,
                 p_holm=p_holm,
                 better=better,
-                noise_floor=noise_floor(values, confidence, resamples, seed) if len(values) >= 4 else None,
+                noise_floor=None
+                if one_observation or len(values) < 4
+                else noise_floor(values, confidence, resamples, seed),
             )
         )
     return sorted(rows, key=lambda row: row.interval.mean, reverse=higher_is_better)
+
+
+def varies(values: Iterable[object]) -> bool:
+    """Whether the values differ at all."""
+    return len(set(values)) > 1
 
 
 def _sample(values: Values, name: str, at_least: int) -> npt.NDArray[np.float64]:

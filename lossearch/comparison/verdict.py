@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lossearch.comparison.statistics import Interval, PairedDifference
+from lossearch.comparison.statistics import Interval, PairedDifference, varies
 from lossearch.tasks import Metric
 from lossearch.tasks.base import addition
 
@@ -66,13 +66,30 @@ def verdict(result: Result) -> str:
 
 
 def _notes(result: Result) -> list[str]:
-    if result.learning_rate_tuned:
-        return []
-    return [
+    notes: list[str] = []
+    if not result.seeds_matter:
+        same = f"gives the same {result.metric.name} with every seed"
+        if result.seed_used:
+            why = (
+                f"Every loss {same} on the test split, though trainings with other seeds differ in other metrics or on"
+            )
+            why += " validation data: the metric is too coarse to show it"
+        else:
+            why = f"{result.task} {same}; it does not use `seed`"
+            if not varies(value for row in result.rows for value in row.values):
+                why += ", or the metric does not tell these trainings apart"
+        notes.append(f"{why}. So p-values mean nothing, and are given as 1: {len(result.seeds)} seeds are one sample.")
+    if not result.learning_rate_tuned:
+        notes.append(_not_tuned(result))
+    return notes
+
+
+def _not_tuned(result: Result) -> str:
+    return (
         f"Learning rates were not tuned, since {result.task} takes none: every loss was trained at the function's own"
         " rate, with the gradient of the default loss at the first predictions. How well this step size suits a loss is"
         f" part of what is compared. To have learning rates tuned, {addition('learning_rate')}."
-    ]
+    )
 
 
 def _says(result: Result) -> str:

@@ -49,6 +49,10 @@ def quick(loss, budget, seed, *, learning_rate=1.0, split="validation"):
 def at_own_rate(loss, budget, seed, *, split="validation"):
     yield from train(loss, budget, seed, split=split)
 
+def same(loss, budget, seed, *, learning_rate=1.0, split="validation"):
+    torch.manual_seed(0)
+    yield from train(loss, budget, 0, learning_rate=learning_rate, split=split)
+
 def without_split(loss, budget, seed, learning_rate=1.0):
     yield 0.5
 """
@@ -192,6 +196,16 @@ def test_a_function_without_learning_rate_is_compared_at_its_own(here: Path) -> 
     assert "def train(loss, budget, seed, *, learning_rate=1.0)" in comparison.verdict
     with pytest.raises(UserError, match=r"learning_rate=1\.0, to tune losses"):
         lossearch.tune("focal", "mine.py:at_own_rate", metric="accuracy", steps=1)
+
+
+def test_a_function_that_ignores_its_seed_is_told_and_nothing_is_significant(here: Path) -> None:
+    budget = Budget(trials=3, seeds=2, final_seeds=0)
+    given: dict[str, Any] = {"metric": "accuracy", "steps": 4, "baselines": False, "workers": 1}
+    comparison = lossearch.compare("mine.py:same", ["brier", "cross_entropy"], 8, budget=budget, **given)
+    other = next(row for row in comparison.rows if row.difference is not None)
+    assert (other.p_holm, other.better, comparison.noise_floor) == (1.0, None, None)
+    assert "mine.py:same gives the same accuracy with every seed; it does not use `seed`" in comparison.verdict
+    assert "8 seeds are one sample" in comparison.to_dict()["verdict"]
 
 
 def test_baselines_are_those_that_a_function_can_be_given(here: Path) -> None:

@@ -297,6 +297,18 @@ def test_comparison_of_the_reference_alone() -> None:
     assert (row.difference, row.p_holm, row.better, row.noise_floor) == (None, None, None, None)
 
 
+def test_seeds_that_change_nothing_are_one_observation() -> None:
+    rows = compare({"a": [0.5] * 10, "b": [0.75] * 10}, "a", higher_is_better=True)
+    assert [(row.loss, row.p_holm, row.better, row.noise_floor) for row in rows] == [
+        ("b", 1.0, None, None),
+        ("a", None, None, None),
+    ]
+    assert rows[0].difference is not None
+    assert rows[0].difference.p_value == 1.0
+    used = compare({"a": [0.5] * 10, "b": [*([0.75] * 9), 0.5]}, "a", higher_is_better=True)
+    assert used[0].p_holm == 2 / 2**9
+
+
 # Refusals
 
 

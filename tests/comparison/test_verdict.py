@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lossearch import zoo
@@ -72,6 +74,22 @@ def test_failures_are_named() -> None:
     assert assembled(BAR, failed).verdict.startswith("No discovered loss could be trained; the best")
     assert assembled(failed).verdict == "No loss could be trained, so nothing can be said."
     assert assembled(BAR, failed).rows[-1].loss == "found"
+
+
+def constant(name: str, value: float, **others: float) -> Compared:
+    told = tuple({"accuracy": value} | {key: seed * one for key, one in others.items()} for seed in range(len(SPREAD)))
+    return replace(measured(name, value), values=(value,) * len(SPREAD), all_metrics=told)
+
+
+def test_seeds_that_change_nothing_are_told_with_their_cause() -> None:
+    unused = assembled(constant("poly1", 0.9), constant("focal", 0.8)).verdict
+    assert "p = 1. digits_noise gives the same accuracy with every seed; it does not use `seed`. So p-" in unused
+    assert "noise floor" not in unused
+    perfect = assembled(constant("poly1", 1.0), constant("focal", 1.0)).verdict
+    assert "does not use `seed`, or the metric does not tell these trainings apart. So p-values" in perfect
+    coarse = assembled(constant("poly1", 0.9, nll=0.1), constant("focal", 0.8)).verdict
+    assert "Every loss gives the same accuracy with every seed on the test split, though trainings" in coarse
+    assert "seed" not in assembled(constant("poly1", 0.9), OTHER).verdict
 
 
 def test_without_hand_designed_losses_it_says_so() -> None:

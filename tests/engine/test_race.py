@@ -148,10 +148,15 @@ def test_a_users_function_is_called_once_a_seed_with_seeds_of_its_own(
     task = {"function": str(tmp_path / "train.py:train"), "metric": "accuracy", "folder": str(tmp_path)}
     config = validate({**CONFIG, "task": task, "race": {"candidates": 1, "seeds": 2}})
     run = new_run(tmp_path / "run", config, {"cross_entropy": 0.9})
-    hold(run, config)
+    notes: list[str] = []
+    hold(run, config, notes.append)
     assert sorted((tmp_path / "calls.txt").read_text().splitlines()) == [f"3 {seed}" for seed in RACING[:2]]
     trained, (standing,), _ = outcome(run)
     assert standing.metric == pytest.approx(sum(metric for _, _, metric, _ in trained) / 2)
+    assert "seed" not in notes[-1]
+    (tmp_path / "train.py").write_text(TRAIN.replace(" + seed % 7", ""))
+    hold(new_run(tmp_path / "other", config, {"cross_entropy": 0.9}), config, notes.append)
+    assert "train.py:train gives the same accuracy with every seed; it does not use `seed`" in notes[-1]
 
 
 def test_who_lasted_before_races_again(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lossearch.archive.margins import MovedTraining, margin
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, RaceTraining, Ranked, Standing
 from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
+from lossearch.comparison.statistics import varies
 from lossearch.engine.driver.address import check_address
 from lossearch.engine.driver.display import make_display
 from lossearch.engine.driver.ending import Ending, ends_told, notes_added
@@ -214,6 +215,15 @@ class _Race:
         course = self._course(self._fragile(course))
         self._archive.end_race(map(self._standing, course.places))
         self._note(f"final race: {_lasted(course)}")
+        if self._seed_ignored():
+            same = f"{self._facts.name} gives the same {self._facts.metric} with every seed; it does not use `seed`"
+            self._note(f"final race: {same}. One training judges each loss, and p-values mean nothing")
+
+    def _seed_ignored(self) -> bool:
+        """Whether all that was trained with several seeds has the same metric with each."""
+        known = [list(self._metrics[key].values()) for key in self._racers]
+        repeated = [values for values in known if len(values) > 1 and None not in values]
+        return bool(repeated) and not any(map(varies, repeated))
 
     def _course(self, fragile: Collection[str] = ()) -> Course:
         entrants = [racer.entrant for racer in self._racers.values()]
