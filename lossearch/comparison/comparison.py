@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossearch.comparison.checkpoint import AGAIN
 from lossearch.comparison.figure import draw
-from lossearch.comparison.result import Result
+from lossearch.comparison.result import FORMAT, Result
 from lossearch.comparison.table import COLUMNS, SHOWN, csv_text, make_table, table_rows, table_text
 from lossearch.comparison.verdict import verdict
 from lossearch.files import storage_errors, write_atomically
@@ -53,6 +53,7 @@ class Comparison(Result):
         for row in rows:
             row["document"] = json.loads(self.results[row["loss"]].loss.to_json())
         return {
+            "format": FORMAT,
             "task": self.task,
             "metric": self.metric.name,
             "higher_is_better": self.metric.higher_is_better,

@@ -14,6 +14,9 @@ from lossearch.tasks import Metric
 
 Source = Literal["hand-designed", "discovered"]
 
+FORMAT = 1
+"""Version of the layout of comparison.json. Files without one have the first."""
+
 
 @dataclass(frozen=True)
 class Compared:

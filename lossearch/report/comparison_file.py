@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.comparison.result import means_of
+from lossearch.comparison.result import FORMAT, means_of
 from lossearch.comparison.statistics import Interval, PairedDifference
 from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss, loss_from_json
@@ -56,6 +56,7 @@ class ComparisonRow(_Part):
 class ComparisonFile(_Part):
     """Losses compared on the test split of one task, best first; see `lossearch.comparison.result.Result`."""
 
+    format: int = FORMAT
     task: str
     metric: str
     higher_is_better: bool
@@ -104,8 +105,13 @@ def read_comparison_file(path: Path, place: Path) -> ComparisonFile:
     """The comparison in a file, which messages call `place`. Raises `UserError` if it cannot be read."""
     hint = f"run `lossearch compare` again with --out {path.parent}"
     text = read_text(path, "a comparison that can be read", hint)
+    document = parse_json(text, f"a comparison in {place}", hint, infinite=True)
+    version = document.get("format", FORMAT) if isinstance(document, dict) else FORMAT
+    if isinstance(version, int) and version > FORMAT:
+        newer = "read it with the version of lossearch that wrote it, or a later one"
+        raise UserError(f"a comparison of format {FORMAT} or older", f"format {version} in {place}", newer)
     try:
-        return ComparisonFile.model_validate(parse_json(text, f"a comparison in {place}", hint, infinite=True))
+        return ComparisonFile.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "a document"

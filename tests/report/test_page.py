@@ -348,7 +348,7 @@ def test_a_candidate_that_cannot_be_read_is_said(tmp_path: Path, graph: str | No
     assert "front" in page.figures
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"task": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"task": 3}', '{"format": 2}'])
 def test_a_damaged_comparison_is_said(tmp_path: Path, content: str) -> None:
     run = searched_run(tmp_path / "run", 16)
     (run / "comparison").mkdir()
