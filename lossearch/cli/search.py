@@ -95,7 +95,7 @@ def _search(
         plan = engine.plan_search(config, address=address, workers=workers, seed=seed, seeds=seeds, meta=meta)
         say("\n".join(plan.lines))
         return
-    _print_result(engine.search(config, out, address=address, workers=workers, seed=seed, seeds=seeds, meta=meta))
+    print_result(engine.search(config, out, address=address, workers=workers, seed=seed, seeds=seeds, meta=meta))
 
 
 def resume(
@@ -119,7 +119,7 @@ def resume(
     """Go on with a search that was interrupted, or search longer; limits may be edited in DIR/config.toml, too."""
     from lossearch.engine.driver import search as engine
 
-    _print_result(
+    print_result(
         engine.resume(
             directory,
             address=address,
@@ -151,12 +151,11 @@ def race(
     """
     from lossearch.engine.driver.race import race_run
 
-    _print_result(
-        race_run(directory, candidates=candidates, seeds=seeds, steps=steps, workers=workers, address=address)
-    )
+    print_result(race_run(directory, candidates=candidates, seeds=seeds, steps=steps, workers=workers, address=address))
 
 
-def _print_result(result: SearchResult) -> None:
+def print_result(result: SearchResult) -> None:
+    """Say what a search found, and where its race failed, or raise why it found nothing."""
     from lossearch.archive.robustness import seeds_in_words
     from lossearch.archive.run_directory import RunDirectory
     from lossearch.archive.simplified import shorter_of
@@ -174,10 +173,13 @@ def _print_result(result: SearchResult) -> None:
             raise failure
         best = result.at_rank(1)
         where = f"on validation, {in_words(archive.higher_is_better)}"
-        if archive.standings():
+        race = result.race_failure()
+        if archive.standings() and race is None:
             seeds = seeds_in_words(best.seeds, archive.robustness, "fresh ")
             where += f" (final race, {seeds}, budget {best.budget})"
         fields[archive.metric] = f"{short(best.metric)} {where}"
+        if race is not None:
+            fields["final race"] = f"{race}. The best of the others is told here, by the search's own scores"
     fields["complexity"] = f"{best.complexity} operators"
     fields["formula"] = best.loss.to_text()
     shorter = shorter_of(RunDirectory(result.path), best.key)

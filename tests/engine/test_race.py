@@ -9,7 +9,9 @@ import pytest
 from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Candidate, Evaluation, Origin, Standing
+from lossearch.cli.search import print_result
 from lossearch.engine.driver.race import hold_race, race_run
+from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.setup.begun import continued
 from lossearch.engine.setup.config import SearchConfig, validate
@@ -157,6 +159,27 @@ def test_a_users_function_is_called_once_a_seed_with_seeds_of_its_own(
     (tmp_path / "train.py").write_text(TRAIN.replace(" + seed % 7", ""))
     hold(new_run(tmp_path / "other", config, {"cross_entropy": 0.9}), config, notes.append)
     assert "train.py:train gives the same accuracy with every seed; it does not use `seed`" in notes[-1]
+
+
+def test_a_race_in_which_all_fail_is_told_where_the_search_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text(TRAIN.replace("    yield", "    raise RuntimeError('no disk')\n    yield"))
+    monkeypatch.chdir(tmp_path)
+    task = {"function": str(tmp_path / "train.py:train"), "metric": "accuracy", "folder": str(tmp_path)}
+    config = validate({**CONFIG, "task": task, "race": {"candidates": 1, "seeds": 2}})
+    run = new_run(tmp_path / "run", config, {"cross_entropy": 0.9, "focal": 0.8})
+    hold(run, config)
+    result = SearchResult(run.path)
+    assert result.race_failure() == "the one loss that raced failed: RuntimeError: no disk"
+    print_result(result)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "0.8 on validation, higher is better final race" in told
+    assert "RuntimeError: no disk. The best of the others is told here, by the search's own scores" in told
+    alone = new_run(tmp_path / "alone", config, {"cross_entropy": 0.9})
+    hold(alone, config)
+    with pytest.raises(UserError, match=r"none of 1: the one loss that raced failed.*no disk.*--changed-script"):
+        print_result(SearchResult(alone.path))
 
 
 def test_who_lasted_before_races_again(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossearch.archive.discovered import discovered_loss
-from lossearch.archive.failures import headline
+from lossearch.archive.failures import headline, summed
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, Ranked
 from lossearch.engine.island.rows import score
@@ -199,7 +199,13 @@ class SearchResult:
         if best and best[0].metric is not None:
             return None
         counts, reasons = self.archive.counts(), self.archive.failures()
-        if reasons:
+        if not reasons and (race := self.race_failure()) is not None:
+            found = f"none of {counts.accepted}: {race}"
+            hint = (
+                f"see lossearch ls {self.path}; race with another budget: lossearch race {self.path} --steps N; once a"
+                f" training script is mended: lossearch resume {self.path} --changed-script"
+            )
+        elif reasons:
             reason, losses = reasons[0]
             found = f"none of {counts.accepted}; {losses} ended with: {reason}{self._example(reason)}"
             hint = (
@@ -211,6 +217,21 @@ class SearchResult:
             found = f"0 losses of {counts.candidates} candidates ({stopped or 'none was proposed'})"
             hint = f"search longer: lossearch resume {self.path} --generations N"
         return UserError(f"a loss in {self.path} that was trained to the end", found, hint)
+
+    def race_failure(self) -> str | None:
+        """Why the final race decided nothing: all that raced failed. None where one did not, or there was no race."""
+        standings = self.archive.standings()
+        if not standings or not all(standing.failed for standing in standings):
+            return None
+        raced = {(standing.key, standing.task, standing.budget) for standing in standings}
+        reasons: dict[str, str] = {}
+        for training in self.archive.race_trainings():
+            if training.metric is None and (training.key, training.task, training.budget) in raced:
+                reasons.setdefault(training.key, training.message)
+        reason, losses = summed((one, 1) for one in reasons.values())[0]
+        if len(standings) == 1:
+            return f"the one loss that raced failed: {reason}"
+        return f"all {len(standings)} losses that raced failed; {losses} ended with: {reason}"
 
     def _example(self, reason: str) -> str:
         """One of the losses that failed for this reason."""
