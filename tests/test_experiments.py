@@ -17,7 +17,7 @@ from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.result import Compared
 from lossearch.comparison.transfer import Transfer, transfer
 from lossearch.comparison.tuning import Tuned
-from lossearch.comparison.tuning_space import Setting
+from lossearch.comparison.tuning_space import Hyperparameters
 from lossearch.engine.driver.ending import SearchInterrupted, SearchLost
 from lossearch.engine.setup.config import load_config
 from lossearch.errors import UserError
@@ -38,7 +38,9 @@ def comparison(gain: float) -> Comparison:
     """The discovered loss is `gain` better than poly1 on each seed, or worse."""
 
     def judged(name: str, source: str, mean: float) -> Compared:
-        tuned = Tuned(get("cross_entropy"), 0.1, Setting({}, 0.1), mean, (), {}, "digits_noise", metric("accuracy"))
+        tuned = Tuned(
+            get("cross_entropy"), 0.1, Hyperparameters({}, 0.1), mean, (), {}, "digits_noise", metric("accuracy")
+        )
         values = tuple(mean + (gain if source == "discovered" else 0.0) + spread for spread in SPREAD)
         return Compared(name, source, tuned, values)  # pyright: ignore[reportArgumentType]
 

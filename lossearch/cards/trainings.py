@@ -13,7 +13,7 @@ from lossearch.cards.card import HeldOut, Score
 from lossearch.comparison.conditions import Subject, conditions_for, signature_of
 from lossearch.comparison.entries import placed
 from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, end_function, one_thread, run_job
-from lossearch.comparison.tuning_space import Setting
+from lossearch.comparison.tuning_space import Hyperparameters
 from lossearch.engine.setup.subject import Found
 from lossearch.joint_loss import AnyLoss
 from lossearch.tasks.described import DescribedTask, Split
@@ -23,7 +23,7 @@ from lossearch.training.device import usable_device
 
 
 @dataclass(frozen=True)
-class Trained:
+class CardTrainings:
     """What trainings gave.
 
     Attributes:
@@ -46,7 +46,7 @@ def placed_on(loss: AnyLoss, at: Found) -> AnyLoss:
     return placed(loss, at.subject, at.signature)
 
 
-def as_default(loss: AnyLoss, at: Found, seeds: Sequence[int], steps: int | None, device: str | None) -> Trained:
+def as_default(loss: AnyLoss, at: Found, seeds: Sequence[int], steps: int | None, device: str | None) -> CardTrainings:
     """Train a loss at the learning rate of a task, and the step size of its default loss.
 
     Raises:
@@ -54,15 +54,15 @@ def as_default(loss: AnyLoss, at: Found, seeds: Sequence[int], steps: int | None
     """
     subject, budget = at.subject, at.steps if steps is None else steps
     rate = (subject if isinstance(subject, FunctionConfig) else subject.config).base_learning_rate
-    setting, place = Setting({}, rate), device or at.device or "cpu"
+    setting, place = Hyperparameters({}, rate), device or at.device or "cpu"
     return _at_step_size(loss, setting, subject, seeds, "validation", budget, place, at.time_limit)
 
 
-def as_scored(loss: AnyLoss, score: Score, at: Found, device: str) -> Trained:
+def as_scored(loss: AnyLoss, score: Score, at: Found, device: str) -> CardTrainings:
     """Train a loss as its card says that it was scored."""
     if score.step_scale is None:
         assert score.learning_rate is not None  # see `read_card`
-        setting = Setting({}, score.learning_rate)
+        setting = Hyperparameters({}, score.learning_rate)
         return _at_step_size(loss, setting, at.subject, score.seeds, "validation", score.steps, device, at.time_limit)
     left = AsLeft(loss.graph, score.step_scale, score.learning_rate)
     place = None if score.device is None else usable_device(device)
@@ -74,13 +74,13 @@ def as_scored(loss: AnyLoss, score: Score, at: Found, device: str) -> Trained:
             parts = _parts(score.seeds)
             outcomes = [one for part in parts for one in retrain(at.subject, left, score.steps, part, None, place)]
     message = next((f"{one.status}: {one.message}" for one in outcomes if metric_of(one) is None), "")
-    return Trained(tuple(map(metric_of, outcomes)), message, score.steps, score.learning_rate, place)
+    return CardTrainings(tuple(map(metric_of, outcomes)), message, score.steps, score.learning_rate, place)
 
 
-def on_test(loss: AnyLoss, table: HeldOut, at: Found, device: str) -> Trained:
+def on_test(loss: AnyLoss, table: HeldOut, at: Found, device: str) -> CardTrainings:
     """Train a loss as a comparison tuned it, and judge it on the test split, which this opens."""
     assert table.relative_rate is not None  # see `verify`
-    setting = Setting(table.parameters, table.relative_rate)
+    setting = Hyperparameters(table.parameters, table.relative_rate)
     return _at_step_size(
         loss, setting, at.subject, table.seeds, "test", table.steps, device, at.time_limit, table.backend
     )
@@ -88,7 +88,7 @@ def on_test(loss: AnyLoss, table: HeldOut, at: Found, device: str) -> Trained:
 
 def _at_step_size(
     loss: AnyLoss,
-    setting: Setting,
+    setting: Hyperparameters,
     subject: Subject,
     seeds: Sequence[int],
     split: Literal["validation", "test"],
@@ -96,7 +96,7 @@ def _at_step_size(
     device: str,
     time_limit: float | None,
     backend: str = "stacked",
-) -> Trained:
+) -> CardTrainings:
     purpose = "compare" if split == "test" else "tune"
     known = conditions_for(subject, purpose, signature_of(loss), steps, backend, device, time_limit, loss.name)
     try:
@@ -107,7 +107,7 @@ def _at_step_size(
         end_function()
     message = next((one.message for one in results if one.message), "")
     metrics = tuple(value for one in results for value in one.metrics)
-    return Trained(metrics, message, known.steps, setting.learning_rate, known.device)
+    return CardTrainings(metrics, message, known.steps, setting.learning_rate, known.device)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from lossearch.archive.run_directory import describe_environment
 from lossearch.cards.card import Card, CardTask, HeldOut, read_card
 from lossearch.cards.facts import config_on, task_facts
 from lossearch.cards.markdown import render
-from lossearch.cards.trainings import Trained, as_scored, on_test
+from lossearch.cards.trainings import CardTrainings, as_scored, on_test
 from lossearch.engine.setup.subject import Found, TaskLike, found_subject
 from lossearch.errors import UserError
 from lossearch.reading import read_text
@@ -177,7 +177,7 @@ def _repeatable(card: Card, path: str | Path) -> tuple[HeldOut, ...]:
 def _check(
     task: CardTask,
     split: str,
-    trained: Trained,
+    trained: CardTrainings,
     recorded: tuple[float | None, ...],
     floor: float | None,
 ) -> Check:

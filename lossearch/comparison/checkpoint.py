@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lossearch.comparison.jobs import Trained
+from lossearch.comparison.jobs import JobResult
 from lossearch.comparison.tuning import Trial
 from lossearch.errors import UserError
 from lossearch.files import storage_errors, write_atomically
@@ -23,7 +23,7 @@ AGAIN = "run again: finished losses are kept"
 """How a comparison goes on once its disk can be written again."""
 
 _TRIALS = TypeAdapter(tuple[Trial, ...])
-_TRAINED = TypeAdapter(Trained)
+_TRAINED = TypeAdapter(JobResult)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Finished:
     """What is known of one loss: its trials once it is tuned, and its test values once it is tested."""
 
     trials: tuple[Trial, ...] = ()
-    test: Trained | None = None
+    test: JobResult | None = None
 
 
 class Checkpoints:
@@ -87,7 +87,7 @@ class Checkpoints:
                 found[path.stem] = loss
         return found
 
-    def write(self, name: str, loss: AnyLoss, trials: Sequence[Trial], test: Trained | None) -> None:
+    def write(self, name: str, loss: AnyLoss, trials: Sequence[Trial], test: JobResult | None) -> None:
         """Keep what is finished of a loss.
 
         Raises:

@@ -17,7 +17,7 @@ from lossearch.comparison.checkpoint import Checkpoints, Finished
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for
 from lossearch.comparison.entries import Entry, entries_for, signature_compared, with_kept
-from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained
+from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, JobResult
 from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Budget, Tuned, tuned_from, tuning
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
@@ -169,7 +169,7 @@ class _Session:
             self._report("tune", name, len(tuned), result.validation)
         return tuned
 
-    def test(self, tuned: Mapping[str, Tuned], executor: Executor, workers: int) -> dict[str, Trained]:
+    def test(self, tuned: Mapping[str, Tuned], executor: Executor, workers: int) -> dict[str, JobResult]:
         """Every loss for which tuning found settings, trained with every seed and judged on the test split."""
         tested = {name: finished.test for name, finished in self.finished.items() if finished.test is not None}
         names = [entry.name for entry in self.entries if tuned[entry.name].validation is not None]
@@ -177,7 +177,7 @@ class _Session:
             return tested
         losses = self.losses
         with _opened(self.subject) as split:
-            pending: dict[str, Callable[[], Stages[Trained]]] = {
+            pending: dict[str, Callable[[], Stages[JobResult]]] = {
                 name: partial(_testing, losses[name], tuned[name], self.seeds, self.conditions, split)
                 for name in names
                 if name not in tested
@@ -208,17 +208,17 @@ def _opened(subject: Subject) -> Iterator[Split | None]:
 
 def _testing(
     loss: AnyLoss, tuned: Tuned, seeds: tuple[int, ...], conditions: Conditions, split: Split | None
-) -> Stages[Trained]:
+) -> Stages[JobResult]:
     parts = [seeds[start : start + RUNS_AT_ONCE] for start in range(0, len(seeds), RUNS_AT_ONCE)]
     results = yield [Job.of(loss, [tuned.setting], part, conditions, "test", split) for part in parts]
     trained = [one for (one,) in results]
     metrics = tuple(value for one in trained for value in one.metrics)
     message = next((one.message for one in trained if one.message), "")
     all_metrics = tuple(metrics for one in trained for metrics in one.all_metrics)
-    return Trained(trained[0].learning_rate, trained[0].step_scale, metrics, message, all_metrics)
+    return JobResult(trained[0].learning_rate, trained[0].step_scale, metrics, message, all_metrics)
 
 
-def _compared(entry: Entry, tuned: Tuned, tested: Trained | None) -> Compared:
+def _compared(entry: Entry, tuned: Tuned, tested: JobResult | None) -> Compared:
     if tested is None:
         return Compared(entry.name, entry.source, tuned, (), tuned.message)
     return Compared(entry.name, entry.source, tuned, tested.metrics, tested.message, tested.all_metrics)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from lossearch.comparison.conditions import STACKED, Conditions
-from lossearch.comparison.tuning_space import Setting
+from lossearch.comparison.tuning_space import Hyperparameters
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import by_slot
@@ -55,7 +55,7 @@ class Job:
     """
 
     loss: str
-    settings: tuple[Setting, ...]
+    settings: tuple[Hyperparameters, ...]
     seeds: tuple[int, ...]
     conditions: Conditions
     split: Literal["validation", "test"] = "validation"
@@ -65,7 +65,7 @@ class Job:
     def of(
         cls,
         loss: AnyLoss,
-        settings: Sequence[Setting],
+        settings: Sequence[Hyperparameters],
         seeds: Sequence[int],
         conditions: Conditions,
         split: Literal["validation", "test"] = "validation",
@@ -78,7 +78,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Trained:
+class JobResult:
     """How one setting fared.
 
     Attributes:
@@ -99,7 +99,7 @@ class Trained:
     all_metrics: tuple[dict[str, float], ...] = ()
 
 
-def run_job(job: Job) -> list[Trained]:
+def run_job(job: Job) -> list[JobResult]:
     """Train every setting of a job; one result per setting."""
     if isinstance(job.conditions.config, FunctionConfig):
         return run_function_job(job)
@@ -142,17 +142,17 @@ def _scaled(loss: AnyLoss, relative_rate: float, task: DescribedTask, conditions
     return _Scaled(functions, rate, scale, usable)
 
 
-def run_function_job(job: Job) -> list[Trained]:
+def run_function_job(job: Job) -> list[JobResult]:
     """Call a user's function for every setting and seed; a loss that fails with one seed has failed."""
     loss, trainer = loss_from_json(job.loss), _function(job.conditions)
     return [_call_function(loss.bind(**setting.parameters), setting, trainer, job) for setting in job.settings]
 
 
-def _call_function(loss: AnyLoss, setting: Setting, trainer: FunctionTrainer, job: Job) -> Trained:
+def _call_function(loss: AnyLoss, setting: Hyperparameters, trainer: FunctionTrainer, job: Job) -> JobResult:
     try:
         scaled = trainer.scaled(loss.graph.frozen())
     except UserError as error:  # the loss refuses what the function gives it
-        return Trained(0.0, 0.0, (None,) * len(job.seeds), f"{Status.ERROR}: {error}")
+        return JobResult(0.0, 0.0, (None,) * len(job.seeds), f"{Status.ERROR}: {error}")
     if scaled is None:
         return _without_gradient(job)
     rate = round_to_digits(setting.learning_rate)
@@ -175,15 +175,15 @@ def _function(conditions: Conditions) -> FunctionTrainer:
     return FunctionTrainer(task, default_losses(task), conditions.steps, FirstCalls.loads(conditions.first_call))
 
 
-def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> Trained:
+def _trained(rate: float, scale: float, outcomes: Sequence[Outcome]) -> JobResult:
     message = next((f"{o.status}: {o.message}" for o in outcomes if o.metric is None), "")
     all_metrics = tuple(dict(outcome.metrics) for outcome in outcomes)
-    return Trained(rate, scale, tuple(outcome.metric for outcome in outcomes), message, all_metrics)
+    return JobResult(rate, scale, tuple(outcome.metric for outcome in outcomes), message, all_metrics)
 
 
-def _without_gradient(job: Job) -> Trained:
+def _without_gradient(job: Job) -> JobResult:
     message = f"{Status.DIVERGED}: the gradient at the initial predictions is zero or not finite"
-    return Trained(0.0, 0.0, (None,) * len(job.seeds), message)
+    return JobResult(0.0, 0.0, (None,) * len(job.seeds), message)
 
 
 def loss_function(graph: Graph, slot: str, task: DescribedTask, conditions: Conditions, name: str) -> LossFunction:

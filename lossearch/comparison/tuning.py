@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from lossearch.comparison.conditions import STACKED, Conditions, Subject, conditions_for, signature_of
-from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained
-from lossearch.comparison.tuning_space import Edge, Point, Setting, TuningSpace
+from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, JobResult
+from lossearch.comparison.tuning_space import Edge, Hyperparameters, Point, TuningSpace
 from lossearch.comparison.workers import Stages, default_workers, drive, open_executor
 from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss
@@ -74,7 +74,7 @@ class Trial:
     """
 
     point: Point
-    setting: Setting
+    setting: Hyperparameters
     learning_rate: float
     step_scale: float
     metrics: tuple[float | None, ...]
@@ -105,7 +105,7 @@ class Tuned:
 
     loss: AnyLoss
     learning_rate: float
-    setting: Setting
+    setting: Hyperparameters
     validation: float | None
     trials: tuple[Trial, ...]
     at_edge: Mapping[str, Edge]
@@ -236,17 +236,19 @@ def _points_around_best(
     return space.points_around(best.point, _HALF_WIDTHS[round_ - 1], size, space.edges(best.point, tried), len(tried))
 
 
-def _jobs(loss: AnyLoss, settings: Sequence[Setting], seeds: tuple[int, ...], conditions: Conditions) -> Iterator[Job]:
+def _jobs(
+    loss: AnyLoss, settings: Sequence[Hyperparameters], seeds: tuple[int, ...], conditions: Conditions
+) -> Iterator[Job]:
     # The same stacks whatever the number of workers, since a run's last bits depend on its stack.
     size = max(1, RUNS_AT_ONCE // len(seeds))
     for start in range(0, len(settings), size):
         yield Job.of(loss, settings[start : start + size], seeds, conditions)
 
 
-def _trial(space: TuningSpace, point: Point, trained: Trained) -> Trial:
+def _trial(space: TuningSpace, point: Point, trained: JobResult) -> Trial:
     setting = space.setting(point)
     return Trial(point, setting, trained.learning_rate, trained.step_scale, trained.metrics, trained.message)
 
 
-def _with_more_seeds(trial: Trial, trained: Trained) -> Trial:
+def _with_more_seeds(trial: Trial, trained: JobResult) -> Trial:
     return replace(trial, metrics=trial.metrics + trained.metrics, message=trial.message or trained.message)

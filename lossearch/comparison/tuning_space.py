@@ -27,7 +27,7 @@ _CONCENTRATION = 1.5  # half of the first learning rates lie within 2.1 of 6 oct
 
 
 @dataclass(frozen=True)
-class Setting:
+class Hyperparameters:
     """What one point means.
 
     Attributes:
@@ -79,11 +79,11 @@ class TuningSpace:
         units = tuple(to_unit(parameter, parameter.default) for parameter in self.parameters)
         return (0.5, *units) if self.tunes_rate else units
 
-    def setting(self, point: Point) -> Setting:
+    def setting(self, point: Point) -> Hyperparameters:
         """The values at a point, rounded to three digits."""
         rate, *units = point if self.tunes_rate else (0.5, *point)
         values = {p.name: to_value(p, unit) for p, unit in zip(self.parameters, units, strict=True)}
-        return Setting(values, round_to_digits(self.centre * 2 ** ((rate - 0.5) * OCTAVES)))
+        return Hyperparameters(values, round_to_digits(self.centre * 2 ** ((rate - 0.5) * OCTAVES)))
 
     def first_points(self, n: int) -> list[Point]:
         """Points all over the space, denser at the learning rates of its middle; the first has all defaults.

@@ -16,13 +16,13 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnC
 from types import ModuleType
 from typing import Any, TypeVar
 
-from lossearch.comparison.jobs import Job, Trained, end_function, run_job
+from lossearch.comparison.jobs import Job, JobResult, end_function, run_job
 from lossearch.errors import UserError
 from lossearch.tasks import forbid_test_split
 
 Result = TypeVar("Result")
 
-Stages = Generator[Sequence[Job], list[list[Trained]], Result]
+Stages = Generator[Sequence[Job], list[list[JobResult]], Result]
 """Yields the jobs of one stage, is sent their results in order, and returns what came of all."""
 
 
@@ -37,7 +37,7 @@ def drive(
         UserError: a worker process was killed.
     """
     waiting = iter(pending.items())
-    active: dict[str, tuple[Stages[Result], list[Future[list[Trained]]]]] = {}
+    active: dict[str, tuple[Stages[Result], list[Future[list[JobResult]]]]] = {}
     try:
         while True:
             for name, (stages, futures) in list(active.items()):
@@ -74,7 +74,7 @@ class _Finished:
     result: Any
 
 
-def _advance(stages: Stages[Any], results: list[list[Trained]], executor: Executor) -> Any:
+def _advance(stages: Stages[Any], results: list[list[JobResult]], executor: Executor) -> Any:
     try:
         return [executor.submit(run_job, job) for job in stages.send(results)]
     except StopIteration as stop:

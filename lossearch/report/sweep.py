@@ -15,7 +15,7 @@ Inputs = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
-class Setting:
+class SweepSizes:
     """What sweeps depend on.
 
     Attributes:
@@ -58,7 +58,7 @@ class Sweep:
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-Sweeps = Callable[[Setting], tuple[Sweep, ...]]
+Sweeps = Callable[[SweepSizes], tuple[Sweep, ...]]
 
 SWEEPS: dict[str, Sweeps] = {}
 """For each signature its sweeps, the natural variable first."""

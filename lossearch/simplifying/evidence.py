@@ -14,9 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
 from lossearch.comparison.conditions import Conditions, Subject, conditions_for, signature_of
-from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, Trained, run_job
+from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, JobResult, run_job
 from lossearch.comparison.statistics import noise_floor, paired_difference
-from lossearch.comparison.tuning_space import Setting
+from lossearch.comparison.tuning_space import Hyperparameters
 from lossearch.comparison.workers import default_workers, open_executor
 from lossearch.errors import UserError
 from lossearch.ir.core.joint import AnyGraph
@@ -174,7 +174,10 @@ class _Session:
         """Metrics of each loss with every seed on validation data; None for one that failed."""
         parts = [tuple(seeds[at : at + RUNS_AT_ONCE]) for at in range(0, len(seeds), RUNS_AT_ONCE)]
         futures = [
-            [self.pool.submit(run_job, Job.of(loss, [Setting({}, rate)], part, self.conditions)) for part in parts]
+            [
+                self.pool.submit(run_job, Job.of(loss, [Hyperparameters({}, rate)], part, self.conditions))
+                for part in parts
+            ]
             for loss in losses
         ]
         try:
@@ -184,7 +187,7 @@ class _Session:
             raise UserError("worker processes that stay alive", found, "run again with fewer workers") from error
 
 
-def _metrics(trained: Sequence[Trained]) -> list[float] | None:
+def _metrics(trained: Sequence[JobResult]) -> list[float] | None:
     values = [value for one in trained for value in one.metrics]
     sound = [value for value in values if value is not None]
     return sound if len(sound) == len(values) else None

@@ -3,7 +3,7 @@
 from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.catalogue import FAMILIES, Family, build_task, task_config, tasks
 from lossearch.tasks.classification.config import TaskConfig
-from lossearch.tasks.classification.task import ClassificationTask, Split, TaskStatistics, TestSplit
+from lossearch.tasks.classification.task import ClassificationTask, ImageSplit, ImageTestSplit, TaskStatistics
 from lossearch.tasks.datasets.data import Arrays, Dataset, datasets
 from lossearch.tasks.described import DescribedTask, Phase
 from lossearch.tasks.distribution.task import DistributionTask
@@ -16,6 +16,9 @@ from lossearch.tasks.user.task import UserTask
 Task = ClassificationTask
 """Image classification, made by name or configuration; what every task tells is `lossearch.tasks.base.Task`."""
 
+Split, TestSplit = ImageSplit, ImageTestSplit
+"""The splits of image classification by their earlier names."""
+
 __all__ = [
     "FAMILIES",
     "Arrays",
@@ -24,6 +27,8 @@ __all__ = [
     "DescribedTask",
     "DistributionTask",
     "Family",
+    "ImageSplit",
+    "ImageTestSplit",
     "Metric",
     "Opening",
     "Outcome",

@@ -138,7 +138,7 @@ def test_a_loss_that_never_trains_is_last(comparison: Comparison) -> None:
 
 
 def test_a_loss_that_fails_with_one_seed_is_last(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(job: jobs.Job) -> list[jobs.Trained]:
+    def failing(job: jobs.Job) -> list[jobs.JobResult]:
         results = jobs.run_job(job)
         if job.test is not None and json.loads(job.loss)["name"] == "focal":
             results = [replace(results[0], metrics=(None, *results[0].metrics[1:]), message="diverged: boom")]

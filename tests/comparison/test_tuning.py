@@ -18,9 +18,9 @@ from torch import Tensor
 from lossearch import zoo
 from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
 from lossearch.comparison import jobs
-from lossearch.comparison.jobs import Conditions, Trained
+from lossearch.comparison.jobs import Conditions, JobResult
 from lossearch.comparison.tuning import Budget, Trial, Tuned, rank, tune, tuned_from, tuning
-from lossearch.comparison.tuning_space import OCTAVES, Setting
+from lossearch.comparison.tuning_space import OCTAVES, Hyperparameters
 from lossearch.errors import UserError
 from lossearch.loss import Loss
 from lossearch.tasks import Task, openings, seal
@@ -125,7 +125,7 @@ def tune_towards(best_smooth: float, budget: Budget = BUDGET) -> Tuned:
     while True:
         answers = [
             [
-                Trained(
+                JobResult(
                     setting.learning_rate,
                     1.0,
                     (abs(math.log(setting.parameters["smooth"] / best_smooth)),) * len(job.seeds),
@@ -194,7 +194,7 @@ def test_a_loss_that_diverges_is_an_outcome(task: Task, monkeypatch: pytest.Monk
 
 
 def trial(*metrics: float | None) -> Trial:
-    return Trial((0.5,), Setting({}, 0.1), 0.1, 1.0, metrics)
+    return Trial((0.5,), Hyperparameters({}, 0.1), 0.1, 1.0, metrics)
 
 
 def test_failed_trials_rank_last_and_equal_ones_in_order() -> None:

@@ -9,7 +9,7 @@ from lossearch.comparison.assembly import assemble
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Tuned
-from lossearch.comparison.tuning_space import Setting
+from lossearch.comparison.tuning_space import Hyperparameters
 from lossearch.comparison.verdict import Units, p_text
 from lossearch.tasks import metric
 
@@ -17,7 +17,9 @@ SPREAD = (-0.004, 0.001, 0.003, 0.0, -0.002, 0.004, -0.001, 0.002, 0.005, -0.003
 
 
 def measured(name: str, mean: float | None, source: str = "hand-designed", wobble: float = 0.0) -> Compared:
-    tuned = Tuned(zoo.get("cross_entropy"), 0.1, Setting({}, 0.1), mean, (), {}, "digits_noise", metric("accuracy"))
+    tuned = Tuned(
+        zoo.get("cross_entropy"), 0.1, Hyperparameters({}, 0.1), mean, (), {}, "digits_noise", metric("accuracy")
+    )
     values = () if mean is None else tuple(mean + s + wobble * (-1) ** k for k, s in enumerate(SPREAD))
     return Compared(name, source, tuned, values, "" if values else "diverged: boom")  # pyright: ignore[reportArgumentType]
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lossearch import zoo
 from lossearch.compile import compile_source
 from lossearch.compile.export import export
-from lossearch.compile.export.forms import Plan
+from lossearch.compile.export.forms import ExportPlan
 from lossearch.compile.export.standalone import class_name
 from lossearch.compile.one_step import full_precision
 from lossearch.compile.source import emit_roots
@@ -32,7 +32,7 @@ from lossearch.compile.torchscript import load_class
 from lossearch.ir.core.expr import map_nodes
 from lossearch.ir.rewriting.lowering import guard
 
-PRODUCTS = [name for name in zoo.names() if Plan(zoo.get(name).graph.frozen()).products]
+PRODUCTS = [name for name in zoo.names() if ExportPlan(zoo.get(name).graph.frozen()).products]
 """The losses that multiply matrices, which is what autocast reaches."""
 
 

@@ -7,7 +7,7 @@ from engine.projects import CONFIG, SPACE, TRAIN, Begun
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver import search as engine
-from lossearch.engine.driver.plan import Plan, make_plan
+from lossearch.engine.driver.plan import SearchPlan, make_plan
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.first_call_file import keep_first_call
 from lossearch.tasks.user import task
@@ -24,7 +24,7 @@ def begun(kept_servers: Callable[[], Server], tmp_path_factory: pytest.TempPathF
         (folder / name).write_text(text)
     found: list[FirstCalls] = []
 
-    def keep(run: RunDirectory, config: SearchConfig, plan: Plan, *rest: object) -> None:
+    def keep(run: RunDirectory, config: SearchConfig, plan: SearchPlan, *rest: object) -> None:
         keep_first_call(run, plan.first_call)
         assert plan.first_call is not None
         found.append(plan.first_call)
@@ -43,7 +43,7 @@ def project(begun: Begun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     Its function is called once for all tests: where a search of theirs would call it, it is given that first call.
     """
 
-    def plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> Plan:
+    def plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> SearchPlan:
         return make_plan(config, islands, first_call or begun.first_call)
 
     monkeypatch.setattr(engine, "_run", lambda *arguments: None)

@@ -13,7 +13,7 @@ from lossearch.archive.store import Archive, Candidate, Evaluation, FilterCount,
 from lossearch.comparison.compare import assemble
 from lossearch.comparison.result import Compared
 from lossearch.comparison.tuning import Tuned
-from lossearch.comparison.tuning_space import Edge, Setting
+from lossearch.comparison.tuning_space import Edge, Hyperparameters
 from lossearch.evolve.grammar import Grammar
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.forms.json import dumps, graph_to_dict
@@ -138,7 +138,7 @@ def compared(run: Path, gain: float = 0.02, name: str = "discovered_1") -> Path:
 def _measured(loss: Loss, source: Literal["hand-designed", "discovered"], mean: float, rng: random.Random) -> Compared:
     parameters = {parameter.name: parameter.default for parameter in loss.parameters if parameter.tunable}
     edge: dict[str, Edge] = {"learning_rate": "low"} if loss.name == "hinge" else {}
-    tuned = Tuned(loss, 0.05, Setting(parameters, 4.0), mean, (), edge, "digits_noise", metric("accuracy"))
+    tuned = Tuned(loss, 0.05, Hyperparameters(parameters, 4.0), mean, (), edge, "digits_noise", metric("accuracy"))
     values = tuple(round(rng.gauss(mean, 0.01), 4) for _ in range(SEEDS))
     all_metrics = tuple({"accuracy": value, "nll": 1.0 - value} for value in values)
     return Compared(loss.name, source, tuned, values, "", all_metrics)

@@ -18,7 +18,7 @@ from lossearch.errors import UserError
 from lossearch.ir.core.signature import SIGNATURES, VARIANTS, Signature
 from lossearch.loss import Loss
 from lossearch.report.curves import REFERENCES, LossCurves, loss_curves, plot_loss, swept_module, with_reference
-from lossearch.report.sweep import SWEEPS, Setting
+from lossearch.report.sweep import SWEEPS, SweepSizes
 from lossearch.report.sweeps import sweeps_of
 
 pytestmark = pytest.mark.xdist_group("curves")  # of each loss they are computed once, in one process
@@ -172,7 +172,7 @@ def test_every_variant_of_a_signature_is_in_the_zoo() -> None:
 @pytest.mark.parametrize("signature", [*SIGNATURES.values(), *VARIANTS.values()], ids=lambda one: one.name)
 def test_every_signature_is_swept(signature: Signature) -> None:
     names = {declared.name for declared in signature.forward_inputs}
-    for sweep in SWEEPS[signature.name](Setting(10, 32)):
+    for sweep in SWEEPS[signature.name](SweepSizes(10, 32)):
         assert set(sweep.moves) <= names
         inputs = sweep.inputs(sweep.grid[3])
         moved = sweep.inputs(sweep.grid[4])

@@ -11,7 +11,7 @@ import torch
 
 from lossearch.errors import UserError
 from lossearch.tasks import Task, openings
-from lossearch.tasks.classification.task import Split
+from lossearch.tasks.classification.task import ImageSplit
 from lossearch.tasks.datasets.data import load
 
 DIGITS = {image.tobytes() for image in load("digits").images}
@@ -22,7 +22,7 @@ def task() -> Task:
     return Task("digits_noise")
 
 
-def _rows(task: Task, split: Split) -> list[bytes]:
+def _rows(task: Task, split: ImageSplit) -> list[bytes]:
     """Images as in the dataset: digits have 17 grey levels, so undoing the standardisation is exact."""
     statistics = task.statistics()
     images = split.images * statistics.deviation + statistics.mean
@@ -31,7 +31,7 @@ def _rows(task: Task, split: Split) -> list[bytes]:
 
 def test_the_three_splits_are_disjoint_and_cover_the_dataset(task: Task) -> None:
     with task.open_test(by="tests") as test:
-        parts = [_rows(task, split) for split in (task.train, task.validation, Split(test.images, test.labels))]
+        parts = [_rows(task, split) for split in (task.train, task.validation, ImageSplit(test.images, test.labels))]
     assert [len(part) for part in parts] == [800, 500, 497]
     assert set().union(*parts) == DIGITS
     assert sum(len(set(part)) for part in parts) == len(DIGITS)
@@ -39,7 +39,7 @@ def test_the_three_splits_are_disjoint_and_cover_the_dataset(task: Task) -> None
 
 def test_every_seed_draws_its_own_splits_from_what_is_not_test(task: Task) -> None:
     with task.open_test(by="tests") as test:
-        test_rows = set(_rows(task, Split(test.images, test.labels)))
+        test_rows = set(_rows(task, ImageSplit(test.images, test.labels)))
     draws = [task.draw(seed) for seed in (0, 1, 10_000)]
     for train, validation in draws:
         parts = [set(_rows(task, train)), set(_rows(task, validation))]
@@ -106,7 +106,7 @@ def test_only_training_labels_are_noisy(task: Task) -> None:
     arrays = load("digits")
     truth = {image.tobytes(): label for image, label in zip(arrays.images, arrays.labels.tolist(), strict=True)}
     with task.open_test(by="tests") as test:
-        splits = [task.train, task.validation, Split(test.images, test.labels)]
+        splits = [task.train, task.validation, ImageSplit(test.images, test.labels)]
     wrong = [
         np.mean([truth[row] != label for row, label in zip(_rows(task, s), s.labels.tolist(), strict=True)])
         for s in splits
@@ -120,7 +120,7 @@ def test_validation_and_test_do_not_depend_on_what_is_done_to_train(task: Task) 
     assert _rows(other, other.validation) == _rows(task, task.validation)
     assert torch.equal(other.validation.labels, task.validation.labels)
     with task.open_test(by="tests") as a, other.open_test(by="tests") as b:
-        assert _rows(task, Split(a.images, a.labels)) == _rows(other, Split(b.images, b.labels))
+        assert _rows(task, ImageSplit(a.images, a.labels)) == _rows(other, ImageSplit(b.images, b.labels))
 
 
 def test_the_same_configuration_gives_the_same_data_and_another_split_seed_other_data(task: Task) -> None:

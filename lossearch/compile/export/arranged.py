@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossearch.compile.export.forms import Plan
+from lossearch.compile.export.forms import ExportPlan
 from lossearch.compile.layout import takes_rows
 from lossearch.compile.names import safe
 from lossearch.compile.source import definition
@@ -20,7 +20,7 @@ def rows(name: str, x: Tensor, lead: list[int]) -> Tensor:
 '''.strip()
 
 
-def forward(plan: Plan) -> list[str]:
+def forward(plan: ExportPlan) -> list[str]:
     """Lines of the method, or none where the inputs have the axes of the signature in any case."""
     inputs = plan.graph.signature.forward_inputs
     arguments = ["self", *(f"{safe(declared.name)}: Tensor" for declared in inputs)]
@@ -31,7 +31,7 @@ def forward(plan: Plan) -> list[str]:
     return []
 
 
-def _of_rows(plan: Plan) -> list[str]:
+def _of_rows(plan: ExportPlan) -> list[str]:
     first, *_ = inputs = plan.graph.signature.forward_inputs
     name, trailing = safe(first.name), len(first.axes) - 1
     names = [safe(one.name) for one in inputs]
@@ -44,7 +44,7 @@ def _of_rows(plan: Plan) -> list[str]:
     ]
 
 
-def _of_one(plan: Plan) -> list[str]:
+def _of_one(plan: ExportPlan) -> list[str]:
     names = [safe(declared.name) for declared in plan.graph.signature.forward_inputs]
     place, lines = "0", []
     if class_by_class(plan.graph) and not any(node.op == "along" for node in plan.graph.expanded().nodes):

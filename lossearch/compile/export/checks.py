@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from lossearch.compile.class_weights import attribute
-from lossearch.compile.export.forms import Plan
+from lossearch.compile.export.forms import ExportPlan
 from lossearch.compile.input_checker import CORNERS, least_extent, takes_integers
 from lossearch.compile.names import safe
 from lossearch.compile.source import definition
@@ -47,14 +47,14 @@ def check_numbers(name: str, x: Tensor) -> None:
 '''.strip()
 
 
-def helpers(plan: Plan) -> list[str]:
+def helpers(plan: ExportPlan) -> list[str]:
     """The functions that the checks call."""
     text = "\n".join(checks(plan))
     known = (_SHAPE, _FLOATING, _INTEGER, _NUMBERS)
     return [helper for helper in known if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
 
 
-def checks(plan: Plan) -> list[str]:
+def checks(plan: ExportPlan) -> list[str]:
     """Lines at the start of `forward`, which find the inputs as they were given."""
     lines: list[str] = []
     earlier: list[Input] = []
@@ -74,7 +74,7 @@ def checks(plan: Plan) -> list[str]:
     return [*lines, *_coordinates(plan), *_classes(plan), *_extent(plan)]
 
 
-def _check_target(plan: Plan, declared: Input, earlier: Sequence[Input]) -> Iterator[str]:
+def _check_target(plan: ExportPlan, declared: Input, earlier: Sequence[Input]) -> Iterator[str]:
     """Lines for a target that is a distribution, labels or, in a loss of each class, its mask."""
     name, scores, floating = safe(declared.name), plan.scores, f"{safe(declared.name)}.is_floating_point()"
     labels = without(declared.axes, (declared.labels or "",))
@@ -93,14 +93,14 @@ def _check_target(plan: Plan, declared: Input, earlier: Sequence[Input]) -> Iter
     yield from (f"    {line}" for line in _check_shape(plan, declared, labels, earlier))
 
 
-def _check_shape(plan: Plan, declared: Input, axes: Axes, earlier: Sequence[Input]) -> list[str]:
+def _check_shape(plan: ExportPlan, declared: Input, axes: Axes, earlier: Sequence[Input]) -> list[str]:
     """The line that compares a shape with those before it, where they say anything about it."""
     name = safe(declared.name)
     wanted = _shape(plan, name, axes, earlier)
     return [] if wanted == f"{name}.shape" else [f'check_shape("{name}", {name}, {wanted})']
 
 
-def _shape(plan: Plan, name: str, axes: Axes, earlier: Sequence[Input]) -> str:
+def _shape(plan: ExportPlan, name: str, axes: Axes, earlier: Sequence[Input]) -> str:
     """Source of the shape that earlier inputs and tensors of the module ask for, as far as they do."""
     for other in earlier:
         whole = f"{safe(other.name)}.shape"
@@ -117,7 +117,7 @@ def _shape(plan: Plan, name: str, axes: Axes, earlier: Sequence[Input]) -> str:
     return " + ".join(pieces)
 
 
-def _length(plan: Plan, axis: str, earlier: Sequence[Input]) -> str | None:
+def _length(plan: ExportPlan, axis: str, earlier: Sequence[Input]) -> str | None:
     """Source of an axis's length as a shape of one entry."""
     given = [(safe(one.name), one.axes) for one in earlier]
     given += [
@@ -130,7 +130,7 @@ def _length(plan: Plan, axis: str, earlier: Sequence[Input]) -> str | None:
     return None
 
 
-def _coordinates(plan: Plan) -> list[str]:
+def _coordinates(plan: ExportPlan) -> list[str]:
     """Lines that refuse boxes of another number of coordinates; the other inputs have the first one's shape."""
     first = plan.graph.signature.forward_inputs[0]
     if first.axes != ("batch", "coord"):
@@ -142,7 +142,7 @@ def _coordinates(plan: Plan) -> list[str]:
     ]
 
 
-def _classes(plan: Plan) -> list[str]:
+def _classes(plan: ExportPlan) -> list[str]:
     """Lines that refuse a single class where it has no meaning."""
     if not needs_classes(plan.graph):
         return []
@@ -151,7 +151,7 @@ def _classes(plan: Plan) -> list[str]:
     return [f"if {name}.shape[{place}] == 1:", f'    raise ValueError("{name} must have {SEVERAL_CLASSES}")']
 
 
-def nothing(plan: Plan) -> list[str]:
+def nothing(plan: ExportPlan) -> list[str]:
     """A method that returns the loss of an empty batch: zero, or no elements."""
     declared = plan.graph.signature.forward_inputs
     given = [safe(one.name) for one in declared]
@@ -167,7 +167,7 @@ def nothing(plan: Plan) -> list[str]:
     return definition("nothing", arguments, "Tensor", [*lines, "return zero"], indent=4)
 
 
-def sizing(plan: Plan) -> list[str]:
+def sizing(plan: ExportPlan) -> list[str]:
     """The inputs that have all axes between them."""
     found: list[str] = []
     seen: set[str] = set()
@@ -178,7 +178,7 @@ def sizing(plan: Plan) -> list[str]:
     return found
 
 
-def _root_shape(plan: Plan) -> str:
+def _root_shape(plan: ExportPlan) -> str:
     """Source of the shape of a loss that is not reduced, as far as the inputs have its axes."""
     inputs = plan.graph.signature.forward_inputs
     pieces: list[str] = []
@@ -195,7 +195,7 @@ def _root_shape(plan: Plan) -> str:
     return " + ".join(pieces)
 
 
-def _extent(plan: Plan) -> list[str]:
+def _extent(plan: ExportPlan) -> list[str]:
     """Lines that refuse images in which the loss's windows do not fit."""
     least = least_extent(plan.graph)
     if not least:

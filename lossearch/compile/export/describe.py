@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from lossearch.compile.class_weights import CLASS_WEIGHT
-from lossearch.compile.export.forms import Exportable, Plan
+from lossearch.compile.export.forms import Exportable, ExportPlan
 from lossearch.ir.core.signature import Input
 
 WIDTH = 100
@@ -16,7 +16,7 @@ Shorter = tuple[str, str]
 """The one-line form of a shorter loss that serves as well, and how that is known."""
 
 
-def docstring(loss: Exportable, plan: Plan, shorter: Shorter | None = None) -> Iterator[str]:
+def docstring(loss: Exportable, plan: ExportPlan, shorter: Shorter | None = None) -> Iterator[str]:
     """Its lines, quotes included."""
     source = f" ({plain(loss.source)})" if loss.source else ""
     yield f'r"""The loss {loss.name}{source}.'
@@ -35,7 +35,7 @@ def docstring(loss: Exportable, plan: Plan, shorter: Shorter | None = None) -> I
     yield from ("", "Args:", *(f"    {line}" for line in _arguments(plan)), '"""')
 
 
-def _arguments(plan: Plan) -> Iterator[str]:
+def _arguments(plan: ExportPlan) -> Iterator[str]:
     required = [name for name in plan.buffers if plan.graph.uses(name)]
     for name in required:
         yield f"{'weight' if name == CLASS_WEIGHT else name}: {plain(plan.graph.signature[name].doc)}."

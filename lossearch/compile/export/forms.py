@@ -92,7 +92,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """A graph taken apart for a standalone file; one that is to be `traced` computes a loss of an empty batch, too."""
 
     graph: Graph

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lossearch.compile.export.forms import Plan
+from lossearch.compile.export.forms import ExportPlan
 from lossearch.ir.core.interval import SMALLEST_DENOMINATOR
 
 
-def reduce_method(plan: Plan) -> list[str]:
+def reduce_method(plan: ExportPlan) -> list[str]:
     """Lines of `reduce`, which takes the loss of each element and, where there are any, weights."""
     always = plan.always_weighs
     optional = "weight: Tensor | None" + ("" if plan.restores else " = None")

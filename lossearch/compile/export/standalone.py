@@ -17,7 +17,7 @@ from lossearch.compile.export import under_autocast
 from lossearch.compile.export.arranged import ARRANGED, ROWS, forward
 from lossearch.compile.export.checks import checks, helpers, nothing, sizing
 from lossearch.compile.export.describe import Shorter, docstring
-from lossearch.compile.export.forms import Exportable, Form, Plan
+from lossearch.compile.export.forms import Exportable, ExportPlan, Form
 from lossearch.compile.export.reduction import reduce_method
 from lossearch.compile.input_checker import present
 from lossearch.compile.layout import takes_rows
@@ -62,7 +62,7 @@ def standalone(
     A module that is to be `traced` does not branch for an empty batch, since torch.export follows one branch only: it
     computes the loss of what there is, and gives zero in its place where that is nothing.
     """
-    plan = Plan(loss.graph.frozen(), traced)
+    plan = ExportPlan(loss.graph.frozen(), traced)
     check_batchmean(reduction, plan.graph.root.axes)
     label = IGNORE_INDEX if ignore_index is None else ignore_index
     if isinstance(label, bool) or not isinstance(label, int) or abs(label) > LARGEST_WHOLE:
@@ -75,7 +75,7 @@ class _Writer:
     """The file, piece by piece."""
 
     loss: Exportable
-    plan: Plan
+    plan: ExportPlan
     reduction: str
     ignore_index: int
     shorter: Shorter | None

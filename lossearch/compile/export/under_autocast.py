@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lossearch.compile.export.forms import Plan
+from lossearch.compile.export.forms import ExportPlan
 from lossearch.compile.names import safe
 
 HELPER = '''
@@ -18,7 +18,7 @@ def under_autocast(x: Tensor) -> bool:
 REGION = 'with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):'
 
 
-def outside(plan: Plan, lines: Sequence[str]) -> list[str]:
+def outside(plan: ExportPlan, lines: Sequence[str]) -> list[str]:
     """Lines that compute a loss in float32 or better, whatever autocast is on.
 
     A program of torch.export has a graph of its own for the region, which takes time to make, to load and to run: there
@@ -30,7 +30,7 @@ def outside(plan: Plan, lines: Sequence[str]) -> list[str]:
     return [said, REGION, *(f"    {line}" for line in lines)]
 
 
-def in_double(plan: Plan, computed: str) -> Iterator[str]:
+def in_double(plan: ExportPlan, computed: str) -> Iterator[str]:
     """Lines that call the method `computed` in float64 under autocast; none where no matrices are multiplied.
 
     Autograd multiplies matrices in half precision where `backward` is called under autocast, except in float64.

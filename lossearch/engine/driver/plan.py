@@ -22,7 +22,7 @@ READ_BACK = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search would do.
 
     Attributes:
@@ -42,7 +42,7 @@ _LOGGERS = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 """By callback of `logging.callbacks` the package that it needs."""
 
 
-def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> Plan:
+def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None = None) -> SearchPlan:
     """Build every part once, so that what cannot work fails before anything starts, and say what will happen.
 
     Args:
@@ -80,7 +80,7 @@ def make_plan(config: SearchConfig, islands: int, first_call: FirstCalls | None 
         f"read back   {READ_BACK[config.read_back]}",
         f"seed        {config.seed}",
     )
-    return Plan(parts.facts, lines, islands, parts.first_call)
+    return SearchPlan(parts.facts, lines, islands, parts.first_call)
 
 
 def _check_loggers(config: SearchConfig) -> None:

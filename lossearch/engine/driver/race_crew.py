@@ -14,7 +14,7 @@ from typing import Protocol
 
 from lossearch.comparison.workers import worker_processes
 from lossearch.engine.driver.ending import Ending, SearchLost, exits_of_ray
-from lossearch.engine.driver.race_jobs import Job, Trained, given_up, race_workers, run_race_job, run_race_task
+from lossearch.engine.driver.race_jobs import AnyRaceTraining, Job, given_up, race_workers, run_race_job, run_race_task
 from lossearch.engine.setup.config import ResourcesConfig, SearchConfig
 from lossearch.errors import UserError
 
@@ -24,7 +24,7 @@ Note = Callable[[str], None]
 class Crew(Protocol):
     """Trains for a race."""
 
-    def trained(self, jobs: Iterator[Job]) -> Iterable[list[Trained]]:
+    def trained(self, jobs: Iterator[Job]) -> Iterable[list[AnyRaceTraining]]:
         """Do jobs, and give what came of each as it ends."""
         ...
 
@@ -69,9 +69,9 @@ class _Processes:
     def __init__(self, executor: Executor, workers: int) -> None:
         self._executor, self._workers = executor, workers
 
-    def trained(self, jobs: Iterator[Job]) -> Iterable[list[Trained]]:
+    def trained(self, jobs: Iterator[Job]) -> Iterable[list[AnyRaceTraining]]:
         """See `Crew`; raises `UserError` where a process was killed."""
-        under_way: set[Future[list[Trained]]] = set()
+        under_way: set[Future[list[AnyRaceTraining]]] = set()
         try:
             while True:
                 free = self._workers - len(under_way)
@@ -124,7 +124,7 @@ class _Tasks:
     def __init__(self, resources: ResourcesConfig, once: bool) -> None:
         self._resources, self._once = resources, once
 
-    def trained(self, jobs: Iterator[Job]) -> Iterable[list[Trained]]:
+    def trained(self, jobs: Iterator[Job]) -> Iterable[list[AnyRaceTraining]]:
         """See `Crew`."""
         from lossearch.engine.remote.repeating import RepeatedTasks
 

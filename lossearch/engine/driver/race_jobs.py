@@ -71,15 +71,15 @@ class MarginJob(_Job):
 
 
 Job = RaceJob | MarginJob
-Trained = RaceTraining | MovedTraining
+AnyRaceTraining = RaceTraining | MovedTraining
 
 
-def run_race_job(job: Job) -> list[Trained]:
+def run_race_job(job: Job) -> list[AnyRaceTraining]:
     """Train a candidate; one row for each seed, or factor."""
     return _moved(job) if isinstance(job, MarginJob) else _raced(job)
 
 
-def _moved(job: MarginJob) -> list[Trained]:
+def _moved(job: MarginJob) -> list[AnyRaceTraining]:
     task, limit, device = _task(job.equipment, visible_gpus())
     assert isinstance(task, DescribedTask)  # see `lossearch.engine.driver.race`
     found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
@@ -103,7 +103,7 @@ def _moved(job: MarginJob) -> list[Trained]:
     ]
 
 
-def _raced(job: RaceJob) -> list[Trained]:
+def _raced(job: RaceJob) -> list[AnyRaceTraining]:
     task, limit, device = _task(job.equipment, visible_gpus())
     found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
     outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
@@ -125,7 +125,7 @@ def _raced(job: RaceJob) -> list[Trained]:
     ]
 
 
-def run_race_task(job: Job) -> list[Trained]:
+def run_race_task(job: Job) -> list[AnyRaceTraining]:
     """The same in a process of its own, which ends where a training never comes back from a step."""
     config = equip(job.equipment)
     guard = Watchdog(hang_limit(config, _task(job.equipment, visible_gpus())[0]))
@@ -136,7 +136,7 @@ def run_race_task(job: Job) -> list[Trained]:
         guard(False)
 
 
-def given_up(job: Job, reason: str) -> list[Trained]:
+def given_up(job: Job, reason: str) -> list[AnyRaceTraining]:
     """The rows of trainings that did not come to an end."""
     place = {"key": job.key, "task": job.task, "budget": job.steps, "metric": None}
     if isinstance(job, MarginJob):

@@ -14,7 +14,7 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver.address import check_address
 from lossearch.engine.driver.display import CallbackDisplay, Display, make_display
 from lossearch.engine.driver.ending import Ending, ends_told, exits_of_ray, notes_added
-from lossearch.engine.driver.plan import Plan, make_plan
+from lossearch.engine.driver.plan import SearchPlan, make_plan
 from lossearch.engine.driver.race import hold_race
 from lossearch.engine.driver.result import SearchResult
 from lossearch.engine.driver.winner import shorten_winner
@@ -176,7 +176,7 @@ def plan_search(
     seed: int | None = None,
     seeds: Sequence[str] = (),
     meta: bool = False,
-) -> Plan:
+) -> SearchPlan:
     """What `search` would do with these arguments; trains nothing and writes nothing.
 
     Raises:
@@ -231,7 +231,7 @@ def _with_limits(config: SearchConfig, **given: float | None) -> SearchConfig:
 def _run(
     run: RunDirectory,
     config: SearchConfig,
-    plan: Plan,
+    plan: SearchPlan,
     address: str | None,
     progress: ProgressOption,
     ending: Ending,
@@ -297,7 +297,7 @@ def _went_back(found: Continuation) -> str:
     )
 
 
-def _has_ended(config: SearchConfig, plan: Plan, saved: SavedState) -> bool:
+def _has_ended(config: SearchConfig, plan: SearchPlan, saved: SavedState) -> bool:
     state = IslandState.loads(saved.text)
     return island_limits(config, state.island, plan.islands).reached(state)
 
@@ -313,7 +313,7 @@ def _next_session(checkpoints: Path, saved: Mapping[int, SavedState]) -> str:
     return f"session-{int(last) + 1:04}"
 
 
-def _display(progress: ProgressOption, config: SearchConfig, plan: Plan) -> Display:
+def _display(progress: ProgressOption, config: SearchConfig, plan: SearchPlan) -> Display:
     if callable(progress):
         return CallbackDisplay(progress)
     return make_display(config, plan.facts.metric_with_direction) if progress else CallbackDisplay(lambda _: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lossearch.compile.input_checker import least_extent, numbers_given
 from lossearch.errors import UserError
 from lossearch.loss import Loss
-from lossearch.report.sweep import SWEEPS, Setting, Sweep
+from lossearch.report.sweep import SWEEPS, Sweep, SweepSizes
 from lossearch.report.sweeps import class_scores, components, embeddings, generative, images, numbers  # noqa: F401
 from lossearch.report.sweeps.common import SIDE
 
@@ -26,7 +26,7 @@ def sweeps_of(loss: Loss, classes: int = CLASSES) -> tuple[Sweep, ...]:
     name = loss.signature.name
     if name not in SWEEPS:
         raise UserError("a signature whose losses can be drawn", name, f"such are {', '.join(SWEEPS)}")
-    declared = SWEEPS[name](Setting(classes, max(SIDE, least_extent(loss.graph)), lengths))
+    declared = SWEEPS[name](SweepSizes(classes, max(SIDE, least_extent(loss.graph)), lengths))
     found = tuple(sweep for sweep in declared if any(loss.graph.uses(moved) for moved in sweep.moves))
     if not found:
         moved = ", ".join(dict.fromkeys(moved for sweep in declared for moved in sweep.moves))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lossearch.report.sweep import Inputs, Setting, Sweep, grid, sweeps
+from lossearch.report.sweep import Inputs, Sweep, SweepSizes, grid, sweeps
 from lossearch.report.sweeps.common import vector
 
 _PAIRS = 8
@@ -20,7 +20,7 @@ def _distance(inputs: Inputs, moves: str, axis: str, ideal: float = 0.0, untrain
 
 
 @sweeps("pair")
-def _pair(setting: Setting) -> tuple[Sweep, ...]:
+def _pair(sizes: SweepSizes) -> tuple[Sweep, ...]:
     origin, right = vector(0.0, 0.0)[None], vector(1.0, 0.0)[None]
 
     def at(target: float) -> Inputs:
@@ -33,7 +33,7 @@ def _pair(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("triplet")
-def _triplet(setting: Setting) -> tuple[Sweep, ...]:
+def _triplet(sizes: SweepSizes) -> tuple[Sweep, ...]:
     """The anchor is no zero vector, so that losses of angles see the others move."""
     anchor, right, up = vector(1.0, 1.0)[None], vector(1.0, 0.0)[None], vector(0.0, 1.0)[None]
     return (
@@ -53,7 +53,7 @@ def _triplet(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("centers")
-def _centers(setting: Setting) -> tuple[Sweep, ...]:
+def _centers(sizes: SweepSizes) -> tuple[Sweep, ...]:
     centers = torch.eye(3, dtype=torch.float64)
     one = _distance(
         lambda d: (centers[:1] + d * vector(0.0, 0.0, 1.0), torch.tensor([0])),
@@ -64,7 +64,7 @@ def _centers(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("ranking")
-def _ranking(setting: Setting) -> tuple[Sweep, ...]:
+def _ranking(sizes: SweepSizes) -> tuple[Sweep, ...]:
     axis = "difference of the scores, of which the first should be larger"
     return (
         Sweep(
@@ -104,27 +104,27 @@ _POSITIVE = f"similarity of each positive pair, of {_PAIRS} orthogonal ones"
 
 
 @sweeps("embedding")
-def _embedding(setting: Setting) -> tuple[Sweep, ...]:
+def _embedding(sizes: SweepSizes) -> tuple[Sweep, ...]:
     labels = torch.arange(_PAIRS).repeat(2)
     return (_similarity(lambda a, b: (torch.cat([a, b]), labels), "embeddings", _POSITIVE),)
 
 
 @sweeps("positives")
-def _positives(setting: Setting) -> tuple[Sweep, ...]:
+def _positives(sizes: SweepSizes) -> tuple[Sweep, ...]:
     return (_similarity(lambda a, b: (a, b), "positive", _POSITIVE),)
 
 
 @sweeps("views")
-def _views(setting: Setting) -> tuple[Sweep, ...]:
+def _views(sizes: SweepSizes) -> tuple[Sweep, ...]:
     return (_similarity(lambda a, b: (a, b), "second", _POSITIVE),)
 
 
 @sweeps("predicted_views")
-def _predicted_views(setting: Setting) -> tuple[Sweep, ...]:
+def _predicted_views(sizes: SweepSizes) -> tuple[Sweep, ...]:
     moves = "first_prediction second_prediction"
     return (_similarity(lambda a, b: (b, b, a, a), moves, "similarity of each view's prediction and target"),)
 
 
 @sweeps("attention")
-def _attention(setting: Setting) -> tuple[Sweep, ...]:
+def _attention(sizes: SweepSizes) -> tuple[Sweep, ...]:
     return (_similarity(lambda a, b: (b, a), "attention", "similarity of the map and its target"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lossearch.report.sweep import Inputs, Setting, Sweep, grid, sweeps
+from lossearch.report.sweep import Inputs, Sweep, SweepSizes, grid, sweeps
 from lossearch.report.sweeps.common import NUMBERS, error, vector
 
 _SNR = 10.0
@@ -16,7 +16,7 @@ def _score(inputs: Inputs, moves: str, axis: str, ideal: float, untrained: float
 
 
 @sweeps("response")
-def _response(setting: Setting) -> tuple[Sweep, ...]:
+def _response(sizes: SweepSizes) -> tuple[Sweep, ...]:
     return (
         _score(lambda s: (s[None, None], vector(1.0)[None]), "response", "response at the object", 4.0),
         _score(lambda s: (s[None, None], vector(-1.0)[None]), "response", "response elsewhere", -4.0),
@@ -24,7 +24,7 @@ def _response(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("adversarial")
-def _adversarial(setting: Setting) -> tuple[Sweep, ...]:
+def _adversarial(sizes: SweepSizes) -> tuple[Sweep, ...]:
     zero = vector(0.0)[None]
     return (
         _score(lambda s: (s[None, None], zero), "fake", "score of a generated sample, a real one's 0", -4.0, 1.0),
@@ -33,13 +33,13 @@ def _adversarial(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("adversarial_generator")
-def _adversarial_generator(setting: Setting) -> tuple[Sweep, ...]:
+def _adversarial_generator(sizes: SweepSizes) -> tuple[Sweep, ...]:
     zero = vector(0.0)[None]
     return (_score(lambda s: (s[None, None], zero), "fake", "score of a generated sample, a real one's 0", 4.0, -1.0),)
 
 
 @sweeps("latent_prior")
-def _latent_prior(setting: Setting) -> tuple[Sweep, ...]:
+def _latent_prior(sizes: SweepSizes) -> tuple[Sweep, ...]:
     zero, values = torch.zeros(1, 1, dtype=torch.float64), grid(-3.0, 3.0)
     axis, slope = "log-variance of the posterior", "dL/d(log-variance)"
     return (
@@ -49,7 +49,7 @@ def _latent_prior(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("latent")
-def _latent(setting: Setting) -> tuple[Sweep, ...]:
+def _latent(sizes: SweepSizes) -> tuple[Sweep, ...]:
     zero = torch.zeros(1, 1, dtype=torch.float64)
     values = grid(-3.0, 3.0)
     return (
@@ -70,17 +70,17 @@ def _latent(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("diffusion")
-def _diffusion(setting: Setting) -> tuple[Sweep, ...]:
+def _diffusion(sizes: SweepSizes) -> tuple[Sweep, ...]:
     return (error(lambda e: (NUMBERS + e, NUMBERS), "prediction", "error of the predicted noise"),)
 
 
 @sweeps("diffusion_score")
-def _diffusion_score(setting: Setting) -> tuple[Sweep, ...]:
+def _diffusion_score(sizes: SweepSizes) -> tuple[Sweep, ...]:
     axis = f"error of the noise that the score stands for, at σ = {_SIGMA:g}"
     return (error(lambda e: ((e - NUMBERS) / _SIGMA, NUMBERS, vector(_SIGMA)), "score", axis),)
 
 
 @sweeps("diffusion_snr")
-def _diffusion_snr(setting: Setting) -> tuple[Sweep, ...]:
+def _diffusion_snr(sizes: SweepSizes) -> tuple[Sweep, ...]:
     axis = f"error of the predicted noise, at a signal-to-noise ratio of {_SNR:g}"
     return (error(lambda e: (NUMBERS + e, NUMBERS, vector(_SNR)), "prediction", axis),)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossearch.report.sweep import POINTS, Setting, Sweep, grid, sweeps
+from lossearch.report.sweep import POINTS, Sweep, SweepSizes, grid, sweeps
 from lossearch.report.sweeps.common import SIDE
 
 _FEW_POINTS = 33
@@ -35,30 +35,30 @@ def _pixel_error(side: int, inputs: Callable[[Tensor, Tensor], tuple[Tensor, ...
 
 
 @sweeps("image")
-def _restored(setting: Setting) -> tuple[Sweep, ...]:
-    return (_pixel_error(setting.side, lambda image, target: (image, target), "image"),)
+def _restored(sizes: SweepSizes) -> tuple[Sweep, ...]:
+    return (_pixel_error(sizes.side, lambda image, target: (image, target), "image"),)
 
 
 @sweeps("masked_image")
-def _masked(setting: Setting) -> tuple[Sweep, ...]:
-    masked = (torch.arange(setting.side) % 2).to(torch.float64).expand(1, setting.side, -1).contiguous()
-    return (_pixel_error(setting.side, lambda image, target: (image, target, masked), "image"),)
+def _masked(sizes: SweepSizes) -> tuple[Sweep, ...]:
+    masked = (torch.arange(sizes.side) % 2).to(torch.float64).expand(1, sizes.side, -1).contiguous()
+    return (_pixel_error(sizes.side, lambda image, target: (image, target, masked), "image"),)
 
 
 @sweeps("cycle")
-def _cycle(setting: Setting) -> tuple[Sweep, ...]:
-    return (_pixel_error(setting.side, lambda image, target: (image, target, target, target), "first_cycle"),)
+def _cycle(sizes: SweepSizes) -> tuple[Sweep, ...]:
+    return (_pixel_error(sizes.side, lambda image, target: (image, target, target, target), "first_cycle"),)
 
 
 @sweeps("image_prior")
-def _prior(setting: Setting) -> tuple[Sweep, ...]:
-    step = (torch.arange(setting.side) >= setting.side // 2).to(torch.float64).expand(1, 1, setting.side, -1)
-    axis = f"height of an edge across a {setting.side} × {setting.side} image"
+def _prior(sizes: SweepSizes) -> tuple[Sweep, ...]:
+    step = (torch.arange(sizes.side) >= sizes.side // 2).to(torch.float64).expand(1, 1, sizes.side, -1)
+    axis = f"height of an edge across a {sizes.side} × {sizes.side} image"
     return (Sweep(axis, "dL/d(height)", grid(-1.0, 1.0), lambda h: (h * step,), ("image",), 0.0, 1.0),)
 
 
 @sweeps("features")
-def _features(setting: Setting) -> tuple[Sweep, ...]:
+def _features(sizes: SweepSizes) -> tuple[Sweep, ...]:
     generator = torch.Generator().manual_seed(0)
     target, difference = torch.randn(2, 1, 4, 6, 6, generator=generator, dtype=torch.float64)
     difference = difference / difference.square().mean().sqrt()

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import torch
 
-from lossearch.report.sweep import Setting, Sweep, grid, sweeps
+from lossearch.report.sweep import Sweep, SweepSizes, grid, sweeps
 from lossearch.report.sweeps.common import NUMBERS, error, vector
 
 _BOX = 10.0
 
 
 @sweeps("box")
-def _box(setting: Setting) -> tuple[Sweep, ...]:
+def _box(sizes: SweepSizes) -> tuple[Sweep, ...]:
     target, right = vector(0.0, 0.0, _BOX, _BOX)[None], vector(1.0, 0.0, 1.0, 0.0)
     axis = f"overlap of two {_BOX:g} × {_BOX:g} boxes in widths, a gap below 0"
     return (
@@ -30,19 +30,19 @@ def _box(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("regression")
-def _regression(setting: Setting) -> tuple[Sweep, ...]:
+def _regression(sizes: SweepSizes) -> tuple[Sweep, ...]:
     return (error(lambda e: (NUMBERS + e, NUMBERS), "prediction"),)
 
 
 @sweeps("regression_quantiles")
-def _regression_quantiles(setting: Setting) -> tuple[Sweep, ...]:
-    count = setting.lengths.get("quantile", 1)
+def _regression_quantiles(sizes: SweepSizes) -> tuple[Sweep, ...]:
+    count = sizes.lengths.get("quantile", 1)
     several = NUMBERS[:, None].expand(-1, count, -1)
     return (error(lambda e: (several + e, NUMBERS), "prediction", f"error, the same of {count} quantiles"),)
 
 
 @sweeps("regression_variance")
-def _regression_variance(setting: Setting) -> tuple[Sweep, ...]:
+def _regression_variance(sizes: SweepSizes) -> tuple[Sweep, ...]:
     ones = torch.ones_like(NUMBERS)
     variance = Sweep(
         "predicted variance, at an error of 1",
@@ -57,7 +57,7 @@ def _regression_variance(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("regression_counts")
-def _regression_counts(setting: Setting) -> tuple[Sweep, ...]:
+def _regression_counts(sizes: SweepSizes) -> tuple[Sweep, ...]:
     counts = vector(2.0)[None]
     return (
         error(lambda e: (counts.log() + e, counts), "log_mean", "error of the logarithm of the mean, at a count of 2"),
@@ -65,7 +65,7 @@ def _regression_counts(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("regression_vector")
-def _regressionvector(setting: Setting) -> tuple[Sweep, ...]:
+def _regressionvector(sizes: SweepSizes) -> tuple[Sweep, ...]:
     target, first = vector(1.0, 2.0)[None], vector(1.0, 0.0)
     precision = torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
     axis = "error of the first of two entries, of precision 1"
@@ -74,7 +74,7 @@ def _regressionvector(setting: Setting) -> tuple[Sweep, ...]:
 
 
 @sweeps("survival")
-def _survival(setting: Setting) -> tuple[Sweep, ...]:
+def _survival(sizes: SweepSizes) -> tuple[Sweep, ...]:
     """The last of three, who are told apart by their times; the others' risks are those of their times."""
     times, last = vector(1.0, 2.0, 4.0), vector(0.0, 0.0, 1.0)
 

@@ -36,7 +36,7 @@ class _LabelledImages(described.Split):
         return self.tensors["labels"]
 
 
-class Split(_LabelledImages):
+class ImageSplit(_LabelledImages):
     """One split of a task.
 
     Args:
@@ -48,7 +48,7 @@ class Split(_LabelledImages):
         super().__init__({"images": images, "labels": labels})
 
 
-class TestSplit(_LabelledImages, described.TestSplit):
+class ImageTestSplit(_LabelledImages, described.TestSplit):
     """The test split while it is open; closed, it holds nothing and says so."""
 
 
@@ -134,14 +134,14 @@ class ClassificationTask(LabelledTask):
         """
         return self.config.model.build(self.image_shape, self.classes)
 
-    def draw(self, seed: int) -> tuple[Split, Split]:
+    def draw(self, seed: int) -> tuple[ImageSplit, ImageSplit]:
         """Training and validation split of a training with this seed.
 
         Those of the task itself, unless the configuration resamples. Standardised by the task's own training split.
         """
         if not self.config.resample:
             return self.train, self.validation
-        return cast(tuple[Split, Split], self._drawn(seed))
+        return cast(tuple[ImageSplit, ImageSplit], self._drawn(seed))
 
     def statistics(self) -> TaskStatistics:
         """Class frequencies and sizes, from the training split."""
@@ -152,29 +152,29 @@ class ClassificationTask(LabelledTask):
         measured = measured_facts(self.train.images, self.train.labels, self.classes)
         return {**measured, "metric": self.config.metric, "architecture": self.config.model.name}
 
-    def test_split(self) -> Split:
+    def test_split(self) -> ImageSplit:
         """Clean images and labels, as `test_part` cuts them."""
         official = bool(dataset(self.config.dataset).test_samples)
         arrays = load(self.config.dataset, "test" if official else "train")
         return self._split(test_part(self.config, arrays))
 
     @contextmanager
-    def open_test(self, by: str) -> Iterator[TestSplit]:
+    def open_test(self, by: str) -> Iterator[ImageTestSplit]:
         """As of every described task: clean images and labels, for the length of a `with` block."""
         with super().open_test(by) as split:
-            yield cast(TestSplit, split)
+            yield cast(ImageTestSplit, split)
 
-    def _opened(self, split: described.Split) -> TestSplit:
-        return TestSplit(split.tensors)
+    def _opened(self, split: described.Split) -> ImageTestSplit:
+        return ImageTestSplit(split.tensors)
 
-    def _redrawn(self, seed: int) -> tuple[Split, Split]:
+    def _redrawn(self, seed: int) -> tuple[ImageSplit, ImageSplit]:
         train, validation = search_parts(self.config, load(self.config.dataset), seed)
         return self._split(train), self._split(validation)
 
-    def _split(self, part: Part) -> Split:
+    def _split(self, part: Part) -> ImageSplit:
         images = torch.from_numpy(part.images)
         images = (images - self._statistics.mean) / self._statistics.deviation
-        return Split(images, torch.from_numpy(part.labels))
+        return ImageSplit(images, torch.from_numpy(part.labels))
 
     def __repr__(self) -> str:
         return f"ClassificationTask({self.name!r}, train={len(self.train)}, validation={len(self.validation)})"
