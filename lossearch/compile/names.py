@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import keyword
-import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
@@ -67,8 +66,7 @@ LONGEST_QUALIFIED = 12
 @cache
 def _helpers() -> frozenset[str]:
     """Names of the functions that emitted source may call."""
-    found = (re.findall(r"^def (\w+)", operator.helper, re.MULTILINE) for operator in OPERATORS.values())
-    return frozenset(name for names in found for name in names)
+    return frozenset(operator.helper.name for operator in OPERATORS.values() if operator.helper is not None)
 
 
 def safe(name: str) -> str:

@@ -29,9 +29,6 @@ _STRENGTHS: dict[type[ast.AST], int] = {
     ast.UnaryOp: UNARY,
     ast.Pow: POWER,
 }
-_BOUNDS = {"torch.minimum": "torch.clamp_max", "torch.maximum": "torch.clamp_min"}
-"""What takes a number as it is, where one side is a number."""
-
 _PLACEHOLDER = re.compile(r"\b_ARG(\d)\b")
 _LIKE = "_LIKE"
 
@@ -98,7 +95,7 @@ def _make(
     text = _emit(operator, view, numbers)
     arithmetic = not any(isinstance(part, (ast.Call, ast.Compare)) for part in ast.walk(_parse(text)))
     flat = _holds_only_flat(operator, view, numbers)
-    text = text if arithmetic else _tensors_for_numbers(text, numbers)
+    text = text if arithmetic else _tensors_for_numbers(operator, text, numbers)
     tree = _parse(text)
     names = [part.id for part in ast.walk(tree) if isinstance(part, ast.Name)]
     required = dict(_required(tree, ATOM if isinstance(tree, ast.Name) else COMPARISON))
@@ -111,7 +108,7 @@ def _make(
         number=op == "size" or (arithmetic and all(numbers)),
         flat=flat or "shape" in names,
         shape="shape" in names,
-        helper=operator.helper if set(re.findall(r"def (\w+)", operator.helper)) & set(names) else "",
+        helper=operator.helper.source if operator.helper is not None and operator.helper.name in names else "",
     )
 
 
@@ -129,9 +126,9 @@ def _emit(operator: Operator, view: _View, numbers: Sequence[bool]) -> str:
     attributes: dict[str, Any] = dict(view.attrs)
     if "over" in attributes:
         dims = [view.args[0].axes.index(axis) for axis in attributes["over"]]
-        attributes["dim"] = attributes["dims"] = dims[0] if len(dims) == 1 else tuple(dims)
-        if len(dims) == len(view.args[0].axes) and operator.emit.startswith("{0}."):
-            attributes["dims"] = ""  # a tensor method without dimensions reduces all
+        attributes["dim"] = dims[0] if len(dims) == 1 else tuple(dims)
+        # A tensor method without dimensions reduces all.
+        attributes["dims"] = "" if len(dims) == len(view.args[0].axes) else attributes["dim"]
     if "axis" in attributes:
         attributes["axis_dim"] = view.args[0].axes.index(attributes["axis"])
     return operator.emit.format(*sources, shape="shape", **attributes)
@@ -191,15 +188,14 @@ def _required(tree: ast.expr, needed: int) -> Iterator[tuple[str, int]]:
                 yield from _required(child.value, COMPARISON)
 
 
-def _tensors_for_numbers(text: str, numbers: Sequence[bool]) -> str:
+def _tensors_for_numbers(operator: Operator, text: str, numbers: Sequence[bool]) -> str:
     """Make tensors of numbers where a function or a comparison, unlike arithmetic, does not do with numbers."""
     positions = [position for position, number in enumerate(numbers) if number]
-    if len(positions) == 1 and (bound := _BOUNDS.get(text.partition("(")[0])):
-        return f"{bound}(_ARG{1 - positions[0]}, _ARG{positions[0]})"
-    choice = text.startswith("torch.where(")
-    if choice or isinstance(_parse(text), ast.Compare):
+    if len(positions) == 1 and operator.emit_number:
+        return operator.emit_number.format(f"_ARG{1 - positions[0]}", f"_ARG{positions[0]}")
+    if operator.condition or isinstance(_parse(text), ast.Compare):
         # One operand that is a tensor settles the dtype.
-        operands = range(int(choice), len(numbers))
+        operands = range(int(operator.condition), len(numbers))
         positions = [operands[0]] if set(operands) <= set(positions) else []
     for position in positions:
         text = text.replace(f"_ARG{position}", f"{_LIKE}.new_full((), _ARG{position})")

@@ -6,6 +6,7 @@ Labels that are no class are left to PyTorch, whose kernels refuse them without 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -16,47 +17,80 @@ from lossearch.compile.names import safe
 from lossearch.compile.source import definition
 from lossearch.compile.targets import CLASS, FOREGROUND, SEVERAL_CLASSES, needs_classes
 from lossearch.ir.core.axes import Axes, without
+from lossearch.ir.core.operator import Helper
 from lossearch.ir.core.signature import Input
 
-_FLOATING = '''
+_FLOATING = Helper(
+    "check_floating",
+    '''
 def check_floating(name: str, x: Tensor) -> None:
     """Refuse an input of integers or a mask."""
     if not x.is_floating_point():
         raise ValueError(f"{name} must be of a floating dtype")
-'''.strip()
+'''.strip(),
+)
 
-_INTEGER = '''
+_INTEGER = Helper(
+    "check_integer",
+    '''
 def check_integer(name: str, x: Tensor) -> None:
     """Refuse an input of floating numbers or a mask."""
     if x.is_floating_point() or x.dtype == torch.bool:
         raise ValueError(f"{name} must be of an integer dtype")
-'''.strip()
+'''.strip(),
+)
 
-_SHAPE = '''
+_SHAPE = Helper(
+    "check_shape",
+    '''
 def check_shape(name: str, x: Tensor, shape: list[int]) -> None:
     """Refuse an input of a shape that does not agree with the inputs before it."""
     if list(x.shape) != list(shape):
         raise ValueError(f"{name} must have shape {list(shape)}, not {list(x.shape)}")
-'''.strip()
+'''.strip(),
+)
 
-_NUMBERS = '''
+_NUMBERS = Helper(
+    "check_numbers",
+    '''
 def check_numbers(name: str, x: Tensor) -> None:
     """Refuse a mask where its zeros would be taken for numbers, as where 1 and -1 are wanted."""
     if x.dtype == torch.bool:
         raise ValueError(f"{name} must be of numbers, not a mask")
-'''.strip()
+'''.strip(),
+)
+
+
+class _Line(NamedTuple):
+    """A line of the checks, and the function that it calls."""
+
+    text: str
+    calls: Helper | None = None
+
+    def indented(self) -> _Line:
+        """The line in a block."""
+        return self._replace(text=f"    {self.text}")
+
+
+def _call(helper: Helper, name: str, *arguments: str) -> _Line:
+    """The line that checks an input."""
+    given = ", ".join([f'"{name}"', name, *arguments])
+    return _Line(f"{helper.name}({given})", helper)
 
 
 def helpers(plan: ExportPlan) -> list[str]:
     """The functions that the checks call."""
-    text = "\n".join(checks(plan))
-    known = (_SHAPE, _FLOATING, _INTEGER, _NUMBERS)
-    return [helper for helper in known if f"{helper.split('(')[0].removeprefix('def ')}(" in text]
+    called = {line.calls for line in _lines(plan)}
+    return [helper.source for helper in (_SHAPE, _FLOATING, _INTEGER, _NUMBERS) if helper in called]
 
 
 def checks(plan: ExportPlan) -> list[str]:
     """Lines at the start of `forward`, which find the inputs as they were given."""
-    lines: list[str] = []
+    return [line.text for line in _lines(plan)]
+
+
+def _lines(plan: ExportPlan) -> list[_Line]:
+    lines: list[_Line] = []
     earlier: list[Input] = []
     for declared in plan.graph.signature.forward_inputs:
         name = safe(declared.name)
@@ -64,40 +98,40 @@ def checks(plan: ExportPlan) -> list[str]:
             lines += _check_target(plan, declared, earlier)
         else:
             if declared.kind != "real":
-                lines.append(f'check_integer("{name}", {name})')
+                lines.append(_call(_INTEGER, name))
             elif not takes_integers(declared, torch.int64):
-                lines.append(f'check_floating("{name}", {name})')
+                lines.append(_call(_FLOATING, name))
             elif not takes_integers(declared, torch.bool):
-                lines.append(f'check_numbers("{name}", {name})')
+                lines.append(_call(_NUMBERS, name))
             lines += _check_shape(plan, declared, declared.axes, earlier)
         earlier.append(declared)
-    return [*lines, *_coordinates(plan), *_classes(plan), *_extent(plan)]
+    return [*lines, *map(_Line, [*_coordinates(plan), *_classes(plan), *_extent(plan)])]
 
 
-def _check_target(plan: ExportPlan, declared: Input, earlier: Sequence[Input]) -> Iterator[str]:
+def _check_target(plan: ExportPlan, declared: Input, earlier: Sequence[Input]) -> Iterator[_Line]:
     """Lines for a target that is a distribution, labels or, in a loss of each class, its mask."""
     name, scores, floating = safe(declared.name), plan.scores, f"{safe(declared.name)}.is_floating_point()"
     labels = without(declared.axes, (declared.labels or "",))
     if scores is not None:
         only = "" if plan.by_class else f" and {scores}.shape[1] == {FOREGROUND}"
-        yield f"if {name}.dtype == torch.bool{only}:"
-        yield f"    {name} = {name}.long()"
+        yield _Line(f"if {name}.dtype == torch.bool{only}:")
+        yield _Line(f"    {name} = {name}.long()")
     whole = floating
     if plan.by_class:  # a mask is integers by now
         whole = f"{name}.dim() == {scores}.dim() or ({floating} and {scores}.shape[1] != 1)"
-    yield f"if {whole}:"
-    yield from (f"    {line}" for line in _check_shape(plan, declared, declared.axes, earlier))
-    yield "else:"
+    yield _Line(f"if {whole}:")
+    yield from (line.indented() for line in _check_shape(plan, declared, declared.axes, earlier))
+    yield _Line("else:")
     if not plan.by_class:
-        yield f'    check_integer("{name}", {name})'
-    yield from (f"    {line}" for line in _check_shape(plan, declared, labels, earlier))
+        yield _call(_INTEGER, name).indented()
+    yield from (line.indented() for line in _check_shape(plan, declared, labels, earlier))
 
 
-def _check_shape(plan: ExportPlan, declared: Input, axes: Axes, earlier: Sequence[Input]) -> list[str]:
+def _check_shape(plan: ExportPlan, declared: Input, axes: Axes, earlier: Sequence[Input]) -> list[_Line]:
     """The line that compares a shape with those before it, where they say anything about it."""
     name = safe(declared.name)
     wanted = _shape(plan, name, axes, earlier)
-    return [] if wanted == f"{name}.shape" else [f'check_shape("{name}", {name}, {wanted})']
+    return [] if wanted == f"{name}.shape" else [_call(_SHAPE, name, wanted)]
 
 
 def _shape(plan: ExportPlan, name: str, axes: Axes, earlier: Sequence[Input]) -> str:

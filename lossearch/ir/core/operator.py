@@ -53,6 +53,19 @@ FREE = Domain()
 
 
 @dataclass(frozen=True)
+class Helper:
+    """Torch source of a function that an emitted expression calls, where one expression cannot say it.
+
+    Attributes:
+        name: Name of the function.
+        source: Its definition.
+    """
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Operator:
     """One elementary operator, or one primitive (a named composition that can be expanded).
 
@@ -60,9 +73,12 @@ class Operator:
         name: Name in the text and JSON forms and in Python.
         arity: Number of expression arguments.
         rule: From arguments and attributes to the result's type; raises `IllTyped`.
-        emit: Torch source with `{0}` … for the arguments (aligned for broadcasting where `elementwise`), `{dim}` or
-            `{dims}` for the position of `over` or `along` in the first argument, `{shape}` for the spatial shape,
-            and attribute names; or a function of (argument sources, node) where a template cannot say it.
+        emit: Torch source with `{0}` … for the arguments (aligned for broadcasting where `elementwise`), `{dim}` for
+            the position of `over` or `along` in the first argument, `{dims}` for the same as a method of tensors takes
+            it, nothing where it means all, `{shape}` for the spatial shape, and attribute names; or a function of
+            (argument sources, node) where a template cannot say it.
+        emit_number: Of an operator of two tensors, the source with a tensor as `{0}` and a Python number as `{1}`.
+        condition: Whether the first argument is a condition that chooses among the others.
         slopes: Bounds of |∂result/∂argument| from the arguments' intervals, for the range check.
         latex: LaTeX template.
         sympy: Builds the SymPy form of an elementwise operator from (sympy module, arguments).
@@ -80,7 +96,7 @@ class Operator:
         products: Whether a node multiplies matrices or convolves, whose gradients autocast would take in bfloat16.
         scatters: Whether a node's torch source or its gradient writes to places that it computes, which torch.compile
             may order wrongly among fused kernels (`compile/inductor.py`).
-        helper: Torch source of a function that the emitted expression calls, where one expression cannot say it.
+        helper: The function that the emitted expression may call.
         expand: For a primitive, the function that traces its body; None for an elementary operator.
         family: For a primitive, the file's family.
         doc: One line for the docs.
@@ -105,7 +121,9 @@ class Operator:
     internal: bool = False
     products: Callable[[Expr], bool] = lambda node: False
     scatters: Callable[[Expr], bool] = lambda node: False
-    helper: str = ""
+    helper: Helper | None = None
+    emit_number: str = ""
+    condition: bool = False
     expand: Callable[..., Expr] | None = None
     family: str = ""
 

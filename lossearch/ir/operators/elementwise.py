@@ -320,6 +320,7 @@ elementwise(
     slopes=_one,
     latex="\\min({0}, {1})",
     sympy=lambda s, a, b: s.Min(a, b),
+    emit_number="torch.clamp_max({0}, {1})",
     value=min,
     commutative=True,
 )
@@ -332,6 +333,7 @@ elementwise(
     slopes=_one,
     latex="\\max({0}, {1})",
     sympy=lambda s, a, b: s.Max(a, b),
+    emit_number="torch.clamp_min({0}, {1})",
     value=max,
     commutative=True,
 )

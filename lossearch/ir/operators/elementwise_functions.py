@@ -168,6 +168,7 @@ register(
         latex="\\begin{{cases}} {1} & {0} \\\\ {2} & \\text{{otherwise}} \\end{{cases}}",
         sympy=lambda s, c, a, b: s.Piecewise((a, c), (b, True)),
         elementwise=True,
+        condition=True,
     )
 )
 elementwise(

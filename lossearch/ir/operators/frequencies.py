@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossearch.ir.core.axes import LARGEST_AXIS
 from lossearch.ir.core.interval import Interval
-from lossearch.ir.core.operator import Operator, register, require_real
+from lossearch.ir.core.operator import Helper, Operator, register, require_real
 from lossearch.ir.core.types import Type
 from lossearch.ir.operators.neighbourhood import resolution, shape_source
 
@@ -31,7 +31,9 @@ def _slopes(a: Interval, **_: Any) -> tuple[float]:
 # Not torch.fft: it refuses empty batches, for which a branch would fix the batch's size in torch.export, and
 # torch.compile has no kernels for complex numbers (torch 2.13). Products with matrices cost a side's length for each
 # value: little for sides of some hundreds.
-_SPECTRUM = '''
+_SPECTRUM = Helper(
+    "power_spectrum",
+    '''
 def power_spectrum(x: Tensor, shape: List[int]) -> Tensor:
     """|F|² of the orthonormal discrete Fourier transform F over space, one axis after another."""
     if len(shape) == 0:
@@ -48,7 +50,8 @@ def power_spectrum(x: Tensor, shape: List[int]) -> Tensor:
         real = (torch.matmul(a, cosine) - torch.matmul(b, sine)).movedim(-1, -1 - axis)
         imaginary = (torch.matmul(a, sine) + torch.matmul(b, cosine)).movedim(-1, -1 - axis)
     return (torch.square(real) + torch.square(imaginary)).flatten(-len(shape))
-'''
+''',
+)
 
 
 def _emit_spectrum(sources: Sequence[str], node: Expr) -> str:

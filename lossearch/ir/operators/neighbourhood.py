@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossearch.ir.core.axes import LARGEST_AXIS, RESOLUTIONS, SPATIAL_AXES, without
 from lossearch.ir.core.interval import UNIT, Interval
-from lossearch.ir.core.operator import Operator, register, require_real
+from lossearch.ir.core.operator import Helper, Operator, register, require_real
 from lossearch.ir.core.types import IllTyped, Type
 from lossearch.ir.operators import masks
 
@@ -46,7 +46,9 @@ def _difference(operator: Operator, arguments: Sequence[Expr], attributes: dict[
     return Type(argument.axes, Interval(-span, span))
 
 
-_DIFFERENCE = '''
+_DIFFERENCE = Helper(
+    "spatial_difference",
+    '''
 def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
     """Forward difference along a spatial axis counted from the last; zero at the far edge and for absent axes."""
     if back > len(shape):
@@ -54,7 +56,8 @@ def spatial_difference(x: Tensor, shape: List[int], back: int) -> Tensor:
     image = x.unflatten(-1, shape)
     edge = image.narrow(-back, shape[-back] - 1, 1)
     return torch.diff(image, dim=-back, append=edge).flatten(-len(shape))
-'''
+''',
+)
 
 
 def _emit_difference(sources: Sequence[str], node: Expr) -> str:
@@ -86,7 +89,9 @@ def _variation(operator: Operator, arguments: Sequence[Expr], attributes: dict[s
     return Type(axes, Interval(0.0, largest * LARGEST_AXIS))
 
 
-_VARIATION = '''
+_VARIATION = Helper(
+    "variation",
+    '''
 def variation(x: Tensor, shape: List[int], back: int, power: int) -> Tensor:
     """Sum over space of |forward difference|^power along an axis counted from the last; zero for an absent axis."""
     if len(shape) == 0:
@@ -96,7 +101,8 @@ def variation(x: Tensor, shape: List[int], back: int, power: int) -> Tensor:
     step = torch.diff(x.unflatten(-1, shape), dim=-back)
     size = torch.abs(step) if power == 1 else torch.square(step)
     return size.flatten(-len(shape)).sum(-1)
-'''
+''',
+)
 
 
 def _emit_variation(sources: Sequence[str], node: Expr) -> str:
@@ -132,7 +138,9 @@ def _window(operator: Operator, arguments: Sequence[Expr], attributes: dict[str,
     return _in_space(operator, arguments, attributes)
 
 
-_WINDOW_MEAN = '''
+_WINDOW_MEAN = Helper(
+    "window_mean",
+    '''
 def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
     """Gaussian mean of each spatial neighbourhood, separable; at the border over the part inside."""
     if len(shape) == 0:
@@ -159,7 +167,8 @@ def window_mean(x: Tensor, shape: List[int], size: int, sigma: float) -> Tensor:
             out = mean.reshape(-1, inner, length).transpose(1, 2)
         inner *= length
     return out.reshape(x.shape)
-'''
+''',
+)
 
 
 def _emit_local_mean(sources: Sequence[str], node: Expr) -> str:
@@ -208,7 +217,9 @@ def _interior(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
     return Type((resolution(arguments[0]),), UNIT)
 
 
-_INTERIOR = '''
+_INTERIOR = Helper(
+    "interior",
+    '''
 def interior(x: Tensor, shape: List[int], size: int) -> Tensor:
     """One where a window of `size` per axis fits inside, else zero, over the spatial axes as one."""
     inside = x.new_ones([1])
@@ -217,7 +228,8 @@ def interior(x: Tensor, shape: List[int], size: int) -> Tensor:
         fits = (place >= size // 2) & (place < length - size // 2)
         inside = (inside.unsqueeze(-1) * fits.to(x.dtype)).flatten()
     return inside
-'''
+''',
+)
 
 
 def _emit_interior(sources: Sequence[str], node: Expr) -> str:
@@ -252,7 +264,9 @@ def _downsample(operator: Operator, arguments: Sequence[Expr], attributes: dict[
 
 # Not F.avg_pool1d with ceil_mode: torch.compile has a wrong gradient at the last of five (torch 2.13). Not slices of
 # two: torch.export would then demand two numbers at least, which an empty batch has not.
-_HALVED = '''
+_HALVED = Helper(
+    "halved",
+    '''
 def halved(x: Tensor, shape: List[int]) -> Tensor:
     """Mean of each pair of neighbours along every spatial axis; a last one without neighbour stays as it is."""
     if len(shape) == 0:
@@ -264,7 +278,8 @@ def halved(x: Tensor, shape: List[int]) -> Tensor:
         second = torch.clamp_max(first + 1, length - 1)
         out = (out.index_select(-1 - axis, first) + out.index_select(-1 - axis, second)) / 2
     return out.flatten(-len(shape))
-'''
+''',
+)
 
 
 def _emit_downsample(sources: Sequence[str], node: Expr) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossearch.ir.core.axes import LARGEST_AXIS, align, union, without
 from lossearch.ir.core.interval import UNIT, Interval
-from lossearch.ir.core.operator import Operator, TypeRule, register, require_real
+from lossearch.ir.core.operator import Helper, Operator, TypeRule, register, require_real
 from lossearch.ir.core.types import IllTyped, Kind, Type
 from lossearch.ir.operators import masks
 from lossearch.ir.operators.reductions import SORT, one_axis, require_axes
@@ -59,13 +59,16 @@ def _step(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, A
     return Type(arguments[0].type.axes, Interval(min(low - high, low), max(high - low, high)))
 
 
-_STEP = '''
+_STEP = Helper(
+    "steps",
+    '''
 def steps(x: Tensor, dim: int) -> Tensor:
     """Each entry along a dimension less the one before it; the first as it is."""
     shape = list(x.shape)
     shape[dim] = 1
     return torch.diff(x, dim=dim, prepend=x.new_zeros(shape))
-'''
+''',
+)
 
 register(
     Operator(
@@ -91,13 +94,16 @@ def _sort_by(operator: Operator, arguments: Sequence[Expr], attributes: dict[str
     return Type(union(values.type.axes, order.type.axes), values.type.interval)
 
 
-_IN_ORDER = '''
+_IN_ORDER = Helper(
+    "in_order",
+    '''
 def in_order(values: Tensor, places: Tensor, dim: int) -> Tensor:
     """The values at the given places along a dimension."""
     # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
     values, places = torch.broadcast_tensors(values, places)
     return torch.gather(values, dim, places)
-'''
+''',
+)
 
 
 def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
@@ -107,14 +113,17 @@ def _emit_in_order(sources: Sequence[str], node: Expr) -> str:
     return f"in_order({aligned[0]}, {aligned[1]}, {node.axes.index(axis)})"
 
 
-_SORTED_BY = '''
+_SORTED_BY = Helper(
+    "sorted_by",
+    '''
 def sorted_by(values: Tensor, scores: Tensor, dim: int) -> Tensor:
     """The values along a dimension in the descending order of the scores."""
     places = torch.sort(scores, dim=dim, descending=True, stable=True)[1]
     # Not take_along_dim: it makes torch.export hold the length of the dimension fixed.
     values, places = torch.broadcast_tensors(values, places)
     return torch.gather(values, dim, places)
-'''
+''',
+)
 
 
 def _emit_sort_by(sources: Sequence[str], node: Expr) -> str:
@@ -151,7 +160,9 @@ def _pick(operator: Operator, arguments: Sequence[Expr], attributes: dict[str, A
 
 
 # Not torch.gather: with one thread, torch.compile may read its gradient before it has been scattered (torch 2.13).
-_PICKED = '''
+_PICKED = Helper(
+    "picked",
+    '''
 def picked(values: Tensor, scores: Tensor, dim: int) -> Tensor:
     """The values along a dimension at the places of the largest scores."""
     values, scores = torch.broadcast_tensors(values, scores)
@@ -159,7 +170,8 @@ def picked(values: Tensor, scores: Tensor, dim: int) -> Tensor:
     lengths[dim] = -1
     place = torch.arange(scores.shape[dim], device=scores.device).reshape(lengths)
     return torch.where(place == scores.argmax(dim, keepdim=True), values, 0.0).sum(dim)
-'''
+''',
+)
 
 
 def _picks_rows(node: Expr) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lossearch.ir.core import interval as iv
 from lossearch.ir.core.axes import LARGEST_AXIS, Axes, align, ordered, union, without
 from lossearch.ir.core.interval import UNIT, Interval, times
-from lossearch.ir.core.operator import Operator, register, require_real
+from lossearch.ir.core.operator import Helper, Operator, register, require_real
 from lossearch.ir.core.types import IllTyped, Type
 from lossearch.ir.operators import masks
 from lossearch.ir.operators.reductions import require_axes
@@ -101,7 +101,9 @@ def _squared_difference(operator: Operator, arguments: Sequence[Expr], attribute
     return Type(axes, iv.scale(square, LARGEST_AXIS))
 
 
-_SQUARED_DISTANCES = '''
+_SQUARED_DISTANCES = Helper(
+    "squared_distances",
+    '''
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared distance of every row of a from every row of b."""
     # |a|² + |b|² - 2ab cancels where rows are close to each other and far from the centre: hence double precision.
@@ -111,7 +113,8 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
         x, y = x.double(), y.double()
     lengths = (x * x).sum(1).unsqueeze(1) + (y * y).sum(1)
     return torch.addmm(lengths, x, y.T, alpha=-2.0).to(a.dtype).clamp_min(0.0)
-'''
+''',
+)
 
 
 def _emit_squared_difference(sources: Sequence[str], node: Expr) -> str:

@@ -99,7 +99,7 @@ reduction(
 )
 reduction(
     "logsumexp",
-    "torch.logsumexp({0}, {dims})",
+    "torch.logsumexp({0}, {dim})",
     "Logarithm of the sum of exponentials over named axes.",
     "\\operatorname*{{logsumexp}}_{{\\mathrm{{{over}}}}} {0}",
     lambda a: Interval(a.lower, a.upper + math.log(LARGEST_AXIS)),
@@ -107,7 +107,7 @@ reduction(
 )
 reduction(
     "norm",
-    "torch.linalg.vector_norm({0}, dim={dims})",
+    "torch.linalg.vector_norm({0}, dim={dim})",
     "Euclidean norm over named axes; its gradient at zero is zero.",
     "\\left\\lVert {0} \\right\\rVert_{{\\mathrm{{{over}}}}}",
     _norm_bounds,

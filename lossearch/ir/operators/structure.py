@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lossearch.ir.core import interval as iv
 from lossearch.ir.core.axes import LARGEST_AXIS, Axes, align, union, without
 from lossearch.ir.core.interval import UNIT, Interval
-from lossearch.ir.core.operator import Operator, register, require_real
+from lossearch.ir.core.operator import Helper, Operator, register, require_real
 from lossearch.ir.core.types import IllTyped, Type
 from lossearch.ir.operators import masks
 from lossearch.ir.operators.reductions import one_axis, require_axes
@@ -102,14 +102,17 @@ def _extended(operator: Operator, arguments: Sequence[Expr], attributes: dict[st
     return arguments[0].type
 
 
-_EXTENDED = '''
+_EXTENDED = Helper(
+    "extended",
+    '''
 def extended(x: Tensor, dims: List[int], value: float) -> Tensor:
     """The tensor with a further entry of one value at the end of each of the dimensions, so that none is empty."""
     pad = [0] * (2 * x.dim())
     for dim in dims:
         pad[2 * (x.dim() - dim) - 1] = 1
     return F.pad(x, pad, value=value)
-'''
+''',
+)
 
 
 def _emit_extended(sources: Sequence[str], node: Expr) -> str:
@@ -224,19 +227,25 @@ def _scatter_sum(operator: Operator, arguments: Sequence[Expr], attributes: dict
     return Type(axes, iv.scale(values.type.interval.hull(Interval(0.0, 0.0)), LARGEST_AXIS))
 
 
-_SCATTER_SUM = '''
+_SCATTER_SUM = Helper(
+    "scatter_sum",
+    '''
 def scatter_sum(values: Tensor, labels: Tensor, count: int) -> Tensor:
     """Sum values[…, element] into […, count] at their labels."""
     out = values.new_zeros(list(values.shape[:-1]) + [count])
     return out.scatter_add(-1, labels, values)
-'''
+''',
+)
 
-_COUNT_LABELS = '''
+_COUNT_LABELS = Helper(
+    "count_labels",
+    '''
 def count_labels(labels: Tensor, like: Tensor, count: int) -> Tensor:
     """Count each label of labels[…, element] into […, count], in the dtype of another tensor."""
     out = like.new_zeros(list(labels.shape[:-1]) + [count])
     return out.scatter_add(-1, labels, like.new_ones([1]).expand(labels.shape))
-'''
+''',
+)
 
 
 def _emit_scatter_sum(sources: Sequence[str], node: Expr) -> str:
