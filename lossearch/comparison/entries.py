@@ -148,7 +148,7 @@ class _Slots:
         return found
 
     def _beside_defaults(self, slot: str, loss: Loss) -> JointLoss:
-        return JointLoss.of({**self._defaults, slot: loss}, f"{slot}_{loss.name}", loss.source)
+        return JointLoss.of({**self._defaults, slot: loss}, _name_in(slot, loss.name), loss.source)
 
     def missing_buffers(self, loss: AnyLoss) -> list[str]:
         """What a loss is made with, such as class weights, beyond what the task gives."""
@@ -195,14 +195,21 @@ def with_kept(entries: Sequence[Entry], kept: Mapping[str, AnyLoss]) -> list[Ent
     return [*found.values(), *others]
 
 
+def hand_designed_in(loss: JointLoss, slot: str) -> str | None:
+    """Name of the hand-designed loss that stands in a slot beside the defaults of the others; None for any other."""
+    family = _family(loss[slot])
+    known = (name for name in family if _name_in(slot, name) == loss.name and zoo.get(name).source == loss.source)
+    return next(known, None)
+
+
+def _name_in(slot: str, name: str) -> str:
+    """What a loss of one slot is called beside the defaults of the others."""
+    return f"{slot}_{name}"
+
+
 def _source(loss: AnyLoss) -> Source:
     if isinstance(loss, JointLoss):
-        beside_defaults = {
-            f"{slot}_{name}"
-            for slot, one in loss.losses.items()
-            for name in _family(one)
-            if zoo.get(name).source == loss.source
-        }
-        return "hand-designed" if loss.name in {DEFAULTS, *beside_defaults} else "discovered"
+        known = loss.name == DEFAULTS or any(hand_designed_in(loss, slot) for slot in loss.graph.slots)
+        return "hand-designed" if known else "discovered"
     known = loss.name in _family(loss) and zoo.get(loss.name).source == loss.source
     return "hand-designed" if known else "discovered"

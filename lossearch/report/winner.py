@@ -9,6 +9,7 @@ from typing import Literal
 from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.simplified import shorter_of
+from lossearch.comparison.entries import hand_designed_in
 from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.loss import Loss
@@ -127,7 +128,8 @@ def _compared(slot: str, run: RunSummary, notes: list[str]) -> Iterator[Loss]:
             try:
                 loss = row.to_loss()
                 if isinstance(loss, JointLoss):
-                    yield replace(loss[slot], name=row.loss.removeprefix(f"{slot}_"))
+                    known = hand_designed_in(loss, slot) if loss.name == row.loss else None
+                    yield replace(loss[slot], name=known or row.loss)
                 else:
                     yield loss
             except UserError as error:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.ir.forms.joint import any_from_json, parse_any
+from lossearch.joint_loss import JointLoss
 from lossearch.reading import parse_toml
 from lossearch.report import write_report
 from lossearch.tasks import UserTask, build_task
@@ -223,7 +225,7 @@ def test_a_loss_of_one_slot_is_tuned_beside_the_defaults_of_the_others(scenes: R
 
 def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(scenes: RunDirectory) -> None:
     from lossearch.comparison.conditions import searched_signature
-    from lossearch.comparison.entries import DEFAULTS, entries_for
+    from lossearch.comparison.entries import DEFAULTS, entries_for, hand_designed_in
 
     task = build_task(parse_toml(SCENES, "TOML", "")["task"])
     entries = entries_for([], True, searched_signature(task), task)
@@ -232,6 +234,14 @@ def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(s
     assert {"box_ciou", "classification_focal"} <= set(names)
     assert "box_giou" not in names  # that are the defaults
     assert {entry.source for entry in entries} == {"hand-designed"}
+    ciou = next(entry.loss for entry in entries if entry.name == "box_ciou")
+    assert isinstance(ciou, JointLoss)
+    found = [
+        hand_designed_in(one, slot)
+        for one in (ciou, replace(ciou, source="a search"))
+        for slot in ("box", "classification")
+    ]
+    assert found == ["ciou", None, None, None]
     with pytest.raises(UserError, match="mse, which is of regression"):
         entries_for(["mse"], False, searched_signature(task), task)
 
