@@ -15,7 +15,7 @@ OUTSIDE = ("primitives", "search_spaces", "experiments")
 LAYERS = (
     ("plain_text", "version"),
     ("errors",),
-    ("files", "listing", "reading", "registry"),
+    ("failure_text", "files", "listing", "reading", "registry"),
     ("ir.core",),
     ("ir.signatures", "ir.operators"),
     ("ir.forms",),

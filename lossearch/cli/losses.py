@@ -136,8 +136,8 @@ def _provenance(found: Resolved) -> Iterator[tuple[str, str]]:
         return
     ranked, candidate = found.ranked, found.ranked.candidate
     from lossearch.archive.checkpoints import LEARNED, checkpoints_of
-    from lossearch.archive.failures import UNKNOWN
     from lossearch.archive.robustness import seeds_in_words
+    from lossearch.failure_text import UNKNOWN
     from lossearch.tasks.directions import in_words, told
 
     with found.run.open_archive(read_only=True) as archive:

@@ -218,8 +218,8 @@ def ls(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """List the best candidates of a run: first those of its final race, with the rank that they had before it."""
-    from lossearch.archive.failures import headline
     from lossearch.archive.run_directory import RunDirectory
+    from lossearch.failure_text import headline
     from lossearch.listing import finite
     from lossearch.tasks.directions import in_words
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossearch import zoo
-from lossearch.archive.failures import headline
 from lossearch.compile.module import LossModule
 from lossearch.errors import UserError
+from lossearch.failure_text import headline, raised_at
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.loss import Loss
@@ -177,10 +177,5 @@ def record_first_call(task: UserTask, reference: AnyGraph, budget: int, device: 
         "mend it: before a search it is called until it calls its loss, to see at which predictions it begins; it is"
         f" given {given}, and {other}"
     )
-    raise UserError(required, f"{headline(found.message)}{_place(found.message)}", hint)
-
-
-def _place(message: str) -> str:
-    """Where an exception was raised, of a message with a traceback."""
-    frames = [line.strip() for line in message.splitlines() if line.startswith('  File "')]
-    return f" ({frames[-1]})" if frames else ""
+    place = raised_at(found.message)
+    raise UserError(required, f"{headline(found.message)}{'' if place is None else f' ({place})'}", hint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lossearch.errors import UserError
+from lossearch.failure_text import traceback_text
 from lossearch.ir.core.signature import get_signature
 from lossearch.tasks.described import DescribedTask, Phase, Split
 from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
@@ -388,4 +388,4 @@ def _checked(loss: Tensor) -> Tensor:
 
 def _failure(error: Exception) -> tuple[Status, str]:
     status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.ERROR
-    return status, "".join(traceback.format_exception(error)).rstrip()
+    return status, traceback_text(error).rstrip()

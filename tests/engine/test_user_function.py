@@ -9,7 +9,6 @@ import pytest
 from engine.fakes import finish
 
 from lossearch import zoo
-from lossearch.archive.failures import headline
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.island.loop import IslandLoop
@@ -18,6 +17,7 @@ from lossearch.engine.setup.parts import build_parts, island_method, island_sett
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
+from lossearch.failure_text import headline
 
 pytestmark = [pytest.mark.xdist_group("user_function"), pytest.mark.usefixtures("one_server")]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lossearch.archive.failures import headline
 from lossearch.errors import UserError
+from lossearch.failure_text import headline
 from lossearch.tasks import Status, UserTask
 from lossearch.tasks.base import Metric
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossearch.archive.discovered import discovered_loss
-from lossearch.archive.failures import headline, summed
+from lossearch.archive.failures import summed
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, Ranked
 from lossearch.engine.island.rows import score
 from lossearch.engine.writer.messages import AUDITED_FILTERS
 from lossearch.errors import UserError
+from lossearch.failure_text import headline
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.listing import data_frame, escaped, html_formula, html_table
 from lossearch.loss import Loss

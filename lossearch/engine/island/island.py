@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from lossearch.engine.setup.parts import Parts, build_parts, island_method, isla
 from lossearch.engine.setup.state import FILE_NAME, IslandState
 from lossearch.engine.writer.scribe import RemoteScribe
 from lossearch.errors import UserError
+from lossearch.failure_text import traceback_text
 from lossearch.meta.method import Hypergradient
 from lossearch.tasks.user.first_calls import FirstCalls
 
@@ -120,7 +120,7 @@ class Island(tune.Trainable):
             self.scribe.fail(self.number, error)
             raise
         except Exception as error:
-            self.scribe.fail(self.number, RuntimeError("".join(traceback.format_exception(error))))
+            self.scribe.fail(self.number, RuntimeError(traceback_text(error)))
             raise
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

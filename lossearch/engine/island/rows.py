@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import traceback
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -17,6 +16,7 @@ from lossearch.candidates.screen import Verdict
 from lossearch.engine.writer.messages import Trained
 from lossearch.errors import UserError
 from lossearch.evolve.method import Candidate as Proposal
+from lossearch.failure_text import traceback_text
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.core.types import IllTyped
 from lossearch.ir.forms.joint import any_to_json, format_any
@@ -69,7 +69,7 @@ def failure(graph: AnyGraph, error: Exception | str) -> CandidateResult:
 
 
 def _trace(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))[-LONGEST_REASON:]
+    return traceback_text(error)[-LONGEST_REASON:]
 
 
 def trained_row(

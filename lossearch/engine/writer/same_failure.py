@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from lossearch.archive.failures import headline
 from lossearch.engine.writer.messages import Batch
 from lossearch.errors import UserError
+from lossearch.failure_text import headline
 
 LOSSES = 12
 """How many losses must have failed, and none been trained, before a search ends early."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from lossearch.failure_text import after_output
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import sealed_environment
 from lossearch.tasks.user.descendants import kill_marked
@@ -28,7 +29,6 @@ _START_LIMIT = 120.0  # seconds in which a fresh server must have imported torch
 _STOP_LIMIT = 10.0  # seconds in which a server must confirm that a child is dead
 _MOST_POINTS = 10_000  # of a training's curve that are kept; beyond, every second one is dropped
 _SERVE = "import sys; from lossearch.tasks.user.worker import serve_on; serve_on(int(sys.argv[1]))"
-_OUTPUT_MARK = "| "  # of what the training printed, in a message
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 
 
@@ -170,9 +170,7 @@ class Evaluation:
             self.status, self.message = Status.ERROR, f"the training process {how}"
             self.lost = -exit_code in _FROM_OUTSIDE
         if self.status in (Status.ERROR, Status.TIMEOUT) and output.strip():
-            # First and marked, so that the reason ends the message, whatever of its beginning is cut off.
-            lines = [f"{_OUTPUT_MARK}{line}" for line in output.rstrip().splitlines()]
-            self.message = "\n".join(["last output:", *lines, self.message])
+            self.message = after_output(output.rstrip().splitlines(), self.message)
 
 
 def _named(number: int) -> str:

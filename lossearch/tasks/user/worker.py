@@ -15,7 +15,6 @@ import pickle
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +24,7 @@ from typing import IO, Any, NoReturn
 import torch
 
 from lossearch.errors import UserError
+from lossearch.failure_text import traceback_text
 from lossearch.tasks.outcome import is_out_of_memory
 from lossearch.tasks.user.calling import keywords_of, training_function
 from lossearch.tasks.user.descendants import adopt_orphans, end_with, kill_children, kill_session, reap_orphans
@@ -184,7 +184,7 @@ def _evaluate_and_exit(request: Request, parent: Connection, imports: IO[bytes])
         parent.send((Message.ERROR, str(error)))
     except BaseException as error:
         kind = Message.OUT_OF_MEMORY if is_out_of_memory(error) else Message.ERROR
-        parent.send((kind, "".join(traceback.format_exception(error)).rstrip()))
+        parent.send((kind, traceback_text(error).rstrip()))
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # the function replaced or closed it
