@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossearch.compile.interpret import evaluate, weighted
+from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import DOMAIN, Input, Signature
 from lossearch.ir.rewriting.lowering import lower
 from lossearch.tasks.base import Metric
-from lossearch.tasks.described import DescribedTask
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.untrained import AnyTask, LossInputs
 
@@ -149,13 +149,16 @@ def rejection_test(
         inputs: what a loss is given before any training; None where that is not known.
         steps: of gradient descent.
     """
-    if inputs is None or task.judge(slot, inputs.tensors) is None:
+    first = None if inputs is None else task.judge(slot, inputs.tensors)
+    if inputs is None or first is None:
         return None
+    if not math.isfinite(first):
+        required = f"judge() of {task.name} to give a finite {task.judging_metric.name} of untrained predictions"
+        raise UserError(required, f"{float(first)}", "mend it, or let it return None where nothing can be judged")
 
     def judge(given: Mapping[str, Tensor]) -> Tensor:
         value = task.judge(slot, given)
         assert value is not None
         return value
 
-    metric = task.judging_metric if isinstance(task, DescribedTask) else task.metric
-    return RejectionTest(reference, inputs, loss_buffers(task, slot), judge, metric, steps)
+    return RejectionTest(reference, inputs, loss_buffers(task, slot), judge, task.judging_metric, steps)

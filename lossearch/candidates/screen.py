@@ -20,7 +20,10 @@ from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.ir.rewriting.simplification import CANONICAL
 from lossearch.search_spaces import SearchSpace
 from lossearch.tasks.base import only_slot
+from lossearch.tasks.user.first_call import FirstCall
+from lossearch.tasks.user.judging import NotJudged
 from lossearch.training.confident import when_wrong
+from lossearch.training.first_inputs import first_inputs
 from lossearch.training.first_lengths import lengths_in
 from lossearch.training.untrained import AnyTask, untrained_inputs
 from lossearch.zoo import get, names
@@ -114,6 +117,7 @@ class Screen:
         lengths: of axes, as a user's function gives them to its loss.
         clock: what filters are timed with, in seconds.
         slot: of the candidates; None for the one that the task names.
+        first_call: of a user's function, whose inputs are judged where its class judges.
 
     Attributes:
         unapplied: filters that are left out, with the reason.
@@ -128,6 +132,7 @@ class Screen:
         lengths: Mapping[str, int] = MappingProxyType({}),
         clock: Callable[[], float] = time.perf_counter,
         slot: str | None = None,
+        first_call: FirstCall | None = None,
     ) -> None:
         check_signature(space, reference)
         slot = only_slot(task) if slot is None else slot
@@ -138,7 +143,10 @@ class Screen:
         self.space = space
         self.settings = settings
         self.clock = clock
-        inputs = untrained_inputs(task, slot, settings.rejection_samples, lengths)
+        if first_call is not None and first_call.judged:
+            inputs = first_inputs(first_call, reference.signature, settings.rejection_samples)
+        else:
+            inputs = untrained_inputs(task, slot, settings.rejection_samples, lengths)
         self.rejection = rejection_test(task, slot, reference, inputs, settings.rejection_steps)
         self.unapplied: dict[str, str] = {}
         if self.rejection is None:
@@ -321,7 +329,10 @@ class Screened:
     def rejection(self) -> None:
         """Optimising the predictions themselves must improve the metric."""
         assert self.screen.rejection is not None
-        gain = self.screen.rejection.gain(self.graph)
+        try:
+            gain = self.screen.rejection.gain(self.graph)
+        except NotJudged as error:  # the user's own code fails at this candidate's predictions
+            raise Rejected(str(error)) from error
         self.numbers["rejection_gain"] = gain
         if not gain >= self.screen.settings.rejection_gain:
             raise Rejected(f"optimising predictions gains {gain:.2f} of what is possible")

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from lossearch import zoo
+from lossearch.candidates.rejection import rejection_test
 from lossearch.errors import UserError
 from lossearch.ir.core.joint import JointGraph
 from lossearch.ir.core.signature import SIGNATURES
@@ -22,6 +23,7 @@ from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.streams import Stream, generator
 from lossearch.tasks.user.first_calls import FirstCalls
 from lossearch.testing.findings import Findings
+from lossearch.training.first_inputs import first_inputs
 from lossearch.training.function_trainer import default_losses, loss_factory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
@@ -34,6 +36,7 @@ STEPS = 30
 
 _ROUNDING = 1e-4  # by which trainings in one stack may differ from trainings alone
 _SEEDS = (3, 4)
+_JUDGED = 64  # predictions that `judge` is asked about, and steps that improve them
 _OTHER_SEEDS = (4, 5, 6)  # a coarse metric may be the same for two seeds of a function
 
 
@@ -211,6 +214,8 @@ def _check_function(task: UserTask, budget: int | None, findings: Findings) -> N
     if task.rights.test:
         test = task.evaluate(default, budget, _SEEDS[0], split="test")
         findings.require(test.curve != first.curve, "split chooses the data; test and validation gave the same metrics")
+    if isinstance(call, FirstCalls) and call.judged:
+        _check_judge(task, call, findings)
     for slot, signature in task.signatures.items():
         for name in zoo.names(signature=signature):
             if _missing(zoo.get(name), ()):
@@ -221,6 +226,25 @@ def _check_function(task: UserTask, budget: int | None, findings: Findings) -> N
             findings.require(
                 outcome.status is Status.OK,
                 f"every hand-designed loss of the signature of the slot {slot} trains; {name}: {_told(outcome)}",
+            )
+
+
+def _check_judge(task: UserTask, call: FirstCalls, findings: Findings) -> None:
+    """That `judge` gives the metric: in its range, and better where the default loss has improved predictions."""
+    metric = task.judging_metric
+    for slot, one in task.slots.items():
+        reference = graph_of(one.default)
+        inputs = first_inputs(call[slot], reference.signature, _JUDGED)
+        try:
+            test = rejection_test(task, slot, reference, inputs, _JUDGED)
+        except UserError as error:
+            findings.require(False, f"judge() gives the metric of untrained predictions; {error}")
+            continue
+        if test is not None:
+            findings.require(
+                metric.is_better(test.best, test.start),
+                f"judge() gives a better {metric.name} where {one.default} has improved the predictions of {slot}; it"
+                f" was {test.start:.4g}, and {test.best:.4g} at best",
             )
 
 

@@ -64,6 +64,7 @@ class FunctionTrainer:
         self.task = task
         self.budget = budget
         self.first_call = first_call or record_first_call(task, reference, budget, device)
+        task.judges = self.first_call.judged
         self._slot = task.searched[0]
         graphs = by_slot(reference, self._slot)
         self._predictions = {slot: FirstPredictions(self.first_call[slot], g.signature) for slot, g in graphs.items()}

@@ -140,6 +140,14 @@ def deaf(loss, budget, seed, *, learning_rate=1.0, split="validation"):
 
 def silent(loss, budget, seed):
     yield 0.5
+
+class Misjudged:
+    def train(self, loss, budget, seed):
+        loss(torch.randn(30, 2, requires_grad=True), torch.arange(30) % 2)
+        yield random.Random(seed).random()
+
+    def judge(self, inputs):  # not the error, but how many are right
+        return (inputs["logits"].argmax(1) == inputs["target"]).float().mean()
 """
 
 
@@ -165,6 +173,7 @@ def test_an_honest_function_conforms(script: Path) -> None:
         ("unseeded", "equal seeds give equal metrics"),
         ("deaf", "(?s)seed chooses the training; 4 seeds.*learning_rate changes the training.*split chooses the data"),
         ("silent", "it calls its loss"),
+        ("Misjudged", r"judge\(\) gives a better error where cross_entropy has improved the predictions of loss"),
     ],
 )
 def test_a_function_that_lies_is_found(script: Path, name: str, told: str) -> None:

@@ -168,7 +168,15 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
         call = evaluator.first_call
         lengths = {one: axis_lengths(call[one], graph.signature) for one, graph in graphs.items()}
     screens = {
-        one: Screen(task, space, graphs[one], config.screening, lengths.get(one, {}), slot=one)
+        one: Screen(
+            task,
+            space,
+            graphs[one],
+            config.screening,
+            lengths.get(one, {}),
+            slot=one,
+            first_call=None if call is None else call[one],
+        )
         for one, space in spaces.items()
     }
     if joint:
@@ -196,9 +204,11 @@ def _notes(task: AnyTask, screen: Screen | JointScreen) -> dict[str, str]:
     left_out = "; ".join(f"without {name}: {reason}" for name, reason in screen.unapplied.items())
     found = {"screening": left_out} if left_out else {}
     if isinstance(task, UserTask) and "rejection" in screen.filters:
-        told = "optimises predictions for accuracy"
-        if task.metric.name != "accuracy":
-            told += f", which stands in for {task.metric.name}"
+        told = f"optimises predictions for {task.judging_metric.name}"
+        if task.judges:
+            told += ", as your class's judge() gives it"
+        elif task.metric.name != "accuracy":
+            told += f", which stands in for {task.metric.name} (a method judge(inputs) of a class gives that itself)"
         found["screening"] = "; ".join(filter(None, (told, left_out)))
     if isinstance(task, DescribedTask) and len(task.slots) > 1:
         given, slots = task.config.losses, task.slots

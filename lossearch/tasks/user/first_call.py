@@ -45,6 +45,7 @@ class FirstCall:
         differentiable: places of the tensors that required gradients: their numbers or names.
         options: of the loss, as the function set them: `reduction` and `ignore_index`.
         described: whether the function's class tells these inputs by its method `describe`, so that none was called.
+        judged: whether the function's class gives the metric of predictions by its method `judge`.
     """
 
     inputs: tuple[Any, ...]
@@ -52,6 +53,7 @@ class FirstCall:
     differentiable: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict)
     described: bool = False
+    judged: bool = False
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Every input with its place: its number or its name."""
@@ -79,6 +81,7 @@ class FirstCall:
             "differentiable": sorted(self.differentiable),
             "options": dict(self.options),
             "described": self.described,
+            "judged": self.judged,
             "sha256": hashlib.sha256(body).hexdigest(),
         }
         return json.dumps(head).encode() + b"\n" + body
@@ -98,8 +101,8 @@ class FirstCall:
                 values[place] = torch.from_numpy(array.copy())
             inputs = tuple(values[str(place)] for place in range(head["inputs"]))
             named = {name: values[name] for name in head["named"]}
-            described = bool(head.get("described", False))
-            return cls(inputs, named, frozenset(head["differentiable"]), head["options"], described)
+            described, judged = bool(head.get("described", False)), bool(head.get("judged", False))
+            return cls(inputs, named, frozenset(head["differentiable"]), head["options"], described, judged)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
             found = f"{type(error).__name__}: {error}"[:200]
             raise UserError(DAMAGED, found, "restore the file from a copy, or search anew") from error
@@ -114,6 +117,7 @@ class RecordingLoss(LossModule):
     recorded_in: str
     all_in: tuple[str, ...]
     described: bool = False
+    judged: bool = False
 
     def record_described(self, given: object, seed: int) -> None:
         """Record what a method `describe` gave as the first call, and raise as a call does.
@@ -152,7 +156,8 @@ class RecordingLoss(LossModule):
             return
         options = {name: getattr(self, name) for name in _OPTIONS}
         with temporarily_clear_interpreter_stack():  # transforms of torch.func would wrap what is recorded, too
-            content = replace(_kept(inputs, named, options), described=self.described).dumps()
+            kept = _kept(inputs, named, options)
+            content = replace(kept, described=self.described, judged=self.judged).dumps()
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_bytes(content)
         draft.rename(path)  # appears complete or not at all

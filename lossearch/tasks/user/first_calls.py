@@ -44,6 +44,11 @@ class FirstCalls:
         """Whether the function's class tells them by its method `describe`, so that none was called."""
         return all(call.described for call in self.by_slot.values())
 
+    @property
+    def judged(self) -> bool:
+        """Whether the function's class gives the metric of predictions by its method `judge`."""
+        return all(call.judged for call in self.by_slot.values())
+
     def describe(self) -> str:
         """Shapes, for a person."""
         if len(self.by_slot) == 1:

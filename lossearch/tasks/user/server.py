@@ -33,9 +33,13 @@ _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 
 
 class Server:
-    """The process of `user_worker.serve`, which ends when this end of its connection is closed."""
+    """The process of `worker.serve_on`, which ends when this end of its connection is closed.
 
-    def __init__(self) -> None:
+    Args:
+        serve: what it runs, in place of that.
+    """
+
+    def __init__(self, serve: str = _SERVE) -> None:
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(entry or os.getcwd() for entry in [*sys.path, ""])
         # A name of its own, since a training may start servers, too.
@@ -43,7 +47,7 @@ class Server:
         sealed = sealed_environment("a search's training function runs in this process")
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, str(theirs.fileno())],
+                [sys.executable, "-c", serve, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": path, self._mark: "1"} | sealed,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 import lossearch.zoo as zoo
@@ -22,6 +23,7 @@ from lossearch.tasks.user.calling import rights_of
 from lossearch.tasks.user.descendants import kill_session
 from lossearch.tasks.user.first_calls import ONE, FirstCalls, Recording
 from lossearch.tasks.user.function import is_file_reference, reference_to
+from lossearch.tasks.user.judging import Judging, given
 from lossearch.tasks.user.pickled_function import is_pickled, name_of, pickled
 from lossearch.tasks.user.server import Evaluation, OnMetric, Server, ServerDied
 from lossearch.tasks.user.worker import Request
@@ -37,7 +39,9 @@ class UserTask:
     metric on its own validation data: a number, or a mapping that contains `metric`, whose other numbers are kept, too.
     The last ones count; what it returns in place of yielding counts as one yield. It draws all randomness from `seed`.
     It may be the method `train` of a class, which is made anew for each training, and whose method `describe()` may
-    save the dry call by which `first_call` sees at which predictions trainings begin.
+    save the dry call by which `first_call` sees at which predictions trainings begin. A method `judge(inputs)` of the
+    class may give the metric that ranks, as a number or a mapping that contains it, from what the loss is given, by
+    name (of several losses under the name of the slot), or None: screening then optimises predictions for that.
 
     What it may do besides, it says by the keywords that it takes: `learning_rate`, a factor on its own, so that losses
     can be tuned; `split`, "validation" or "test", so that they can be compared, which alone asks for "test"; `device`,
@@ -55,6 +59,9 @@ class UserTask:
         directions: further metrics that it must yield, each with whether "maximize" or "minimize" is better.
         time_limit: seconds for one evaluation, the import of the user's code included; None for no limit.
         folder: working directory of the function; None for that of this process.
+
+    Attributes:
+        judges: whether the class has a method `judge`, as its first call told.
 
     Raises:
         UserError: the function has neither a name under which another process could find it nor can be pickled, or
@@ -85,6 +92,8 @@ class UserTask:
         check_slots(self.signatures)
         self._server: Server | None = None
         self._rights: Rights | None = None
+        self.judges = False
+        self._judging: Judging | None = None
 
     @property
     def name(self) -> str:
@@ -126,8 +135,24 @@ class UserTask:
             self._rights = rights_of(evaluation.keywords)
         return self._rights
 
+    @property
+    def judging_metric(self) -> Metric:
+        """What `judge` gives: the metric that ranks where the function's class judges, otherwise accuracy."""
+        return self.metric if self.judges else Metric("accuracy", True)
+
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
-        """Accuracy of logits, `[]`, which stands in for the function's own metric in screening; of others None."""
+        """The metric of predictions, `[]`, as the method `judge` of the function's class gives it.
+
+        Where it has none, accuracy of logits stands in for the function's own metric; of other predictions None.
+
+        Raises:
+            NotJudged: the method raises, gives no number, or takes longer than the time limit.
+        """
+        if self.judges:
+            if self._judging is None:
+                self._judging = Judging(self._request(_no_loss, 1, 0), self.time_limit)
+            value = self._judging.value(given(slot, inputs, self.several))
+            return None if value is None else torch.tensor(value, dtype=torch.float64)
         if self.slots[slot].signature != "dense":
             return None
         return accuracy(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
@@ -196,6 +221,7 @@ class UserTask:
             found = recording.recorded()
             if found is None and outcome.status is Status.OK and self.several:
                 return replace(outcome, message=f"a call of the loss of {' and '.join(recording.missing)}")
+            self.judges = found is not None and found.judged
             return outcome if found is None else found
 
     def _request(
@@ -222,10 +248,13 @@ class UserTask:
             raise
 
     def close(self) -> None:
-        """End the process that runs evaluations, with any under way. The next evaluation starts another."""
+        """End the processes that run evaluations and judge, with any under way. The next use starts others."""
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._judging is not None:
+            self._judging.close()
+            self._judging = None
 
     def __enter__(self) -> Self:
         return self
@@ -234,7 +263,7 @@ class UserTask:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_server": None}
+        return self.__dict__ | {"_server": None, "_judging": None}
 
     def __repr__(self) -> str:
         return f"UserTask({self.function!r}, metric={self.metric.name!r})"

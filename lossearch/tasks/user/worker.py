@@ -219,7 +219,11 @@ def _evaluate(request: Request, parent: Connection) -> None:
         return
     loss = pickle.loads(request.loss_factory)()
     torch.manual_seed(request.seed)
-    describe = getattr(getattr(function, "__self__", None), "describe", None)
+    owner = getattr(function, "__self__", None)
+    for one in loss.values() if isinstance(loss, dict) else [loss]:
+        if isinstance(one, RecordingLoss):
+            one.judged = callable(getattr(owner, "judge", None))
+    describe = getattr(owner, "describe", None)
     if callable(describe):
         _record_described(loss, describe, request.seed)
     given = {name: value for name, value in request.keywords.items() if name in taken}
