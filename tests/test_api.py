@@ -1,10 +1,13 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import lossearch
+from lossearch import api
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.errors import UserError
 from lossearch.loss import Loss
@@ -82,9 +85,20 @@ def test_load_refuses_a_path_without_a_suffix_it_knows(tmp_path: Path) -> None:
 
 
 def test_the_public_names_are_there_and_no_others() -> None:
-    assert {name for name in lossearch.__all__ if getattr(lossearch, name) is not None} <= set(dir(lossearch))
-    with pytest.raises(AttributeError, match="'nonsense'"):
-        getattr(lossearch, "nonsense")  # noqa: B009 (pyright knows that it is not there)
+    source = ast.parse(Path(lossearch.__file__).read_text(encoding="utf-8"))
+    (typed,) = (node for node in source.body if isinstance(node, ast.If))  # what type checkers see
+    seen = {alias.name for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    there: dict[str, object] = {}
+    exec("from lossearch import *", there)  # raises for a name that is not there
+    assert there.keys() - {"__builtins__"} == seen | {"__version__"}
+    listed = {name for name in dir(lossearch) if not name.startswith("_")}
+    assert {name for name in listed - seen if not isinstance(getattr(lossearch, name), ModuleType)} == {
+        "Any",
+        "TYPE_CHECKING",
+    }
+    hidden = {name for name in vars(api) if not name.startswith("_")} - listed
+    assert "find" in hidden
+    assert not [name for name in hidden if hasattr(lossearch, name)]
 
 
 def test_help_and_loading_import_neither_torch_nor_ray() -> None:

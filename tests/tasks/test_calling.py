@@ -191,7 +191,9 @@ def test_rights_of_what_cannot_be_imported_say_why(tmp_path: Path) -> None:
 
 def test_a_function_that_closes_every_file_ends_as_itself_and_leaves_the_next_call_alone(script: Path) -> None:
     with UserTask(f"{script}:closing", time_limit=60) as task:
-        assert task.evaluate(torch.nn.CrossEntropyLoss, 1, 0).status is Status.ERROR  # it cannot say that it ended
+        outcome = task.evaluate(torch.nn.CrossEntropyLoss, 1, 0)
+        assert outcome.status is Status.ERROR
+        assert "the function closed file descriptors that it had not opened" in outcome.message
         task.function = f"{script}:bare"
         assert task.evaluate(torch.nn.CrossEntropyLoss, 1, 0).metric == 0.5
 

@@ -20,7 +20,7 @@ from lossearch.failure_text import after_output
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.tasks.seal import sealed_environment
 from lossearch.tasks.user.descendants import kill_marked
-from lossearch.tasks.user.worker import Message, Request
+from lossearch.tasks.user.worker import UNHEARD, Message, Request
 
 OnMetric = Callable[[int, float], bool]
 """`(number of metrics so far, metric) -> whether to go on`."""
@@ -170,7 +170,10 @@ class Evaluation:
 
     def _on_exit(self, exit_code: int, output: str) -> None:
         if self.status is None:
-            how = f"was killed by {_named(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
+            if exit_code == UNHEARD:
+                how = "could not tell how it ended: the function closed file descriptors that it had not opened"
+            else:
+                how = f"was killed by {_named(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
             self.status, self.message = Status.ERROR, f"the training process {how}"
             self.lost = -exit_code in _FROM_OUTSIDE
         if self.status in (Status.ERROR, Status.TIMEOUT) and output.strip():

@@ -35,6 +35,9 @@ from lossearch.tasks.user.values import NoMetric, as_metrics, metrics_in
 from lossearch.tasks.user.warm_imports import import_noted, imported_names, note_imports, read_noted
 
 _POLL = 0.02  # seconds between looks at whether the child has ended
+UNHEARD = 113
+"""Exit code of a training that cannot tell how it ended, as its function closed the descriptor for that."""
+
 _OUTPUT_TAIL = 2000  # bytes of what the child printed that are passed on
 
 
@@ -177,14 +180,14 @@ def _pass_on(reader: Connection, parent: Connection) -> bool:
 
 def _evaluate_and_exit(request: Request, parent: Connection, imports: IO[bytes]) -> NoReturn:
     """Run the user's function in this process, send what it yields, note what it imported, and end the process."""
-    before = imported_names()
+    before, exit_code = imported_names(), 0
     try:
         _evaluate(request, parent)
     except NoMetric as error:
-        parent.send((Message.ERROR, str(error)))
+        exit_code = _tell(parent, Message.ERROR, str(error))
     except BaseException as error:
         kind = Message.OUT_OF_MEMORY if is_out_of_memory(error) else Message.ERROR
-        parent.send((kind, traceback_text(error).rstrip()))
+        exit_code = _tell(parent, kind, traceback_text(error).rstrip())
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # the function replaced or closed it
@@ -192,7 +195,16 @@ def _evaluate_and_exit(request: Request, parent: Connection, imports: IO[bytes])
         try:
             note_imports(imports, before)
         finally:  # also where the function has closed that file: this process must not go on as the server
-            os._exit(0)
+            os._exit(exit_code)
+
+
+def _tell(parent: Connection, kind: Message, text: str) -> int:
+    """Send why a training failed; the exit code of its process."""
+    try:
+        parent.send((kind, text))
+    except OSError:  # the function closed the descriptor
+        return UNHEARD
+    return 0
 
 
 def _record_described(loss: Any, describe: Callable[[], Any], seed: int) -> None:
