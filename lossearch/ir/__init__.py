@@ -15,7 +15,7 @@ from lossearch.ir.core.axes import Axes
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph, Parameter
 from lossearch.ir.core.interval import Interval
-from lossearch.ir.core.operator import OPERATORS, Domain, Operator
+from lossearch.ir.core.operator import OPERATORS, Domain, Helper, Operator
 from lossearch.ir.core.primitive import PRIMITIVES, get_primitive, primitive
 from lossearch.ir.core.signature import SIGNATURES, Input, Signature, get_signature, register_signature
 from lossearch.ir.core.types import IllTyped, Type
@@ -44,6 +44,7 @@ __all__ = [
     "Domain",
     "Expr",
     "Graph",
+    "Helper",
     "IllTyped",
     "Input",
     "Interval",
