@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lossearch.cards.card import CardTask, HeldOut, HeldOutRow
 from lossearch.cards.facts import described_task, function_task
@@ -18,8 +22,34 @@ COMPARISON, TRANSFER = "comparison.json", "transfer.json"
 _AGAIN = "run `lossearch compare` again with --out"
 
 
-def held_out_in(folder: Path, loss: AnyLoss, asked: bool) -> tuple[tuple[HeldOut, ...], str]:
-    """The tables in a directory that have a loss, and what is said of all tasks of a distribution together.
+class Drawn(BaseModel):
+    """Which tasks of a distribution were compared, and what is said of all together; see `Transfer`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    distribution: str
+    part: Literal["search", "held_out"]
+    boundary: tuple[str, ...] | None
+    tasks: int = Field(ge=1)
+    draw_seed: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class HeldOutTables:
+    """The tables of a comparison that have a loss.
+
+    Attributes:
+        tables: of one task, or of each that a distribution drew.
+        drawn: of a distribution, else None.
+    """
+
+    tables: tuple[HeldOut, ...] = ()
+    drawn: Drawn | None = None
+
+
+def held_out_in(folder: Path, loss: AnyLoss, asked: bool) -> HeldOutTables:
+    """The tables in a directory that have a loss.
 
     Args:
         folder: that `compare --out` wrote, of one task or of a distribution.
@@ -29,17 +59,16 @@ def held_out_in(folder: Path, loss: AnyLoss, asked: bool) -> tuple[tuple[HeldOut
     Raises:
         UserError: a file cannot be read, or there is no table of the loss where one is asked for.
     """
-    files = [folder / COMPARISON]
-    said = ""
+    files, drawn = [folder / COMPARISON], None
     if (folder / TRANSFER).is_file():
-        files, said = sorted(folder.glob(f"*/{COMPARISON}")), _verdict(folder / TRANSFER)
+        files, drawn = sorted(folder.glob(f"*/{COMPARISON}")), _drawn(folder / TRANSFER)
     tables = [read_comparison_file(path, path.relative_to(folder)) for path in files if path.is_file()]
     found = tuple(table for one in tables if (table := _table(one, loss)) is not None)
     if asked and not found:
         names = ", ".join(dict.fromkeys(row.loss for one in tables for row in one.rows))
         hint = "name the directory that `lossearch compare … --out DIR` wrote with this loss among its losses"
         raise UserError(f"a comparison of {loss.name} in {folder}", f"one of {names}" if names else "none", hint)
-    return found, said if found else ""
+    return HeldOutTables(found, drawn) if found else HeldOutTables()
 
 
 def _table(comparison: ComparisonFile, loss: AnyLoss) -> HeldOut | None:
@@ -102,9 +131,11 @@ def _row(row: ComparisonRow) -> HeldOutRow:
     )
 
 
-def _verdict(path: Path) -> str:
+def _drawn(path: Path) -> Drawn:
     document = parse_json(read_text(path, "what is said of all tasks", _AGAIN), f"{path}", _AGAIN, infinite=True)
-    found = document.get("verdict") if isinstance(document, dict) else None
-    if not isinstance(found, str):
-        raise UserError(f"{path} as `lossearch compare` wrote it", "no verdict", _AGAIN)
-    return found
+    try:
+        return Drawn.model_validate(document)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) or "document"
+        found = f"{place}: {error.errors()[0]['msg']}"
+        raise UserError(f"{path} as `lossearch compare` writes it", found, _AGAIN) from None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lossearch import zoo
 from lossearch.archive.run_directory import RunDirectory, describe_environment
 from lossearch.archive.store import Archive, Evaluation, Ranked
-from lossearch.cards.card import FORMAT, SUFFIX, Card, CardTask, HeldOut, Score
+from lossearch.cards.card import FORMAT, SUFFIX, Card, CardTask, Score
 from lossearch.cards.facts import described_task, task_facts
-from lossearch.cards.held_out import held_out_in
+from lossearch.cards.held_out import HeldOutTables, held_out_in
 from lossearch.cards.markdown import render
 from lossearch.cards.trainings import as_default, placed_on
 from lossearch.comparison.conditions import signature_of
@@ -117,14 +117,14 @@ def _of_run(found: Resolved, run: RunDirectory, ranked: Ranked, exported: Path, 
     else:
         task = described_task(task_config(config.task))
     folder = run.comparison.parent if comparison is None else Path(comparison)
-    tables, said = held_out_in(folder, found.loss, comparison is not None)
+    held_out = held_out_in(folder, found.loss, comparison is not None)
     place = f"{run.path.resolve().name}@{found.rank}"
     commands = (
         _search_command(run, config),
-        *(_compare_command(table, place, _named(task)) for table in tables[:1] if not said),
+        *_compare_command(held_out, place, task, _named(task)),
         f"lossearch export {shlex.quote(place)} -o {shlex.quote(exported.name)} --card",
     )
-    return _card(found.loss, task, score, tables, said, commands, run.config_text(), _versions(run))
+    return _card(found.loss, task, score, held_out, commands, run.config_text(), _versions(run))
 
 
 def _config(run: RunDirectory) -> SearchConfig:
@@ -210,22 +210,21 @@ def _trained_for_it(
         device=trained.device,
         noise_floor=floor_of(metrics),
     )
-    tables, said = ((), "") if comparison is None else held_out_in(Path(comparison), loss, True)
+    held_out = HeldOutTables() if comparison is None else held_out_in(Path(comparison), loss, True)
     text = called if isinstance(called, str) else loss.to_text()
     told = task if isinstance(task, str) else _named(facts)
     words = ["lossearch", "export", text, "-o", exported.name, "--card", "--task", told]
     words += [] if steps is None else ["--steps", str(steps)]
-    words += ["--comparison", "comparison"] if tables else []
-    commands = (*(_compare_command(table, text, told) for table in tables[:1] if not said), shlex.join(words))
-    return _card(whole, facts, score, tables, said, commands, "", describe_environment())
+    words += ["--comparison", "comparison"] if held_out.tables else []
+    commands = (*_compare_command(held_out, text, facts, told), shlex.join(words))
+    return _card(whole, facts, score, held_out, commands, "", describe_environment())
 
 
 def _card(
     loss: AnyLoss,
     task: CardTask,
     score: Score,
-    tables: tuple[HeldOut, ...],
-    said: str,
+    held_out: HeldOutTables,
     commands: tuple[str, ...],
     configuration: str,
     versions: Mapping[str, Any],
@@ -240,8 +239,8 @@ def _card(
         source=loss.source,
         task=task,
         score=score,
-        held_out=tables,
-        transfer=said,
+        held_out=held_out.tables,
+        transfer="" if held_out.drawn is None else held_out.drawn.verdict,
         configuration=configuration,
         versions=dict(versions),
         commands=commands,
@@ -257,11 +256,31 @@ def _search_command(run: RunDirectory, config: SearchConfig) -> str:
     return shlex.join([*words, *(word for seed in added for word in ("--seed-with", seed))])
 
 
-def _compare_command(table: HeldOut, loss: str, task: str) -> str:
+def _compare_command(held_out: HeldOutTables, loss: str, task: CardTask, called: str) -> Iterator[str]:
+    """How a comparison is made again; nothing where there is none, or one that options cannot name.
+
+    Args:
+        held_out: its tables.
+        loss: as the command calls it.
+        task: of the card.
+        called: what the command calls that task.
+    """
+    if not held_out.tables:
+        return
+    table, drawn = held_out.tables[0], held_out.drawn
     others = [row.loss for row in table.rows if row.source == "hand-designed" and row.loss != table.loss]
     given = others if all(name in zoo.names() for name in others) else ["--baselines"]
-    numbers = ["--seeds", str(len(table.seeds)), "--trials", str(table.trials), "--steps", str(table.steps)]
-    return shlex.join(["lossearch", "compare", loss, *given, "--task", task, *numbers, "--out", "comparison"])
+    if drawn is None:
+        subject = ["--task", called, "--steps", str(table.steps)]
+    elif drawn.draw_seed or (drawn.distribution != task.name and drawn.distribution not in tasks()):
+        return
+    else:
+        subject = ["--distribution", called if drawn.distribution == task.name else drawn.distribution]
+        subject += ["--held-out"] if drawn.part == "held_out" else []
+        subject += [word for axis in drawn.boundary or () for word in ("--boundary", axis)]
+        subject += ["--tasks", str(drawn.tasks)]
+    numbers = ["--seeds", str(len(table.seeds)), "--trials", str(table.trials)]
+    yield shlex.join(["lossearch", "compare", loss, *given, *subject, *numbers, "--out", "comparison"])
 
 
 def _named(task: CardTask) -> str:

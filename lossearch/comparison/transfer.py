@@ -105,6 +105,7 @@ class Transfer:
         comparisons: by task.
         unmeasured: tasks on which the reference has no noise floor, left out of what is said of all.
         confidence: of intervals; 1 - confidence is the level of the tests.
+        boundary, tasks, draw_seed: of the distribution, which say with the part which tasks were drawn.
     """
 
     distribution: str
@@ -114,6 +115,9 @@ class Transfer:
     comparisons: Mapping[str, Comparison]
     unmeasured: tuple[str, ...] = ()
     confidence: float = 0.95
+    boundary: tuple[str, ...] | None = None
+    tasks: int = 0
+    draw_seed: int = 0
 
     @cached_property
     def losses(self) -> tuple[str, ...]:
@@ -250,6 +254,9 @@ class Transfer:
         return {
             "distribution": self.distribution,
             "part": self.part,
+            "boundary": None if self.boundary is None else list(self.boundary),
+            "tasks": self.tasks,
+            "draw_seed": self.draw_seed,
             "reference": self.reference,
             "verdict": self.verdict,
             "unmeasured": list(self.unmeasured),
@@ -341,7 +348,17 @@ def transfer(
     first = next(iter(comparisons.values()))
     judged = next(iter(first.keys))
     named = [name for name, key in first.keys.items() if key == reference][-1]  # not the judged loss, if it is alike
-    found = Transfer(distribution.name, distribution.part, judged, named, dict(comparisons), (), confidence)
+    found = Transfer(
+        distribution.name,
+        distribution.part,
+        judged,
+        named,
+        dict(comparisons),
+        confidence=confidence,
+        boundary=distribution.boundary,
+        tasks=distribution.tasks,
+        draw_seed=distribution.draw_seed,
+    )
     floors = {name: found.floor_of(one) for name, one in comparisons.items()}
     return replace(found, unmeasured=tuple(name for name, floor in floors.items() if not floor > 0.0))
 

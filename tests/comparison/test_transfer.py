@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 
 import lossearch
 from lossearch import zoo
+from lossearch.cards.card import read_card
+from lossearch.cards.making import write_card
 from lossearch.cli.main import app
 from lossearch.comparison.compare import Progress
 from lossearch.comparison.statistics import holm
@@ -200,3 +203,15 @@ def test_commands_say_what_does_not_fit(arguments: list[str], told: str) -> None
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
     assert told in done.stderr
+
+
+def test_a_card_keeps_the_tables_and_how_they_are_made_again(found: Transfer, folder: Path, tmp_path: Path) -> None:
+    task = distribution(tasks=2, held_out={}).model_dump(mode="json")
+    card = read_card(write_card("brier", tmp_path / "brier.py", task, steps=2, comparison=folder))
+    assert [one.task.name for one in card.held_out] == list(found.comparisons)
+    assert card.transfer == found.verdict
+    made = shlex.split(card.commands[0])
+    assert made[:3] == ["lossearch", "compare", "brier"]
+    assert made[made.index("--distribution") :] == shlex.split(
+        "--distribution config.toml --tasks 2 --seeds 4 --trials 3 --out comparison"
+    )
