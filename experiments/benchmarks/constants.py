@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lossearch.candidates.scoring import CandidateEvaluator
-from lossearch.compile.constants import candidates
+from lossearch.compile.constants import free_constants
 from lossearch.engine.setup.config import SearchConfig, load_config
 from lossearch.engine.setup.parts import Parts, build_parts, island_method
 from lossearch.errors import UserError
@@ -73,7 +73,7 @@ def sampled(config: SearchConfig, count: int) -> list[Graph]:
         if not isinstance(graph, Graph):
             raise UserError("a search of one slot", "one of several slots", "name one")
         verdict = parts.screen.check(graph, seen)
-        if verdict.accepted and isinstance(verdict.graph, Graph) and candidates(verdict.graph.roots):
+        if verdict.accepted and isinstance(verdict.graph, Graph) and free_constants(verdict.graph.roots):
             seen |= {verdict.key, verdict.fingerprint or ""}
             found.append(verdict.graph)
         if len(found) == count:

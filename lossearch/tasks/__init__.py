@@ -16,7 +16,8 @@ from lossearch.tasks.user.task import UserTask
 Task = ClassificationTask
 """Image classification, made by name or configuration; what every task tells is `lossearch.tasks.base.Task`."""
 
-Split, TestSplit = ImageSplit, ImageTestSplit
+Split = ImageSplit
+TestSplit = ImageTestSplit
 """The splits of image classification by their earlier names."""
 
 __all__ = [
