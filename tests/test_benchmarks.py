@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 import pytest
 import torch
 
 from lossearch.errors import UserError
+from lossearch.experiments import benchmarks
 from lossearch.experiments.benchmarks import bench_gpu
 from lossearch.experiments.benchmarks.rows import ROWS
 from lossearch.experiments.benchmarks.rows.row import Row
@@ -62,3 +66,10 @@ def test_variants_of_a_search_change_its_configuration() -> None:
     for wrong in ("random", "=method = 1", "random=method = {"):
         with pytest.raises(UserError):
             variant(wrong)
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__"]
+    assert {"bench_engine", "constants", "search_quality"} <= set(names)
+    for name in names:
+        importlib.import_module(f"{benchmarks.__name__}.{name}")
