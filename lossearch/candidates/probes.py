@@ -103,10 +103,11 @@ class Probes:
         scale = (-1.0 if inverted else 1.0) * 10.0**SIGNIFICANT_DIGITS / size
         # Without the mean, since a constant in a loss changes nothing.
         features = np.concatenate((gradient, value.ravel() - mean))
-        if graph.uses(PROGRESS.name):  # at another progress under the same scale: p·X is not X
-            value, gradient = probe_set.later.pass_through(graph, False)
-            gradient = np.zeros(0) if gradient is None else gradient
-            features = np.concatenate((features, gradient, value.ravel() - np.mean(value)))
+        if graph.uses(PROGRESS.name):  # at other progress under the same scale: p·X is not X
+            for other in probe_set.at_other_progress:
+                value, gradient = other.pass_through(graph, False)
+                gradient = np.zeros(0) if gradient is None else gradient
+                features = np.concatenate((features, gradient, value.ravel() - np.mean(value)))
         features *= scale
         np.rint(features, out=features)
         features += 0.0  # makes -0.0 equal 0.0
@@ -124,8 +125,9 @@ class Probes:
         return True
 
 
-LATER = 0.81
-"""A progress beside `PROBED_PROGRESS`."""
+OTHER_PROGRESS = (0.03, 0.81)
+"""Progress beside `PROBED_PROGRESS`: near the beginning and the end, since a coefficient that changes may be held at a
+bound for most of a training."""
 
 
 @dataclass
@@ -146,10 +148,11 @@ class _ProbeSet:
         self._with_others = None if others is None else CachedEvaluator(others, self.inputs.shape)
 
     @cached_property
-    def later(self) -> _ProbeSet:
-        """The same inputs, later in a training."""
-        values = {**self.inputs.values, PROGRESS.name: torch.tensor(LATER, dtype=torch.float64)}
-        return _ProbeSet(replace(self.inputs, values=values))
+    def at_other_progress(self) -> tuple[_ProbeSet, ...]:
+        """The same inputs, earlier and later in a training."""
+        values = self.inputs.values
+        progress = [torch.tensor(at, dtype=torch.float64) for at in OTHER_PROGRESS]
+        return tuple(_ProbeSet(replace(self.inputs, values={**values, PROGRESS.name: at})) for at in progress)
 
     def pass_through(self, graph: Graph, others: bool) -> tuple[Array, Array | None]:
         """Value, and ∂ sum(value) / SAMPLES / ∂ predictions in one row; None where nothing leads to them."""

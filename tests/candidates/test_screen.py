@@ -289,3 +289,13 @@ def test_a_share_of_the_training_is_more_than_a_factor(screen):
         assert falling.accepted, (falling.filter, falling.reason)
         twice = check(screen, f"progress * (2.0 * {text})")
         assert twice.fingerprint == falling.fingerprint
+
+
+def test_losses_that_differ_at_the_beginning_of_a_training_alone_are_told_apart(screen):
+    exponents = (
+        "clamp(0.8 - 2.4 * progress, lower=0.0, upper=10.0)",
+        "clamp(0.6 - 2.4 * progress, lower=0.0, upper=10.0)",
+    )
+    text = "cross_entropy(logits, target) * modulating_factor(true_class_probability(logits, target), {})"
+    first, second = (check(screen, text.format(exponent)) for exponent in exponents)
+    assert first.fingerprint != second.fingerprint
