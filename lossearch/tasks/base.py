@@ -134,14 +134,14 @@ def require(task: Task, purpose: str, asked: str = "") -> None:
         raise UserError(
             f"a training function with {keyword}, to {purpose} losses",
             f"{task.name} without" + (f", and {asked}" if asked else ""),
-            addition(right),
+            addition(right, len(task.slots) > 1),
         )
 
 
-def addition(right: str) -> str:
-    """What has to be added to a training function that lacks a right."""
+def addition(right: str, several: bool = False) -> str:
+    """What has to be added to a training function, of one loss or of several, that lacks a right."""
     keyword, use = _KEYWORDS[right]
-    return f"add it: def train(loss, budget, seed, *, {keyword}), and {use}"
+    return f"add it: def train({'losses' if several else 'loss'}, budget, seed, *, {keyword}), and {use}"
 
 
 _KEYWORDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import tempfile
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,10 @@ def test_packages_that_a_call_imported_are_there_in_the_next(script: Path, monke
     with UserTask(f"{script}:warm", time_limit=60) as task:
         found = [task.evaluate(torch.nn.CrossEntropyLoss, 1, 0).metric for _ in range(3)]
     assert found == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("slots", "taken"), [(("loss",), "loss"), (("box", "classification"), "losses")])
+def test_what_a_function_lacks_is_written_as_it_takes_its_losses(slots: tuple[str, ...], taken: str) -> None:
+    task: Any = types.SimpleNamespace(name="own", rights=Rights(test=False), slots=dict.fromkeys(slots))
+    with pytest.raises(UserError, match=rf"def train\({taken}, budget, seed, \*, split="):
+        require(task, "compare")
