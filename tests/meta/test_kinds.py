@@ -288,7 +288,7 @@ def test_mistakes_are_told() -> None:
 
     refused("combinations", "cross_entropy", "did you mean combination")
     refused("combination", "cross_entropy", r"the field kind\.others; found: none in the settings of combination")
-    refused({"name": "network", "layers": 3}, "cross_entropy", r"kind\.layers: Input should be 1 or 2")
+    refused({"name": "network", "layers": 3}, "cross_entropy", r"kind\.layers: 1 or 2; found: 3")
     refused({"name": "combination", "others": ["mse"]}, "cross_entropy", "losses of signature dense, to be combined")
     refused({"name": "combination", "others": ["cross_entropi"]}, "cross_entropy", "did you mean")
     refused("network", "mse", "a structure of signature dense")
