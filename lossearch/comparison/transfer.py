@@ -152,7 +152,8 @@ class Transfer:
         values = ([value for value in one.values if value is not None] for one in (row, others[0][1]))
         told = paired_difference(*values, confidence=row.interval.confidence)
         bounds = told.interval
-        return replace(cell, difference=told.mean, low=bounds.low, high=bounds.high, p_value=told.p_value)
+        p_value = told.p_value if comparison.seeds_matter else 1.0  # the seeds are one observation, as in `compare`
+        return replace(cell, difference=told.mean, low=bounds.low, high=bounds.high, p_value=p_value)
 
     def floor_of(self, comparison: Comparison) -> float:
         """The noise floor of the reference on a task; 0 where it has none."""

@@ -133,6 +133,15 @@ def test_without_a_noise_floor_on_any_task_what_there_is_is_written(found: Trans
     assert "digits+flipped" in (tmp_path / "transfer.txt").read_text()
 
 
+def test_seeds_that_change_nothing_on_a_task_prove_nothing_there(found: Transfer) -> None:
+    name, one = next(iter(found.comparisons.items()))
+    rows = [replace(row, values=row.values[:1] * len(row.values)) for row in one.rows]
+    fixed = replace(found, comparisons={**found.comparisons, name: replace(one, rows=tuple(rows))})
+    (cell, *_) = fixed.cells
+    assert (cell.p_value, cell.better) == (1.0, None)
+    assert cell.difference
+
+
 def test_a_loss_that_was_renamed_is_the_one_that_is_judged(folder: Path, tmp_path: Path) -> None:
     """Another loss of the same name was compared in the folder before."""
     other = Loss.from_text("dense: cross_entropy(2.0 * logits, target)", "found", "a search")
