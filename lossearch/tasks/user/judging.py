@@ -17,13 +17,10 @@ import torch
 from torch import Tensor
 
 from lossearch.errors import UserError
-from lossearch.tasks.user.calling import training_function
 from lossearch.tasks.user.descendants import end_with
-from lossearch.tasks.user.function import load_function
-from lossearch.tasks.user.pickled_function import unpickled
 from lossearch.tasks.user.server import Server
 from lossearch.tasks.user.values import as_metrics
-from lossearch.tasks.user.worker import Message, Request
+from lossearch.tasks.user.worker import Message, Request, requested_function
 
 _SERVE = "import sys; from lossearch.tasks.user.judging import serve_on; serve_on(int(sys.argv[1]))"
 
@@ -110,10 +107,8 @@ def serve_on(descriptor: int) -> None:
 
 
 def _method(request: Request) -> Callable[[Inputs], Any]:
-    if request.folder is not None:
-        os.chdir(request.folder)
-    found = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
-    return getattr(training_function(found), "__self__").judge  # noqa: B009 (pyright knows functions without it)
+    instance: Any = getattr(requested_function(request), "__self__", None)
+    return instance.judge
 
 
 def _mapped(inputs: Inputs, change: Callable[[Any], Any]) -> dict[str, Any]:

@@ -220,11 +220,15 @@ def _record_described(loss: Any, describe: Callable[[], Any], seed: int) -> None
             one.record_described(told[slot], seed)
 
 
-def _evaluate(request: Request, parent: Connection) -> None:
+def requested_function(request: Request) -> Callable[..., Any]:
+    """The training function that a request names; the process works in its folder from then on."""
     if request.folder is not None:
         os.chdir(request.folder)
-    found = load_function(request.function) if request.pickled is None else unpickled(request.pickled)
-    function = training_function(found)
+    return training_function(load_function(request.function) if request.pickled is None else unpickled(request.pickled))
+
+
+def _evaluate(request: Request, parent: Connection) -> None:
+    function = requested_function(request)
     taken = keywords_of(function)
     if request.ask:
         parent.send((Message.KEYWORDS, sorted(taken)))
