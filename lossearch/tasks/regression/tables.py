@@ -46,6 +46,12 @@ def _diamonds() -> tuple[Array, Array]:
     return np.column_stack([_numbers(columns, name) for name in features]), _numbers(columns, "price")
 
 
+def _computers() -> tuple[Array, Array]:
+    columns = load_rows("computers")
+    features = ("speed", "hd", "ram", "screen", "cd", "multi", "premium", "ads", "trend")
+    return np.column_stack([_numbers(columns, name) for name in features]), _numbers(columns, "price")
+
+
 def _doctor_visits() -> tuple[Array, Array]:
     """The first year of each person, so that nobody is in two splits."""
     columns = load_rows("doctor_visits")
@@ -73,6 +79,9 @@ _GRADES = {
     "cut": ("Fair", "Good", "Very Good", "Premium", "Ideal"),
     "color": ("J", "I", "H", "G", "F", "E", "D"),
     "sex": ("F", "M"),
+    "cd": ("no", "yes"),
+    "multi": ("no", "yes"),
+    "premium": ("no", "yes"),
     "clarity": ("I1", "SI2", "SI1", "VS2", "VS1", "VVS2", "VVS1", "IF"),
 }
 """Words of columns that are grades, from worst to best, or two kinds."""
@@ -96,6 +105,13 @@ TABLES = {
         "price of a diamond from its weight, grades and measures",
         "Wickham 2009",
         dataset="diamonds",
+    ),
+    "computers": Table(
+        6_259,
+        _computers,
+        "price of a personal computer from its speed, memory, disk, screen, equipment, and the month",
+        "Stengos and Zacharias 2006",
+        dataset="computers",
     ),
     "doctor_visits": Table(
         6_127,

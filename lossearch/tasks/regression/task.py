@@ -19,6 +19,7 @@ from lossearch.tasks.regression.targets import TARGETS
 from lossearch.tasks.streams import Stream, generator, redrawn
 
 _NONE: Rows = np.zeros(0, dtype=np.int64)
+_NO_SIZES = np.zeros(0)
 
 
 class RegressionTask(DescribedTask):
@@ -117,22 +118,27 @@ class RegressionTask(DescribedTask):
         given = self.config
         draw = generator(seed, Stream.NOISE)
         wrong = draw.choice(given.train_size, size=round(given.outliers * given.train_size), replace=False)
-        return self._split(train, wrong), self._split(validation)
+        size = np.full(len(wrong), given.outlier_size)
+        if given.outlier_kind == "scattered":
+            size = size * draw.standard_normal(len(wrong))
+        return self._split(train, wrong, size), self._split(validation)
 
-    def _split(self, rows: Rows, wrong: Rows = _NONE) -> Split:
-        """Rows, of which those at some places have wrong targets."""
+    def _split(self, rows: Rows, wrong: Rows = _NONE, size: np.ndarray = _NO_SIZES) -> Split:
+        """Rows, of which those at some places have wrong targets, by how much where they are not swapped."""
         features = (self._features[rows] - self._center[0]) / self._deviation[0]
-        tensors = {"features": features} | self._known(rows, wrong)
+        tensors = {"features": features} | self._known(rows, wrong, size)
         return Split({name: torch.from_numpy(values).float() for name, values in tensors.items()})
 
-    def _known(self, rows: Rows, wrong: Rows) -> dict[str, np.ndarray]:
-        """Targets, the wrong ones moved by some standard deviations; times with each wrong one that of another."""
-        if self._events is not None:
+    def _known(self, rows: Rows, wrong: Rows, size: np.ndarray) -> dict[str, np.ndarray]:
+        """Targets, the wrong ones moved by some standard deviations, or swapped with each other."""
+        if self._events is not None or self.config.outlier_kind == "swapped":
             rows = rows.copy()
             rows[wrong] = rows[np.roll(wrong, 1)]
+        if self._events is not None:
             return {"time": self._targets[rows] / self._center[1], "event": self._events[rows]}
         shift = np.zeros(len(rows))
-        shift[wrong] = self.config.outlier_size
+        if self.config.outlier_kind != "swapped":
+            shift[wrong] = size
         if self._target.standardised:
             return {"target": (self._targets[rows] - self._center[1]) / self._deviation[1] + shift}
         return {"target": np.maximum(self._targets[rows] + np.round(shift * self._deviation[1]), 0.0)}
