@@ -198,7 +198,7 @@ NAMED: dict[str, dict[str, Any]] = {
         "axes": {
             "data": {
                 "diabetes": {"base": "diabetes"},
-                "computers": {"base": "computers"},
+                "computers": {"base": "computers_outliers"},
                 "diamonds": {"base": "diamonds", "train_size": 1000, "val_size": 3000, "steps": 300},
             },
             "corruption": _OUTLIERS,
