@@ -9,6 +9,7 @@ from lossearch.ir.rewriting.ranges import graph_out_of_range
 from lossearch.meta.estimators.unrolled import Unrolled
 from lossearch.meta.learnable import Learnable, with_open_constants
 from lossearch.meta.outer_loop import OuterLoop
+from lossearch.meta.outer_optimizers import Adam
 from lossearch.meta.second_derivatives import check_twice_differentiable
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces.space import Constants
@@ -70,9 +71,8 @@ def learned_constants(
         return None
     learnable = Learnable(open_graph)
     problem = TaskProblem(task, learnable, steps=steps, neutral="start", reference=reference, device=device)
-    loop = OuterLoop(
-        learnable, [problem], Unrolled(), learnable.start, seed=seed, learning_rate=LEARNING_RATE, tasks=1, seeds=1
-    )
+    adam = Adam(learnable, LEARNING_RATE)
+    loop = OuterLoop(adam, [problem], Unrolled(), learnable.start, seed=seed, tasks=1, seeds=1)
     for _ in range(outer_steps):
         loop.step()
     try:

@@ -18,6 +18,7 @@ from lossearch.meta.estimators.registry import WITHOUT_GRADIENT, EstimatorName, 
 from lossearch.meta.kinds.kind import Coefficients
 from lossearch.meta.kinds.registry import Kind, learned, make_kind
 from lossearch.meta.outer_loop import Estimates, OuterLoop, OuterStep, Request
+from lossearch.meta.outer_optimizers import Adam, OptimizerName, OuterOptimizer, Population
 from lossearch.meta.problem import Estimate
 from lossearch.meta.second_derivatives import check_twice_differentiable
 from lossearch.meta.task_problem import Neutral, TaskProblem
@@ -63,9 +64,12 @@ class HypergradientSettings(BaseModel):
             not among them.
         tasks_per_step: how many of them an outer step takes.
         seeds: trainings of a task at each outer step; of "es", "nres" and "pes" times the pairs.
-        pairs: of perturbed trainings, of evolution strategies.
-        sigma: of the perturbations, in coordinates: 1 is the width of a coefficient's likely range.
-        learning_rate: of Adam on the coefficients, in coordinates.
+        optimizer: of the coefficients. "adam" follows hypergradients; "cma_es" needs none: it learns a normal
+            distribution from how its points rank after whole trainings.
+        pairs: of perturbed trainings, of evolution strategies; "cma_es" draws two points for each.
+        sigma: of the perturbations, in coordinates: 1 is the width of a coefficient's likely range. Of "cma_es" the
+            first standard deviation.
+        learning_rate: of Adam, in coordinates.
         inner_learning_rate: factor on the learning rate of the tasks.
         every: outer steps between two proposals.
         patience: proposals in a row without a better score, after which it begins anew from another point.
@@ -88,6 +92,7 @@ class HypergradientSettings(BaseModel):
     tasks: int = Field(default=8, ge=1, le=1000)
     tasks_per_step: int = Field(default=2, ge=1)
     seeds: int = Field(default=1, ge=1)
+    optimizer: OptimizerName = "adam"
     pairs: int = Field(default=16, ge=1)
     sigma: float = Field(default=0.05, gt=0.0, le=10.0)
     learning_rate: float = Field(default=0.03, gt=0.0, le=10.0)
@@ -102,6 +107,11 @@ class HypergradientSettings(BaseModel):
         if self.objective == "metric" and self.estimator is not None and self.estimator not in WITHOUT_GRADIENT:
             names = ", ".join(WITHOUT_GRADIENT)
             raise ValueError(f"objective 'metric' needs an estimator without gradients: {names}")
+        if self.optimizer == "cma_es":
+            if self.estimator not in (None, "es"):
+                raise ValueError(f"optimizer 'cma_es' needs no estimator, found {self.estimator!r}: leave it out")
+            if "learning_rate" in self.model_fields_set:
+                raise ValueError("optimizer 'cma_es' has no learning_rate, its first step is sigma: leave it out")
         if self.estimator in ("implicit", "neumann") and self.neutral == "step":
             told = "'start' or 'none', as trainings whose steps keep one size do not converge"
             raise ValueError(f"estimator {self.estimator!r} needs neutral {told}")
@@ -109,7 +119,7 @@ class HypergradientSettings(BaseModel):
 
 
 class Hypergradient(Method):
-    """Adam along hypergradients, after the seeds. Its proposals are checkpoints: every state resumes exactly.
+    """An outer loop, after the seeds. Its proposals are checkpoints: every state resumes exactly.
 
     Scores come from the tasks and seeds of the search, which the outer loop does not see. Migrants are remembered only.
     """
@@ -144,7 +154,8 @@ class Hypergradient(Method):
             raise UserError("a task that describes its training, for meta-learning", found, hint)
         (own,) = by_slot(reference, "").values()
         settings = self._settings
-        name = settings.estimator or ("es" if len(self.learnable) <= MOST_BY_EVOLUTION else "reverse")
+        few = len(self.learnable) <= MOST_BY_EVOLUTION
+        name = settings.estimator or ("es" if few or settings.optimizer == "cma_es" else "reverse")
         objective = settings.objective or ("metric" if name == "es" else "loss")
         if objective == "metric" and name not in WITHOUT_GRADIENT:
             hint = f'set estimator to one of {", ".join(WITHOUT_GRADIENT)}, or objective to "loss"'
@@ -160,17 +171,15 @@ class Hypergradient(Method):
             runs = 1 if name == "es" else settings.seeds * (2 * settings.pairs if name in WITHOUT_GRADIENT else 1)
             self._problem(members[0], own, objective, "cpu").check(runs)
         self._loop = OuterLoop(
-            self.learnable,
+            self._optimizer(relative=objective != "metric" and name != "es"),
             problems,
             make_estimator(name, settings.pairs, settings.sigma),
             self._first_point(settings.spread),
             seed=self._seed,
-            learning_rate=settings.learning_rate,
             tasks=settings.tasks_per_step,
             seeds=settings.seeds,
             horizon=settings.horizon,
             shortest=settings.shortest,
-            relative=objective != "metric" and name != "es",
         )
         if self._kept is not None:
             self._loop.load_state(self._kept)
@@ -225,6 +234,12 @@ class Hypergradient(Method):
             self._kept = state["loop"]
         else:
             self._loop.load_state(state["loop"])
+
+    def _optimizer(self, relative: bool) -> OuterOptimizer:
+        settings = self._settings
+        if settings.optimizer == "cma_es":
+            return Population(self.learnable, settings.sigma, 2 * settings.pairs)
+        return Adam(self.learnable, settings.learning_rate, relative)
 
     def _problem(self, task: DescribedTask, reference: Graph, objective: str, device: str) -> TaskProblem:
         settings = self._settings

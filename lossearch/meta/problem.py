@@ -139,6 +139,8 @@ class Estimate:
         cost: training steps, each a gradient of a batch, that it took.
         diverged: trainings that do not count, since something in them was not finite.
         notes: what an estimator tells of itself, such as the residual of a solver.
+        ranks: of each point whose outcome was asked for in place of a gradient: from -1/2 for the lowest to 1/2, the
+            mean over seeds.
     """
 
     value: float
@@ -147,6 +149,7 @@ class Estimate:
     cost: int
     diverged: int = 0
     notes: tuple[tuple[str, float], ...] = ()
+    ranks: tuple[float, ...] = ()
 
 
 def averaged(values: Tensor, gradients: Tensor, cost: int, notes: tuple[tuple[str, float], ...] = ()) -> Estimate:

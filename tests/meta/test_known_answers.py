@@ -14,6 +14,7 @@ from lossearch.meta.estimators.unrolled import Unrolled
 from lossearch.meta.kinds.registry import make_kind
 from lossearch.meta.learnable import Learnable
 from lossearch.meta.outer_loop import OuterLoop
+from lossearch.meta.outer_optimizers import Adam, Population
 from lossearch.meta.problem import whole_outcomes
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces.space import Constants
@@ -68,15 +69,14 @@ class HeavyTailsEpisode:
         return (weights - self.truth).square().sum(1)
 
 
-@pytest.mark.parametrize("start", [8.0, 0.7])
-def test_the_scale_of_a_robust_loss_approaches_that_of_maximum_likelihood(start: float) -> None:
+@pytest.mark.parametrize(("start", "optimizer"), [(8.0, "adam"), (0.7, "adam"), (8.0, "cma_es")])
+def test_the_scale_of_a_robust_loss_approaches_that_of_maximum_likelihood(start: float, optimizer: str) -> None:
     """-log of Student's t with ν degrees is (ν + 1)/2·log(1 + r²/ν): the Cauchy loss with scale √ν."""
     degrees = 2.0
     learnable = Learnable.of(f"cauchy(scale={start})")
     problem = HeavyTails(learnable, degrees)
-    loop = OuterLoop(
-        learnable, [problem], Unrolled(), learnable.start, seed=1, learning_rate=0.1, seeds=128, relative=True
-    )
+    moves = Adam(learnable, 0.1) if optimizer == "adam" else Population(learnable, 0.2, 8)
+    loop = OuterLoop(moves, [problem], Unrolled(), learnable.start, seed=1, seeds=128)
     path = []
     for _ in range(40):
         loop.step()
@@ -93,7 +93,7 @@ def test_wrong_labels_move_cross_entropy_toward_a_bounded_loss() -> None:
         settings = {"base": "digits", "train_size": 200, "steps": 40, "learning_rate": 0.2}
         wrong = {"noise": "symmetric", "noise_rate": noise} if noise else {}
         problem = TaskProblem(build_task({**settings, **wrong}), learnable, outer_samples=200)
-        loop = OuterLoop(learnable, [problem], Unrolled(), learnable.start, seed=1, learning_rate=0.2, tasks=1)
+        loop = OuterLoop(Adam(learnable, 0.2), [problem], Unrolled(), learnable.start, seed=1, tasks=1)
         for _ in range(4):
             loop.step()
         first, bounded = learnable.numbers_at(loop.point.tolist()).values()

@@ -14,6 +14,7 @@ from lossearch.meta.learnable import Learnable
 from lossearch.meta.method import Hypergradient, tasks_to_learn_on
 from lossearch.meta.methods import make_method
 from lossearch.meta.outer_loop import OuterLoop, Request
+from lossearch.meta.outer_optimizers import Adam
 from lossearch.meta.problem import Estimate
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces import load_space
@@ -51,9 +52,14 @@ def _told(method: Hypergradient, count: int) -> list[str]:
     return keys
 
 
-@pytest.mark.parametrize("estimator", ["es", "pes", "online", "forward"])
-def test_a_state_resumes_exactly(estimator: str) -> None:
-    settings = {"estimator": estimator, "patience": 3, "spread": 0.05, "horizon": None if estimator == "es" else 6}
+def _settings(way: str, horizon: int) -> dict[str, Any]:
+    """Of an estimator, or of CMA-ES, which has none."""
+    return {"optimizer": way} if way == "cma_es" else {"estimator": way, "horizon": None if way == "es" else horizon}
+
+
+@pytest.mark.parametrize("way", ["es", "pes", "online", "forward", "cma_es"])
+def test_a_state_resumes_exactly(way: str) -> None:
+    settings = {**_settings(way, 6), "patience": 3, "spread": 0.05}
     method, resumed = _method(7, **settings), _method(8, **settings)
     first = _told(method, 3)
     resumed.load_state(json.loads(json.dumps(method.state(), allow_nan=False)))
@@ -62,9 +68,9 @@ def test_a_state_resumes_exactly(estimator: str) -> None:
     assert len(set(first)) == 3
 
 
-@pytest.mark.parametrize("estimator", ["es", "pes"])
-def test_where_hypergradients_are_computed_makes_no_difference(estimator: str) -> None:
-    settings = {"estimator": estimator, "horizon": None if estimator == "es" else 10}
+@pytest.mark.parametrize("way", ["es", "pes", "cma_es"])
+def test_where_hypergradients_are_computed_makes_no_difference(way: str) -> None:
+    settings = _settings(way, 10)
     here, there, other = (_method(7, **settings) for _ in range(3))
     asked: list[Request] = []
 
@@ -74,12 +80,12 @@ def test_where_hypergradients_are_computed_makes_no_difference(estimator: str) -
 
     there.ask_elsewhere(elsewhere)
     assert _told(here, 3) == _told(there, 3)
-    assert len(asked) == (2 if estimator == "es" else 0)  # trainings that go on stay where they are
+    assert len(asked) == (0 if way == "pes" else 2)  # trainings that go on stay where they are
 
 
 def test_a_new_beginning_forgets_the_trainings_of_the_point_before() -> None:
     problem = Regression()
-    loop = OuterLoop(Unbounded(), [problem], Persistent(pairs=2), [0.3, -0.5], seed=1, horizon=4)
+    loop = OuterLoop(Adam(Unbounded()), [problem], Persistent(pairs=2), [0.3, -0.5], seed=1, horizon=4)
     loop.step()
     assert loop.state()["estimator"][problem.name]["past"] == [[4, [0.3, -0.5]]]
     loop.restart([0.1, 0.2])
@@ -154,6 +160,10 @@ def test_mistakes_are_told() -> None:
         _method(objective="metric", estimator="forward")
     with pytest.raises(UserError, match="neither horizon nor shortest with es"):
         _method(horizon=5)
+    with pytest.raises(UserError, match="'cma_es' needs no estimator, found 'forward'"):
+        _method(optimizer="cma_es", estimator="forward")
+    with pytest.raises(UserError, match="'cma_es' has no learning_rate"):
+        _method(optimizer="cma_es", learning_rate=0.1)
     for estimator in ("implicit", "neumann"):
         with pytest.raises(UserError, match="needs neutral 'start' or 'none'"):
             _method(estimator=estimator)

@@ -54,12 +54,34 @@ def perturbations(seed: int, pairs: int, coefficients: int, sigma: float) -> np.
     return sigma * generator(seed, Stream.PERTURBATIONS).standard_normal((pairs, coefficients))
 
 
+def ranked_outcomes(problem: Problem, points: Sequence[Sequence[float]], seeds: Sequence[int]) -> Estimate:
+    """How whole trainings at some points rank; those of one seed share weights and batches. There is no gradient."""
+    given = [point for _ in seeds for point in points]
+    of = [seed for seed in seeds for _ in points]
+    outcomes = np.array(problem.outcomes(given, of)).reshape(len(seeds), len(points))
+    sound = outcomes[~np.isnan(outcomes)]
+    nothing = torch.zeros(len(points[0]), dtype=torch.float64)
+    return Estimate(
+        float(sound.mean()) if sound.size else math.nan,
+        nothing,
+        torch.full_like(nothing, math.nan),
+        len(given) * problem.steps,
+        int(np.isnan(outcomes).sum()),
+        ranks=tuple(np.mean([_ranks(one) for one in outcomes], axis=0).tolist()),
+    )
+
+
 def _ranked(outcomes: np.ndarray) -> np.ndarray:
-    """Ranks within each seed, evenly over [-1/2, 1/2], the lowest outcome first; equal ones share theirs."""
+    """The ranks of outcomes `[side, seed, pair]` within each seed."""
     found = np.empty_like(outcomes)
     for k in range(outcomes.shape[1]):
-        flat = np.nan_to_num(outcomes[:, k].reshape(-1), nan=math.inf)
-        below = (flat[:, None] > flat[None, :]).sum(1)
-        equal = (flat[:, None] == flat[None, :]).sum(1) - 1
-        found[:, k] = ((below + 0.5 * equal) / (len(flat) - 1) - 0.5).reshape(2, -1)
+        found[:, k] = _ranks(outcomes[:, k].reshape(-1)).reshape(2, -1)
     return found
+
+
+def _ranks(outcomes: np.ndarray) -> np.ndarray:
+    """Ranks, evenly over [-1/2, 1/2], the lowest first and what diverged last; equal ones share theirs."""
+    flat = np.nan_to_num(outcomes, nan=math.inf)
+    below = (flat[:, None] > flat[None, :]).sum(1)
+    equal = (flat[:, None] == flat[None, :]).sum(1) - 1
+    return (below + 0.5 * equal) / (len(flat) - 1) - 0.5
