@@ -32,7 +32,8 @@ class Stage:
     """One line of the filter funnel.
 
     share: of all candidates considered, that are left after it, in [0, 1]. applied: whether the search had this filter:
-    the rejection test is left out where a task's metric does not follow from what its losses are given.
+    the rejection test is left out where a task's metric does not follow from what its losses are given, and some are
+    where the configuration leaves them out.
     """
 
     name: str
