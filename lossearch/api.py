@@ -336,10 +336,9 @@ def simplify(
 def _labels_known(found: Resolved, at: Found | None) -> bool:
     """Whether targets are known to be labels: of the task that is named, or of the run."""
     from lossearch.simplifying import takes_labels
-    from lossearch.tasks import DescribedTask
 
-    if at is not None and isinstance(at.subject, DescribedTask):
-        known = {slot.signature for slot in at.subject.slots.values()}
+    known = set() if at is None else {slot.signature for slot in at.subject.slots.values()}
+    if known:
         losses = found.loss.losses.values() if isinstance(found.loss, JointLoss) else [found.loss]
         return any(
             one.signature.name in known and any(declared.labels for declared in one.signature.forward_inputs)

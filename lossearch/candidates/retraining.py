@@ -57,10 +57,7 @@ def retrain(
         factors: on the learning rate with each seed; None for 1. A user's function takes none.
     """
     if isinstance(task, UserTask):
-        factory = loss_factory(found.graph)
-        given: dict[str, Any] = {} if found.learning_rate is None else {"learning_rate": found.learning_rate}
-        given |= {} if device is None else {"device": device}
-        return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
+        return _called(task, found, steps, seeds, device)
     place = device or "cpu"
     graphs = by_slot(found.graph, task.searched[0])
     own = {slot: GraphLoss(one, loss_buffers(task, slot)).to(place) for slot, one in graphs.items()}
@@ -70,6 +67,13 @@ def retrain(
     moved = [1.0] * len(seeds) if factors is None else factors
     runs = [Run(losses, rate * factor, seed) for seed, factor in zip(seeds, moved, strict=True)]
     return train(task, runs, steps, device=place, time_limit=time_limit)
+
+
+def _called(task: UserTask, found: Found, steps: int, seeds: Sequence[int], device: str | None) -> list[Outcome]:
+    factory = loss_factory(found.graph)
+    given: dict[str, Any] = {} if found.learning_rate is None else {"learning_rate": found.learning_rate}
+    given |= {} if device is None else {"device": device}
+    return [task.evaluate(factory, steps, seed, **given) for seed in seeds]
 
 
 def metric_of(outcome: Outcome) -> float | None:

@@ -19,7 +19,6 @@ from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.meta.constants import check_hypergradients, learned_constants
 from lossearch.tasks.base import Metric
 from lossearch.tasks.described import DescribedTask
-from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
@@ -162,6 +161,11 @@ class CandidateEvaluator:
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}
 
+    @property
+    def first_call(self) -> None:
+        """None: what losses are given at first is known from the task's own model."""
+        return None
+
     @cached_property
     def device(self) -> str:
         """Where to train; asked for where a training begins, since a driver need not have what its workers have."""
@@ -190,8 +194,8 @@ class CandidateEvaluator:
             halved = self._better_half if rungs else None
             tuned = self._train(settings, seeds.first("tuning constants", 1) * len(settings), rungs, halved)
             best = settings[self._best(settings, tuned)]
-        if isinstance(self.task, DistributionTask) and self.settings.stopping.rungs:
-            return self._raced(self.task, best, stops, start)
+        if self.task.stops_scoring and self.settings.stopping.rungs:
+            return self._raced(best, stops, start)
         outcomes = self._train([best] * self.settings.seeds, self._scoring_seeds)
         seconds = time.perf_counter() - start
         robustness = self.settings.robustness
@@ -199,8 +203,9 @@ class CandidateEvaluator:
             outcomes, best.graph, best.learning_rate, best.scale, seconds, self.device, self.task.metric, robustness
         )
 
-    def _raced(self, task: DistributionTask, best: _Setting, stops: Stops, start: float) -> CandidateResult:
+    def _raced(self, best: _Setting, stops: Stops, start: float) -> CandidateResult:
         """Score a setting on one task after the other, as long as it does not lag behind earlier candidates."""
+        task = self.task
         watch, tasks = Watch(stops.allow), len(task.members)
 
         def promote(done: int, metrics: list[float | None]) -> list[bool]:

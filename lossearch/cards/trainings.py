@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +16,6 @@ from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, end_function, one_threa
 from lossearch.comparison.tuning_space import Hyperparameters
 from lossearch.engine.setup.subject import Found
 from lossearch.joint_loss import AnyLoss
-from lossearch.tasks.described import DescribedTask, Split
-from lossearch.tasks.seal import record_opening
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.training.device import usable_device
 
@@ -53,8 +51,7 @@ def as_default(loss: AnyLoss, at: Found, seeds: Sequence[int], steps: int | None
         UserError: it does not fit the task, or a training function has no budget.
     """
     subject, budget = at.subject, at.steps if steps is None else steps
-    rate = (subject if isinstance(subject, FunctionConfig) else subject.config).base_learning_rate
-    setting, place = Hyperparameters({}, rate), device or at.device or "cpu"
+    setting, place = Hyperparameters({}, subject.base_learning_rate), device or at.device or "cpu"
     return _at_step_size(loss, setting, subject, seeds, "validation", budget, place, at.time_limit)
 
 
@@ -100,7 +97,7 @@ def _at_step_size(
     purpose = "compare" if split == "test" else "tune"
     known = conditions_for(subject, purpose, signature_of(loss), steps, backend, device, time_limit, loss.name)
     try:
-        with _opened(subject, split) as opened:
+        with subject.open_test(by="verify") if split == "test" else nullcontext() as opened:
             jobs = [Job.of(loss, [setting], part, known, split, opened) for part in _parts(seeds)]
             results = [one for job in jobs for one in run_job(job)]
     finally:
@@ -108,19 +105,6 @@ def _at_step_size(
     message = next((one.message for one in results if one.message), "")
     metrics = tuple(value for one in results for value in one.metrics)
     return CardTrainings(metrics, message, known.steps, setting.learning_rate, known.device)
-
-
-@contextmanager
-def _opened(subject: Subject, split: Literal["validation", "test"]) -> Iterator[Split | None]:
-    """A described task's test split; of a function, which has its own, only the record that it is opened."""
-    if split == "validation":
-        yield None
-    elif isinstance(subject, DescribedTask):
-        with subject.open_test(by="verify") as opened:
-            yield opened
-    else:
-        record_opening(subject.name, "verify")
-        yield None
 
 
 def _parts(seeds: Sequence[int]) -> list[tuple[int, ...]]:

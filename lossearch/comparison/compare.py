@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,7 @@ from lossearch.files import storage_errors
 from lossearch.joint_loss import AnyLoss
 from lossearch.reading import usable_path
 from lossearch.tasks.catalogue import build_task
-from lossearch.tasks.described import DescribedTask, Split
-from lossearch.tasks.seal import record_opening
+from lossearch.tasks.described import Split
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.training.seeds import COMPARING, first, used_elsewhere
 from lossearch.version import __version__
@@ -176,7 +175,7 @@ class _Session:
         if all(name in tested for name in names):
             return tested
         losses = self.losses
-        with _opened(self.subject) as split:
+        with self.subject.open_test(by="compare") as split:
             pending: dict[str, Callable[[], Stages[JobResult]]] = {
                 name: partial(_testing, losses[name], tuned[name], self.seeds, self.conditions, split)
                 for name in names
@@ -193,17 +192,6 @@ class _Session:
     def _report(self, phase: Literal["tune", "test"], name: str, done: int, value: float | None) -> None:
         if self.progress is not None:
             self.progress(Progress(phase, name, done, len(self.entries), value))
-
-
-@contextmanager
-def _opened(subject: Subject) -> Iterator[Split | None]:
-    """A bundled task's test split; of a function, which has its own, only the record that it is opened."""
-    if isinstance(subject, DescribedTask):
-        with subject.open_test(by="compare") as split:
-            yield split
-    else:
-        record_opening(subject.name, "compare")
-        yield None
 
 
 def _testing(

@@ -10,7 +10,7 @@ from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.tasks.base import Metric, require
 from lossearch.tasks.described import DescribedTask
-from lossearch.tasks.distribution.task import DistributionTask, single_task_needed
+from lossearch.tasks.distribution.task import single_task_needed
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import ONE
@@ -89,14 +89,6 @@ def in_words(signature: str | Mapping[str, str]) -> str:
     return " and ".join(f"{one} for {slot}" for slot, one in signature.items())
 
 
-def searched_signature(task: DescribedTask) -> str | dict[str, str]:
-    """The signature of the losses that are compared on a task; by slot where these are several."""
-    slots = task.searched
-    if len(slots) == 1:
-        return task.slots[slots[0]].signature
-    return {slot: task.slots[slot].signature for slot in slots}
-
-
 def conditions_for(
     subject: Subject,
     purpose: str,
@@ -126,10 +118,10 @@ def conditions_for(
             budget, or fails before it calls its loss.
     """
     device = usable_device(device)  # this machine's: jobs run in its processes
-    if isinstance(subject, DistributionTask) and purpose == "compare":
-        raise single_task_needed(subject)
-    if isinstance(subject, DescribedTask):
-        wanted = searched_signature(subject)
+    if not isinstance(subject, FunctionConfig):
+        if purpose == "compare" and not subject.single:
+            raise single_task_needed(subject)
+        wanted = subject.searched_signature
         if signature != wanted:
             required = f"a loss of signature {in_words(wanted)}, as {subject.name} takes"
             one_of_several = isinstance(signature, Mapping) and wanted in signature.values()

@@ -7,14 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lossearch import zoo
-from lossearch.comparison.conditions import Subject, in_words, searched_signature, signature_of
+from lossearch.comparison.conditions import Subject, in_words, signature_of
 from lossearch.comparison.result import Source
 from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss, JointLoss
 from lossearch.loss import Loss
 from lossearch.plain_text import is_name
 from lossearch.search_spaces import load_space
-from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.user.task import default_for
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.zoo.named import graph_of, hand_designed_loss
@@ -49,8 +48,9 @@ def signature_compared(
 
     Of several losses one of several slots comes first.
     """
-    if isinstance(subject, DescribedTask):
-        return searched_signature(subject)
+    known = subject.searched_signature
+    if known is not None:
+        return known
     if told is not None:
         return told
     given = [_loss(one) for one in [*losses, *([] if isinstance(baselines, bool) else baselines)]]
@@ -108,12 +108,12 @@ class _Slots:
         self._joint = not isinstance(signature, str)
         self._signature = signature
         self._by_slot = {"": signature} if isinstance(signature, str) else dict(signature)
-        self._buffers: dict[str, Collection[str]] = dict.fromkeys(self._by_slot, ())
+        self._buffers: dict[str, Collection[str]] = {
+            slot: loss_buffers(subject, slot or next(iter(subject.searched), "")).keys() for slot in self._by_slot
+        }
         self._defaults: dict[str, Loss] = {}
-        if isinstance(subject, DescribedTask):
-            self._buffers = {slot: loss_buffers(subject, slot or subject.searched[0]).keys() for slot in self._by_slot}
         if self._joint:
-            own = subject.slots if isinstance(subject, DescribedTask) else {}
+            own = subject.slots
             self._defaults = {
                 slot: _named(own[slot].default if slot in own else default_for(one))
                 for slot, one in self._by_slot.items()

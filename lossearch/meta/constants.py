@@ -13,7 +13,6 @@ from lossearch.meta.outer_optimizers import Adam
 from lossearch.meta.second_derivatives import check_twice_differentiable
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.search_spaces.space import Constants
-from lossearch.tasks import DistributionTask
 from lossearch.tasks.described import DescribedTask
 from lossearch.training.stacked_models import Device
 from lossearch.zoo.named import graph_of
@@ -26,7 +25,7 @@ def check_hypergradients(task: DescribedTask) -> None:
     """Raise `UserError` where constants of candidates cannot follow hypergradients of a task."""
     required = "a task whose trainings are functions of their weights, for hypergradients"
     hint = "set hypergradients = 0"
-    if isinstance(task, DistributionTask):
+    if not task.single:
         raise UserError(required, f"{task.name}, a distribution of tasks", hint)
     if len(task.searched) != 1:
         raise UserError(required, f"{task.name}, which searches {' and '.join(task.searched)} together", hint)

@@ -24,10 +24,8 @@ from lossearch.meta.second_derivatives import check_twice_differentiable
 from lossearch.meta.task_problem import Neutral, TaskProblem
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.search_spaces.space import SearchSpace
-from lossearch.tasks import DescribedTask, DistributionTask, build_task
+from lossearch.tasks import DescribedTask
 from lossearch.tasks.base import Task
-from lossearch.tasks.distribution.config import DistributionConfig
-from lossearch.tasks.streams import Stream, generator
 
 MOST_BY_EVOLUTION = 64
 """Coefficients up to which evolution strategies are the default."""
@@ -165,7 +163,7 @@ class Hypergradient(Method):
             raise UserError("neither horizon nor shortest with es, which looks at whole trainings", "one of them", hint)
         if name not in WITHOUT_GRADIENT:
             check_twice_differentiable(self.learnable.graph)
-        members = tasks_to_learn_on(task, settings.tasks)
+        members = task.to_learn_on(settings.tasks)
         problems = [self._problem(member, own, objective, device) for member in members]
         if name != "es" or settings.neutral == "step" or objective != "metric":
             runs = 1 if name == "es" else settings.seeds * (2 * settings.pairs if name in WITHOUT_GRADIENT else 1)
@@ -286,30 +284,3 @@ class Hypergradient(Method):
     def _coefficients(self) -> dict[str, float]:
         values = self.learnable.numbers_at(self._outer_loop().point.tolist())
         return {f"{COEFFICIENT}{name}": value for name, value in values.items()}
-
-
-def tasks_to_learn_on(task: DescribedTask, count: int) -> list[DescribedTask]:
-    """Tasks of the search part of a distribution other than those that score losses; a single task itself.
-
-    Raises:
-        UserError: the distribution has no other tasks.
-    """
-    if not isinstance(task, DistributionTask):
-        return [task]
-    scoring = {_values(member) for member in task.members}
-    given = task.config
-    assert isinstance(given, DistributionConfig)
-    draw = int(generator(given.draw_seed, Stream.TASKS, 1).integers(2**62))
-    update = {"part": "search", "boundary": None, "draw_seed": draw, "tasks": count + len(scoring)}
-    wider = given.model_copy(update=update)
-    drawn = build_task(wider.model_copy(update={"tasks": wider.available()}))
-    assert isinstance(drawn, DistributionTask)
-    others = [member for member in drawn.members if _values(member) not in scoring]
-    if others:
-        return others[:count]
-    required = f"a distribution with other tasks to learn on than the {len(scoring)} that score losses"
-    raise UserError(required, f"{task.name}, all of whose tasks score losses", "lower tasks, or add options")
-
-
-def _values(task: DescribedTask) -> str:
-    return task.config.model_copy(update={"name": ""}).model_dump_json()

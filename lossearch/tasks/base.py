@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from lossearch.errors import UserError
+from lossearch.tasks.directions import Direction
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,13 @@ class Slot:
     Attributes:
         signature: of its losses: the inputs that the step gives them.
         default: the loss that stands there unless another is given, as `lossearch.load` takes it.
+        stand_in: whether the task knows no loss of its own and `default` stands in for it: a search then takes its
+            reference from the space.
     """
 
     signature: str
     default: str
+    stand_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,20 @@ class Rights:
     device: bool = True
 
 
-class Task(Protocol):
+class MakesLosses(Protocol):
+    """What losses are made with in a task."""
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether trainings tell losses how much of them is over."""
+        ...
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """Tensors that losses of a slot are made with, such as class weights, by the names of its signature."""
+        ...
+
+
+class Task(MakesLosses, Protocol):
     """What is known of a task before anything is trained in it."""
 
     @property
@@ -82,8 +99,23 @@ class Task(Protocol):
         ...
 
     @property
+    def several(self) -> bool:
+        """Whether a candidate maps slots to losses; otherwise it is one loss."""
+        ...
+
+    @property
     def metric(self) -> Metric:
         """What ranks losses."""
+        ...
+
+    @property
+    def judging_metric(self) -> Metric:
+        """What `judge` gives."""
+        ...
+
+    @property
+    def directions(self) -> Mapping[str, Direction]:
+        """Directions of further metrics, by name, where the configuration gives them."""
         ...
 
     @property
@@ -101,16 +133,39 @@ class Task(Protocol):
         """What trainings allow."""
         ...
 
+    @property
+    def default_device(self) -> str | None:
+        """Where to train where no device is asked for; None where trainings decide by themselves."""
+        ...
+
+    @property
+    def ends_late_trainings(self) -> bool:
+        """Whether a training that does not come back is ended by the task, at a time limit of its own."""
+        ...
+
+    @property
+    def stops_scoring(self) -> bool:
+        """Whether scoring a candidate can stop where it lags behind others (`evaluation.stopping`)."""
+        ...
+
+    @property
+    def buffers_vary(self) -> bool:
+        """Whether losses are made with other buffers in other trainings; a number that never varies is a constant."""
+        ...
+
+    def notes(self) -> Mapping[str, str]:
+        """What a user should know of the task before a search, by topic.
+
+        `rejection` is about the rejection test, where that is applied, and `slot` about which losses are searched.
+        """
+        ...
+
     def describe(self) -> str:
         """The task in one line, with sizes where they are known."""
         ...
 
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
         """The metric that ranks, from what a slot's loss is given: `[]`. None where it does not follow from that."""
-        ...
-
-    def buffers(self, slot: str) -> Mapping[str, Tensor]:
-        """Tensors that losses of a slot are made with, such as class weights, by the names of its signature."""
         ...
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 from lossearch.tasks.base import Metric, Rights, Slot
+from lossearch.tasks.directions import Direction
 from lossearch.tasks.seal import record_opening
 from lossearch.tasks.training_config import TrainingConfig
 from lossearch.zoo.named import graph_of
@@ -105,6 +107,20 @@ class DescribedTask(ABC):
     """
 
     stackable: ClassVar[bool] = True
+
+    kind: ClassVar[str] = "bundled task"
+    """What messages call it."""
+
+    single: ClassVar[bool] = True
+    """Whether a training is one of one model, and so a function of its weights; that of a distribution is several."""
+
+    # What `Task` asks, with one answer for all bundled tasks.
+    tells_progress: bool = True
+    stops_scoring: bool = False
+    buffers_vary: bool = False
+    default_device: str | None = "cpu"
+    ends_late_trainings: bool = False
+    directions: Mapping[str, Direction] = MappingProxyType({})
 
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
@@ -225,6 +241,31 @@ class DescribedTask(ABC):
             raise UserError(required, found, f'add slot = "{known[0]}" to the task')
         return tuple(name for name in known if name in named)
 
+    @property
+    def several(self) -> bool:
+        """Whether several slots are searched together."""
+        return len(self.searched) > 1
+
+    @property
+    def searched_signature(self) -> str | dict[str, str]:
+        """The signature of the losses that are searched; by slot where these are several."""
+        known = {slot: self.slots[slot].signature for slot in self.searched}
+        return known if len(known) > 1 else next(iter(known.values()))
+
+    @property
+    def members(self) -> tuple[DescribedTask, ...]:
+        """The tasks that are trained on: itself alone, or those of a distribution."""
+        return (self,)
+
+    @property
+    def ranked_by(self) -> Mapping[str, DescribedTask]:
+        """Of a training's metrics, by name, the member whose ranking metric it is."""
+        return {self.metric.name: self}
+
+    def to_learn_on(self, count: int) -> list[DescribedTask]:
+        """Up to `count` tasks on which a loss is learned by gradient: of a single task itself."""
+        return [self]
+
     @cached_property
     def other_losses(self) -> Mapping[str, Graph]:
         """The losses of all other slots.
@@ -270,6 +311,15 @@ class DescribedTask(ABC):
     def rights(self) -> Rights:
         """All."""
         return Rights()
+
+    def notes(self) -> dict[str, str]:
+        """Of several slots which are searched, and which losses the others keep."""
+        if len(self.slots) == 1:
+            return {}
+        given, searched = self.config.losses, self.searched
+        kept = [f"{name} = {given.get(name, self.slots[name].default)}" for name in self.other_losses]
+        how = f"{' and '.join(searched)} {'are searched together' if len(searched) > 1 else 'is searched'}"
+        return {"slot": f"{how}; {', '.join(kept)} stay{'' if len(kept) > 1 else 's'}" if kept else how}
 
     @contextmanager
     def open_test(self, by: str) -> Iterator[TestSplit]:

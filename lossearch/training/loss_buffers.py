@@ -6,19 +6,15 @@ import torch
 from torch import Tensor
 
 from lossearch.ir.core.signature import PROGRESS
-from lossearch.tasks.described import DescribedTask
-from lossearch.training.untrained import AnyTask
+from lossearch.tasks.base import MakesLosses
 
 UNTRAINED_PROGRESS = 0.5
 """The progress at which losses are compared without a training: the middle, where no part of a schedule is zero."""
 
 
-def loss_buffers(task: AnyTask, slot: str) -> dict[str, Tensor]:
-    """The tensors that losses of a slot are made with, by the names of its signature.
-
-    A user's function tells none, not even its progress.
-    """
+def loss_buffers(task: MakesLosses, slot: str) -> dict[str, Tensor]:
+    """The tensors that losses of a slot are made with, by the names of its signature."""
     given = dict(task.buffers(slot))
-    if isinstance(task, DescribedTask):
+    if task.tells_progress:
         given[PROGRESS.name] = torch.tensor(UNTRAINED_PROGRESS)
     return given

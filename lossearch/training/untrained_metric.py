@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 
 from lossearch.tasks.described import DescribedTask
-from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.training.stacked_data import Gathered
 from lossearch.training.stacked_models import Device, Stack, initial_weights, template
 
@@ -19,9 +18,7 @@ def untrained_metrics(task: DescribedTask, seed: int, device: Device = "cpu") ->
 
     Of a distribution that of each member, by the member's name.
     """
-    if isinstance(task, DistributionTask):
-        return {member.name: _untrained_metric(member, seed, device) for member in task.members}
-    return {task.metric.name: _untrained_metric(task, seed, device)}
+    return {name: _untrained_metric(member, seed, device) for name, member in task.ranked_by.items()}
 
 
 @torch.no_grad()

@@ -224,11 +224,10 @@ def test_a_loss_of_one_slot_is_tuned_beside_the_defaults_of_the_others(scenes: R
 
 
 def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(scenes: RunDirectory) -> None:
-    from lossearch.comparison.conditions import searched_signature
     from lossearch.comparison.entries import DEFAULTS, entries_for, hand_designed_in
 
     task = build_task(parse_toml(SCENES, "TOML", "")["task"])
-    entries = entries_for([], True, searched_signature(task), task)
+    entries = entries_for([], True, task.searched_signature, task)
     names = [entry.name for entry in entries]
     assert names[0] == DEFAULTS
     assert {"box_ciou", "classification_focal"} <= set(names)
@@ -243,7 +242,7 @@ def test_all_hand_designed_losses_stand_beside_the_defaults_of_the_other_slots(s
     ]
     assert found == ["ciou", None, None, None]
     with pytest.raises(UserError, match="mse, which is of regression"):
-        entries_for(["mse"], False, searched_signature(task), task)
+        entries_for(["mse"], False, task.searched_signature, task)
 
 
 def test_a_function_may_take_the_losses_of_several_slots(function: RunDirectory) -> None:

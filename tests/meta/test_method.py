@@ -11,7 +11,7 @@ import pytest
 from lossearch.errors import UserError
 from lossearch.meta.estimators.windows import Persistent
 from lossearch.meta.learnable import Learnable
-from lossearch.meta.method import Hypergradient, tasks_to_learn_on
+from lossearch.meta.method import Hypergradient
 from lossearch.meta.methods import make_method
 from lossearch.meta.outer_loop import OuterLoop, Request
 from lossearch.meta.outer_optimizers import Adam
@@ -111,7 +111,7 @@ class Unbounded:
 def test_the_tasks_that_there_are_are_learned_on_and_their_mistakes_are_told() -> None:
     sizes = {f"n{size}": {"train_size": size} for size in (100, 200, 300)}
     given = {"axes": {"data": {"digits": {"base": "digits"}}, "size": sizes}, "family": "distribution", "tasks": 2}
-    assert len(tasks_to_learn_on(build_task(given), 1000)) == 1
+    assert len(build_task(given).to_learn_on(1000)) == 1
     mixed = {**sizes, "other": {"base": "diabetes"}}
     for draw_seed in range(20):  # until the two that score are images
         odd = {
@@ -124,7 +124,7 @@ def test_the_tasks_that_there_are_are_learned_on_and_their_mistakes_are_told() -
         except UserError:
             continue
         with pytest.raises(UserError, match="tasks with the slots of"):
-            tasks_to_learn_on(scoring, 2)
+            scoring.to_learn_on(2)
         break
     else:
         pytest.fail("no draw has two tasks of images")
@@ -144,13 +144,13 @@ def test_proposals_tell_what_led_to_them() -> None:
 def test_losses_are_learned_on_other_tasks_than_those_that_score_them() -> None:
     scoring = build_task({"base": "noisy_images", "tasks": 2})
     assert isinstance(scoring, DistributionTask)
-    learned = tasks_to_learn_on(scoring, 4)
+    learned = scoring.to_learn_on(4)
     assert len(learned) == 4
     own = {task.config.model_copy(update={"name": ""}) for task in scoring.members}
     assert not own & {task.config.model_copy(update={"name": ""}) for task in learned}
     one = {"axes": {"data": {"digits": {"base": "digits"}}}, "family": "distribution", "tasks": 1}
     with pytest.raises(UserError, match="other tasks to learn on"):
-        tasks_to_learn_on(build_task(one), 4)
+        build_task(one).to_learn_on(4)
 
 
 def test_mistakes_are_told() -> None:

@@ -14,7 +14,7 @@ from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.parts import TaskFacts, hang_limit, make_task
 from lossearch.ir.forms.joint import any_from_json
-from lossearch.tasks import DescribedTask, Status, UserTask
+from lossearch.tasks import DescribedTask, Status
 from lossearch.training.device import usable_device
 from lossearch.training.untrained import AnyTask
 from lossearch.training.untrained_metric import kept_gain, untrained_metrics
@@ -153,7 +153,7 @@ def _task(equipment: Equipment, gpus: str) -> tuple[AnyTask, float | None, str |
     """
     config = equip(equipment)
     task, asked = make_task(config), config.evaluation.device
-    device = None if asked is None and isinstance(task, UserTask) else usable_device(asked or "cpu")
+    device = task.default_device if asked is None else usable_device(asked)
     return task, config.evaluation.time_limit_s, device
 
 

@@ -6,22 +6,24 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from lossearch.candidates.function_scoring import FunctionEvaluator
+from lossearch.candidates.evaluators import evaluator_for
 from lossearch.candidates.joint_screen import JointScreen
-from lossearch.candidates.scoring import CandidateEvaluator, EvaluationConfig
-from lossearch.candidates.screen import Screen, check_signature
+from lossearch.candidates.scoring import EvaluationConfig
+from lossearch.candidates.screen import Screen, ScreeningConfig, check_signature
 from lossearch.engine.setup.config import SearchConfig
 from lossearch.engine.setup.setting import Evaluator, Limits, Screening, Setting
 from lossearch.engine.setup.spaces import joint_seeds, references, space_for, spaces_of
 from lossearch.errors import UserError
 from lossearch.evolve.method import Method
+from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, JointGraph
 from lossearch.ir.core.primitive import PRIMITIVES
 from lossearch.ir.signatures import DENSE
 from lossearch.meta.methods import make_method, settings_of
-from lossearch.search_spaces import load_space
+from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.joint import AnySpace, JointSpace
-from lossearch.tasks import DescribedTask, DistributionTask, UserTask, build_task
+from lossearch.tasks import build_task
+from lossearch.tasks.base import Task
 from lossearch.tasks.directions import in_words
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.tasks.user.first_calls import FirstCalls
@@ -101,13 +103,13 @@ def make_task(config: SearchConfig) -> AnyTask:
         signature = signatures if isinstance(config.space, dict) else signatures.get("", DENSE.name)
         return user_task(config.task, config.evaluation.time_limit_s, signature)
     task = build_task(config.task)
-    raced = isinstance(task, DistributionTask)
+    rungs = config.evaluation.stopping.rungs
     for name, who, given in (
-        ("evaluation.stopping.rungs", "or a distribution, ", config.evaluation.stopping.rungs and not raced),
+        ("evaluation.stopping.rungs", "or a distribution, ", rungs and not task.stops_scoring),
         ("max_budget", "", config.max_budget),
     ):
         if given:
-            found = f"the {'distribution' if raced else 'bundled task'} {task.name}"
+            found = f"the {task.kind} {task.name}"
             raise UserError(f"a training function, {who}for {name}", found, f"leave {name} out")
     return task
 
@@ -131,9 +133,8 @@ def task_facts(config: SearchConfig, task: AnyTask) -> TaskFacts:
     budget = config.evaluation.steps or task.budget
     assert budget is not None  # see make_task
     full = config.race.steps or task.budget or budget
-    directions = task.directions if isinstance(task, UserTask) else {}
     metric, higher = task.metric.name, task.metric.higher_is_better
-    return TaskFacts(task.name, metric, higher, budget, full, task.describe(), directions)
+    return TaskFacts(task.name, metric, higher, budget, full, task.describe(), task.directions)
 
 
 def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> Parts:
@@ -158,28 +159,13 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
     graphs = {slot: graph_of(name) for slot, name in named.items()}
     for slot, space in spaces.items():
         check_signature(space, graphs[slot])
-    joint = task.several if isinstance(task, UserTask) else len(spaces) > 1
-    reference = JointGraph.of(graphs) if joint else next(iter(graphs.values()))
-    if isinstance(task, DescribedTask):
-        evaluator, call = CandidateEvaluator(task, reference, config.evaluation), None
-        lengths: dict[str, dict[str, int]] = {}
-    else:
-        evaluator = FunctionEvaluator(task, reference, config.evaluation, first_call)
-        call = evaluator.first_call
-        lengths = {one: axis_lengths(call[one], graph.signature) for one, graph in graphs.items()}
+    reference = JointGraph.of(graphs) if task.several else next(iter(graphs.values()))
+    evaluator = evaluator_for(task, reference, config.evaluation, first_call)
     screens = {
-        one: Screen(
-            task,
-            space,
-            graphs[one],
-            config.screening,
-            lengths.get(one, {}),
-            slot=one,
-            first_call=None if call is None else call[one],
-        )
-        for one, space in spaces.items()
+        slot: _screen(task, slot, space, graphs[slot], config.screening, evaluator.first_call)
+        for slot, space in spaces.items()
     }
-    if joint:
+    if task.several:
         space, screen = JointSpace.of(spaces, named, joint_seeds(config, spaces)), JointScreen(screens)
     else:
         ((slot, space),) = spaces.items()
@@ -193,36 +179,39 @@ def build_parts(config: SearchConfig, first_call: FirstCalls | None = None) -> P
         screen=screen,
         evaluator=evaluator,
         hang_limit=hang_limit(config, task),
-        first_call=call,
+        first_call=evaluator.first_call,
         notes=_notes(task, screen),
         references=named,
         left_out=tuple(left_out),
     )
 
 
+def _screen(
+    task: AnyTask,
+    slot: str,
+    space: SearchSpace,
+    reference: Graph,
+    settings: ScreeningConfig,
+    first_call: FirstCalls | None,
+) -> Screen:
+    if first_call is None:
+        return Screen(task, space, reference, settings, slot=slot)
+    call = first_call[slot]
+    return Screen(task, space, reference, settings, axis_lengths(call, reference.signature), slot=slot, first_call=call)
+
+
 def _notes(task: AnyTask, screen: Screen | JointScreen) -> dict[str, str]:
-    left_out = "; ".join(f"without {name}: {reason}" for name, reason in screen.unapplied.items())
-    found = {"screening": left_out} if left_out else {}
-    if isinstance(task, UserTask) and "rejection" in screen.filters:
-        told = f"optimises predictions for {task.judging_metric.name}"
-        if task.judges:
-            told += ", as your class's judge() gives it"
-        elif task.metric.name != "accuracy":
-            told += f", which stands in for {task.metric.name} (a method judge(inputs) of a class gives that itself)"
-        found["screening"] = "; ".join(filter(None, (told, left_out)))
-    if isinstance(task, DescribedTask) and len(task.slots) > 1:
-        given, slots = task.config.losses, task.slots
-        kept = [f"{name} = {given.get(name, slots[name].default)}" for name in task.other_losses]
-        searched = " and ".join(task.searched)
-        how = f"{searched} {'are searched together' if len(task.searched) > 1 else 'is searched'}"
-        found["slot"] = f"{how}; {', '.join(kept)} stay{'' if len(kept) > 1 else 's'}" if kept else how
-    return found
+    told = dict(task.notes())
+    rejection = told.pop("rejection", "")
+    left_out = (f"without {name}: {reason}" for name, reason in screen.unapplied.items())
+    screening = "; ".join(filter(None, (rejection if "rejection" in screen.filters else "", *left_out)))
+    return {"screening": screening, **told} if screening else told
 
 
-def hang_limit(config: SearchConfig, task: AnyTask) -> float | None:
-    """Generously more than all trainings of one candidate may take; a user's function is killed at its own limit."""
+def hang_limit(config: SearchConfig, task: Task) -> float | None:
+    """Generously more than all trainings of one candidate may take; None where the task ends them itself."""
     limit = config.evaluation.time_limit_s
-    if limit is None or isinstance(task, UserTask):
+    if limit is None or task.ends_late_trainings:
         return None
     return _HANG_FACTOR * 2 * limit + _HANG_SLACK
 

@@ -12,7 +12,6 @@ from lossearch.ir.signatures import DENSE
 from lossearch.search_spaces import SearchSpace, load_space
 from lossearch.search_spaces.restricted import with_complexity, with_seeds, without
 from lossearch.search_spaces.seeds import joint_seed, signature_of
-from lossearch.tasks import DescribedTask, DistributionTask
 from lossearch.tasks.base import Slot
 from lossearch.training.loss_buffers import loss_buffers
 from lossearch.training.untrained import AnyTask
@@ -94,7 +93,7 @@ def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
     be one more constant. Over the tasks of a distribution it differs.
     """
     given = loss_buffers(task, slot)
-    if not isinstance(task, DistributionTask):
+    if not task.buffers_vary:
         given = {name: value for name, value in given.items() if value.dim() or name == PROGRESS.name}
     missing = (one.name for one in get_signature(space.signature).buffers if one.name not in given)
     absent = tuple(dict.fromkeys((*space.absent, *missing)))
@@ -104,20 +103,20 @@ def space_for(task: AnyTask, slot: str, space: SearchSpace) -> SearchSpace:
     return space.model_copy(update={"seeds": kept, "absent": absent})
 
 
-def reference_name(configured: str | None, space: SearchSpace, slot: Slot | None) -> str:
-    """The reference loss of a slot: the configured one, else the slot's default, else one of the space.
+def reference_name(configured: str | None, space: SearchSpace, slot: Slot) -> str:
+    """The reference loss of a slot: the configured one, else the slot's own default, else one of the space.
 
     Args:
         configured: loss that the configuration names.
         space: of the slot's losses.
-        slot: of a described task; None for a user's function, whose slots have no default of their own.
+        slot: of the task.
 
     Raises:
         UserError: there is none.
     """
     if configured is not None:
         return configured
-    if slot is not None and slot.signature == space.signature:
+    if not slot.stand_in and slot.signature == space.signature:
         return slot.default
     if space.signature == DENSE.name and "class" not in space.sorts[space.root]:
         return "cross_entropy"
@@ -140,5 +139,4 @@ def references(config: SearchConfig, task: AnyTask, spaces: Mapping[str, SearchS
         raise UserError(required, f"reference = {given!r:.60}", f'write reference = {{ {next(iter(spaces))} = "…" }}')
     else:
         configured = dict.fromkeys(spaces, given)
-    slots = task.slots if isinstance(task, DescribedTask) else {}
-    return {slot: reference_name(configured.get(slot), space, slots.get(slot)) for slot, space in spaces.items()}
+    return {slot: reference_name(configured.get(slot), space, task.slots[slot]) for slot, space in spaces.items()}

@@ -14,6 +14,7 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.catalogue import FAMILIES, Family, build_task
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, Split
 from lossearch.tasks.distribution.config import NAMED, DistributionConfig, distribution_config
+from lossearch.tasks.streams import Stream, generator
 from lossearch.zoo.named import graph_of
 
 
@@ -31,6 +32,11 @@ class DistributionTask(DescribedTask):
             these.
     """
 
+    kind = "distribution"
+    single = False
+    stops_scoring = True
+    buffers_vary = True
+
     def __init__(self, config: DistributionConfig) -> None:
         super().__init__(config)
         self._distribution = config
@@ -38,7 +44,7 @@ class DistributionTask(DescribedTask):
         for one in drawn:
             if isinstance(one, DistributionConfig):
                 raise UserError("single tasks in a distribution", f"the distribution {one.name}", "draw from its axes")
-        self.members: tuple[DescribedTask, ...] = tuple(map(build_task, drawn))
+        self._members = tuple(map(build_task, drawn))
         self.stackable = self.lead.stackable  # type: ignore[misc]
         wanted = {name: slot.signature for name, slot in self.lead.slots.items()}
         for member in self.members:
@@ -46,6 +52,16 @@ class DistributionTask(DescribedTask):
             if given != wanted or member.searched != self.lead.searched:
                 required = f"tasks with the slots of {self.lead.name}: {_told(wanted)}"
                 raise UserError(required, f"{member.name} with {_told(given)}", "leave the option out")
+
+    @property
+    def members(self) -> tuple[DescribedTask, ...]:
+        """The tasks that were drawn."""
+        return self._members
+
+    @property
+    def ranked_by(self) -> Mapping[str, DescribedTask]:
+        """Each member under its own name, which its metric has among those of a training."""
+        return {member.name: member for member in self.members}
 
     @property
     def lead(self) -> DescribedTask:
@@ -93,7 +109,7 @@ class DistributionTask(DescribedTask):
     def metrics(self) -> Mapping[str, Metric]:
         """What ranks losses, then each member's own metric."""
         ranking = self._distribution.ranking_metric()
-        return {ranking.name: ranking, **{member.name: member.metric for member in self.members}}
+        return {ranking.name: ranking, **{name: member.metric for name, member in self.ranked_by.items()}}
 
     @property
     def budget(self) -> int:
@@ -130,6 +146,23 @@ class DistributionTask(DescribedTask):
         """None: each task has its own."""
         raise single_task_needed(self)
 
+    def to_learn_on(self, count: int) -> list[DescribedTask]:
+        """Tasks of the search part other than those that score losses.
+
+        Raises:
+            UserError: the distribution has no other tasks.
+        """
+        scoring, given = set(map(_values, self.members)), self._distribution
+        draw = int(generator(given.draw_seed, Stream.TASKS, 1).integers(2**62))
+        update = {"part": "search", "boundary": None, "draw_seed": draw, "tasks": count + len(scoring)}
+        wider = given.model_copy(update=update)
+        drawn = DistributionTask(wider.model_copy(update={"tasks": wider.available()}))
+        others = [member for member in drawn.members if _values(member) not in scoring]
+        if others:
+            return others[:count]
+        required = f"a distribution with other tasks to learn on than the {len(scoring)} that score losses"
+        raise UserError(required, f"{self.name}, all of whose tasks score losses", "lower tasks, or add options")
+
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
         """The metric of the first member, whose predictions these are."""
         return self.lead.judge(slot, inputs)
@@ -153,10 +186,14 @@ class DistributionTask(DescribedTask):
         return self.lead.other_losses
 
 
-def single_task_needed(task: DistributionTask) -> UserError:
+def single_task_needed(task: DescribedTask) -> UserError:
     """For what opens the test split of one task."""
     hint = "lossearch compare LOSS --distribution FILE [--held-out] compares on each of its tasks"
     return UserError("a single task, with a test split", f"the distribution {task.name}", hint)
+
+
+def _values(task: DescribedTask) -> str:
+    return task.config.model_copy(update={"name": ""}).model_dump_json()
 
 
 def _told(signatures: Mapping[str, str]) -> str:

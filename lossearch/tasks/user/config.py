@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from torch import Tensor
 
 from lossearch.errors import UserError
-from lossearch.tasks.base import Metric
+from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.directions import Direction, direction_of
+from lossearch.tasks.seal import record_opening
 from lossearch.tasks.user.function import check_function
 from lossearch.tasks.user.script_files import digest, script_files
 from lossearch.tasks.user.task import UserTask, short_name
@@ -77,6 +79,43 @@ class FunctionConfig(BaseModel):
     def base_learning_rate(self) -> float:
         """What the function takes is a factor on its own."""
         return 1.0
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """None: of which signatures a function's losses are, the losses or their space say."""
+        return {}
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """None, as `slots`."""
+        return ()
+
+    @property
+    def searched_signature(self) -> None:
+        """None is known, as `slots`."""
+        return None
+
+    @property
+    def tells_progress(self) -> bool:
+        """A function tells its losses none."""
+        return UserTask.tells_progress
+
+    def buffers(self, slot: str) -> Mapping[str, Tensor]:
+        """None: a function does not tell its class weights."""
+        return {}
+
+    @contextlib.contextmanager
+    def open_test(self, by: str) -> Iterator[None]:
+        """Only the record that the test split is opened: a function has its own, and is told to judge on it.
+
+        Args:
+            by: who opens it: "compare".
+
+        Raises:
+            TestSplitSealed: this process called `forbid_test_split`.
+        """
+        record_opening(self.name, by)
+        yield
 
     def identity(self) -> dict[str, Any]:
         """What results with this function depend on, without paths: its name and metric, and its files' digests."""

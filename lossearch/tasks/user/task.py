@@ -61,12 +61,20 @@ class UserTask:
         folder: working directory of the function; None for that of this process.
 
     Attributes:
+        several: whether the function takes a mapping of losses.
         judges: whether the class has a method `judge`, as its first call told.
 
     Raises:
         UserError: the function has neither a name under which another process could find it nor can be pickled, or
             the limit is not positive.
     """
+
+    # What `Task` asks, with one answer for all functions.
+    tells_progress: bool = False
+    stops_scoring: bool = True
+    buffers_vary: bool = False
+    default_device: str | None = None
+    ends_late_trainings: bool = True
 
     def __init__(
         self,
@@ -84,7 +92,7 @@ class UserTask:
         self.function = name_of(function) if reference is None else _absolute(reference)
         self._pickled = None if reference is not None or isinstance(function, str) else pickled(function)
         self.metric = Metric(metric, higher_is_better)
-        self.directions = dict(directions or {})
+        self.directions: Mapping[str, Direction] = dict(directions or {})
         self.time_limit = time_limit
         self.folder = None if folder is None else str(Path(folder).absolute())
         self.signatures = {ONE: signature} if isinstance(signature, str) else dict(signature)
@@ -103,7 +111,7 @@ class UserTask:
     @property
     def slots(self) -> Mapping[str, Slot]:
         """Those of the signatures that were given."""
-        return {name: Slot(signature, default_for(signature)) for name, signature in self.signatures.items()}
+        return {name: Slot(one, default_for(one), stand_in=True) for name, one in self.signatures.items()}
 
     @property
     def searched(self) -> tuple[str, ...]:
@@ -160,6 +168,15 @@ class UserTask:
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
         """None: a function does not tell its class weights."""
         return {}
+
+    def notes(self) -> dict[str, str]:
+        """What the rejection test optimises predictions for."""
+        told = f"optimises predictions for {self.judging_metric.name}"
+        if self.judges:
+            told += ", as your class's judge() gives it"
+        elif self.metric.name != "accuracy":
+            told += f", which stands in for {self.metric.name} (a method judge(inputs) of a class gives that itself)"
+        return {"rejection": told}
 
     def describe(self) -> str:
         """The function's name."""
