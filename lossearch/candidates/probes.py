@@ -19,7 +19,7 @@ from lossearch.compile.interpret import CachedEvaluator, evaluate, weighted
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.signature import PROGRESS, Signature
 from lossearch.ir.rewriting.lowering import guard_only, lower
-from lossearch.training.probe_inputs import LENGTHS, SAMPLES, ProbeInputs, declared_inputs, dense_inputs
+from lossearch.training.probe_inputs import LENGTHS, SAMPLES, ProbeInputs, declared_inputs, labelled_inputs
 
 SIGNIFICANT_DIGITS = 4
 SMALLEST_GRADIENT = 1e-9
@@ -45,17 +45,18 @@ class Probe:
 
 
 class Probes:
-    """The probe inputs of a signature. One pass per candidate in the dense family, which searches screen by thousands.
+    """The probe inputs of a signature. One pass per candidate of class scores, which searches screen by thousands.
 
     Args:
         signature: of the candidates.
-        lengths: of axes, where others than the usual ones are to be probed; the dense family needs `class`.
+        lengths: of axes, where others than the usual ones are to be probed.
     """
 
     def __init__(self, signature: Signature, lengths: Mapping[str, int]) -> None:
         self._signature = signature
-        self._dense = signature.name == "dense"
-        self._windowed = not self._dense and any("space" in declared.axes for declared in signature.inputs)
+        labelled = signature.labelled_scores
+        self._labels = None if labelled is None else labelled[1].name
+        self._windowed = labelled is None and any("space" in declared.axes for declared in signature.inputs)
         self._lengths = {**LENGTHS, **lengths}
         self._sets: dict[int, _ProbeSet] = {}
 
@@ -64,12 +65,14 @@ class Probes:
         extent = least_extent(graph) if self._windowed else 0
         found = self._sets.get(extent)
         if found is None:
-            found = self._sets[extent] = self._dense_set() if self._dense else self._declared_set(extent)
+            labels = self._labels
+            found = self._declared_set(extent) if labels is None else self._labelled_set(labels)
+            self._sets[extent] = found
         return found
 
-    def _dense_set(self) -> _ProbeSet:
-        inputs = dense_inputs(self._signature, self._lengths["class"])
-        return _ProbeSet(inputs, [-inputs.values["target"].numpy().ravel()])
+    def _labelled_set(self, labels: str) -> _ProbeSet:
+        inputs = labelled_inputs(self._signature, self._lengths["class"])
+        return _ProbeSet(inputs, [-inputs.values[labels].numpy().ravel()])
 
     def _declared_set(self, extent: int) -> _ProbeSet:
         probe_set = _ProbeSet(declared_inputs(self._signature, extent, self._lengths))

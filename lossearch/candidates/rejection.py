@@ -128,7 +128,8 @@ def _laid_out(signature: Signature, given: Mapping[str, Tensor]) -> dict[str, Te
     for name, x in given.items():
         declared = signature[name]
         if declared.labels and not x.is_floating_point():
-            scores = next(given[one.name] for one in signature.forward_inputs if one.axes == declared.axes)
+            predicted = (one for one in signature.forward_inputs if one.role == "prediction")
+            scores = next(given[one.name] for one in predicted if one.axes == declared.axes)
             x = F.one_hot(x, scores.shape[1]).movedim(-1, 1).to(scores.dtype)
         if "space" in declared.axes:
             before = len(declared.axes) - 1

@@ -152,9 +152,9 @@ class InputChecker:
                 _check_dtype(declared, x)
             shape = _check_shape(declared, x, axes, target.labels, sizes, shape, bool(self.sizes))
         if self._needs_classes and sizes.get(CLASS) == 1:
-            hint = f"for one foreground class use {BINARY}" if self._signature.family == "dense" else "give two or more"
+            hint = "give two or more" if self._signature.scores is None else f"for one foreground class use {BINARY}"
             raise UserError(SEVERAL_CLASSES, "class of length 1", hint)
-        if self._signature.family == "box" and sizes["coord"] != CORNERS:
+        if sizes.get("coord", CORNERS) != CORNERS:
             raise UserError(f"coord of length {CORNERS}", str(sizes["coord"]), "give boxes as x1, y1, x2, y2")
         lengths = {**sizes, "space": math.prod(shape or ())}
         for axis, least in self._least.items():

@@ -13,8 +13,7 @@ from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, postorder
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.rewriting.lowering import guard_only, lower
-from lossearch.ir.signatures import DENSE
-from lossearch.training.probe_inputs import LENGTHS, ProbeInputs, declared_inputs, dense_inputs
+from lossearch.training.probe_inputs import LENGTHS, ProbeInputs, declared_inputs, labelled_inputs
 
 _STEP = 1e-6
 
@@ -53,7 +52,9 @@ def once_differentiable(graph: Graph, inputs: ProbeInputs) -> list[str]:
 def probes(graph: Graph) -> ProbeInputs:
     """Inputs on which a loss is differentiated, in float64."""
     signature = graph.signature
-    return dense_inputs(signature, LENGTHS["class"]) if signature is DENSE else declared_inputs(signature)
+    if signature.labelled_scores is not None:
+        return labelled_inputs(signature, LENGTHS["class"])
+    return declared_inputs(signature)
 
 
 class SecondDerivatives:

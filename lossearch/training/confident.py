@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.signature import PROGRESS, Input
+from lossearch.ir.signatures import NOISE_RATE_INPUT
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import UNTRAINED_PROGRESS
 from lossearch.training.step_size import gradient_rms
@@ -47,17 +50,25 @@ def when_wrong(graph: Graph) -> WhenWrong | None:
     Bounded losses and probability margins have none there, so that a training may never begin, or may collapse with
     one seed in ten. None, too, where a loss has no gradient at undecided predictions, which is nothing to compare with.
     """
-    if graph.signature.name != "dense" or any(p.learnable for p in graph.parameters):
+    known = graph.signature.labelled_scores
+    if known is None or any(one.learnable for one in graph.parameters):
         return None
+    scores, labels = (one.name for one in known)
+    names = [one.name for one in graph.signature.forward_inputs]
     target = torch.arange(SAMPLES) % CLASSES
     wrong = torch.nn.functional.one_hot((target + 1 + torch.arange(SAMPLES) % (CLASSES - 1)) % CLASSES, CLASSES)
-    ones = torch.ones(CLASSES, dtype=torch.float64)
-    given = {"class_weight": ones, "class_count": ones, "noise_rate": torch.tensor(NOISE).double()}
-    given["progress"] = torch.tensor(UNTRAINED_PROGRESS).double()
-    loss = GraphLoss(graph, given)
+    loss = GraphLoss(graph, {one.name: _given(one) for one in graph.signature.buffers if graph.uses(one.name)})
 
     def size(margin: float) -> float:
-        return gradient_rms(loss, LossInputs({"logits": margin * wrong.double(), "target": target}, ("logits",)))
+        given = {scores: margin * wrong.double(), labels: target}
+        return gradient_rms(loss, LossInputs({name: given[name] for name in names}, (scores,)))
 
     undecided = size(0.0)
     return WhenWrong(size(MARGIN) / undecided) if undecided > 0.0 else None
+
+
+def _given(declared: Input) -> Tensor:
+    """What a loss is made with: as in the middle of a training with some noise, and otherwise 1, or what is nearest."""
+    known = {NOISE_RATE_INPUT: NOISE, PROGRESS: UNTRAINED_PROGRESS}
+    value = known.get(declared, min(max(1.0, declared.domain.lower), declared.domain.upper))
+    return torch.full([CLASSES if axis == "class" else 1 for axis in declared.axes], value, dtype=torch.float64)

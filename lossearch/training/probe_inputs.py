@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lossearch.ir.core.signature import DOMAIN, PROGRESS, Input, Signature
+from lossearch.ir.signatures import CLASS_COUNT_INPUT, CLASS_WEIGHT_INPUT, NOISE_RATE_INPUT
 
 SAMPLES = 16
 POSITIONS = 2
@@ -76,33 +77,49 @@ class ProbeInputs:
         return type(self)(changed, self.predictions, self.shape, False, None, ())
 
 
-def dense_inputs(signature: Signature, classes: int) -> ProbeInputs:
-    """Inputs of the dense family: logits from undecided to certain, in pairs with different labels."""
+def labelled_inputs(signature: Signature, classes: int) -> ProbeInputs:
+    """Class scores from undecided to certain, in pairs with different labels.
+
+    Args:
+        signature: with `labelled_scores`.
+        classes: how many.
+    """
+    assert signature.labelled_scores is not None
+    scores, labelled = signature.labelled_scores
     half = np.random.Generator(np.random.Philox(key=20201)).normal(size=(SAMPLES // 2, classes, POSITIONS))
     logits = np.tile(half * np.array(SCALES)[:, None, None], (2, 1, 1))
     stride = next(prime for prime in (7, 11, 13, 17) if classes % prime)  # so that every class has its turn
     labels = (np.arange(SAMPLES * POSITIONS).reshape(SAMPLES, POSITIONS) * stride + 3) % classes
     labels[SAMPLES // 2 :] = (labels[: SAMPLES // 2] + 1 + np.arange(POSITIONS) % (classes - 1)) % classes
     target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).movedim(-1, 1).double()
-    values = {
-        "logits": torch.from_numpy(logits).requires_grad_(),
-        "target": target,
-        "class_weight": torch.linspace(0.5, 1.5, classes, dtype=torch.float64),
-        "class_count": torch.linspace(1000.0, 10.0, classes, dtype=torch.float64),
-        "noise_rate": torch.tensor(PROBED_NOISE, dtype=torch.float64),
-        PROGRESS.name: torch.tensor(PROBED_PROGRESS, dtype=torch.float64),
-    }
-    signs = values["logits"][:4].detach().sign()
+    if "space" not in scores.axes:
+        logits, target = np.ascontiguousarray(logits[..., 0]), target[..., 0].contiguous()
+    predicted = torch.from_numpy(logits)
+    buffers = _buffers(signature, classes)
+    signs = predicted[:4].sign()
     ends = torch.cat([signs * end for end in (*ENDS, 0.0)]).float()
     end = {
-        "logits": ends.requires_grad_(),
-        "target": target.float().repeat(2, 1, 1)[: len(ends)],
-        "class_weight": values["class_weight"].float(),
-        "class_count": values["class_count"].float(),
-        "noise_rate": values["noise_rate"].float(),
-        PROGRESS.name: values[PROGRESS.name].float(),
+        scores.name: ends.requires_grad_(),
+        labelled.name: torch.cat((target, target))[: len(ends)].float(),
+        **{name: value.float() if value.is_floating_point() else value for name, value in buffers.items()},
     }
-    return ProbeInputs(values, ("logits",), (POSITIONS,), True, None, (end,))
+    values = {scores.name: predicted.requires_grad_(), labelled.name: target, **buffers}
+    return ProbeInputs(values, (scores.name,), (POSITIONS,), True, None, (end,))
+
+
+def _buffers(signature: Signature, classes: int) -> dict[str, Tensor]:
+    """What losses of class scores are made with; of other than the usual buffers a draw from their domain."""
+    known = {
+        CLASS_WEIGHT_INPUT: torch.linspace(0.5, 1.5, classes, dtype=torch.float64),
+        CLASS_COUNT_INPUT: torch.linspace(1000.0, 10.0, classes, dtype=torch.float64),
+        NOISE_RATE_INPUT: torch.tensor(PROBED_NOISE, dtype=torch.float64),
+        PROGRESS: torch.tensor(PROBED_PROGRESS, dtype=torch.float64),
+    }
+    draw = _Draw((POSITIONS,), SAMPLES, {**LENGTHS, "class": classes})
+    return {
+        one.name: known[one] if one in known else torch.from_numpy(np.asarray(draw.of(one)))
+        for one in signature.buffers
+    }
 
 
 def declared_inputs(signature: Signature, extent: int = 0, lengths: Mapping[str, int] = LENGTHS) -> ProbeInputs:

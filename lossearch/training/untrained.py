@@ -80,8 +80,8 @@ def initial_inputs(
 def untrained_inputs(task: AnyTask, slot: str, samples: int, lengths: Mapping[str, int]) -> LossInputs | None:
     """What a slot's loss is given before any training; None where nothing is known of it.
 
-    A user's own function, which has its own network, is stood for by small random logits with random labels where
-    its losses take these.
+    A user's own function, which has its own network, is stood for by small random class scores with random labels
+    where its losses take these alone.
 
     Args:
         task: the task.
@@ -91,9 +91,12 @@ def untrained_inputs(task: AnyTask, slot: str, samples: int, lengths: Mapping[st
     """
     if isinstance(task, DescribedTask):
         return initial_inputs(task, 0, min(samples, len(task.draw(0)[0])))[slot]
-    if task.slots[slot].signature != "dense":
+    signature = get_signature(task.slots[slot].signature)
+    if signature.labelled_scores is None:
         return None
+    scores, target = (one.name for one in signature.labelled_scores)
     classes = lengths.get("class", FUNCTION_CLASSES)
     draw = np.random.Generator(np.random.Philox(key=20202))
-    logits = torch.from_numpy(0.1 * draw.normal(size=(samples, classes))).float()
-    return LossInputs({"logits": logits, "target": torch.from_numpy(draw.integers(classes, size=samples))}, ("logits",))
+    drawn = torch.from_numpy(0.1 * draw.normal(size=(samples, classes))).float()
+    given = {scores: drawn, target: torch.from_numpy(draw.integers(classes, size=samples))}
+    return LossInputs({one.name: given[one.name] for one in signature.forward_inputs}, (scores,))

@@ -19,7 +19,7 @@ from lossearch.search_spaces.derived import derived_space
 from lossearch.tasks import Task, UserTask
 from lossearch.tasks.user.first_call import FirstCall
 from lossearch.training.first_lengths import axis_lengths
-from lossearch.training.probe_inputs import declared_inputs, dense_inputs
+from lossearch.training.probe_inputs import declared_inputs, labelled_inputs
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_zoo_passes_the_filters_at_the_sizes_of_a_function(signature, axis, 
 
 @pytest.mark.parametrize("classes", range(2, 40))
 def test_labels_of_dense_probes_are_of_many_classes_and_those_of_a_pair_differ(classes):
-    target = dense_inputs(get_signature("dense"), classes).values["target"].argmax(1)
+    target = labelled_inputs(get_signature("dense"), classes).values["target"].argmax(1)
     first, second = target.chunk(2)
     assert bool((first != second).all())
     assert len(target.unique()) == min(classes, 32) or classes > 16

@@ -108,6 +108,22 @@ class Signature:
         """The inputs that are given at construction."""
         return tuple(declared for declared in self.inputs if declared.role == "buffer")
 
+    @cached_property
+    def scores(self) -> Input | None:
+        """The unnormalised class scores among the predictions; None where there are none, as where they are cosines."""
+        predictions = (one for one in self.inputs if one.role == "prediction")
+        return next((one for one in predictions if "class" in one.axes and one.domain == DOMAIN), None)
+
+    @cached_property
+    def labelled_scores(self) -> tuple[Input, Input] | None:
+        """Class scores and their target, which may be labels, where `forward` takes these two alone; otherwise None."""
+        scores = self.scores
+        if scores is None or len(self.forward_inputs) != 2 or scores.axes[:2] != ("batch", "class"):
+            return None
+        (target,) = (one for one in self.forward_inputs if one is not scores)
+        fits = target.labels == "class" and target.axes == scores.axes and set(scores.axes[2:]) <= {"space"}
+        return (scores, target) if fits else None
+
     def __reduce__(self) -> tuple[object, ...]:
         return get_signature, (self.name,)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import lossearch.zoo as zoo
 from lossearch.errors import UserError
+from lossearch.ir.core.signature import get_signature
 from lossearch.ir.forms.joint import check_slots
 from lossearch.tasks.base import Metric, Rights, Slot
 from lossearch.tasks.directions import Direction
@@ -151,7 +152,7 @@ class UserTask:
     def judge(self, slot: str, inputs: Mapping[str, Tensor]) -> Tensor | None:
         """The metric of predictions, `[]`, as the method `judge` of the function's class gives it.
 
-        Where it has none, accuracy of logits stands in for the function's own metric; of other predictions None.
+        Where it has none, accuracy of class scores stands in for the function's own metric; of other predictions None.
 
         Raises:
             NotJudged: the method raises, gives no number, or takes longer than the time limit.
@@ -161,9 +162,11 @@ class UserTask:
                 self._judging = Judging(self._request(_no_loss, 1, 0), self.time_limit)
             value = self._judging.value(given(slot, inputs, self.several))
             return None if value is None else torch.tensor(value, dtype=torch.float64)
-        if self.slots[slot].signature != "dense":
+        known = get_signature(self.slots[slot].signature).labelled_scores
+        if known is None:
             return None
-        return accuracy(inputs["logits"].unsqueeze(0), inputs["target"].unsqueeze(0))[0]
+        scores, target = (inputs[one.name].unsqueeze(0) for one in known)
+        return accuracy(scores, target)[0]
 
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
         """None: a function does not tell its class weights."""
