@@ -9,6 +9,7 @@ import pytest
 from lossearch import zoo
 from lossearch.candidates.probes import Probes
 from lossearch.candidates.screen import FILTERS, Screen, ScreeningConfig
+from lossearch.errors import UserError
 from lossearch.ir import Interval
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.signature import DOMAIN, SIGNATURES, Input, Signature, get_signature, register_signature
@@ -79,3 +80,8 @@ def test_a_function_of_its_losses_is_screened_by_accuracy() -> None:
     assert (
         screen.check(parse_graph("marks: mean(square(score - 0.01 * mark), over=class)"), set()).filter == "rejection"
     )
+
+
+def test_without_a_loss_of_its_own_it_says_so() -> None:
+    with pytest.raises(UserError, match="required: a hand-designed loss of signature marks; found: none"):
+        _ = UserTask("train.py:train", signature="marks").slots

@@ -297,8 +297,11 @@ class UserTask:
 
 
 def default_for(signature: str) -> str:
-    """The default loss of a function's slot of this signature."""
+    """The default loss of a function's slot of this signature; raises `UserError` where there is no loss of it."""
     known = zoo.names(signature=signature)
+    if not known:
+        hint = "declare one in the package that declares the signature: lossearch.zoo.registry.hand_designed"
+        raise UserError(f"a hand-designed loss of signature {signature}", "none", hint)
     return "cross_entropy" if "cross_entropy" in known else known[0]
 
 
