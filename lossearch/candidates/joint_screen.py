@@ -61,6 +61,17 @@ class JointScreen:
         return verdict
 
 
+    def fingerprint(self, graph: JointGraph) -> str | None:
+        """Of the behaviour of a candidate's losses together; None where one has none."""
+        return _together({slot: self.screens[slot].fingerprint(part) for slot, part in graph.items()})
+
+
+def _together(fingerprints: Mapping[str, str | None]) -> str | None:
+    """The fingerprint of losses by slot; None where one of them has none."""
+    parts = [f"{slot}={one}" for slot, one in sorted(fingerprints.items()) if one is not None]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest() if len(parts) == len(fingerprints) else None
+
+
 class _Joint:
     """A candidate on its way through the filters, with that of each slot."""
 
@@ -103,8 +114,7 @@ class _Joint:
     @property
     def _fingerprint(self) -> str | None:
         measured = {slot: run.measured for slot, run in self._slots.items()}
-        parts = [f"{slot}={one.fingerprint}" for slot, one in sorted(measured.items()) if one is not None]
-        return hashlib.sha256("|".join(parts).encode()).hexdigest() if len(parts) == len(measured) else None
+        return _together({slot: None if one is None else one.fingerprint for slot, one in measured.items()})
 
     def verdict(self, name: str, reason: str) -> Verdict:
         """What is known of it by now."""

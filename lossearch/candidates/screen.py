@@ -184,6 +184,10 @@ class Screen:
         """
         return passed_through(self.filters, self.begin(graph, seen), self._counts, self.clock)
 
+    def fingerprint(self, graph: Graph) -> str | None:
+        """Of the behaviour of a loss; None where it has none, as one without a gradient."""
+        return self.probes.measure(graph).fingerprint or None
+
     def begin(self, graph: Graph, seen: Container[str]) -> Screened:
         """A candidate before the first filter."""
         return Screened(self, graph, seen)

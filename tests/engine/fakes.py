@@ -36,7 +36,11 @@ class FakeScreen:
         self._counts[name].considered += 1
         self._counts[name].rejected += bool(reason)
         filter = name if reason else "accepted"
-        return Verdict(not reason, filter, reason, graph.key, "f" + graph.key[1:], graph.complexity, graph, {"n": 1.0})
+        known = self.fingerprint(graph)
+        return Verdict(not reason, filter, reason, graph.key, known, graph.complexity, graph, {"n": 1.0})
+
+    def fingerprint(self, graph: Graph) -> str:
+        return "f" + canonical(graph).key[1:]
 
     def counts(self) -> dict[str, FilterCount]:
         return self._counts

@@ -257,13 +257,16 @@ def _nudged(node: Expr) -> Expr:
 def test_what_is_archived_is_the_loss_that_was_scored(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     writer = ArchiveWriter(str(run.path), 1, "fake")
-    finish(make_loop(run, writer=writer, evaluator=Tuning()))
+    loop = make_loop(run, writer=writer, evaluator=Tuning())
+    finish(loop)
     writer.close()
     with run.open_archive() as archive:
         before = contents(archive)
         accepted = list(archive.candidates(verdict="accepted"))
         tuned = [c for c in accepted if c.proposal is not None]
         assert tuned
+        # What behaves as a loss that was tuned is not tried again.
+        assert all(loop.screen.fingerprint(parse_graph(c.text or "")) in loop.state.seen for c in tuned)
         assert all(parse_graph(c.text or "").key == c.key for c in accepted)
         assert all(list(archive.evaluations(c.key)) for c in accepted)
         known = {c.key for c in accepted}

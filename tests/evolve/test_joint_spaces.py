@@ -83,6 +83,7 @@ def test_each_loss_passes_its_own_filters_and_the_whole_those_of_duplicates(scre
     assert screen.check(seed, seen).filter == "duplicate_key"
     double = seed.with_slot("box", graph_of("box: 2.0 * (1.0 - box_giou(boxes, target))"))
     assert screen.check(double, seen).filter == "duplicate_fingerprint"
+    assert screen.fingerprint(double) == first.fingerprint
     # The same box loss beside another classification loss is another candidate.
     assert screen.check(double.with_slot("classification", graph_of("focal")), seen).accepted
     bad = screen.check(seed.with_slot("box", graph_of("box: mean(boxes, over=coord)")), seen)

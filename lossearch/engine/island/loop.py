@@ -262,12 +262,23 @@ class IslandLoop:
         self._outbox.candidates.append(row)
         self._outbox.evaluations.extend(evaluations)
         self._flush()
-        graph = any_from_json(row.graph or "") if row.key != verdict.key else verdict.graph
+        graph = verdict.graph
+        if row.key != verdict.key:
+            graph = any_from_json(row.graph or "")
+            self._remember_tuned(graph)
         whole = evaluations[0].budget >= self.setting.budget
         merit = score(evaluations, self.setting.higher_is_better, self.setting.robustness)
         merit = self._rungs.learn(self.setting.stopping, evaluations[0].curve, whole, merit)
         told = dataclasses.replace(proposal, graph=graph, reason="" if merit is not None else row.reason)
         self.method.tell(told, merit, self.method.complexity(graph))
+
+    def _remember_tuned(self, graph: AnyGraph) -> None:
+        """A multiple of a loss whose constants were tuned behaves as that does, and not as what was proposed."""
+        fingerprint = self.screen.fingerprint(graph)
+        if fingerprint and fingerprint not in self.state.seen:
+            self.state.seen.add(fingerprint)
+            if self.setting.migration_every:
+                self._fingerprints.append(fingerprint)
 
     def _spend(self, trained: Trained) -> None:
         # What could not be trained counts, too: otherwise a search of such losses would never end.
