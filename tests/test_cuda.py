@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from compile.examples import calls_of, module_of
+from representative import each_loss
 from torch import Tensor, nn
 
 import lossearch
@@ -57,13 +58,13 @@ def derivatives(module: nn.Module, given: list[Tensor], device: str) -> list[Ten
 
 
 @pytest.mark.parametrize("backend", ["eager", "torchscript"])
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_every_loss_is_what_it_is_on_the_cpu(name: str, backend: str) -> None:
     check_loss(name, backend)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", each_loss())
 def test_every_compiled_loss_is_what_it_is_on_the_cpu(name: str) -> None:
     torch.compiler.reset()
     check_loss(name, "compile")

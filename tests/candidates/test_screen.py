@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 import torch
+from representative import each_loss
 
 from lossearch import zoo
 from lossearch.candidates.screen import FILTERS, Screen, ScreeningConfig, canonical
@@ -40,7 +41,7 @@ def screen_of(signature: str) -> Screen:
     )
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_every_loss_of_the_zoo_passes_every_filter_of_its_signature(screen, name):
     graph = zoo.get(name).graph
     verdict = (screen if graph.signature.name == "dense" else screen_of(graph.signature.name)).check(graph, set())
@@ -156,7 +157,7 @@ def test_a_space_of_another_signature_than_the_task_is_refused():
         Screen(Task("digits_noise"), space, zoo.get("mse").graph, ScreeningConfig())
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_every_loss_of_the_zoo_has_its_inputs_and_a_proven_range(name):
     loss = zoo.get(name).graph
     for graph in (loss, canonical(loss)):  # with parameters anywhere in their bounds, and at their defaults

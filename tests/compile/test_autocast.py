@@ -19,6 +19,7 @@ from compile.examples import (
     mean_of,
     module_of,
 )
+from representative import each_loss
 from torch import Tensor, nn
 
 from lossearch import zoo
@@ -34,6 +35,8 @@ from lossearch.ir.rewriting.lowering import guard
 
 PRODUCTS = [name for name in zoo.names() if ExportPlan(zoo.get(name).graph.frozen()).products]
 """The losses that multiply matrices, which is what autocast reaches."""
+
+MULTIPLYING = pytest.mark.parametrize("name", each_loss(PRODUCTS, ["center", "clip", "style"]))
 
 
 def gradients(
@@ -59,7 +62,7 @@ def gradients(
     return [g for g in found if g is not None]
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_gradients_of_every_loss_are_those_without_autocast(name: str) -> None:
     module = module_of(zoo.get(name))
     for given in calls_of(zoo.get(name)):
@@ -70,7 +73,7 @@ def test_gradients_of_every_loss_are_those_without_autocast(name: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["eager", "torchscript"])
-@pytest.mark.parametrize("name", PRODUCTS)
+@MULTIPLYING
 def test_second_derivatives_too(name: str, backend: str) -> None:
     module, given = module_of(zoo.get(name), backend), calls_of(zoo.get(name))[-1]
     expected = gradients(module_of(zoo.get(name)), given, False, False, True)
@@ -99,7 +102,7 @@ def under_autocast(module: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("name", PRODUCTS)
+@MULTIPLYING
 def test_a_compiled_step(name: str, inside: bool) -> None:
     """The user's own torch.compile, of a step that contains autocast or is called under it."""
     module, given = module_of(zoo.get(name)), calls_of(zoo.get(name))[-1]
@@ -111,7 +114,7 @@ def test_a_compiled_step(name: str, inside: bool) -> None:
 
 
 @pytest.mark.parametrize("backend", ["eager", "torchscript", "compile"])
-@pytest.mark.parametrize("name", PRODUCTS)
+@MULTIPLYING
 def test_a_transform(name: str, backend: str) -> None:
     """torch.func takes gradients, and gradients of gradients, under autocast."""
     module, given = module_of(zoo.get(name), backend), calls_of(zoo.get(name))[-1]
@@ -130,7 +133,7 @@ def test_a_transform(name: str, backend: str) -> None:
         torch.testing.assert_close(under_autocast(taken)(first), expected, rtol=1e-4, atol=nearly)
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@MULTIPLYING
 def test_a_traced_model(name: str) -> None:
     module, given = module_of(zoo.get(name)), calls_of(zoo.get(name))[-1]
     expected = gradients(module, given, False, False, False)
@@ -141,7 +144,7 @@ def test_a_traced_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".py", ".pt"])
-@pytest.mark.parametrize("name", PRODUCTS)
+@MULTIPLYING
 def test_exported_files(name: str, suffix: str, tmp_path: Path) -> None:
     loss = zoo.get(name)
     buffers = {key: value.float() for key, value in buffers_of(loss.graph).items() if loss.graph.uses(key)}

@@ -19,6 +19,7 @@ from compile.examples import (
     prediction_and_targets,
 )
 from ir.random_graphs import from_seeds, random_graph
+from representative import first_of, thorough_unless
 from torch.func import grad, vjp, vmap
 
 from lossearch import zoo
@@ -39,6 +40,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.torch._prims_common.check. is deprecated:FutureWarning"),
 ]
+
+
+INDUCTOR = pytest.mark.xdist_group("inductor")  # its first kernel takes a process seconds longer than others
 
 
 def source_for(*roots: Expr) -> Source:
@@ -117,7 +121,8 @@ def test_backends_agree_on_random_graphs(start: int) -> None:
     assert len(kinks) <= 2, kinks
 
 
-@pytest.mark.parametrize("name", ["focal", "dice", "giou", "style"])
+@INDUCTOR
+@pytest.mark.parametrize("name", first_of(["giou", "dice", "focal", "style"]))
 @pytest.mark.parametrize("backend", ["torchscript", "compile"])
 def test_hand_designed_losses_agree_up_to_the_second_derivative(name: str, backend: str) -> None:
     torch._dynamo.reset()
@@ -128,8 +133,11 @@ def test_hand_designed_losses_agree_up_to_the_second_derivative(name: str, backe
             assert_agree(derivatives(build(loss.graph, backend), given), expected)
 
 
-@pytest.mark.parametrize("space", [(), (6,)])
-@pytest.mark.parametrize("classes", [5, 10])
+@INDUCTOR
+@pytest.mark.parametrize(
+    ("classes", "space"),
+    [pytest.param(n, space, marks=thorough_unless((n, space) == (10, (6,)))) for n in (5, 10) for space in ((), (6,))],
+)
 def test_torch_compile_sorts_a_softmax_along_another_axis(classes: int, space: tuple[int, ...]) -> None:
     """Fused kernels gave another gradient: in float32, from eight classes on or with several threads."""
     torch._dynamo.reset()
@@ -152,6 +160,7 @@ def test_derivatives_are_those_of_finite_differences(name: str, backend: str) ->
         assert torch.autograd.gradgradcheck(lambda x, rest=rest: module(x, *rest), leaf, atol=1e-6)
 
 
+@INDUCTOR
 @pytest.mark.parametrize("backend", ["eager", "torchscript", "compile"])
 def test_functorch_transforms_pass_through(backend: str) -> None:
     module = build(zoo.get("dice").graph, backend)
@@ -173,6 +182,8 @@ def test_functorch_takes_second_derivatives_on_every_backend(name: str, backend:
         torch.testing.assert_close(other, eager, rtol=1e-4, atol=1e-6)
 
 
+@INDUCTOR
+@pytest.mark.thorough
 def test_torch_compile_can_be_differentiated_twice_and_backward_again() -> None:
     torch._dynamo.reset()
     source = source_for(mean_of(P), fn.mean(fn.square(LOGITS), LOGITS.axes))

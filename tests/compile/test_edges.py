@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from compile.examples import DENSE, TRUE_P, buffers_of, prediction_and_targets
+from representative import representatives, thorough_unless
 from torch import Tensor, nn
 
 from lossearch import zoo
@@ -34,6 +35,10 @@ BY_CLASS = [name for name in LOSSES if class_by_class(LOSSES[name].graph)]
 SCRIPTED = ["cross_entropy", "dice", "lovasz_softmax", "weighted_cross_entropy", "learnable_focal", "center", "mse"]
 SCRIPTED += ["supervised_contrastive", "barlow_twins", "giou", "ssim", "style", "gradnorm"]
 SCRIPTED += ["binary_cross_entropy", "binary_focal", "binary_hinge", "logistic", "lovasz_hinge", "binary_dice"]
+
+QUICK = {*representatives(), "learnable_focal"}
+# Tracing takes a second, of windows up to a minute.
+TRACED = {name for name in SCRIPTED if name in QUICK and least_extent(LOSSES[name].graph) == 0}
 
 REFUSALS = (UserError, torch.jit.Error, ValueError, IndexError, RuntimeError, AssertionError)
 
@@ -114,10 +119,8 @@ def each(files: list[tuple[str, str]]) -> pytest.MarkDecorator:
     """A test for each of the files; those of one file run in one process, which makes it once."""
     cases = []
     for name, suffix in files:
-        marks = [pytest.mark.xdist_group(f"{name}{suffix}")]
-        if suffix == ".pt2" and name not in SCRIPTED:  # tracing takes a second, that of ms_ssim a minute
-            marks.append(pytest.mark.thorough)
-        cases.append(pytest.param(name, suffix, marks=marks))
+        marks = thorough_unless(name in (TRACED if suffix == ".pt2" else QUICK))
+        cases.append(pytest.param(name, suffix, marks=[pytest.mark.xdist_group(f"{name}{suffix}"), *marks]))
     return pytest.mark.parametrize(("name", "suffix"), cases)
 
 
@@ -190,7 +193,7 @@ def test_labels(name: str, suffix: str, folder: Path) -> None:
         assert (given(torch.full_like(labels, -100).to(dtype)) is None) == (not dtype.is_signed)
 
 
-@pytest.mark.parametrize(("name", "suffix"), [(n, s) for n, s in FILES if s != ".pt2" and n in LABELLED])
+@each([(n, s) for n, s in FILES if s != ".pt2" and n in LABELLED])
 def test_one_class(name: str, suffix: str, folder: Path) -> None:
     """Refused under a softmax; elsewhere a mask, with an axis for its class or without, in every kind of number."""
     loss = LOSSES[name]
@@ -205,7 +208,7 @@ def test_one_class(name: str, suffix: str, folder: Path) -> None:
         assert agree(name, suffix, folder, [logits, wrong]) is None
 
 
-@pytest.mark.parametrize(("name", "suffix"), [(n, s) for n, s in FILES if s != ".pt2" and n in BY_CLASS])
+@each([(n, s) for n, s in FILES if s != ".pt2" and n in BY_CLASS])
 def test_indicators_and_signs(name: str, suffix: str, folder: Path) -> None:
     logits, present = torch.randn(3, 4, 2), torch.randint(2, (3, 4, 2))
     for target in (present, present.bool(), present.int(), present.float(), present.half()):
@@ -219,7 +222,7 @@ def test_indicators_and_signs(name: str, suffix: str, folder: Path) -> None:
         assert agree(name, suffix, folder, [logits, wrong]) is None
 
 
-@pytest.mark.parametrize(("name", "suffix"), [(n, s) for n, s in FILES if s != ".pt2"])
+@each([(n, s) for n, s in FILES if s != ".pt2"])
 def test_dtypes_and_layouts(name: str, suffix: str, folder: Path) -> None:
     """The widest dtype is computed in, at least float32; strides do not matter."""
     inputs = inputs_of(LOSSES[name])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from compile.examples import DENSE, TRUE_P, P, buffers_of, prediction_and_targets
+from representative import each_loss, representatives, thorough_unless
 from torch import Tensor
 
 from lossearch import zoo
@@ -34,6 +35,8 @@ GAMMA = Parameter("gamma", 2.0, 0.5, 5.0, learnable=True)
 WINDOWED = Loss("windowed", Graph(DENSE, fn.gaussian_window(fn.difference(P, "width"), 3) ** 2 * TRUE_P), "a test")
 LEARNABLE = Loss("learnable_focal", Graph(DENSE, (1.0 - TRUE_P) ** GAMMA.node, (GAMMA,)))
 LOSSES = {**{name: zoo.get(name) for name in zoo.names()}, "windowed": WINDOWED, "learnable_focal": LEARNABLE}
+
+QUICK = {*representatives(), "windowed", "learnable_focal"}
 
 # Reads cases written by the test, runs the exported file on them, writes what came out. lossearch cannot be imported.
 RUNNER = """
@@ -154,9 +157,12 @@ def spatial(loss: Loss) -> bool:
 
 
 @pytest.mark.parametrize("suffix", [".py", ".pt"])
-def test_every_loss_exports_and_gives_the_same_numbers_elsewhere(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quick", [pytest.param(quick, marks=thorough_unless(quick)) for quick in (True, False)])
+def test_every_loss_exports_and_gives_the_same_numbers_elsewhere(quick: bool, suffix: str, tmp_path: Path) -> None:
     cases = []
     for name, loss in LOSSES.items():
+        if (name in QUICK) != quick:
+            continue
         options = construction(loss)
         path = export(loss, tmp_path / f"{name}{suffix}", **(options if suffix == ".pt" else {}))
         cases.append(Case(path, loss, options, inputs_for(loss, *shapes_of(loss))))
@@ -164,9 +170,16 @@ def test_every_loss_exports_and_gives_the_same_numbers_elsewhere(suffix: str, tm
 
 
 @pytest.mark.parametrize("suffix", [".py", ".pt"])
-def test_options_of_the_module(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("dice", "weighted_cross_entropy"), id="quick"),
+        pytest.param(("focal", "binary_cross_entropy", "windowed"), id="others", marks=pytest.mark.thorough),
+    ],
+)
+def test_options_of_the_module(names: tuple[str, ...], suffix: str, tmp_path: Path) -> None:
     cases = []
-    for name in ("focal", "dice", "binary_cross_entropy", "weighted_cross_entropy", "windowed"):
+    for name in names:
         for reduction in ("none", "sum", "mean"):
             loss = LOSSES[name]
             options: dict[str, object] = {"reduction": reduction, "weight": WEIGHT, "ignore_index": 3}
@@ -177,9 +190,20 @@ def test_options_of_the_module(suffix: str, tmp_path: Path) -> None:
     assert_same(cases, tmp_path)
 
 
-def test_traced_programs_take_other_lengths(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("focal", "giou"), id="quick"),
+        pytest.param(
+            ("dice", "weighted_cross_entropy", "style", "windowed", "learnable_focal"),
+            id="others",
+            marks=pytest.mark.thorough,
+        ),
+    ],
+)
+def test_traced_programs_take_other_lengths(names: tuple[str, ...], tmp_path: Path) -> None:
     cases = []
-    for name in ("focal", "dice", "weighted_cross_entropy", "giou", "style", "windowed", "learnable_focal"):
+    for name in names:
         loss = LOSSES[name]
         options: dict[str, object] = {"weight": WEIGHT} if loss.graph.uses("class_weight") else {}
         ranks = (0, 2) if name in ("focal", "dice") else (2,) if name in ("windowed", "style") else (0,)
@@ -221,7 +245,7 @@ def formatted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("name", each_loss(LOSSES, QUICK))
 def test_the_python_file_reads_as_written_by_hand(name: str, formatted: Path) -> None:
     loss = LOSSES[name]
     text = standalone(loss)

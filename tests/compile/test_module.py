@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from compile.examples import CLASS_WEIGHT, CROSS_ENTROPY, DENSE, LOG_P, LOGITS, TARGET, TRUE_P, P, buffers_of
+from representative import each_loss
 from torch import Tensor, nn
 
 from lossearch import zoo
@@ -210,7 +211,7 @@ def test_autocast_does_not_reach_inside(name: str, backend: str) -> None:
         assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize("name", [n for n in zoo.names() if zoo.get(n).signature.name == "dense"])
+@pytest.mark.parametrize("name", each_loss(zoo.names(signature="dense")))
 @pytest.mark.parametrize("scale", [1e4, -1e4])
 def test_finite_at_the_edge_of_the_domain(name: str, scale: float) -> None:
     graph = zoo.get(name).graph

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from compile.examples import module_of, prediction_and_targets
+from representative import each_loss, first_of
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.func import functional_call, grad, vmap
@@ -69,8 +70,10 @@ SPECIAL = [
 ]
 """What has a way of its own through a module: kernels, weights, sorting, windows, learnable tensors, identities."""
 
+QUICK = ["cross_entropy", "weighted_cross_entropy", "center", "giou", "mse"]
 
-@pytest.mark.parametrize("name", sorted({*ONE_OF_EACH.values(), *SPECIAL}))
+
+@pytest.mark.parametrize("name", each_loss(sorted({*ONE_OF_EACH.values(), *SPECIAL}), QUICK))
 def test_a_loss_is_part_of_a_compiled_step(name: str) -> None:
     """In one graph."""
     loss = zoo.get(name)
@@ -81,7 +84,7 @@ def test_a_loss_is_part_of_a_compiled_step(name: str) -> None:
         assert_same(gradients(compiled(lambda *inputs: module(*inputs) * 2.0), given, own), expected)
 
 
-@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("name", each_loss(SPECIAL, QUICK))
 def test_what_is_compiled_serves_other_sizes(name: str) -> None:
     module = module_of(zoo.get(name))
     torch._dynamo.reset()
@@ -91,7 +94,7 @@ def test_what_is_compiled_serves_other_sizes(name: str) -> None:
             torch.testing.assert_close(step(*given), module(*given))
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH.values())
+@pytest.mark.parametrize("name", each_loss(ONE_OF_EACH.values(), QUICK))
 def test_a_loss_of_every_signature_is_exported(name: str) -> None:
     module, given = module_of(zoo.get(name)), calls(zoo.get(name))[-1]
     program = torch.export.export(module, tuple(given)).module()
@@ -184,7 +187,7 @@ def test_an_empty_batch_in_a_compiled_step() -> None:
         value.backward()
 
 
-@pytest.mark.parametrize("name", ["focal", "dice", "style", "nt_xent"])
+@pytest.mark.parametrize("name", first_of(["dice", "focal", "style", "nt_xent"]))
 def test_transforms_of_torch_func_inside_a_compiled_step(name: str) -> None:
     loss = zoo.get(name)
     module = module_of(loss)
@@ -292,6 +295,8 @@ def test_a_step_with_combined_losses_is_one_graph(method: str) -> None:
     assert_same([*found], [*expected])
 
 
+@pytest.mark.xdist_group("inductor")
+@pytest.mark.thorough
 def test_gradnorm_goes_back_through_a_compiled_model_more_than_once() -> None:
     """inductor's backward passes otherwise refuse `retain_graph=True`."""
     found, expected = trained("gradnorm", lambda step: compiled(step, "inductor")), trained("gradnorm", lambda s: s)

@@ -71,11 +71,10 @@ def group_of(seed: int) -> str:
 
 
 def from_seeds(starts: Iterable[int]) -> list[Any]:
-    """Parameters of a test that looks at the graphs from each of these seeds on; thorough after the first group."""
+    """Parameters of a test that looks at the graphs from each of these seeds on; thorough after the first."""
     marks = {start: [pytest.mark.xdist_group(group_of(start))] for start in starts}
     return [
-        pytest.param(start, marks=[*own, *([pytest.mark.thorough] if start >= GROUP else [])])
-        for start, own in marks.items()
+        pytest.param(start, marks=[*own, *([pytest.mark.thorough] if start else [])]) for start, own in marks.items()
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ir.random_graphs import random_graph
 from latex2mathml.converter import convert
+from representative import each_loss
 
 from lossearch import zoo
 from lossearch.ir.core.expr import Expr
@@ -150,7 +151,7 @@ def test_deep_graphs_have_a_formula() -> None:
     assert format_graph(Graph(DENSE, x)).count("\\tanh") == 5000
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_every_hand_designed_loss_has_a_formula(name: str) -> None:
     graph = zoo.get(name).graph
     for latex in (format_graph(graph), *map(str, definitions(graph))):

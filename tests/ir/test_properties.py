@@ -35,6 +35,7 @@ def agree(first: torch.Tensor, second: torch.Tensor, tolerance: float = 1e-9) ->
     return first.shape == second.shape and torch.allclose(first, second, rtol=tolerance, atol=tolerance * size)
 
 
+@pytest.mark.thorough
 @pytest.mark.xdist_group(group_of(0))
 def test_the_random_graphs_reach_every_operator():
     missing = {name for name in NAMES if OPERATORS[name].expand is None}

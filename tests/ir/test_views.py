@@ -8,6 +8,7 @@ import math
 import networkx as nx
 import pytest
 import sympy
+from representative import each_loss
 
 from lossearch import primitives, zoo
 from lossearch.errors import UserError
@@ -97,7 +98,7 @@ def test_labels_name_operators_by_their_symbol_and_tell_attributes():
     assert [label(constant(2.0)), label(logits)] == ["2", "logits"]
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_a_layout_places_every_node_above_its_arguments_and_beside_its_neighbours(name):
     graph = zoo.get(name).graph.expanded()
     widths = {node: 0.5 + 0.1 * rank for rank, node in enumerate(graph.nodes)}

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from representative import each_loss
 
 from lossearch import zoo
 from lossearch.errors import UserError
@@ -29,7 +30,7 @@ def curves(name: str) -> list[LossCurves]:
     return loss_curves(zoo.get(name))
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_every_loss_has_finite_curves(name: str) -> None:
     for curve in curves(name):
         assert np.isfinite(curve.value).all()
@@ -41,7 +42,7 @@ HELD = ("ciou", "wiou", "wiou_v2", "wiou_v3", "circle", "beta_nll", "seesaw")
 """Losses part of which has no gradient."""
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.names() if name not in HELD])
+@pytest.mark.parametrize("name", each_loss(name for name in zoo.names() if name not in HELD))
 def test_a_gradient_is_the_slope_of_its_value(name: str) -> None:
     loss, step = zoo.get(name), 1e-6
     for sweep, curve in zip(sweeps_of(loss), curves(name), strict=True):
@@ -113,7 +114,7 @@ def test_scaled_cross_entropy_is_as_it_is(classes: int) -> None:
     np.testing.assert_allclose(curve.gradient, curve.x - 1.0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", zoo.names(signature="dense"))
+@pytest.mark.parametrize("name", each_loss(zoo.names(signature="dense")))
 def test_scaled_losses_have_one_gradient_at_an_untrained_prediction(name: str) -> None:
     curve = curves(name)[0].scaled()
     untrained = np.interp(0.1, curve.x, curve.gradient)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ir.random_graphs import group_of, random_graph
+from representative import each_loss
 
 from lossearch import zoo
 from lossearch.compile.input_checker import least_extent
@@ -112,7 +113,7 @@ def test_class_weights_are_required_where_they_are_used():
         GraphLoss(zoo.get("weighted_cross_entropy").graph)
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", each_loss())
 def test_every_loss_of_the_zoo_agrees_with_its_module_in_a_stack(name):
     loss = zoo.get(name)
     drawn = declared_inputs(loss.signature, least_extent(loss.graph))

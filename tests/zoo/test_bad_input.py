@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from representative import each_loss
 from torch import Tensor
 
 import lossearch
@@ -73,7 +74,7 @@ def wrong_shapes(x: Tensor, only: bool) -> Iterator[Tensor]:
         yield x[None]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_loss())
 def test_a_wrong_kind_or_shape_is_named(name: str) -> None:
     _, inputs = sound(name)
     declared = zoo.get(name).signature.forward_inputs
@@ -94,7 +95,7 @@ def test_a_wrong_kind_or_shape_is_named(name: str) -> None:
             module(*count)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_loss())
 def test_sound_inputs_pass_validation(name: str) -> None:
     _, inputs = sound(name)
     module_of(name).check(*inputs)
@@ -102,7 +103,7 @@ def test_sound_inputs_pass_validation(name: str) -> None:
         torch.testing.assert_close(module_of(name, validate=True)(*inputs), module_of(name)(*inputs))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", each_loss(SMALL))
 def test_nan_gives_nan_and_is_named_by_validation(name: str) -> None:
     _, inputs = sound(name)
     loss = zoo.get(name)
@@ -258,7 +259,7 @@ def test_one_pair_has_no_negatives_and_loss_zero(name: str) -> None:
     assert not gradient.any()
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", each_loss(SMALL))
 def test_an_empty_batch_is_zero_with_an_empty_gradient(name: str) -> None:
     loss = zoo.get(name)
     if any("batch" not in declared.axes for declared in loss.signature.forward_inputs):
@@ -273,7 +274,7 @@ def test_an_inverted_box_is_empty_without_validation() -> None:
     assert module(BOXES[:1], BOXES[:1].flip(1)).item() == 1.0
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", each_loss(SMALL))
 def test_a_standalone_module_refuses_wrong_kinds_and_shapes(name: str) -> None:
     loss, (given, inputs) = zoo.get(name), sound(name)
     options = {"weight" if key == "class_weight" else key: value for key, value in given.items()}

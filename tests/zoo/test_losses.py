@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pytest
+from representative import representatives, thorough_unless
 from torch import Tensor
 
 from lossearch import zoo
@@ -28,6 +29,9 @@ SEPARATE = {"weighted_cross_entropy"}
 
 
 BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+FIRST = {case.name: case.id for case in reversed(CASES)}
+"""The first row of every loss."""
+QUICK = {FIRST[name] for name in representatives() if name in FIRST}
 SMALL = 48
 """Numbers in all inputs up to which finite differences take little time."""
 
@@ -36,16 +40,23 @@ def rows(
     kind: Mapping[str, Callable[[], list[Sample]]],
     fits: Callable[[Sample], bool] = lambda sample: True,
     cases: Sequence[Case] = CASES,
+    quick: Collection[str] = QUICK,
 ) -> pytest.MarkDecorator:
     """One test per case with its fitting samples; a test per sample would cost more than what it checks.
 
     All tests of a case run in one process, one after another, so that what is compiled for one serves the others.
+    All but those of the `quick` rows are thorough.
     """
     found = [(case, [sample for sample in case.samples(kind) if fits(sample)]) for case in cases]
     return pytest.mark.parametrize(
         ("case", "samples"),
         [
-            pytest.param(case, samples, id=case.id, marks=pytest.mark.xdist_group(case.id))
+            pytest.param(
+                case,
+                samples,
+                id=case.id,
+                marks=[pytest.mark.xdist_group(case.id), *thorough_unless(case.id in quick)],
+            )
             for case, samples in found
             if samples
         ],
@@ -70,9 +81,15 @@ def test_every_loss_has_a_row() -> None:
     assert {case.name for case in CASES} | SEPARATE == set(zoo.names())
 
 
-@rows(ORDINARY)
+@rows(ORDINARY, quick=FIRST.values())
 def test_equals_oracle(case: Case, samples: list[Sample]) -> None:
-    modules = [Modules(case, backend) for backend in BACKENDS]
+    modules = [Modules(case, "eager")]
+    on_each(samples, lambda sample: check_oracle(modules, sample))
+
+
+@rows(ORDINARY)
+def test_equals_oracle_when_scripted(case: Case, samples: list[Sample]) -> None:
+    modules = [Modules(case, "torchscript")]
     on_each(samples, lambda sample: check_oracle(modules, sample))
 
 
@@ -115,7 +132,11 @@ def test_derivatives(case: Case, samples: list[Sample]) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(Case(entry.name, unused, {p.name: bound}), id=f"{entry.name}({p.name}={bound:g})")
+        pytest.param(
+            Case(entry.name, unused, {p.name: bound}),
+            id=f"{entry.name}({p.name}={bound:g})",
+            marks=thorough_unless(entry.name in representatives()),
+        )
         for entry in zoo.entries()
         if entry.name not in SEPARATE
         for p in entry.parameters

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from representative import each_loss
 from torch import Tensor
 
 from lossearch import zoo
@@ -73,7 +74,7 @@ FAR_IS_ANOTHER_LOSS = {"vae", "boundary", "normalized_wasserstein"}
 """Variances of e^1000; a gradient that is what is left of numbers of a thousand; an exponential of a distance."""
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.names() if name != "ms_ssim"])
+@pytest.mark.parametrize("name", each_loss(name for name in zoo.names() if name != "ms_ssim"))
 def test_float32_is_near_float64(name: str) -> None:
     """Relative to what is usual of a loss and its gradient where they are small, as where a prediction is right."""
     signature = zoo.entry(name).signature
