@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import os
 import signal
@@ -34,16 +35,31 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+shared_ray = contextlib.ExitStack()
+"""Ends the Ray that the tests of the group "ray" share, if it runs."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End the shared Ray before a test outside of its group, which would find it and must not."""
+    if not any("ray" in mark.args for mark in item.iter_markers("xdist_group")):
+        shared_ray.close()
+
+
+def pytest_sessionfinish() -> None:
+    shared_ray.close()
+
+
 @pytest.fixture(scope="module")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray for the searches of a test file, which take one that runs already and must leave it running."""
+    """One Ray for the searches of all test files of the group "ray": they take it, and must leave it running."""
     import ray
 
     from lossearch.engine.driver.cluster import ray_session
 
-    with ray_session(None, 2, tmp_path_factory.mktemp("ray") / "log.txt"):
-        yield
-        assert ray.is_initialized()
+    if not ray.is_initialized():
+        shared_ray.enter_context(ray_session(None, 2, tmp_path_factory.mktemp("ray") / "log.txt"))
+    yield
+    assert ray.is_initialized()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import pytest
@@ -43,6 +43,6 @@ def each_loss(names: Iterable[str] | None = None, quick: Iterable[str] | None = 
     return [pytest.param(n, marks=thorough_unless(n in kept)) for n in (zoo.names() if names is None else names)]
 
 
-def first_of(names: Sequence[str], quick: int = 1) -> list[Any]:
+def first_of(names: Iterable[Any], quick: int = 1) -> list[Any]:
     """A test case for each of these, thorough after the first few."""
     return [pytest.param(one, marks=thorough_unless(at < quick)) for at, one in enumerate(names)]

@@ -50,6 +50,7 @@ def python(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 def test_a_search_over_a_function_of_the_script_itself(tmp_path: Path) -> None:
     guarded = "".join(f"    {line}\n" for line in SEARCH.strip().splitlines())
     done = python(tmp_path, f'{SCRIPT}\nif __name__ == "__main__":\n{guarded}')
@@ -60,8 +61,10 @@ def test_a_search_over_a_function_of_the_script_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "search",
-    [SEARCH, "from lossearch.engine.driver.search import plan_search\nplan_search(CONFIG)\n"],
-    ids=["search", "plan"],
+    [
+        pytest.param(SEARCH, id="search", marks=pytest.mark.thorough),
+        pytest.param("from lossearch.engine.driver.search import plan_search\nplan_search(CONFIG)\n", id="plan"),
+    ],
 )
 def test_a_script_that_searches_whenever_it_is_imported_is_told(search: str, tmp_path: Path) -> None:
     done = python(tmp_path, SCRIPT + search)

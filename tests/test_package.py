@@ -159,6 +159,7 @@ def test_the_wheel_holds_lossearch_only_and_all_of_it(installed: Installed) -> N
     assert sorted(wanted - names) == []
 
 
+@pytest.mark.thorough
 def test_the_installed_package_is_imported_from_the_clean_environment(installed: Installed) -> None:
     packages = PROJECT["tool"]["setuptools"]["packages"]
     code = (
@@ -197,7 +198,7 @@ assert logits.grad.any(), logits.grad
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_search_and_an_export_run_from_the_wheel(installed: Installed) -> None:
     shutil.copy(ROOT / "experiments" / "smoke.toml", installed.work)
     installed.run("lossearch", "search", "smoke.toml", "--out", "run", "--workers", "1", "--seed", "0")

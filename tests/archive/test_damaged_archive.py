@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from engine.fakes import FakeScreen, finish, make_loop, new_run
+from representative import thorough_unless
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.cli.losses import _provenance
@@ -93,6 +94,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.thorough
 def test_flipped_bits_are_told_or_do_not_matter(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     content = run.archive.read_bytes()
     noticed = 0
@@ -125,7 +127,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("table", "columns"), COLUMNS)
+@pytest.mark.parametrize(
+    ("table", "columns"), [pytest.param(*one, marks=thorough_unless(one[0] == "evaluation")) for one in COLUMNS]
+)
 def test_a_value_of_another_kind_in_any_column_is_told_or_does_not_matter(
     run: RunDirectory, table: str, columns: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

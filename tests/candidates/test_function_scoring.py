@@ -189,7 +189,7 @@ def test_a_loss_that_refuses_the_first_inputs_is_an_outcome(task: UserTask) -> N
     [
         ("never", "ended without a call"),
         ("fails", r"FileNotFoundError: masks.npy \(File .*mine.py\", line \d+, in fails"),
-        ("hangs", "not finished after 5 s"),
+        pytest.param("hangs", "not finished after 5 s", marks=pytest.mark.thorough),
     ],
 )
 def test_a_function_that_does_not_come_to_call_its_loss(task: UserTask, function: str, told: str) -> None:
@@ -201,7 +201,7 @@ def test_a_function_that_does_not_come_to_call_its_loss(task: UserTask, function
         task.time_limit = 60.0
 
 
-@pytest.mark.parametrize("function", ["swallows", "apart"])
+@pytest.mark.parametrize("function", ["swallows", pytest.param("apart", marks=pytest.mark.thorough)])
 def test_the_first_call_is_found_wherever_it_is_made(task: UserTask, function: str) -> None:
     assert evaluator(task, function).first_call.describe() == "[4, 2] and [4]"
 

@@ -120,7 +120,7 @@ def rejection(found: Parts) -> RejectionTest:
     return found.screen.rejection
 
 
-@pytest.mark.parametrize("name", ["Recall", "Described"])
+@pytest.mark.parametrize("name", ["Recall", pytest.param("Described", marks=pytest.mark.thorough)])
 def test_the_rejection_test_takes_the_metric_of_the_class_at_its_own_predictions(
     parts: Callable[..., Parts], name: str
 ) -> None:
@@ -137,7 +137,11 @@ def test_the_rejection_test_takes_the_metric_of_the_class_at_its_own_predictions
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("Error", "as your class's"), ("Plain", "accuracy, which stands in for error")]
+    ("name", "told"),
+    [
+        pytest.param("Error", "as your class's", marks=pytest.mark.thorough),
+        ("Plain", "accuracy, which stands in for error"),
+    ],
 )
 def test_a_metric_that_is_minimised_rejects_what_worsens_it(parts: Callable[..., Parts], name: str, told: str) -> None:
     found = parts(name, "error")
@@ -152,6 +156,7 @@ def test_losses_of_other_signatures_are_judged_too(parts: Callable[..., Parts]) 
     assert rejection(found).gain(parse_graph("box: box_giou(boxes, target)")) < 0.0
 
 
+@pytest.mark.thorough
 def test_what_judge_gives_wrong_is_told_before_a_search(parts: Callable[..., Parts]) -> None:
     with pytest.raises(UserError, match=r"judge\(\) of .*Raises.*ValueError: no such class \(.*judged\.py, line \d+\)"):
         parts("Raises")
@@ -161,6 +166,7 @@ def test_what_judge_gives_wrong_is_told_before_a_search(parts: Callable[..., Par
     assert nothing.notes["screening"] == "without rejection: recall does not follow from what the loss is given"
 
 
+@pytest.mark.thorough
 def test_a_judge_that_dies_rejects_the_candidate_and_answers_for_the_next(parts: Callable[..., Parts]) -> None:
     found = parts("Dies")
     assert isinstance(found.screen, Screen)

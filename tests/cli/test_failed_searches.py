@@ -14,7 +14,7 @@ from lossearch.cli.main import app
 
 Command = Callable[..., str]
 
-pytestmark = [pytest.mark.xdist_group("cli_end_to_end"), pytest.mark.usefixtures("one_server")]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("one_server")]
 
 TRAIN = """
 import time
@@ -76,6 +76,7 @@ def assert_told(code: int, messages: str, run: Path, reason: str) -> None:
     assert f"lossearch resume {run} --generations N" in hint
 
 
+@pytest.mark.thorough
 def test_a_function_that_always_raises(tmp_path: Path, lossearch: Command, mistake: Command) -> None:
     """In a process of its own, as a user has it."""
     run = tmp_path / "run"
@@ -107,7 +108,10 @@ def test_a_function_that_never_calls_its_loss(tmp_path: Path, mistake: Command) 
 
 @pytest.mark.parametrize(
     ("function", "limit", "reason"),
-    [("diverges", 60.0, "metric number 1 is nan"), ("hangs", 2.0, "not finished after 2 s")],
+    [
+        ("diverges", 60.0, "metric number 1 is nan"),
+        pytest.param("hangs", 2.0, "not finished after 2 s", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_function_that_comes_to_no_metric(
     function: str, limit: float, reason: str, local_ray: None, tmp_path: Path

@@ -14,8 +14,8 @@ from lossearch.engine.driver import search as engine
 
 Command = Callable[..., str]
 
-# One worker makes the run, and the tests of this file share it.
-pytestmark = [pytest.mark.xdist_group("cli_meta"), pytest.mark.usefixtures("local_ray")]
+# One worker makes the run, and the tests of this file share it, and Ray with other files.
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
 
 STRUCTURE = "dense: 1.5 * cross_entropy(clipped_logits(logits, 4.0), target) - 0.2 * entropy(logits)"
 CONFIG: dict[str, Any] = {
@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ls.meta_learn(CONFIG, tmp_path_factory.mktemp("meta") / "run", progress=False).path
 
 
@@ -38,6 +38,7 @@ def checkpoints(run: Path) -> list[Checkpoint]:
         return checkpoints_of(archive.candidates())[0]
 
 
+@pytest.mark.thorough
 def test_a_run_that_goes_on_ends_as_an_undisturbed_one(run: Path, tmp_path: Path) -> None:
     shorter = ls.meta_learn({**CONFIG, "max_candidates": 2}, tmp_path / "run", progress=False)
     engine.resume(shorter.path, max_candidates=5, progress=False)

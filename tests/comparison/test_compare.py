@@ -174,7 +174,10 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("phase", "after"), [("tune", 1), ("tune", 3), ("test", 1)])
+@pytest.mark.parametrize(
+    ("phase", "after"),
+    [("tune", 3), *(pytest.param(*one, marks=pytest.mark.thorough) for one in (("tune", 1), ("test", 1)))],
+)
 def test_an_interrupted_comparison_goes_on(
     task: Task, comparison: Comparison, tmp_path: Path, runs: Runs, phase: str, after: int
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_function_that_ignores_its_seed_is_told_and_nothing_is_significant(her
     assert "8 seeds are one sample" in comparison.to_dict()["verdict"]
 
 
+@pytest.mark.thorough
 def test_baselines_are_those_that_a_function_can_be_given(here: Path) -> None:
     comparison = lossearch.compare(
         "mine.py:quick", metric="accuracy", steps=1, seeds=2, workers=1, budget=Budget(trials=2, seeds=1, final_seeds=0)

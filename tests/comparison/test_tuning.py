@@ -220,6 +220,7 @@ print(json.dumps([[t.learning_rate, t.setting.parameters, t.metrics] for t in tu
 """
 
 
+@pytest.mark.thorough
 def test_two_workers_give_the_same_bits_and_need_no_main_guard(task: Task, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(config=task.config.model_dump()))

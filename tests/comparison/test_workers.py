@@ -38,6 +38,7 @@ def test_workers_find_the_environment_and_folder_of_their_parent(
         assert signal.SIGINT in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
 
 
+@pytest.mark.thorough
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

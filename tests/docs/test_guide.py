@@ -94,6 +94,7 @@ def run_command(line: str) -> None:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("one_server")
+@pytest.mark.thorough
 def test_every_page_does_what_it_says(folder: Path) -> None:
     """All in one test: each page stands on files and runs of those before it."""
     for page in PAGES:

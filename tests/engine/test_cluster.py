@@ -33,7 +33,7 @@ from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
 from lossearch.ir.core.graph import Graph
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = pytest.mark.xdist_group("cluster")
 
 CONFIG = """
 islands = 1
@@ -149,6 +149,7 @@ def test_a_cluster_without_what_a_training_asks_for_is_told(cluster: Any, tmp_pa
         search(config, tmp_path / "run", address=cluster.address, progress=False)
 
 
+@pytest.mark.thorough
 def test_trainings_run_where_the_gpus_are_and_one_on_a_lost_node_is_repeated_elsewhere(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +211,7 @@ def dying(how: str, notes: str) -> str:
     return how
 
 
+@pytest.mark.thorough
 def test_a_call_whose_process_dies_is_repeated_once_and_then_given_up(cluster: Any, tmp_path: Path) -> None:
     import ray
 

@@ -36,7 +36,7 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_generations_are_logged_for_tensorboard_and_go_on_when_a_search_does(tmp_path: Path) -> None:
     with search(SMALL, tmp_path / "run", progress=False).archive as archive:
         score = archive.ranked(1)[0].metric

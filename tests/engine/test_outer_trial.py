@@ -11,7 +11,7 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
 import lossearch as ls
 from lossearch.errors import UserError
 
-pytestmark = [pytest.mark.xdist_group("outer_trial"), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
 
 GOOD = "dense: 1.5 * cross_entropy(2.0 * logits, target)"
 BAD = "dense: -1.5 * cross_entropy(2.0 * logits, target)"
@@ -58,6 +58,7 @@ def test_asha_stops_a_bad_trial(tmp_path: Path) -> None:
     assert ls.load(good[-1]["formula"]).signature.name == "dense"
 
 
+@pytest.mark.thorough
 def test_pbt_goes_on_from_the_checkpoint_of_a_better_trial(tmp_path: Path) -> None:
     """A trial that begins anew would tell of outer step 0 once more, and end one checkpoint later."""
     scheduler = PopulationBasedTraining(

@@ -142,6 +142,7 @@ def test_learning_rates_are_moved_and_an_interruption_there_changes_nothing(tmp_
     assert [row[3] for row in rows(broken)] == pytest.approx([row[3] for row in rows(whole)], abs=0.02)
 
 
+@pytest.mark.thorough
 def test_a_users_function_is_called_once_a_seed_with_seeds_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_users_function_is_called_once_a_seed_with_seeds_of_its_own(
     assert "train.py:train gives the same accuracy with every seed; it does not use `seed`" in notes[-1]
 
 
+@pytest.mark.thorough
 def test_a_race_in_which_all_fail_is_told_where_the_search_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -184,6 +184,7 @@ else:
     assert answers == ["refused", "let in"]
 
 
+@pytest.mark.thorough
 def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
     local_ray: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,6 +234,7 @@ def test_killed_moved_interrupted_and_resumed_equals_uninterrupted(
     assert len(sessions) <= 2  # older ones are deleted once they are of no use
 
 
+@pytest.mark.thorough
 def test_a_search_that_loses_its_ray_says_how_to_go_on(local_ray: None, tmp_path: Path) -> None:
     config, run = tmp_path / "config.toml", tmp_path / "run"
     config.write_text(CONFIG.replace("generations = 4", "generations = 400"))  # none is over before its head is
@@ -254,6 +256,7 @@ def test_a_search_that_loses_its_ray_says_how_to_go_on(local_ray: None, tmp_path
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.thorough
 def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(local_ray: None, tmp_path: Path) -> None:
     from engine.islands import PryingIsland, search_with
 
@@ -279,6 +282,7 @@ def test_two_islands_exchange_their_best_and_keep_the_test_split_sealed(local_ra
     longer.close()
 
 
+@pytest.mark.thorough
 def test_a_process_that_a_hanging_training_ended_is_replaced(local_ray: None, tmp_path: Path) -> None:
     from engine.islands import HangingIsland, search_with
 
@@ -297,6 +301,7 @@ def test_a_process_that_a_hanging_training_ended_is_replaced(local_ray: None, tm
     result.close()
 
 
+@pytest.mark.thorough
 def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(local_ray: None, tmp_path: Path) -> None:
     from engine.islands import MistakenIsland, search_with
 
@@ -305,6 +310,7 @@ def test_a_mistake_found_by_an_island_ends_the_search_with_its_message(local_ray
         search_with(MistakenIsland, config, tmp_path / "run")
 
 
+@pytest.mark.thorough
 def test_a_closure_is_searched_over_and_resumed_elsewhere(local_ray: None, tmp_path: Path) -> None:
     def train(loss: torch.nn.Module, budget: int, seed: int) -> Iterator[float]:
         predictions = torch.zeros(4, 3, requires_grad=True)

@@ -30,7 +30,7 @@ from lossearch.report import write_report
 from lossearch.tasks import UserTask, build_task
 from lossearch.testing import Nonconforming, check_task
 
-pytestmark = [pytest.mark.xdist_group("several_slots"), pytest.mark.usefixtures("one_server")]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray", "one_server")]
 
 SCENES = """
 islands = 1
@@ -114,7 +114,7 @@ def invoke(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+def scenes(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = tmp_path_factory.mktemp("scenes")
     (folder / "search.toml").write_text(SCENES)
     lossearch.search(folder / "search.toml", folder / "run", progress=False).close()
@@ -253,6 +253,10 @@ def test_a_function_may_take_the_losses_of_several_slots(function: RunDirectory)
     assert len(rows) == 4
     graphs = [any_from_json(row.candidate.graph or "") for row in rows]
     assert {getattr(graph, "slots", None) for graph in graphs} == {("kind", "size")}
+
+
+@pytest.mark.thorough
+def test_losses_of_a_function_s_slots_are_tuned_and_compared(function: RunDirectory) -> None:
     tuned = lossearch.tune(f"{function.path}@1", function.path.parent / "search.toml", trials=2, workers=1)
     assert tuned.validation is not None
     comparison = lossearch.compare(

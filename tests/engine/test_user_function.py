@@ -101,6 +101,7 @@ def test_a_function_runs_in_the_folder_of_its_configuration(tmp_path: Path, monk
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(project)])
 
 
+@pytest.mark.thorough
 def test_a_module_is_found_from_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "named.py").write_text(
         "import torch\ndef train(loss, budget, seed):\n    loss(torch.rand(3, 3), torch.arange(3))\n    yield 0.5\n"
@@ -210,6 +211,7 @@ def told(run: RunDirectory) -> list[tuple[str, int, int, float | None]]:
         return [(e.key, e.seed, e.budget, e.metric) for e in archive.evaluations()]
 
 
+@pytest.mark.thorough
 def test_what_lags_behind_is_stopped_ranks_last_and_is_told(tmp_path: Path) -> None:
     config = CONFIG.partition("[evaluation]")[0].replace("generations = 1", "generations = 4") + STOPPING
     run, writer = begun(tmp_path / "whole", config)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
+from representative import first_of
 
 from lossearch import zoo
 from lossearch.errors import UserError
@@ -102,6 +103,7 @@ def ellipsoid(condition: float, optimum: list[float]) -> Callable[[Sequence[floa
     return lambda x: float((scales * (axes @ (np.array(x) - optimum)) ** 2).sum())
 
 
+@pytest.mark.thorough
 def test_on_a_rotated_ill_conditioned_quadratic_it_does_far_better_than_random() -> None:
     error = ellipsoid(1e3, [0.3, 0.7, -0.5, 0.4, 0.6, -0.8, 0.2, 0.5])
 
@@ -243,7 +245,7 @@ def test_it_resumes_exactly_in_the_middle_of_a_generation() -> None:
     assert [one.ask().graph.key for _ in range(20)] == [other.ask().graph.key for _ in range(20)]
 
 
-@pytest.mark.parametrize("structure", [None, "taylor", "focal(gamma=3)", FORMULA])
+@pytest.mark.parametrize("structure", first_of([None, "taylor", "focal(gamma=3)", FORMULA], 2))
 def test_it_holds_what_every_method_holds(structure: str | None) -> None:
     check_method("cma_es", **({} if structure is None else {"structure": structure}))
 

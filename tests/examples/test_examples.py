@@ -76,8 +76,8 @@ def test_the_guide_shows_what_changed(example: Example) -> None:
     assert "```diff\n" + "\n".join(difference) + "\n```" in PAGE
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("examples")  # they share what the fixtures start
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray", "one_server")
 @each
 def test_what_is_found_serves_the_original_script(

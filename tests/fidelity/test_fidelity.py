@@ -90,6 +90,7 @@ def test_a_setting_whose_interval_reaches_zero_is_not_recommended() -> None:
     assert "is not shown with 6 losses" in found.verdict
 
 
+@pytest.mark.thorough
 def test_a_configuration_is_measured_from_end_to_end(tmp_path: Path) -> None:
     path, kept = tmp_path / "search.toml", tmp_path / "fidelity.json"
     path.write_text(CONFIG)

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from representative import each_loss
 
 from lossearch import zoo
 from lossearch.errors import UserError
@@ -57,13 +58,12 @@ def test_mistakes_are_told(tmp_path: Path, name: str, message: str) -> None:
         draw_graph(zoo.get("focal"), tmp_path / name)
 
 
-def test_no_edge_is_cut_at_the_border() -> None:
-    for name in zoo.names():
-        loss = zoo.get(name)
-        figure = _figure({name: loss.root}, {})
-        (axes,) = figure.axes
-        (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
-        for patch in axes.patches:
-            box = patch.get_extents().transformed(axes.transData.inverted())
-            assert left < box.x0 < box.x1 < right, name
-            assert low < box.y0 < box.y1 < top, name
+@pytest.mark.parametrize("name", each_loss())
+def test_no_edge_is_cut_at_the_border(name: str) -> None:
+    figure = _figure({name: zoo.get(name).root}, {})
+    (axes,) = figure.axes
+    (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
+    for patch in axes.patches:
+        box = patch.get_extents().transformed(axes.transData.inverted())
+        assert left < box.x0 < box.x1 < right
+        assert low < box.y0 < box.y1 < top

@@ -106,6 +106,7 @@ def test_a_family_of_another_package_is_checked_tuned_and_compared_in_other_proc
 
 
 @pytest.mark.usefixtures("other_package")
+@pytest.mark.thorough
 def test_a_family_of_another_package_is_searched_on(tmp_path: Path) -> None:
     result = lossearch.search(
         {

@@ -28,6 +28,7 @@ from lossearch.training.train import train
 SMALL = {"base": "digit_scenes_box", "train_size": 200, "val_size": 60, "test_size": 60}
 
 
+@pytest.mark.thorough
 def test_the_detector_conforms() -> None:
     check_task(build_task({**SMALL, "batch_size": 25}), 150)
 
@@ -113,6 +114,7 @@ def test_slots_that_do_not_fit_are_told(values: dict[str, object], told: str) ->
         losses(DetectionTask({**SMALL, **values}))
 
 
+@pytest.mark.thorough
 def test_a_loss_of_one_slot_is_tuned_and_compared() -> None:
     task = build_task(SMALL)
     tuned = lossearch.tune("giou", task, budget=Budget(2, 1, 0), steps=30, workers=1)
@@ -124,6 +126,7 @@ def test_a_loss_of_one_slot_is_tuned_and_compared() -> None:
     assert {row.loss for row in comparison.rows} == {"box_l1", "giou"}
 
 
+@pytest.mark.thorough
 def test_a_search_over_one_slot_ends_in_a_loss_of_its_signature(tmp_path: Path) -> None:
     result = lossearch.search(
         {

@@ -328,6 +328,7 @@ def test_a_function_that_hangs_is_killed_with_what_it_started(
     assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
 
 
+@pytest.mark.thorough
 def test_what_a_function_leaves_running_is_killed(
     user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +340,7 @@ def test_what_a_function_leaves_running_is_killed(
     assert not _is_running(int(pids.read_text()))
 
 
+@pytest.mark.thorough
 def test_a_training_that_is_killed_from_outside_is_repeated(
     user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +422,7 @@ def test_a_killed_process_is_an_error_and_the_next_evaluation_works(user: _Harne
     assert user("counts").evaluate(LOSS, 1, 0).status is Status.OK
 
 
+@pytest.mark.thorough
 def test_a_killed_server_is_an_error_and_takes_the_training_with_it(
     user: _Harness, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,6 +456,7 @@ def test_a_training_can_be_stopped_at_a_metric(user: _Harness) -> None:
     assert len(outcome.curve) == 4
 
 
+@pytest.mark.thorough
 def test_an_exception_in_the_callback_ends_the_child_and_passes_through(user: _Harness) -> None:
     def full_disk(count: int, value: float) -> bool:
         raise OSError("no space left")
@@ -497,6 +501,7 @@ def train_at_top_level(loss: torch.nn.Module, budget: int, seed: int) -> Iterato
     yield float(budget)
 
 
+@pytest.mark.thorough
 def test_a_function_is_found_again_by_its_name() -> None:
     with UserTask(train_at_top_level, time_limit=60) as task:
         assert task.function.endswith(":train_at_top_level")
@@ -514,6 +519,7 @@ def test_the_server_ends_with_its_owner(folder: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.thorough
 def test_when_the_owner_is_killed_so_is_the_training(folder: Path) -> None:
     pids = folder / "pids"
     pids.unlink(missing_ok=True)

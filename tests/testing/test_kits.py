@@ -171,9 +171,17 @@ def test_an_honest_function_conforms(script: Path) -> None:
     ("name", "told"),
     [
         ("unseeded", "equal seeds give equal metrics"),
-        ("deaf", "(?s)seed chooses the training; 4 seeds.*learning_rate changes the training.*split chooses the data"),
+        pytest.param(
+            "deaf",
+            "(?s)seed chooses the training; 4 seeds.*learning_rate changes the training.*split chooses the data",
+            marks=pytest.mark.thorough,
+        ),
         ("silent", "it calls its loss"),
-        ("Misjudged", r"judge\(\) gives a better error where cross_entropy has improved the predictions of loss"),
+        pytest.param(
+            "Misjudged",
+            r"judge\(\) gives a better error where cross_entropy has improved the predictions of loss",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_function_that_lies_is_found(script: Path, name: str, told: str) -> None:
@@ -192,6 +200,7 @@ def test_search_methods_conform(name: str) -> None:
     check_method(name)
 
 
+@pytest.mark.thorough
 def test_meta_learning_conforms() -> None:
     space = load_space("dense")
     few = space.model_copy(update={"seeds": space.seeds[:2]})
