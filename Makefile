@@ -16,8 +16,8 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo    search a loss on real data, compare it on held-out data, export it, write a report"
-	@echo "make test    run the test suite (ARGS='-k name' for a part of it)"
-	@echo "make test-thorough  run it with all cases: every loss in every file format, thousands of random graphs"
+	@echo "make test    run the quick tests: a loss of every kind, a case of every feature (ARGS='-k name' for a part)"
+	@echo "make test-thorough  run all tests: every loss, every file format, thousands of random graphs, searches that are killed"
 	@echo "make lint    check formatting, lint and types"
 	@echo "make format  format the sources and mend what the linter can mend safely"
 	@echo "make bench   measure speed and overhead"

@@ -1,6 +1,7 @@
 """Imports run downward only, deferred and type-checking ones included, and no file imports itself through others."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,10 +70,17 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def nodes_of(source: str) -> tuple[ast.AST, ...]:
+    """Those of its syntax tree that import, call or ask whether types are checked."""
+    kinds = ast.Import | ast.ImportFrom | ast.Call | ast.If
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+
+
 def imported(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that a source imports; names taken from a package are told apart."""
     package = module if is_package else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,7 +100,7 @@ def type_checking_lines(source: str) -> set[int]:
     """Lines of what is imported for type checking alone, which no running program does."""
     return {
         inner.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in nodes_of(source)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for statement in node.body
         for inner in ast.walk(statement)

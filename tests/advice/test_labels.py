@@ -199,6 +199,7 @@ def one(loss, budget, seed):
 
 
 @pytest.mark.usefixtures("one_server")
+@pytest.mark.thorough
 def test_a_function_is_measured_by_what_it_gives_each_of_its_losses(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SCRIPT, encoding="utf-8")
     text = '{space}\ngenerations = 1\n[task]\nfunction = "mine.py:{name}"\nmetric = "mae"\n[evaluation]\nsteps = 1\n'

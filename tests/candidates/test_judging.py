@@ -150,6 +150,7 @@ def test_a_metric_that_is_minimised_rejects_what_worsens_it(parts: Callable[...,
     assert told in found.notes["screening"]
 
 
+@pytest.mark.thorough
 def test_losses_of_other_signatures_are_judged_too(parts: Callable[..., Parts]) -> None:
     found = parts("Boxes", "error", space="box")
     assert rejection(found).gain(zoo.get("diou").graph) > 0.3

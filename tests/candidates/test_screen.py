@@ -254,6 +254,7 @@ def test_the_canonical_key_ignores_order_and_neutral_elements():
     assert canonical(first).key == canonical(second).key
 
 
+@pytest.mark.thorough
 def test_fingerprints_do_not_depend_on_the_process(screen):
     import subprocess
     import sys

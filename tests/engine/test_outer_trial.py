@@ -10,8 +10,7 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
 
 import lossearch as ls
 from lossearch.errors import UserError
-
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
+from lossearch.tasks import seal
 
 GOOD = "dense: 1.5 * cross_entropy(2.0 * logits, target)"
 BAD = "dense: -1.5 * cross_entropy(2.0 * logits, target)"
@@ -48,6 +47,33 @@ def tuned(scheduler: Any, folder: Path, at_once: int, settings: dict[str, Any]) 
     return sorted(results.of.values(), key=lambda told: told[0]["config"]["structure"] == BAD)
 
 
+def test_a_trial_goes_on_where_a_checkpoint_of_another_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what Ray Tune calls, in this process, which is left as it was: a trial seals the test split."""
+    monkeypatch.setattr(seal, "_reason_sealed", None)
+    monkeypatch.setenv(seal.VARIABLE, "")
+    trainable = ls.meta_trainable(CONFIG)
+    whole, other = trainable({"structure": GOOD}), trainable({"structure": BAD})
+    told = [whole.train()]
+    (tmp_path / "checkpoint").mkdir()
+    whole.save_checkpoint(str(tmp_path / "checkpoint"))
+    told += [whole.train(), whole.train()]
+    assert [one["outer_step"] for one in told] == [0, 2, 4]
+    assert [one["done"] for one in told] == [False, False, True]
+    assert other.train()["score"] < told[0]["score"]
+    assert other.reset_config({"structure": GOOD})
+    other.load_checkpoint(str(tmp_path / "checkpoint"))
+    for one in told[1:]:
+        again = other.train()
+        assert {name: again[name] for name in ("score", "outer_step", "formula", "done")} == {
+            name: one[name] for name in ("score", "outer_step", "formula", "done")
+        }
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
 def test_asha_stops_a_bad_trial(tmp_path: Path) -> None:
     scheduler = ASHAScheduler(grace_period=1, reduction_factor=2, max_t=3)
     good, bad = tuned(scheduler, tmp_path, 1, {"structure": tune.grid_search([GOOD, BAD])})
@@ -59,6 +85,8 @@ def test_asha_stops_a_bad_trial(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
 def test_pbt_goes_on_from_the_checkpoint_of_a_better_trial(tmp_path: Path) -> None:
     """A trial that begins anew would tell of outer step 0 once more, and end one checkpoint later."""
     scheduler = PopulationBasedTraining(

@@ -75,6 +75,7 @@ def outcome(run: RunDirectory) -> tuple[list[Any], list[Standing], list[str | No
         return trained, archive.standings(), [row.candidate.text for row in archive.ranked(9)]
 
 
+@pytest.mark.thorough
 def test_a_race_that_ends_between_blocks_goes_on_and_counts_when_it_has_ended(tmp_path: Path) -> None:
     config = validate(CONFIG)
     whole, broken = new_run(tmp_path / "whole", config), new_run(tmp_path / "broken", config)

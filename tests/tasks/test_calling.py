@@ -212,6 +212,7 @@ def test_what_cannot_be_imported_ahead_is_left_to_the_calls(
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.thorough
 def test_packages_that_a_call_imported_are_there_in_the_next(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_task, "Server", Server)  # one of its own, in which nothing has been imported yet
     with UserTask(f"{script}:warm", time_limit=60) as task:

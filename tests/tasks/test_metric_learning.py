@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from representative import first_of
 from tasks import pictures
 from torch import Tensor
 
@@ -51,11 +52,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"resample": True, "mislabelled": 0.1, "lighting": 0.2, "copies": 2},
-        {"given": "cosines"},
-        {"metric": "tar_at_far", "shrink": 3, "batch_size": 32},
-    ],
+    first_of(
+        [
+            {"resample": True, "mislabelled": 0.1, "lighting": 0.2, "copies": 2},
+            {"given": "cosines"},
+            {"metric": "tar_at_far", "shrink": 3, "batch_size": 32},
+        ]
+    ),
 )
 def test_the_family_conforms(changes: dict[str, Any]) -> None:
     check_task(build_task({**SMALL, **changes}), 40)

@@ -105,6 +105,7 @@ def test_the_family_conforms(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("weights")
+@pytest.mark.thorough
 def test_a_task_with_losses_of_features_conforms() -> None:
     task = build_task(SMALL | {"terms": ["pixel", "perceptual"], "slot": "perceptual", "metric": "lpips"})
     check_task(task)

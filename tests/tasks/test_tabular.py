@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from representative import first_of
 from tasks import tables
 
 from lossearch.errors import UserError
@@ -65,7 +66,7 @@ def _config(**changes: Any) -> TabularConfig:
     return found
 
 
-@pytest.mark.parametrize("resample", [True, False])
+@pytest.mark.parametrize("resample", first_of([True, False]))
 def test_the_family_conforms(resample: bool) -> None:
     check_task(build_task(SMALL | {"resample": resample}), 60)
 

@@ -126,6 +126,7 @@ def _who_and_when(searches: np.ndarray) -> set[tuple[int, int]]:
     return found
 
 
+@pytest.mark.thorough
 def test_no_nucleus_and_no_time_is_in_two_splits() -> None:
     config = _config(train_size=20, val_size=12, test_size=12, batch_size=10)
     film = followed(config, config.train_times + config.val_times)

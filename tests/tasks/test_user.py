@@ -361,6 +361,7 @@ def test_a_training_that_is_killed_from_outside_is_repeated(
     assert (outcome.status, len(outcome.curve)) == (Status.OK, 3)
 
 
+@pytest.mark.thorough
 def test_the_test_split_is_sealed_in_every_process_of_a_function(user: _Harness) -> None:
     outcome = user("opens_test").evaluate(LOSS, 0, 0)
     assert "| sealed" in outcome.message
@@ -510,6 +511,7 @@ def test_a_function_is_found_again_by_its_name() -> None:
     assert (copy.function, copy.time_limit) == (task.function, 60)
 
 
+@pytest.mark.thorough
 def test_the_server_ends_with_its_owner(folder: Path) -> None:
     task = UserTask(f"{folder / 'script.py'}:counts", time_limit=60)
     task.evaluate(LOSS, 1, 0)

@@ -81,6 +81,7 @@ def test_a_constant_factor_changes_nothing_on_any_task(distribution: Distributio
     assert [a.metrics for a in one] == [pytest.approx(dict(b.metrics), abs=0.02) for b in other]
 
 
+@pytest.mark.thorough
 def test_worst_and_rank() -> None:
     worst = made(fitness="worst")
     (outcome,) = train(worst, runs(worst, "probability_mae", [0]), STEPS)

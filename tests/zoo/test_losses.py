@@ -81,7 +81,7 @@ def test_every_loss_has_a_row() -> None:
     assert {case.name for case in CASES} | SEPARATE == set(zoo.names())
 
 
-@rows(ORDINARY, quick=FIRST.values())
+@rows(ORDINARY, quick=[row for name, row in FIRST.items() if name != "ms_ssim"])
 def test_equals_oracle(case: Case, samples: list[Sample]) -> None:
     modules = [Modules(case, "eager")]
     on_each(samples, lambda sample: check_oracle(modules, sample))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from representative import representatives, thorough_unless
 from torch import Tensor
 
 from lossearch import zoo
@@ -15,7 +16,12 @@ from .harness import BACKENDS, Case, Modules, check_derivatives, check_finite, c
 from .samples import Sample, dense, extreme_dense
 
 ROWS = pytest.mark.parametrize(
-    "case", [case for case in CASES if class_by_class(case.loss.graph)], ids=lambda case: case.id
+    "case",
+    [
+        pytest.param(case, id=case.id, marks=thorough_unless(case.name in representatives()))
+        for case in CASES
+        if class_by_class(case.loss.graph)
+    ],
 )
 
 
