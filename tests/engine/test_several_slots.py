@@ -17,6 +17,7 @@ from lossearch.cli.main import app
 from lossearch.engine.driver.race import hold_race, race_run
 from lossearch.engine.driver.search import plan_search
 from lossearch.engine.island.loop import IslandLoop
+from lossearch.engine.setup.begun import write_beginning
 from lossearch.engine.setup.config import load_config
 from lossearch.engine.setup.first_call_file import keep_first_call
 from lossearch.engine.setup.parts import build_parts, island_method, island_setting
@@ -117,6 +118,7 @@ def invoke(*arguments: str) -> Result:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     folder = tmp_path_factory.mktemp("scenes")
     run, config = searched(folder, SCENES), load_config(folder / "search.toml")[0]
+    write_beginning(run, run.path, config, folder, {})
     hold_race(run, config, build_parts(config).facts, 1, lambda _: None)
     return run
 
