@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 
@@ -106,7 +105,7 @@ def test_an_ignored_element_influences_nothing(name: str, count: int) -> None:
     other = logits.clone()
     other.movedim(1, -1)[scattered == -100] = 3.0 * batch(2)[0].movedim(1, -1)[scattered == -100]
     checked = 0
-    for graph in itertools.islice(cases(name), count):
+    for graph in cases(name):
         if refused(graph):
             assert name in MAY_REFUSE, graph.root
             continue
@@ -122,6 +121,8 @@ def test_an_ignored_element_influences_nothing(name: str, count: int) -> None:
         assert not gradient[2].any(), graph.root
         assert not gradient[:, :, 4:].any(), graph.root
         checked += 1
+        if checked == count:
+            break
     assert checked, "no operands fit"
 
 
