@@ -145,6 +145,7 @@ def _check(*command: str) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.thorough
 def test_the_wheel_holds_lossearch_only_and_all_of_it(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as archive:
         names = set(archive.namelist())
@@ -174,6 +175,7 @@ def test_the_installed_package_is_imported_from_the_clean_environment(installed:
     assert str(ROOT) not in found["path"]
 
 
+@pytest.mark.thorough
 def test_the_installed_metadata_are_those_of_the_wheel(installed: Installed) -> None:
     code = "import importlib.metadata as m; d = m.distribution('lossearch'); print(d.version, d.locate_file(''))"
     version, place = installed.run("python", "-c", code).split(maxsplit=1)

@@ -209,6 +209,7 @@ def test_a_run_is_never_overwritten(run: Path, mistake: Command) -> None:
     assert f"lossearch resume {run}" in mistake("search", run.parents[1] / "tiny.toml", "--out", run)
 
 
+@pytest.mark.thorough
 def test_compare_tunes_and_tests_and_keeps_its_table(run: Path, lossearch: Command, tmp_path: Path) -> None:
     out = tmp_path / "comparison"
     arguments = (

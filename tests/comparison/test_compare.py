@@ -213,6 +213,7 @@ def test_results_of_other_settings_are_not_mixed(
         compare_here(task, [], baselines=["brier"], out=tmp_path, **changes)
 
 
+@pytest.mark.thorough
 def test_another_loss_of_the_same_name_is_not_mistaken(task: Task, tmp_path: Path) -> None:
     compare_here(task, [FOUND], baselines=False, out=tmp_path)
     other = Loss.from_text("dense: 3.0 * cross_entropy(logits, target)", "found", "a search")
@@ -225,6 +226,7 @@ def test_another_loss_of_the_same_name_is_not_mistaken(task: Task, tmp_path: Pat
         compare_here(task, [FOUND], baselines=False, out=tmp_path, seeds=5)
 
 
+@pytest.mark.thorough
 def test_one_more_loss_is_compared_with_all_that_are_finished(task: Task, tmp_path: Path, runs: Runs) -> None:
     first = compare_here(task, [FOUND], baselines=["brier"], out=tmp_path)
     runs.calls.clear()

@@ -198,6 +198,7 @@ def test_a_function_without_learning_rate_is_compared_at_its_own(here: Path) -> 
         lossearch.tune("focal", "mine.py:at_own_rate", metric="accuracy", steps=1)
 
 
+@pytest.mark.thorough
 def test_a_function_that_ignores_its_seed_is_told_and_nothing_is_significant(here: Path) -> None:
     budget = Budget(trials=3, seeds=2, final_seeds=0)
     given: dict[str, Any] = {"metric": "accuracy", "steps": 4, "baselines": False, "workers": 1}

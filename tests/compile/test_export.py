@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from compile.examples import DENSE, TRUE_P, P, buffers_of, prediction_and_targets
-from representative import each_loss, representatives, thorough_unless
+from representative import each_loss, first_of, representatives, thorough_unless
 from torch import Tensor
 
 from lossearch import zoo
@@ -391,7 +391,7 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pyte
     assert [p.name for p in tmp_path.iterdir()] == ["loss.py"]
 
 
-@pytest.mark.parametrize("name", ["total_variation", "focal_frequency"])
+@pytest.mark.parametrize("name", first_of(["total_variation", "focal_frequency"]))
 def test_traced_differences_and_frequencies_take_images_of_any_side(name: str, tmp_path: Path) -> None:
     loss = zoo.get(name)
     traced, module = torch.export.load(export(loss, tmp_path / "loss.pt2")).module(), loss.to_module()

@@ -48,6 +48,7 @@ def agrees(module: Callable[..., Tensor], reference: Callable[..., Tensor], logi
         torch.testing.assert_close(torch.autograd.grad(value, logits), torch.autograd.grad(expected, logits))
 
 
+@pytest.mark.thorough
 def test_sizes_grad_modes_formats_and_dtypes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     without_kernels(monkeypatch)
     module, reference = unique(1).to_module("compile"), unique(1).to_module()

@@ -116,6 +116,7 @@ def test_a_race_is_extended_and_remembers_what_it_was_told(tmp_path: Path) -> No
     assert f"{winner.candidate.key},{winner.standing.before}" in run.hall_of_fame.read_text()  # type: ignore[union-attr]
 
 
+@pytest.mark.thorough
 def test_learning_rates_are_moved_and_an_interruption_there_changes_nothing(tmp_path: Path) -> None:
     config = validate({**CONFIG, "evaluation": {"steps": 3, "robustness": 0.5}, "race": {"candidates": 2, "seeds": 2}})
     assert config.race.learning_rates == (0.0625, 0.25, 4.0, 16.0)

@@ -163,6 +163,7 @@ def test_a_function_of_another_family_searches_that_familys_losses(tmp_path: Pat
     assert {row.budget for row in ranked} == {40}
 
 
+@pytest.mark.thorough
 def test_one_that_hangs_is_stopped_and_recorded(tmp_path: Path) -> None:
     with search(tmp_path, odd=True).open_archive() as archive:
         statuses = archive.counts().statuses

@@ -58,6 +58,7 @@ def test_lower_may_be_better_and_failures_rank_last() -> None:
     assert best_failed.regret == pytest.approx(0.1)
 
 
+@pytest.mark.thorough
 def test_seeds_are_powers_of_two_and_the_most_and_cost_counts_tuning() -> None:
     found = rows({10: [[value] * 5 for value in FULL], 20: [[value] * 5 for value in FULL]}, tuning=8)
     assert list(found) == [(10, 1), (10, 2), (10, 4), (10, 5), (20, 1), (20, 2), (20, 4), (20, 5)]

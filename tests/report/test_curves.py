@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from representative import each_loss
+from representative import each_loss, first_of
 
 from lossearch import zoo
 from lossearch.errors import UserError
@@ -222,7 +222,7 @@ def test_curves_are_drawn_into_a_file(tmp_path: Path, suffix: str, head: bytes) 
     assert path.read_bytes().startswith(head)
 
 
-@pytest.mark.parametrize("name", ["margin_ranking", "weighted_sum", "vae"])
+@pytest.mark.parametrize("name", first_of(["margin_ranking", "weighted_sum", "vae"]))
 def test_axes_are_labelled(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
     path = tmp_path / "loss.svg"

@@ -179,6 +179,7 @@ def test_coverage_counts_real_samples_with_a_generated_one_near() -> None:
     assert coverage(real[:, :1].expand(2, 30, 6), real).max() < 0.5
 
 
+@pytest.mark.thorough
 def test_features_tell_classes_that_were_not_fitted() -> None:
     pictures = _pictures(test_size=100)
     network = fixed_features(pictures, torch.device("cpu"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from representative import representatives, thorough_unless
 from torch import Tensor
 
 from lossearch import load, zoo
@@ -66,7 +67,14 @@ def ends(parameter: Parameter) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("entry", [entry for entry in zoo.entries() if entry.parameters], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(entry, id=entry.name, marks=thorough_unless(entry.name in representatives()))
+        for entry in zoo.entries()
+        if entry.parameters
+    ],
+)
 def test_every_loss_can_be_used_at_the_ends_of_what_is_defined(entry: zoo.Entry) -> None:
     sample = Case(entry.name, torch.zeros).samples()[0]
     for parameter in entry.parameters:
