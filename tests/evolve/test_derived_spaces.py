@@ -22,6 +22,7 @@ from lossearch.ir.core.signature import SIGNATURES, get_signature
 from lossearch.ir.forms.text import format_graph, parse_graph
 from lossearch.search_spaces import load_space, space_names
 from lossearch.search_spaces.derived import derivable, derived_space
+from lossearch.tasks import UserTask
 
 WITH_LOSSES = sorted({entry.signature.name for entry in zoo.entries()})
 
@@ -111,4 +112,4 @@ def test_the_space_of_single_classes_holds_losses_that_one_channel_can_be_traine
         value = build(graph)(logits, mask) + 0.0 * logits.sum()  # some are functions of the target alone
         vanishing += bool((torch.autograd.grad(value, logits)[0] == 0).all())
     assert vanishing < 10
-    assert reference_name(None, space, None) == "binary_cross_entropy"
+    assert reference_name(None, space, UserTask("train.py:train").slots["loss"]) == "binary_cross_entropy"
