@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.simplified import shorter_of
 from lossearch.comparison.comparison import Comparison
-from lossearch.comparison.statistics import Interval, PairedDifference
+from lossearch.comparison.statistics import ConfidenceInterval, PairedDifference
 from lossearch.comparison.transfer import Aggregate, Cell, Transfer
 from lossearch.comparison.verdict import Units
 from lossearch.errors import UserError
@@ -43,7 +43,7 @@ class Judged(_Part):
     formula: str
     parameters: Mapping[str, float]
     learning_rate: float
-    interval: Interval | None
+    interval: ConfidenceInterval | None
     difference: PairedDifference | None
     p_holm: float | None
     better: bool | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossearch.comparison.statistics import Interval
+from lossearch.comparison.statistics import ConfidenceInterval
 from lossearch.comparison.verdict import p_text
 from lossearch.experiments.outcome import TransferOutcome
 
@@ -61,7 +61,7 @@ def section(outcome: TransferOutcome) -> Iterator[str]:
     yield ""
 
 
-def _gain(interval: Interval) -> str:
+def _gain(interval: ConfidenceInterval) -> str:
     return f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
 
 

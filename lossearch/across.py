@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lossearch.named_losses import LossLike, find
 
 if TYPE_CHECKING:
-    from lossearch.comparison.compare import Progress
+    from lossearch.comparison.compare import ComparisonProgress
     from lossearch.comparison.transfer import Transfer
     from lossearch.tasks.distribution.config import DistributionConfig
 
@@ -25,7 +25,7 @@ def compare_across(
     draw_seed: int | None = None,
     baselines: bool | LossLike | Sequence[LossLike] = True,
     out: str | Path | None = None,
-    progress: Callable[[str, Progress], None] | None = None,
+    progress: Callable[[str, ComparisonProgress], None] | None = None,
     **details: Any,
 ) -> Transfer:
     """Compare losses on tasks that a distribution draws, by default on those that no search sees.

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lossearch.advice import Advice
-    from lossearch.comparison.compare import Progress as ComparisonProgress
+    from lossearch.comparison.compare import ComparisonProgress
     from lossearch.comparison.comparison import Comparison
     from lossearch.comparison.tuning import Tuned
     from lossearch.engine.driver.result import SearchResult
     from lossearch.engine.driver.search import ConfigSource, ProgressOption
     from lossearch.engine.outer_trial import OuterTrial
-    from lossearch.engine.setup.subject import Found, TaskLike
+    from lossearch.engine.setup.subject import FoundTask, TaskLike
     from lossearch.simplifying import Attempt, Simplified
 
 
@@ -333,7 +333,7 @@ def simplify(
     return result
 
 
-def _labels_known(found: Resolved, at: Found | None) -> bool:
+def _labels_known(found: Resolved, at: FoundTask | None) -> bool:
     """Whether targets are known to be labels: of the task that is named, or of the run."""
     from lossearch.simplifying import takes_labels
 

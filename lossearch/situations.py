@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lossearch.advice import Situation
-    from lossearch.engine.setup.subject import Found, TaskLike
+    from lossearch.engine.setup.subject import FoundTask, TaskLike
     from lossearch.tasks import DescribedTask
 
 
@@ -80,7 +80,7 @@ def _measured_targets(task: DescribedTask) -> dict[str, Any]:
     return known
 
 
-def _known_of_function(found: Found, family: str | None) -> dict[str, Any]:
+def _known_of_function(found: FoundTask, family: str | None) -> dict[str, Any]:
     """The signature of a training function's loss where its configuration says it, and what is measured of its targets.
 
     Those are what it gives the loss at its first call.

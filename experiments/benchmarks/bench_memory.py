@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from lossearch.candidates.scoring import CandidateResult
-from lossearch.candidates.screen import FilterCount, Verdict, canonical
+from lossearch.candidates.screen import FilterTotals, Verdict, canonical
 from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.config import load_config, validate
@@ -47,9 +47,13 @@ class Lenient:
         graph = canonical(graph)
         new = graph.key not in seen
         filter = "accepted" if new else "duplicate_key"
-        return Verdict(new, filter, "", graph.key, "f" + graph.key[1:], graph.complexity, graph, {})
+        return Verdict(new, filter, "", graph.key, self.fingerprint(graph), graph.complexity, graph, {})
 
-    def counts(self) -> dict[str, FilterCount]:
+    def fingerprint(self, graph: Graph) -> str:
+        """Another digest for each key."""
+        return "f" + canonical(graph).key[1:]
+
+    def counts(self) -> dict[str, FilterTotals]:
         """None."""
         return {}
 

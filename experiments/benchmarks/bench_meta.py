@@ -26,6 +26,7 @@ from lossearch.meta.estimators.reverse import Reverse
 from lossearch.meta.estimators.unrolled import Unrolled
 from lossearch.meta.learnable import Learnable
 from lossearch.meta.outer_loop import OuterLoop
+from lossearch.meta.outer_optimizers import Adam
 from lossearch.meta.problem import Estimator
 from lossearch.meta.task_problem import TaskProblem
 from lossearch.tasks import DescribedTask, build_task
@@ -118,7 +119,7 @@ def _by_horizon(task: DescribedTask, learnable: Learnable, rounds: int) -> None:
 
 def _memory(task: DescribedTask, learnable: Learnable, steps: int) -> None:
     problem = _problem(task, learnable, 20)
-    loop = OuterLoop(learnable, [problem], Unrolled(), learnable.start, seed=0, tasks=1)
+    loop = OuterLoop(Adam(learnable), [problem], Unrolled(), learnable.start, seed=0, tasks=1)
     seen: list[float] = []
     for number in range(2 * steps):  # the first half fills what is kept of recent seeds' data, within its limit
         loop.step()

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 FILE = Path(__file__).with_name("rules.toml")
 
 
-class Rule(BaseModel):
+class AdviceRule(BaseModel):
     """One row.
 
     Attributes:
@@ -74,10 +74,10 @@ class Advice:
 
 
 @cache
-def rules() -> tuple[Rule, ...]:
+def rules() -> tuple[AdviceRule, ...]:
     """Every rule, in the order of the file."""
     rows: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["rule"]
-    return tuple(Rule.model_validate(row) for row in rows)
+    return tuple(AdviceRule.model_validate(row) for row in rows)
 
 
 def facts_asked_for(family: str) -> list[str]:
@@ -133,7 +133,7 @@ def advise(situation: Situation, most: int | None = None) -> list[Advice]:
     Raises `UserError` for a family that has no losses or no rules.
     """
     zoo.names(situation.family)  # raises for an unknown family
-    found: dict[str, list[Rule]] = defaultdict(list)
+    found: dict[str, list[AdviceRule]] = defaultdict(list)
     for rule in rules():
         if rule.applies(situation):
             found[rule.loss].append(rule)

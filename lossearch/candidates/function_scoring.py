@@ -16,7 +16,7 @@ from lossearch.candidates.scoring import (
     scored,
     without_gradient,
 )
-from lossearch.candidates.stopping import NEVER, Stops, Watch
+from lossearch.candidates.stopping import NEVER, Stops, TrainingWatch
 from lossearch.candidates.variants import candidate_variants
 from lossearch.errors import UserError
 from lossearch.ir.core.joint import AnyGraph
@@ -85,7 +85,7 @@ class FunctionEvaluator:
         if not settings:
             return without_gradient(graph)
         (best, rate), spent = (settings[0], 0) if len(settings) == 1 else self._best(settings, stops)
-        watch = Watch(stops.allow)
+        watch = TrainingWatch(stops.allow)
         scoring = seeds.first("scoring", self.settings.seeds)
         outcomes = self._trainer.train(best.graph, scoring, watch, **self._given(rate))
         learning_rate = rate if self._tunes_rate else math.nan
@@ -108,7 +108,7 @@ class FunctionEvaluator:
         outcomes: list[Outcome] = []
         spent, allow = 0, stops.among()
         for scaled, rate in settings:
-            watch = Watch(allow)
+            watch = TrainingWatch(allow)
             outcomes += self._trainer.train(scaled.graph, [tuning_seed], watch, **self._given(rate))
             budget = self._trainer.budget
             spent += budget if watch.stopped is None else stops.reached(watch.stopped, budget)

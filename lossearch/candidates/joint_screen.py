@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Mapping
 
 from lossearch.archive.records import ACCEPTED, DUPLICATE_FINGERPRINT, DUPLICATE_KEY
-from lossearch.candidates.screen import FILTERS, FilterCount, Rejected, Screen, Screened, Verdict, passed_through
+from lossearch.candidates.screen import FILTERS, FilterTotals, Rejected, Screen, Screened, Verdict, passed_through
 from lossearch.ir.core.joint import JointGraph
 
 _REMEMBERED = 20_000  # losses that need not be looked at again
@@ -37,15 +37,15 @@ class JointScreen:
         applied = {name for screen in screens.values() for name in screen.filters}
         self.filters = tuple(name for name in FILTERS if name in applied)
         self.passed: dict[tuple[str, str], Screened] = {}
-        self._counts = {name: FilterCount() for name in FILTERS}
+        self._counts = {name: FilterTotals() for name in FILTERS}
 
-    def counts(self) -> dict[str, FilterCount]:
+    def counts(self) -> dict[str, FilterTotals]:
         """Cumulative counts per filter; of one that is not applied zeros."""
         return self._counts
 
     def reset_counts(self) -> None:
         """Start counting anew."""
-        self._counts = {name: FilterCount() for name in FILTERS}
+        self._counts = {name: FilterTotals() for name in FILTERS}
 
     def check(self, graph: JointGraph, seen: Container[str]) -> Verdict:
         """Run the filters in order until one rejects.
@@ -59,7 +59,6 @@ class JointScreen:
         if verdict.accepted:
             run.remember()
         return verdict
-
 
     def fingerprint(self, graph: JointGraph) -> str | None:
         """Of the behaviour of a candidate's losses together; None where one has none."""

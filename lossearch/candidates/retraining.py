@@ -20,7 +20,7 @@ from lossearch.training.untrained import AnyTask
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCandidate:
     """A candidate as the search left it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Found:
 
 def retrain(
     task: AnyTask,
-    found: Found,
+    found: FoundCandidate,
     steps: int,
     seeds: Sequence[int],
     time_limit: float | None,
@@ -69,7 +69,9 @@ def retrain(
     return train(task, runs, steps, device=place, time_limit=time_limit)
 
 
-def _called(task: UserTask, found: Found, steps: int, seeds: Sequence[int], device: str | None) -> list[Outcome]:
+def _called(
+    task: UserTask, found: FoundCandidate, steps: int, seeds: Sequence[int], device: str | None
+) -> list[Outcome]:
     factory = loss_factory(found.graph)
     given: dict[str, Any] = {} if found.learning_rate is None else {"learning_rate": found.learning_rate}
     given |= {} if device is None else {"device": device}

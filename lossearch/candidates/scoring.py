@@ -12,7 +12,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.archive.robustness import robust_score
-from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops, Watch
+from lossearch.candidates.stopping import NEVER, StoppingConfig, Stops, TrainingWatch
 from lossearch.candidates.variants import candidate_variants
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
@@ -206,7 +206,7 @@ class CandidateEvaluator:
     def _raced(self, best: _Setting, stops: Stops, start: float) -> CandidateResult:
         """Score a setting on one task after the other, as long as it does not lag behind earlier candidates."""
         task = self.task
-        watch, tasks = Watch(stops.allow), len(task.members)
+        watch, tasks = TrainingWatch(stops.allow), len(task.members)
 
         def promote(done: int, metrics: list[float | None]) -> list[bool]:
             known = [metric for metric in metrics if metric is not None]

@@ -91,7 +91,7 @@ class Verdict:
 
 
 @dataclass
-class FilterCount:
+class FilterTotals:
     """How many candidates a filter saw and rejected, and the seconds it took."""
 
     considered: int = 0
@@ -165,15 +165,15 @@ class Screen:
             self._known.setdefault(self.probes.measure(graph).fingerprint, name)
         off = set(self.unapplied) | ({"confident"} if settings.confident_gradient == 0.0 else set())
         self.filters = tuple(name for name in FILTERS if name not in off)
-        self._counts = {name: FilterCount() for name in FILTERS}
+        self._counts = {name: FilterTotals() for name in FILTERS}
 
-    def counts(self) -> dict[str, FilterCount]:
+    def counts(self) -> dict[str, FilterTotals]:
         """Cumulative counts per filter; of one that is not applied zeros."""
         return self._counts
 
     def reset_counts(self) -> None:
         """Start counting anew."""
-        self._counts = {name: FilterCount() for name in FILTERS}
+        self._counts = {name: FilterTotals() for name in FILTERS}
 
     def check(self, graph: Graph, seen: Container[str]) -> Verdict:
         """Run the filters in order until one rejects.
@@ -206,7 +206,7 @@ class Filtered(Protocol):
 
 
 def passed_through(
-    filters: Sequence[str], run: Filtered, counts: Mapping[str, FilterCount], clock: Callable[[], float]
+    filters: Sequence[str], run: Filtered, counts: Mapping[str, FilterTotals], clock: Callable[[], float]
 ) -> Verdict:
     """Run filters in order until one rejects, and count and time them."""
     for name in filters:

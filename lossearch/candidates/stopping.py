@@ -90,7 +90,7 @@ NEVER = Stops()
 
 
 @dataclass
-class Watch:
+class TrainingWatch:
     """Sees a training's metrics, and remembers where it was stopped.
 
     Attributes:

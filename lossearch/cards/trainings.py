@@ -7,14 +7,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
-from lossearch.candidates.retraining import Found as AsLeft
-from lossearch.candidates.retraining import metric_of, retrain
+from lossearch.candidates.retraining import FoundCandidate, metric_of, retrain
 from lossearch.cards.card import HeldOut, Score
 from lossearch.comparison.conditions import Subject, conditions_for, signature_of
 from lossearch.comparison.entries import placed
 from lossearch.comparison.jobs import RUNS_AT_ONCE, Job, end_function, one_thread, run_job
 from lossearch.comparison.tuning_space import Hyperparameters
-from lossearch.engine.setup.subject import Found
+from lossearch.engine.setup.subject import FoundTask
 from lossearch.joint_loss import AnyLoss
 from lossearch.tasks.user.config import FunctionConfig, user_task
 from lossearch.training.device import usable_device
@@ -39,12 +38,14 @@ class CardTrainings:
     device: str | None
 
 
-def placed_on(loss: AnyLoss, at: Found) -> AnyLoss:
+def placed_on(loss: AnyLoss, at: FoundTask) -> AnyLoss:
     """A loss as it is trained on a task: one of a single slot beside the defaults of the others."""
     return placed(loss, at.subject, at.signature)
 
 
-def as_default(loss: AnyLoss, at: Found, seeds: Sequence[int], steps: int | None, device: str | None) -> CardTrainings:
+def as_default(
+    loss: AnyLoss, at: FoundTask, seeds: Sequence[int], steps: int | None, device: str | None
+) -> CardTrainings:
     """Train a loss at the learning rate of a task, and the step size of its default loss.
 
     Raises:
@@ -55,13 +56,13 @@ def as_default(loss: AnyLoss, at: Found, seeds: Sequence[int], steps: int | None
     return _at_step_size(loss, setting, subject, seeds, "validation", budget, place, at.time_limit)
 
 
-def as_scored(loss: AnyLoss, score: Score, at: Found, device: str) -> CardTrainings:
+def as_scored(loss: AnyLoss, score: Score, at: FoundTask, device: str) -> CardTrainings:
     """Train a loss as its card says that it was scored."""
     if score.step_scale is None:
         assert score.learning_rate is not None  # see `read_card`
         setting = Hyperparameters({}, score.learning_rate)
         return _at_step_size(loss, setting, at.subject, score.seeds, "validation", score.steps, device, at.time_limit)
-    left = AsLeft(loss.graph, score.step_scale, score.learning_rate)
+    left = FoundCandidate(loss.graph, score.step_scale, score.learning_rate)
     place = None if score.device is None else usable_device(device)
     if isinstance(at.subject, FunctionConfig):
         with user_task(at.subject, at.time_limit, signature_of(loss)) as task:
@@ -74,7 +75,7 @@ def as_scored(loss: AnyLoss, score: Score, at: Found, device: str) -> CardTraini
     return CardTrainings(tuple(map(metric_of, outcomes)), message, score.steps, score.learning_rate, place)
 
 
-def on_test(loss: AnyLoss, table: HeldOut, at: Found, device: str) -> CardTrainings:
+def on_test(loss: AnyLoss, table: HeldOut, at: FoundTask, device: str) -> CardTrainings:
     """Train a loss as a comparison tuned it, and judge it on the test split, which this opens."""
     assert table.relative_rate is not None  # see `verify`
     setting = Hyperparameters(table.parameters, table.relative_rate)

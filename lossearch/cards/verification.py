@@ -12,7 +12,7 @@ from lossearch.cards.card import Card, CardTask, HeldOut, read_card
 from lossearch.cards.facts import config_on, task_facts
 from lossearch.cards.markdown import render
 from lossearch.cards.trainings import CardTrainings, as_scored, on_test
-from lossearch.engine.setup.subject import Found, TaskLike, found_subject
+from lossearch.engine.setup.subject import FoundTask, TaskLike, found_subject
 from lossearch.errors import UserError
 from lossearch.reading import read_text
 from lossearch.tasks.catalogue import build_task
@@ -135,13 +135,13 @@ def verify(
 
 
 @contextmanager
-def _found(known: CardTask, task: TaskLike | None) -> Iterator[Found]:
+def _found(known: CardTask, task: TaskLike | None) -> Iterator[FoundTask]:
     """The task of a card: what it holds of a described one, or the function that is named."""
     if known.function is None:
         if task is not None:
             found = f"one beside the card's {known.name}"
             raise UserError("a task for the card of a training function alone", found, "leave it out")
-        yield Found(build_task(config_on(known)))
+        yield FoundTask(build_task(config_on(known)))
         return
     if task is None:
         hint = "name it: --task train.py:train, or the configuration of its search"

@@ -13,13 +13,13 @@ from rich.progress import Progress as Bars
 from lossearch.cli.output import console, note, short
 
 if TYPE_CHECKING:
-    from lossearch.comparison.compare import Progress
+    from lossearch.comparison.compare import ComparisonProgress
 
 PHASES = {"tune": "tuned", "test": "tested"}
 
 
 @contextmanager
-def comparison_progress() -> Iterator[Callable[[Progress], None]]:
+def comparison_progress() -> Iterator[Callable[[ComparisonProgress], None]]:
     """What `compare` calls for each finished loss."""
     if not sys.stderr.isatty():
         yield lambda progress: note(line(progress))
@@ -28,14 +28,14 @@ def comparison_progress() -> Iterator[Callable[[Progress], None]]:
     with Bars(*columns, console=console(sys.stderr), transient=True) as bars:
         tasks = {phase: bars.add_task(f"losses {done}", total=None) for phase, done in PHASES.items()}
 
-        def show(progress: Progress) -> None:
+        def show(progress: ComparisonProgress) -> None:
             bars.update(tasks[progress.phase], completed=progress.done, total=progress.total)
             bars.console.print(line(progress))
 
         yield show
 
 
-def line(progress: Progress) -> str:
+def line(progress: ComparisonProgress) -> str:
     """A finished loss in a line."""
     value = "failed" if progress.metric is None else short(progress.metric)
     return f"{PHASES[progress.phase]} {progress.done}/{progress.total} {progress.loss}: {value}"

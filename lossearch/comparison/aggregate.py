@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossearch.comparison.statistics import Interval
+from lossearch.comparison.statistics import ConfidenceInterval
 from lossearch.errors import UserError
 from lossearch.training.fitness import interquartile_mean, middle_half
 
@@ -22,7 +22,7 @@ _CHUNK = 2_000_000  # values that are resampled at once
 
 def interquartile_interval(
     values: Sequence[Sequence[float]] | Table, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Interval:
+) -> ConfidenceInterval:
     """The interquartile mean over all tasks and seeds, with a percentile interval of the stratified bootstrap.
 
     Seeds are resampled within each task, tasks stay: the interval says how sure the mean of these tasks is, nothing of
@@ -43,7 +43,7 @@ def interquartile_interval(
     low, high = np.quantile(np.concatenate(found), [tail, 1 - tail])
     mean = interquartile_mean(table.ravel().tolist())
     method = "constant" if np.all(table == table.flat[0]) else "percentile"
-    return Interval(mean, float(low), float(high), confidence, method)
+    return ConfidenceInterval(mean, float(low), float(high), confidence, method)
 
 
 def probability_of_improvement(a: Sequence[Sequence[float]] | Table, b: Sequence[Sequence[float]] | Table) -> float:

@@ -26,7 +26,7 @@ def assemble(
     means = {name: sum(sound) / len(sound) for name, sound in values.items()}
     bars = [one.name for one in compared if one.name in means and one.source == "hand-designed"] or list(means)
     reference = (max if higher else min)(bars, key=means.__getitem__) if bars else None
-    found: dict[str, statistics.Comparison] = {}
+    found: dict[str, statistics.PairedComparison] = {}
     if reference is not None:
         results = statistics.compare(values, reference, higher_is_better=higher, confidence=confidence)
         found = {result.loss: result for result in results}
@@ -37,7 +37,7 @@ def assemble(
     return Comparison(task, metric, seeds, reference, tuple(rows), tuned, {**settings, "confidence": confidence})
 
 
-def _row(one: Compared, metric: Metric, found: statistics.Comparison | None) -> Row:
+def _row(one: Compared, metric: Metric, found: statistics.PairedComparison | None) -> Row:
     tuned = one.tuned
     row = Row(
         loss=one.name,

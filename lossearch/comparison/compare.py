@@ -33,7 +33,7 @@ from lossearch.version import __version__
 
 
 @dataclass(frozen=True)
-class Progress:
+class ComparisonProgress:
     """A loss has been tuned or tested.
 
     Attributes:
@@ -59,7 +59,7 @@ def compare(
     baselines: bool | Sequence[AnyLoss | str] = True,
     out: str | Path | None = None,
     workers: int | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ComparisonProgress], None] | None = None,
     *,
     budget: Budget | None = None,
     steps: int | None = None,
@@ -145,7 +145,7 @@ class _Session:
     seeds: tuple[int, ...]
     conditions: Conditions
     checkpoints: Checkpoints
-    progress: Callable[[Progress], None] | None
+    progress: Callable[[ComparisonProgress], None] | None
 
     def __post_init__(self) -> None:
         self.finished: dict[str, Finished] = {}
@@ -191,7 +191,7 @@ class _Session:
 
     def _report(self, phase: Literal["tune", "test"], name: str, done: int, value: float | None) -> None:
         if self.progress is not None:
-            self.progress(Progress(phase, name, done, len(self.entries), value))
+            self.progress(ComparisonProgress(phase, name, done, len(self.entries), value))
 
 
 def _testing(

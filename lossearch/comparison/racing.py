@@ -78,7 +78,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Place:
+class RacePlace:
     """Where a race left a candidate.
 
     Attributes:
@@ -114,7 +114,7 @@ class Course:
 
     wanted: tuple[tuple[str, tuple[int, ...]], ...]
     judged: int
-    places: tuple[Place, ...]
+    places: tuple[RacePlace, ...]
 
 
 Metrics = Mapping[str, Mapping[int, float | None]]
@@ -198,7 +198,7 @@ class _Running:
                 self._out[key] = end, worse[key]
         self.active = [key for key in self.active if key not in worse or key in front]
 
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[RacePlace, ...]:
         """Where all candidates stand that have been judged, or failed."""
         if not self._trained:
             return tuple(self._failure(key) for key in self._complexity if key in self._failed)
@@ -209,16 +209,16 @@ class _Running:
             if key in self._failed or key in self._trained
         )
 
-    def _failure(self, key: str) -> Place:
+    def _failure(self, key: str) -> RacePlace:
         values = list(self._known[key].values())
-        return Place(key, len(values), values.count(None), None, None)
+        return RacePlace(key, len(values), values.count(None), None, None)
 
-    def _place(self, key: str, winner: Sequence[float]) -> Place:
+    def _place(self, key: str, winner: Sequence[float]) -> RacePlace:
         merits = self._merits(key)
         score, of_winner = self._score(merits), self._score(winner[: len(merits)])
         ruled_out, p_value = self._out.get(key, (None, None))
         gap, fragile = self._sign * (score - of_winner), key in self._fragile
-        return Place(key, len(merits), 0, self._sign * score, gap, ruled_out, p_value, fragile)
+        return RacePlace(key, len(merits), 0, self._sign * score, gap, ruled_out, p_value, fragile)
 
     def _winner(self) -> str:
         """The best that lasted, if there is one whose learning rate may be moved, of these."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lossearch.comparison.statistics import Interval, PairedDifference, varies
+from lossearch.comparison.statistics import ConfidenceInterval, PairedDifference, varies
 from lossearch.comparison.tuning import Tuned
 from lossearch.comparison.tuning_space import Edge
 from lossearch.tasks import Metric
@@ -88,7 +88,7 @@ class Row:
     learning_rate: float
     validation: float | None
     values: tuple[float | None, ...]
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
     difference: PairedDifference | None = None
     p_holm: float | None = None
     better: bool | None = None

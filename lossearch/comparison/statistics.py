@@ -20,7 +20,7 @@ _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A mean with its confidence interval, and how that was found.
 
     method: "bca", "percentile" (BCa is undefined for the sample), "corrected_t", or "constant" (all values
@@ -38,7 +38,7 @@ class Interval:
 class PairedDifference:
     """Mean of a - b over pairs, its interval, and the two-sided p-value of no difference."""
 
-    interval: Interval
+    interval: ConfidenceInterval
     p_value: float
     test: Literal["sign_flip_exact", "sign_flip_monte_carlo", "corrected_resampled_t"]
     n: int
@@ -49,7 +49,7 @@ class PairedDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """One row of a comparison: a loss against the reference loss, over the same seeds.
 
     difference is loss - reference in the metric's own units, None in the reference's row, and p_holm its
@@ -61,14 +61,16 @@ class Comparison:
     loss: str
     reference: str
     values: tuple[float, ...]
-    interval: Interval
+    interval: ConfidenceInterval
     difference: PairedDifference | None
     p_holm: float | None
     better: bool | None
     noise_floor: float | None
 
 
-def bootstrap_interval(values: Values, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    values: Values, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> ConfidenceInterval:
     """Bootstrap interval of the mean: BCa (Efron, 1987), which corrects for bias and skewness.
 
     Where BCa is undefined the percentile interval is given, and `method` says so. A constant sample gives an
@@ -79,7 +81,7 @@ def bootstrap_interval(values: Values, confidence: float = 0.95, resamples: int 
     _verify_settings(confidence, resamples)
     if np.all(sample == sample[0]):
         mean = float(sample[0])
-        return Interval(mean, mean, mean, confidence, "constant")
+        return ConfidenceInterval(mean, mean, mean, confidence, "constant")
     from scipy import stats  # costs half a second to import
 
     mean = float(sample.mean())
@@ -97,10 +99,10 @@ def bootstrap_interval(values: Values, confidence: float = 0.95, resamples: int 
         )
     low, high = found.confidence_interval
     if math.isfinite(low) and math.isfinite(high):
-        return Interval(mean, float(low), float(high), confidence, "bca")
+        return ConfidenceInterval(mean, float(low), float(high), confidence, "bca")
     tail = (1 - confidence) / 2
     low, high = np.quantile(found.bootstrap_distribution, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high), confidence, "percentile")
+    return ConfidenceInterval(mean, float(low), float(high), confidence, "percentile")
 
 
 def paired_difference(
@@ -166,7 +168,7 @@ def _at_least_as_extreme(
 
 def _corrected_t(
     differences: npt.NDArray[np.float64], confidence: float, test_train_ratio: float
-) -> tuple[Interval, float]:
+) -> tuple[ConfidenceInterval, float]:
     if not (math.isfinite(test_train_ratio) and test_train_ratio >= 0):
         raise UserError(
             required="test_train_ratio ≥ 0",
@@ -176,13 +178,13 @@ def _corrected_t(
     n = differences.size
     mean = float(differences.mean())
     if np.all(differences == differences[0]):
-        return Interval(mean, mean, mean, confidence, "constant"), 1.0 if mean == 0 else 0.0
+        return ConfidenceInterval(mean, mean, mean, confidence, "constant"), 1.0 if mean == 0 else 0.0
     from scipy import stats  # costs half a second to import
 
     error = math.sqrt((1 / n + test_train_ratio) * float(differences.var(ddof=1)))
     p_value = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
     half_width = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
-    return Interval(mean, mean - half_width, mean + half_width, confidence, "corrected_t"), p_value
+    return ConfidenceInterval(mean, mean - half_width, mean + half_width, confidence, "corrected_t"), p_value
 
 
 def holm(p_values: Values) -> npt.NDArray[np.float64]:
@@ -234,7 +236,7 @@ def compare(
     resamples: int = 10_000,
     seed: int = 0,
     test_train_ratio: float | None = None,
-) -> list[Comparison]:
+) -> list[PairedComparison]:
     """One row a loss, best mean first. `scores[loss][seed]`: the metric, with the seeds in the same order for
     all.
 
@@ -265,14 +267,14 @@ def compare(
     if one_observation:
         differences = {loss: replace(difference, p_value=1.0) for loss, difference in differences.items()}
     corrected = dict(zip(differences, holm([d.p_value for d in differences.values()]).tolist(), strict=True))
-    rows: list[Comparison] = []
+    rows: list[PairedComparison] = []
     for loss, values in scores.items():
         difference, p_holm = differences.get(loss), corrected.get(loss)
         better = None
         if difference is not None and p_holm is not None and p_holm <= 1 - confidence:
             better = (difference.mean > 0) == higher_is_better
         rows.append(
-            Comparison(
+            PairedComparison(
                 loss=loss,
                 reference=reference,
                 values=tuple(float(value) for value in values),

@@ -15,11 +15,11 @@ import numpy as np
 
 from lossearch.comparison.aggregate import interquartile_interval, performance_profile, probability_of_improvement
 from lossearch.comparison.checkpoint import AGAIN
-from lossearch.comparison.compare import Progress, compare
+from lossearch.comparison.compare import ComparisonProgress, compare
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.entries import default_losses
 from lossearch.comparison.result import Row
-from lossearch.comparison.statistics import Interval, holm, paired_difference
+from lossearch.comparison.statistics import ConfidenceInterval, holm, paired_difference
 from lossearch.comparison.transfer_table import aggregate_table, cell_table, printed
 from lossearch.errors import UserError
 from lossearch.files import storage_errors, write_atomically
@@ -85,7 +85,7 @@ class Aggregate:
 
     loss: str
     source: str
-    gain: Interval
+    gain: ConfidenceInterval
     worst: float
     worst_task: str
     improvement: float | None
@@ -292,7 +292,7 @@ def compare_across(
     *,
     baselines: bool | Sequence[AnyLoss | str] = True,
     out: str | Path | None = None,
-    progress: Callable[[str, Progress], None] | None = None,
+    progress: Callable[[str, ComparisonProgress], None] | None = None,
     **details: Any,
 ) -> Transfer:
     """Compare losses on each task that a distribution draws, on its sealed test split, and over all tasks.
@@ -371,7 +371,7 @@ def _reference(distribution: DistributionConfig, task: DistributionTask) -> AnyL
     return default_losses({slot: task.slots[slot].default for slot in task.searched})
 
 
-def _named(progress: Callable[[str, Progress], None], name: str) -> Callable[[Progress], None]:
+def _named(progress: Callable[[str, ComparisonProgress], None], name: str) -> Callable[[ComparisonProgress], None]:
     return lambda told: progress(name, told)
 
 
@@ -383,5 +383,5 @@ def _judged(cell: Cell, corrected: float | None, comparison: Comparison) -> Cell
     return replace(cell, p_holm=corrected, better=better)
 
 
-def _gain(interval: Interval) -> str:
+def _gain(interval: ConfidenceInterval) -> str:
     return f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"

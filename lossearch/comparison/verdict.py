@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lossearch.comparison.statistics import Interval, PairedDifference, varies
+from lossearch.comparison.statistics import ConfidenceInterval, PairedDifference, varies
 from lossearch.tasks import Metric
 from lossearch.tasks.base import addition
 
@@ -46,11 +46,11 @@ class Units:
         """A difference of two values, with its sign."""
         return f"{value * self.factor:+.{self.digits}f}"
 
-    def interval(self, interval: Interval) -> str:
+    def interval(self, interval: ConfidenceInterval) -> str:
         """The bounds of a value's interval."""
         return f"[{self.value(interval.low)}, {self.value(interval.high)}]"
 
-    def signed_interval(self, interval: Interval) -> str:
+    def signed_interval(self, interval: ConfidenceInterval) -> str:
         """The bounds of a difference's interval."""
         return f"[{self.difference(interval.low)}, {self.difference(interval.high)}]"
 

@@ -24,7 +24,7 @@ MOST_CHECKS = 2000
 
 
 @dataclass(frozen=True)
-class Template:
+class Production:
     """A parsed template; `holes` are its sorts in order of occurrence, each a subexpression of its own."""
 
     syntax: Syntax
@@ -61,7 +61,7 @@ class Grammar:
         self.axes: dict[Sort, Axes] = {sort: ordered(axes) for sort, axes in space.sorts.items()}
         self._sorts = {axes: sort for sort, axes in self.axes.items()}
         self.terminals: dict[Sort, list[Expr]] = {}
-        self.templates: dict[Sort, list[Template]] = {}
+        self.templates: dict[Sort, list[Production]] = {}
         self._draw_terminal: dict[Sort, Weighted] = {}
         self._draw_template: dict[Sort, Weighted] = {}
         for sort in self.axes:
@@ -81,7 +81,7 @@ class Grammar:
     def _check_templates(self, rng: random.Random) -> None:
         """Refuse a template that neither terminals nor templates of them fit."""
         known: dict[Sort, list[Expr]] = {sort: list(terminals) for sort, terminals in self.terminals.items()}
-        doubtful: list[tuple[Sort, Template]] = []
+        doubtful: list[tuple[Sort, Production]] = []
         for sort, made in self.templates.items():
             for template in made:
                 found = self._filled(template, sort, self.terminals, MOST_TRIES, rng)
@@ -96,7 +96,7 @@ class Grammar:
                 raise UserError(required, "nothing in it is well typed with these axes", hint)
 
     def _filled(
-        self, template: Template, sort: Sort, known: Mapping[Sort, Sequence[Expr]], tries: int, rng: random.Random
+        self, template: Production, sort: Sort, known: Mapping[Sort, Sequence[Expr]], tries: int, rng: random.Random
     ) -> Expr | None:
         """A well-typed expression of the sort with constants and known expressions in the holes, if one is drawn."""
         for _ in range(tries):
@@ -109,7 +109,7 @@ class Grammar:
                 return found
         return None
 
-    def _allowed(self, texts: Mapping[str, float]) -> list[tuple[Template, float]]:
+    def _allowed(self, texts: Mapping[str, float]) -> list[tuple[Production, float]]:
         """The templates in which nothing excluded or absent occurs, with their weights."""
         parsed = [(self._template(text), weight) for text, weight in texts.items()]
         barred = {("call", name) for name in self.excluded} | {("name", name) for name in self.space.absent}
@@ -125,13 +125,13 @@ class Grammar:
             node.op in self.excluded or (node.op == "input" and node.attr("name") in absent) for node in nodes
         )
 
-    def _terminal(self, template: Template, sort: Sort) -> Expr:
+    def _terminal(self, template: Production, sort: Sort) -> Expr:
         node, text = template.fill(()), template.parser.text
         if node.axes != self.axes[sort]:
             raise IllTyped(f"a terminal of sort {sort} with axes {self.axes[sort]}", f"{text}: {node.axes}", "move it")
         return node
 
-    def _template(self, text: str) -> Template:
+    def _template(self, text: str) -> Production:
         try:
             parser = Parser(text, "a template")
             syntax = parser.expression()
@@ -141,7 +141,7 @@ class Grammar:
             hint = f"correct {text!r} in space {self.space.name}"
             raise UserError(error.required, error.found, hint) from None
         holes: list[str] = []
-        return Template(_numbered(syntax, {*self.axes, CONSTANT}, holes), tuple(holes), parser, self.names)
+        return Production(_numbered(syntax, {*self.axes, CONSTANT}, holes), tuple(holes), parser, self.names)
 
     def sort_of(self, node: Expr) -> Sort | None:
         """The sort whose axes a node has."""
@@ -179,7 +179,7 @@ class Grammar:
                 return filled
         return None
 
-    def _fill_holes(self, template: Template, left: int, rng: random.Random) -> list[Expr]:
+    def _fill_holes(self, template: Production, left: int, rng: random.Random) -> list[Expr]:
         nodes: list[Expr] = []
         for hole in template.holes:
             if hole == CONSTANT:

@@ -27,7 +27,7 @@ KEPT = 32
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Proposal:
     """A proposal. `operator` says how it was made, `parents` gives the keys it was made from.
 
     A method may number its proposals: what it is told of has the number that it gave, while the graph is the one that
@@ -95,18 +95,18 @@ class Method(ABC):
             device: where they are trained.
         """
 
-    def ask(self) -> Candidate:
+    def ask(self) -> Proposal:
         """The next proposal: the space's seeds first."""
         if self._seeds:
             name = self._seeds.popleft()
-            return Candidate(self.space.seed_graph(name), seed_operator(self.space.label(name)))
+            return Proposal(self.space.seed_graph(name), seed_operator(self.space.label(name)))
         return self.propose()
 
     @abstractmethod
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """A proposal after the seeds."""
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """Learn a score; None for a candidate that was rejected or failed."""
         if score is not None:
             self.remember(Individual(candidate.graph, score, complexity))

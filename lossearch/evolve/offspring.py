@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable
 
 from lossearch.evolve.breeding import Breeder
-from lossearch.evolve.method import Candidate, Individual
+from lossearch.evolve.method import Individual, Proposal
 
 
 def bred(
     breeder: Breeder, rng: random.Random, choose: Callable[[], Individual], crossover_share: float = 0.0
-) -> Candidate:
+) -> Proposal:
     """A mutated parent, or one crossed with another.
 
     Args:
@@ -31,4 +31,4 @@ def bred(
             graph, mutation = breeder.mutated(parent.graph, rng)
             name = f"mutation:{mutation}"
         if graph is not None:
-            return Candidate(graph, name, keys)
+            return Proposal(graph, name, keys)

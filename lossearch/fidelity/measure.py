@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.candidates.retraining import Found, metric_of, retrain
+from lossearch.candidates.retraining import FoundCandidate, metric_of, retrain
 from lossearch.comparison.workers import default_workers, worker_processes
 from lossearch.engine.remote.equipment import Equipment, equip
 from lossearch.engine.setup.begun import continued, located
@@ -124,7 +124,7 @@ def run_job(job: FidelityJob) -> Measured:
     result = parts.evaluator.evaluate(any_from_json(job.graph), 0)
     if result.status is not Status.OK:
         return Measured(scores, None)
-    found = Found(result.graph, result.step_scale, result.learning_rate)
+    found = FoundCandidate(result.graph, result.step_scale, result.learning_rate)
     limit = equip(job.equipment).evaluation.time_limit_s
     metrics = [metric_of(one) for one in retrain(task, found, job.full_steps, job.full_seeds, limit, result.device)]
     known = [metric for metric in metrics if metric is not None]

@@ -21,7 +21,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingResult:
     """One setting.
 
     Attributes:
@@ -64,10 +64,10 @@ class Fidelity:
     failed: int
     full_steps: int
     full_seeds: int
-    rows: tuple[Row, ...]
+    rows: tuple[SettingResult, ...]
 
     @property
-    def recommended(self) -> Row | None:
+    def recommended(self) -> SettingResult | None:
         """The cheapest setting with τ of `ENOUGH` or more, and above 0 with confidence; None where there is none."""
         return next((row for row in self.rows if row.tau >= ENOUGH and row.low > 0.0), None)
 
@@ -98,7 +98,7 @@ def rows_of(
     full: Sequence[float],
     higher_is_better: bool,
     tuning: int,
-) -> tuple[Row, ...]:
+) -> tuple[SettingResult, ...]:
     """The rows of all settings, the cheapest first.
 
     Args:
@@ -116,13 +116,13 @@ def rows_of(
     target = sign * np.asarray(full, dtype=np.float64)
     most = max(len(values) for values in next(iter(scores.values())))
     dearest = max(scores) * (tuning + most)
-    found: list[Row] = []
+    found: list[SettingResult] = []
     for steps, values in scores.items():
         for seeds in _powers(most):
             means = np.array([_mean(one[:seeds], sign) for one in values])
             tau, low, high = _kendall(means, target)
             regret = float(target.max() - target[int(means.argmax())])
-            found.append(Row(steps, seeds, steps * (tuning + seeds) / dearest, tau, low, high, regret))
+            found.append(SettingResult(steps, seeds, steps * (tuning + seeds) / dearest, tau, low, high, regret))
     return tuple(sorted(found, key=lambda row: (row.cost, row.steps)))
 
 

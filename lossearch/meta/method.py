@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from lossearch.archive.checkpoints import COEFFICIENT, LEARNED
 from lossearch.archive.records import OUTER_STEP
 from lossearch.errors import UserError
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import AnyGraph, by_slot
 from lossearch.meta.estimators.registry import WITHOUT_GRADIENT, EstimatorName, make_estimator
@@ -191,16 +191,16 @@ class Hypergradient(Method):
         """Have hypergradients computed elsewhere, see `OuterLoop.ask`."""
         self._outer_loop().ask(estimates)
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """The loss after some more outer steps; the first proposal is the structure as it is."""
         loop = self._outer_loop()
         if not self._begun:
             self._begun = 1
-            return Candidate(self._graph(), LEARNED, numbers={OUTER_STEP: 0.0, **self._coefficients()})
+            return Proposal(self._graph(), LEARNED, numbers={OUTER_STEP: 0.0, **self._coefficients()})
         steps = [loop.step() for _ in range(self._settings.every)]
-        return Candidate(self._graph(), LEARNED, numbers=self._told(steps))
+        return Proposal(self._graph(), LEARNED, numbers=self._told(steps))
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """Learn a score; after many in a row that are no better, the outer loop begins anew."""
         super().tell(candidate, score, complexity)
         if candidate.operator != LEARNED:

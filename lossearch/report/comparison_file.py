@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.comparison.result import FORMAT, means_of
-from lossearch.comparison.statistics import Interval, PairedDifference
+from lossearch.comparison.statistics import ConfidenceInterval, PairedDifference
 from lossearch.errors import UserError
 from lossearch.joint_loss import AnyLoss, loss_from_json
 from lossearch.reading import parse_json, read_text
@@ -32,7 +32,7 @@ class ComparisonRow(_Part):
     learning_rate: float
     validation: float | None
     values: tuple[float | None, ...]
-    interval: Interval | None
+    interval: ConfidenceInterval | None
     difference: PairedDifference | None
     p_holm: float | None
     better: bool | None

@@ -24,7 +24,7 @@ TRACES = 12
 
 
 @dataclass(frozen=True)
-class Island:
+class IslandLearning:
     """The outer loop of one island.
 
     Attributes:
@@ -59,8 +59,8 @@ class Learning:
         leader: the island with the best score, else the first one.
     """
 
-    islands: Sequence[Island]
-    leader: Island
+    islands: Sequence[IslandLearning]
+    leader: IslandLearning
 
     @property
     def traced(self) -> list[str]:
@@ -91,14 +91,14 @@ def learning_of(archive: Archive, ranked: Sequence[Ranked]) -> Learning | None:
     return Learning(islands, max(with_score, key=lambda one: _merit(one, sign)) if with_score else islands[0])
 
 
-def _island(number: int, own: Sequence[Checkpoint], scores: Mapping[str, float | None], sign: float) -> Island:
+def _island(number: int, own: Sequence[Checkpoint], scores: Mapping[str, float | None], sign: float) -> IslandLearning:
     found = [scores.get(one.candidate.key) for one in own]
     places = [place for place, score in enumerate(found) if score is not None]
     best = max(places, key=lambda place: sign * (found[place] or 0.0)) if places else None
-    return Island(number, own, found, best)
+    return IslandLearning(number, own, found, best)
 
 
-def _merit(island: Island, sign: float) -> float:
+def _merit(island: IslandLearning, sign: float) -> float:
     assert island.best is not None
     return sign * (island.scores[island.best] or 0.0)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lossearch.report.figures import DASHES, Figure, axes, escape, level, rounded, tick_format
-from lossearch.report.learning import Island, Learning
+from lossearch.report.learning import IslandLearning, Learning
 from lossearch.report.run_summary import RunSummary
 
 _COLOURS = 6
@@ -38,13 +38,13 @@ def _figure(traces: Sequence[Figure], title: str) -> Figure:
     return {"data": [trace for trace in traces if trace["x"]], "layout": axes("outer steps", title)}
 
 
-def _line(island: Island, numbers: Sequence[float | None], rank: int) -> Figure:
+def _line(island: IslandLearning, numbers: Sequence[float | None], rank: int) -> Figure:
     """Numbers of an island's checkpoints, those that are known."""
     known = [(one.step, number) for one, number in zip(island.checkpoints, numbers, strict=True) if number is not None]
     return _trace(f"island {island.number}", known, rank, DASHES[0])
 
 
-def _errors(island: Island, rank: int) -> Figure:
+def _errors(island: IslandLearning, rank: int) -> Figure:
     """Standard errors of the gradients of an island."""
     known = [one.error for one in island.checkpoints if one.gradient is not None]
     bars = [rounded(math.nan if error is None else error) for error in known]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lossearch.archive.margins import Margin, margin
 from lossearch.archive.store import Archive, Ranked
-from lossearch.comparison.statistics import Interval, bootstrap_interval
+from lossearch.comparison.statistics import ConfidenceInterval, bootstrap_interval
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RaceRow:
     before: int
     after: int
     ranked: Ranked
-    interval: Interval | None
+    interval: ConfidenceInterval | None
     verdict: str
     worst: float | None
     margin: Margin | None

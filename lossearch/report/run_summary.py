@@ -66,7 +66,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Trainings:
+class TrainingTotals:
     """Totals over evaluations. last: seconds since the epoch at which the last one ended, None without any."""
 
     count: int
@@ -104,7 +104,7 @@ class RunSummary:
     units: Units
     counts: Counts
     funnel: tuple[FilterCount, ...]
-    trainings: Trainings
+    trainings: TrainingTotals
     budget: int | None
     scored: tuple[Scored, ...]
     stopped: int
@@ -192,7 +192,7 @@ def _with_others(archive: Archive, rows: Iterable[Scored]) -> Iterator[Scored]:
         yield replace(row, others=archive.other_metrics(row.ranked))
 
 
-def _trainings(archive: Archive) -> Trainings:
+def _trainings(archive: Archive) -> TrainingTotals:
     count, seconds, last, islands = 0, 0.0, None, set[int | None]()
     for evaluation in archive.evaluations():
         count += 1
@@ -200,7 +200,7 @@ def _trainings(archive: Archive) -> Trainings:
         islands.add(evaluation.island)
         if evaluation.timestamp is not None:
             last = max(evaluation.timestamp, evaluation.timestamp if last is None else last)
-    return Trainings(count, seconds, last, len(islands))
+    return TrainingTotals(count, seconds, last, len(islands))
 
 
 def _units(metric: str) -> Units:

@@ -8,20 +8,20 @@ from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.simplified import Shorter, keep_shorter
 from lossearch.engine.setup.begun import continued, located
 from lossearch.engine.setup.config import load_config
-from lossearch.engine.setup.subject import Found
+from lossearch.engine.setup.subject import FoundTask
 from lossearch.simplifying.simplified import Simplified
 from lossearch.tasks.catalogue import build_task
 from lossearch.tasks.user.config import FunctionConfig
 
 
-def task_of_run(run: RunDirectory) -> Found:
+def task_of_run(run: RunDirectory) -> FoundTask:
     """The task of a run: a bundled one with its full budget, a user's function with that of the search."""
     config = load_config(run.config)[0]
     if not isinstance(config.task, FunctionConfig):
-        return Found(build_task(config.task), device=config.evaluation.device)
+        return FoundTask(build_task(config.task), device=config.evaluation.device)
     config = located(continued(run), run)  # paths as the search found them
     assert isinstance(config.task, FunctionConfig)
-    return Found(config.task, config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device)
+    return FoundTask(config.task, config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device)
 
 
 def kept_beside(run: RunDirectory, found: Simplified) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lossearch.archive.seeds import seed_of
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.meta.methods import make_method
 from lossearch.search_spaces import load_space
@@ -111,7 +111,7 @@ def _keys(method: Method, length: int) -> list[str]:
     """Keys of proposals, each told its score, or that it was rejected."""
     keys: list[str] = []
     for number in range(length):
-        candidate: Candidate = method.ask()
+        candidate: Proposal = method.ask()
         keys.append(candidate.graph.key)
         method.tell(candidate, _score(number, candidate.graph), candidate.graph.complexity)
     return keys

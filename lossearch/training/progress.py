@@ -12,7 +12,7 @@ from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.plan import LossFunction
 
 
-class Progress:
+class TrainingProgress:
     """The progress of one training: 0 at its first step, `1 - 1 / steps` at its last.
 
     Args:

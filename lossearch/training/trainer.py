@@ -18,7 +18,7 @@ from lossearch.tasks.outcome import Outcome, Status, is_out_of_memory
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.optimizers import StackedOptimizer, make_optimizer
 from lossearch.training.plan import LossFunction, Plan, Run
-from lossearch.training.progress import Progress
+from lossearch.training.progress import TrainingProgress
 from lossearch.training.stacked_data import Gathered
 from lossearch.training.stacked_models import DataOrder, Device, Stack, Watched, initial_weights, template
 
@@ -65,7 +65,7 @@ class Trainer:
         self.task, self.plan, self.device, self.split = task, plan, device, split
         self.single = not task.stackable
         self.names = {slot: _input_names(one.signature) for slot, one in task.slots.items()}
-        self.progress = Progress(device)
+        self.progress = TrainingProgress(device)
         self.records = [_Record(replace(run, loss=self.progress.followed_by(run.losses))) for run in runs]
         self.active = list(self.records)
         self.done = 0

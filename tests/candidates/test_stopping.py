@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lossearch.candidates.stopping import NEVER, Rungs, StoppingConfig, Watch
+from lossearch.candidates.stopping import NEVER, Rungs, StoppingConfig, TrainingWatch
 
 CONFIG = StoppingConfig(rungs=(0.25, 0.5), keep=0.5, least=4)
 
@@ -86,6 +86,6 @@ def test_of_variants_those_go_on_that_lag_behind_none_of_the_better_half() -> No
 
 
 def test_a_watch_remembers_where_it_stopped_a_training() -> None:
-    watch = Watch(lambda count, value: value > 0.5)
+    watch = TrainingWatch(lambda count, value: value > 0.5)
     assert [watch(1, 0.6), watch(2, 0.4), watch(3, 0.9)] == [True, False, False]
     assert watch.stopped == 2

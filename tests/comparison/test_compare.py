@@ -13,7 +13,7 @@ import pytest
 
 from lossearch import zoo
 from lossearch.comparison import jobs, workers
-from lossearch.comparison.compare import Progress, compare
+from lossearch.comparison.compare import ComparisonProgress, compare
 from lossearch.comparison.comparison import Comparison
 from lossearch.comparison.tuning import Budget, tune
 from lossearch.errors import UserError
@@ -156,7 +156,7 @@ def test_workers_do_not_change_the_result(task: Task, comparison: Comparison) ->
 
 
 def test_progress_counts_both_phases(task: Task) -> None:
-    seen: list[Progress] = []
+    seen: list[ComparisonProgress] = []
     compare_here(task, [FLAT], progress=seen.append)
     assert [(p.phase, p.done) for p in seen] == [("tune", 1), ("tune", 2), ("tune", 3), ("test", 1), ("test", 2)]
     assert {p.total for p in seen} == {3}
@@ -169,7 +169,7 @@ class Interrupt:
     def __init__(self, phase: str, after: int) -> None:
         self.phase, self.after = phase, after
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ComparisonProgress) -> None:
         if (progress.phase, progress.done) == (self.phase, self.after):
             raise KeyboardInterrupt
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
+from lossearch.comparison.racing import Course, Entrant, RaceConfig, RacePlace, race
 
 SEEDS = tuple(range(40_000, 40_010))
 COMPLEXITY = {"best": 20, "lucky": 25, "complex": 40, "simple": 3, "broken": 30}
@@ -40,7 +40,7 @@ def run(known: Known, entrants: list[Entrant] = ENTRANTS, seeds: tuple[int, ...]
     return course
 
 
-def placed(course: Course) -> dict[str, Place]:
+def placed(course: Course) -> dict[str, RacePlace]:
     return {place.key: place for place in course.places}
 
 
@@ -64,7 +64,7 @@ def test_who_is_worse_is_dropped_and_the_front_is_trained_on() -> None:
 def test_a_loss_that_fails_once_takes_no_part() -> None:
     known: Known = {}
     places = placed(run(known))
-    assert places["broken"] == Place("broken", len(known["broken"]), 1, None, None)
+    assert places["broken"] == RacePlace("broken", len(known["broken"]), 1, None, None)
     without: Known = {}
     entrants = [entrant for entrant in ENTRANTS if entrant.key != "broken"]
     alone = placed(run(without, entrants))
@@ -133,7 +133,7 @@ def test_a_loss_that_was_ruled_out_is_back_once_a_test_no_longer_does() -> None:
 UNSTEADY = {"bold": (0.95, 0.89, 0.97, 0.70, 0.94), "steady": (0.88, 0.90, 0.87, 0.88, 0.88), "bad": (0.5,) * 5}
 
 
-def unsteady(robustness: float, fragile: tuple[str, ...] = ()) -> dict[str, Place]:
+def unsteady(robustness: float, fragile: tuple[str, ...] = ()) -> dict[str, RacePlace]:
     known = {name: dict(zip(SEEDS, values, strict=False)) for name, values in UNSTEADY.items()}
     entrants = [Entrant(name, 10) for name in UNSTEADY]
     return placed(race(entrants, known, SEEDS[:5], True, robustness, fragile))

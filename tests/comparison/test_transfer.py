@@ -17,7 +17,7 @@ from lossearch import zoo
 from lossearch.cards.card import read_card
 from lossearch.cards.making import write_card
 from lossearch.cli.main import app
-from lossearch.comparison.compare import Progress
+from lossearch.comparison.compare import ComparisonProgress
 from lossearch.comparison.statistics import holm
 from lossearch.comparison.transfer import THRESHOLDS, Transfer, compare_across
 from lossearch.comparison.tuning import Budget
@@ -100,7 +100,7 @@ def test_files_say_the_same(found: Transfer, folder: Path) -> None:
 
 
 def test_finished_losses_are_kept(found: Transfer, folder: Path) -> None:
-    told: list[tuple[str, Progress]] = []
+    told: list[tuple[str, ComparisonProgress]] = []
     config = distribution(tasks=2, held_out={})
     again = compare_across(
         config,

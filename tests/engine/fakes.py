@@ -7,7 +7,7 @@ from pathlib import Path
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive
 from lossearch.candidates.scoring import CandidateResult
-from lossearch.candidates.screen import FilterCount, Verdict, canonical
+from lossearch.candidates.screen import FilterTotals, Verdict, canonical
 from lossearch.candidates.stopping import NEVER, Stops
 from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.setting import Elsewhere, Limits, Setting
@@ -28,7 +28,7 @@ class FakeScreen:
 
     def __init__(self, judge: Callable[[Graph], str] = lambda graph: "") -> None:
         self.judge = judge
-        self._counts = {"duplicate_key": FilterCount(), "rejection": FilterCount()}
+        self._counts = {"duplicate_key": FilterTotals(), "rejection": FilterTotals()}
 
     def check(self, graph: Graph, seen: Container[str]) -> Verdict:
         graph = canonical(graph)
@@ -42,11 +42,11 @@ class FakeScreen:
     def fingerprint(self, graph: Graph) -> str:
         return "f" + canonical(graph).key[1:]
 
-    def counts(self) -> dict[str, FilterCount]:
+    def counts(self) -> dict[str, FilterTotals]:
         return self._counts
 
     def reset_counts(self) -> None:
-        self._counts = {name: FilterCount() for name in self._counts}
+        self._counts = {name: FilterTotals() for name in self._counts}
 
 
 class FakeEvaluator:

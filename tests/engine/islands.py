@@ -30,7 +30,7 @@ def search_with(trainable: type[Island], config: Mapping[str, Any], out: Path) -
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests on their path
     trainable = cast("type[Island]", type(trainable.__name__, (trainable,), {"folder": str(out.parent)}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "Job", functools.partial(driver.Job, trainable=trainable))
+        patch.setattr(driver, "SearchSession", functools.partial(driver.SearchSession, trainable=trainable))
         return search(config, out, progress=False)
 
 

@@ -20,7 +20,7 @@ from lossearch.engine.writer.messages import AUDITED_FILTERS
 from lossearch.engine.writer.same_failure import LOSSES
 from lossearch.engine.writer.writer import ArchiveWriter
 from lossearch.errors import UserError
-from lossearch.evolve.method import Candidate
+from lossearch.evolve.method import Proposal
 from lossearch.ir.core.expr import Expr, constant
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.types import IllTyped
@@ -230,7 +230,7 @@ def test_a_method_is_told_why_a_candidate_has_no_score(tmp_path: Path) -> None:
     told: list[tuple[bool, str]] = []
     tell = loop.method.tell
 
-    def recorded(candidate: Candidate, score: float | None, complexity: int) -> None:
+    def recorded(candidate: Proposal, score: float | None, complexity: int) -> None:
         told.append((score is not None, candidate.reason))
         tell(candidate, score, complexity)
 

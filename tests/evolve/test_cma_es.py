@@ -15,7 +15,7 @@ from lossearch import zoo
 from lossearch.errors import UserError
 from lossearch.evolve.cma import CMA, Rates, default_population
 from lossearch.evolve.coordinates import Coordinates
-from lossearch.evolve.method import Candidate
+from lossearch.evolve.method import Proposal
 from lossearch.evolve.methods.cma_es import CMAES, CMASettings
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.graph import Graph
@@ -195,7 +195,7 @@ def test_a_whole_generation_may_be_asked_for_first_and_told_in_any_order(asked: 
     for order in (1, -1):
         one = method()
         for _ in range(3):
-            proposed: list[Candidate] = [one.ask() for _ in range(asked)]
+            proposed: list[Proposal] = [one.ask() for _ in range(asked)]
             before = one.cma.updates
             for candidate in proposed[::order]:
                 assert one.cma.updates == before
@@ -225,7 +225,7 @@ def test_a_changed_graph_counts_for_the_point_that_was_proposed() -> None:
         assert isinstance(first.graph, Graph)
         score = score_of_thetas(first.graph)
         one.tell(first, score, 1)
-        other.tell(Candidate(zoo.get("brier").graph, second.operator, number=second.number), score, 1)
+        other.tell(Proposal(zoo.get("brier").graph, second.operator, number=second.number), score, 1)
     assert one.cma.state() == other.cma.state()
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from lossearch.evolve import make_method
-from lossearch.evolve.method import Candidate
+from lossearch.evolve.method import Proposal
 from lossearch.evolve.methods.map_elites import MapElites, family
 from lossearch.ir.core.graph import Graph
 from lossearch.ir.core.joint import JointGraph
@@ -28,7 +28,7 @@ def method(**settings: float) -> MapElites:
 
 def tell(one: MapElites, text: str, score: float | None, complexity: int) -> str:
     graph = graph_of(f"dense: {text}")
-    one.tell(Candidate(graph, "random"), score, complexity)
+    one.tell(Proposal(graph, "random"), score, complexity)
     return graph.key
 
 

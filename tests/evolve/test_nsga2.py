@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lossearch.evolve import make_method
 from lossearch.evolve.dominance import crowding, dominates, fronts
-from lossearch.evolve.method import Candidate, Individual
+from lossearch.evolve.method import Individual, Proposal
 from lossearch.evolve.methods.nsga2 import NSGA2, NSGA2Settings, ranked, survivors
 from lossearch.ir.core.graph import Graph
 from lossearch.search_spaces import load_space
@@ -136,7 +136,7 @@ def test_the_better_front_wins_the_tournament_and_within_it_more_room() -> None:
     assert isinstance(one, NSGA2)
     told = [individual(3.0, 3, 0), individual(2.0, 2, 1), individual(1.0, 1, 2), individual(0.5, 5, 3)]
     for each in told:
-        one.tell(Candidate(each.graph, "random"), each.score, each.complexity)
+        one.tell(Proposal(each.graph, "random"), each.score, each.complexity)
     assert len(one.parents) == 4
     assert not one.children
     drawn = {one._parent().graph.key for _ in range(200)}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lossearch.cli.main import app
 from lossearch.errors import UserError
 from lossearch.fidelity import measure
-from lossearch.fidelity.result import Fidelity, Row, rows_of
+from lossearch.fidelity.result import Fidelity, SettingResult, rows_of
 from lossearch.tasks import build_task
 
 FULL = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
@@ -31,7 +31,7 @@ learning_rates = [1.0]
 
 def rows(
     scores: Mapping[int, Sequence[Sequence[float | None]]], higher: bool = True, tuning: int = 0
-) -> dict[tuple[int, int], Row]:
+) -> dict[tuple[int, int], SettingResult]:
     return {(row.steps, row.seeds): row for row in rows_of(scores, FULL, higher, tuning)}
 
 
@@ -86,7 +86,7 @@ def test_the_cheapest_good_setting_is_recommended() -> None:
 
 
 def test_a_setting_whose_interval_reaches_zero_is_not_recommended() -> None:
-    found = Fidelity("t", "m", 6, 0, 20, 4, (Row(10, 1, 0.5, 0.7, -0.1, 1.0, 0.0),))
+    found = Fidelity("t", "m", 6, 0, 20, 4, (SettingResult(10, 1, 0.5, 0.7, -0.1, 1.0, 0.0),))
     assert found.recommended is None
     assert "is not shown with 6 losses" in found.verdict
 

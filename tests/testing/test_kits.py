@@ -15,7 +15,7 @@ import torch
 
 from lossearch.errors import UserError
 from lossearch.evolve import METHODS
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 from lossearch.evolve.methods.random_search import RandomSearch
 from lossearch.search_spaces import load_space
 from lossearch.tasks import (
@@ -228,7 +228,7 @@ class SeedBlind(RandomSearch):
 
 
 class Impatient(RandomSearch):
-    def ask(self) -> Candidate:
+    def ask(self) -> Proposal:
         return self.propose()
 
 

@@ -45,7 +45,7 @@ _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill
 
 
 @dataclass(frozen=True)
-class Job:
+class SearchSession:
     """One session of a search.
 
     Attributes:
@@ -69,7 +69,7 @@ class Job:
     first_call: bytes | None = None
 
 
-def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
+def drive(job: SearchSession, namespace: str, display: Display, ending: Ending) -> None:
     """Run the islands until each has reached a limit; `namespace` holds the names of actors.
 
     Raises:
@@ -89,7 +89,7 @@ def drive(job: Job, namespace: str, display: Display, ending: Ending) -> None:
         raise SearchLost(job.run.path, f"Ray failed ({_first_line(error)}; see {job.run.log})") from error
 
 
-def _run_islands(job: Job, namespace: str, display: Display, watch: Watch, writer: str) -> None:
+def _run_islands(job: SearchSession, namespace: str, display: Display, watch: Watch, writer: str) -> None:
     try:
         tuner = _tuner(job, namespace, writer, watch, display)
         with storage_errors(job.run.checkpoints):
@@ -114,7 +114,7 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]:.200}"
 
 
-def _breakdown(job: Job, errors: Sequence[Exception]) -> Exception:
+def _breakdown(job: SearchSession, errors: Sequence[Exception]) -> Exception:
     """What to tell when islands broke; a disk that is full when states are saved shows in Tune's own errors."""
     if any(os.strerror(errno.ENOSPC) in str(error) for error in errors):
         mend = "free some space"
@@ -131,7 +131,7 @@ def _account(progress: Progress) -> str:
 
 
 @contextlib.contextmanager
-def _writer(job: Job, display: Display) -> Iterator[tuple[Any, str]]:
+def _writer(job: SearchSession, display: Display) -> Iterator[tuple[Any, str]]:
     """The archive's writer, as an actor on this machine, and its name."""
     _await_earlier_writer(job.run.path, display)
     name = f"writer-{uuid.uuid4().hex}"
@@ -156,7 +156,7 @@ def _await_earlier_writer(run: Path, display: Display) -> None:
         os.close(hold_writer_lock(run, _LOCK_PATIENCE))
 
 
-def _tuner(job: Job, namespace: str, writer: str, watch: Watch, display: Display) -> tune.Tuner:
+def _tuner(job: SearchSession, namespace: str, writer: str, watch: Watch, display: Display) -> tune.Tuner:
     assignment = Assignment(
         equipment=Equipment.of(job.config, job.first_call),
         islands=job.islands,

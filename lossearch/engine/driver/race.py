@@ -12,7 +12,7 @@ from typing import Any
 from lossearch.archive.margins import MovedTraining, margin
 from lossearch.archive.run_directory import RunDirectory
 from lossearch.archive.store import Archive, RaceTraining, Ranked, Standing
-from lossearch.comparison.racing import Course, Entrant, Place, RaceConfig, race
+from lossearch.comparison.racing import Course, Entrant, RaceConfig, RacePlace, race
 from lossearch.comparison.statistics import varies
 from lossearch.engine.driver.address import check_address
 from lossearch.engine.driver.display import make_display
@@ -294,7 +294,7 @@ class _Race:
             for together in [(seed,) for seed in wanted] if self._of_function else [wanted]:
                 yield RaceJob(**common, seeds=together)
 
-    def _standing(self, place: Place) -> Standing:
+    def _standing(self, place: RacePlace) -> Standing:
         return Standing(
             key=place.key,
             task=self._facts.name,

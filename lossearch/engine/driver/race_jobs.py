@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from lossearch.archive.margins import MovedTraining
 from lossearch.archive.records import RaceTraining
-from lossearch.candidates.retraining import Found, metric_of, retrain
+from lossearch.candidates.retraining import FoundCandidate, metric_of, retrain
 from lossearch.comparison.workers import default_workers
 from lossearch.engine.island.watchdog import Watchdog
 from lossearch.engine.remote.equipment import Equipment, equip, visible_gpus
@@ -30,7 +30,7 @@ class _Job:
         equipment: of the process that trains; the time limit of its configuration is that of these trainings.
         key: of the candidate in the archive.
         graph: in JSON.
-        step_scale, learning_rate: see `Found`.
+        step_scale, learning_rate: see `FoundCandidate`.
         task: its name in the archive.
         steps: of each training.
     """
@@ -82,7 +82,7 @@ def run_race_job(job: Job) -> list[AnyRaceTraining]:
 def _moved(job: MarginJob) -> list[AnyRaceTraining]:
     task, limit, device = _task(job.equipment, visible_gpus())
     assert isinstance(task, DescribedTask)  # see `lossearch.engine.driver.race`
-    found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
+    found = FoundCandidate(any_from_json(job.graph), job.step_scale, job.learning_rate)
     outcomes = retrain(task, found, job.steps, [job.seed] * len(job.factors), limit, device, job.factors)
     untrained, own = untrained_metrics(task, job.seed, device or "cpu"), dict(job.own)
     return [
@@ -105,7 +105,7 @@ def _moved(job: MarginJob) -> list[AnyRaceTraining]:
 
 def _raced(job: RaceJob) -> list[AnyRaceTraining]:
     task, limit, device = _task(job.equipment, visible_gpus())
-    found = Found(any_from_json(job.graph), job.step_scale, job.learning_rate)
+    found = FoundCandidate(any_from_json(job.graph), job.step_scale, job.learning_rate)
     outcomes = retrain(task, found, job.steps, job.seeds, limit, device)
     return [
         RaceTraining(

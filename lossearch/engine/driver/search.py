@@ -240,7 +240,7 @@ def _run(
     with ending.deferred():
         # Ray takes a second to import, which only those who search should wait for.
         from lossearch.engine.driver.cluster import ray_session
-        from lossearch.engine.driver.driver import Job, drive
+        from lossearch.engine.driver.driver import SearchSession, drive
         from lossearch.engine.remote.placement import cpus_needed
 
     with run.open_archive(read_only=True) as archive:
@@ -257,7 +257,7 @@ def _run(
         name = _next_session(run.checkpoints, found.states)
         states = {island: one.text for island, one in saved.items()}
         call = keep_first_call(run, plan.first_call)
-        job = Job(run, config, plan.facts, plan.islands, states, name, first_call=call)
+        job = SearchSession(run, config, plan.facts, plan.islands, states, name, first_call=call)
         with (
             notes_added(run.path),
             exits_of_ray(ending),

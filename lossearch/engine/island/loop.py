@@ -25,7 +25,7 @@ from lossearch.engine.island.rows import (
 from lossearch.engine.setup.setting import Elsewhere, Evaluator, Screening, Setting
 from lossearch.engine.setup.state import IslandState
 from lossearch.engine.writer.messages import AUDITED_FILTERS, Batch, GenerationReport, Parcel, Scribe, Trained
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.forms.joint import any_from_json, any_to_json
 
@@ -68,7 +68,7 @@ class _HandedOver:
 
     row: archive.Candidate
     graph: AnyGraph
-    accepted: tuple[Candidate, Verdict] | None
+    accepted: tuple[Proposal, Verdict] | None
     found: Trained | None
 
 
@@ -205,7 +205,7 @@ class IslandLoop:
         if self._outbox.due:
             self._flush()
 
-    def _check(self, proposal: Candidate) -> Verdict:
+    def _check(self, proposal: Proposal) -> Verdict:
         try:
             return self.screen.check(proposal.graph, self.state.seen)
         except Exception as error:  # recorded: a filter that breaks on a candidate rejects it
@@ -213,7 +213,7 @@ class IslandLoop:
                 raise
             return rejection_by_error(proposal.graph, error)
 
-    def _remember(self, verdict: Verdict, proposal: Candidate) -> None:
+    def _remember(self, verdict: Verdict, proposal: Proposal) -> None:
         self.state.seen.add(verdict.key)
         if verdict.fingerprint:
             self.state.seen.add(verdict.fingerprint)
@@ -222,7 +222,7 @@ class IslandLoop:
             if self.setting.migration_every and not known:
                 self._fingerprints.append(verdict.fingerprint)
 
-    def _reject(self, proposal: Candidate, verdict: Verdict) -> None:
+    def _reject(self, proposal: Proposal, verdict: Verdict) -> None:
         audited = (
             self.setting.audit > 0.0
             and verdict.filter in AUDITED_FILTERS
@@ -246,7 +246,7 @@ class IslandLoop:
         self._outbox.evaluations.extend(dataclasses.replace(e, key=row.key) for e in trained.evaluations)
         self._flush()
 
-    def _train_accepted(self, proposal: Candidate, verdict: Verdict) -> None:
+    def _train_accepted(self, proposal: Proposal, verdict: Verdict) -> None:
         row = self._row(proposal, verdict, full=True)
         self.state.trained += 1
         if self.elsewhere is None:
@@ -254,7 +254,7 @@ class IslandLoop:
         else:
             self._hand_over(row, verdict.graph, (proposal, verdict))
 
-    def _learn(self, proposal: Candidate, verdict: Verdict, trained: Trained) -> None:
+    def _learn(self, proposal: Proposal, verdict: Verdict, trained: Trained) -> None:
         """Archive the training of an accepted candidate, and tell the method."""
         self._spend(trained)
         row, evaluations = trained.candidate, trained.evaluations
@@ -311,7 +311,7 @@ class IslandLoop:
 
     # Trainings elsewhere
 
-    def _hand_over(self, row: archive.Candidate, graph: AnyGraph, accepted: tuple[Candidate, Verdict] | None) -> None:
+    def _hand_over(self, row: archive.Candidate, graph: AnyGraph, accepted: tuple[Proposal, Verdict] | None) -> None:
         """Have a candidate trained, or take its training from the archive; `_take_in` waits for it.
 
         That an island was lost says nothing of what was trained elsewhere, so attempts are not counted here.
@@ -343,7 +343,7 @@ class IslandLoop:
         setting, result = self.setting, self.elsewhere.result(one.row.origin.index)
         return trained_row(one.row, one.graph, result, setting.task, setting.budget, self.method.complexity)
 
-    def _row(self, proposal: Candidate, verdict: Verdict, full: bool) -> archive.Candidate:
+    def _row(self, proposal: Proposal, verdict: Verdict, full: bool) -> archive.Candidate:
         origin = archive.Origin(self.state.island, self.state.generation, self._index)
         self._index += 1
         return candidate_row(proposal, verdict, origin, full)

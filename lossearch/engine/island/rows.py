@@ -15,7 +15,7 @@ from lossearch.candidates.scoring import CandidateResult
 from lossearch.candidates.screen import Verdict
 from lossearch.engine.writer.messages import Trained
 from lossearch.errors import UserError
-from lossearch.evolve.method import Candidate as Proposal
+from lossearch.evolve.method import Proposal
 from lossearch.failure_text import traceback_text
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.ir.core.types import IllTyped

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lossearch.candidates.scoring import CandidateResult
-from lossearch.candidates.screen import FilterCount, Verdict
+from lossearch.candidates.screen import FilterTotals, Verdict
 from lossearch.candidates.stopping import StoppingConfig, Stops
 from lossearch.engine.setup.state import IslandState
 
@@ -17,7 +17,7 @@ class Screening(Protocol):
 
     def check(self, graph: Any, seen: Container[str]) -> Verdict: ...
     def fingerprint(self, graph: Any) -> str | None: ...
-    def counts(self) -> dict[str, FilterCount]: ...
+    def counts(self) -> dict[str, FilterTotals]: ...
     def reset_counts(self) -> None: ...
 
 

@@ -32,7 +32,7 @@ _REQUIRED = "a task: its name, a search configuration (.toml), a mapping or a tr
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTask:
     """A task, and what the configuration that names it says of its trainings.
 
     Attributes:
@@ -53,7 +53,7 @@ class Found:
 
 
 @contextmanager
-def found_subject(task: TaskLike, metric: str | None = None, direction: str | None = None) -> Iterator[Found]:
+def found_subject(task: TaskLike, metric: str | None = None, direction: str | None = None) -> Iterator[FoundTask]:
     """The task that a user names, for as long as the block lasts: a function that must be pickled lies in a file.
 
     Args:
@@ -66,16 +66,16 @@ def found_subject(task: TaskLike, metric: str | None = None, direction: str | No
     """
     told = {name: value for name, value in (("metric", metric), ("direction", direction)) if value is not None}
     if isinstance(task, str) and is_reference(task):
-        yield Found(_function({"function": task, **told}))
+        yield FoundTask(_function({"function": task, **told}))
         return
     if isinstance(task, Mapping) and "function" in task:
         task, told = task["function"], {**task, **told}
         if isinstance(task, str):
-            yield Found(_function(told))
+            yield FoundTask(_function(told))
             return
     if isinstance(task, type | Callable) and not isinstance(task, DescribedTask):
         with tempfile.TemporaryDirectory(prefix="lossearch-") as folder:
-            yield Found(_function({**told, "function": _reference(task, Path(folder))}))
+            yield FoundTask(_function({**told, "function": _reference(task, Path(folder))}))
         return
     if told:
         found = f"{', '.join(told)} beside {task!r:.80}"
@@ -83,22 +83,22 @@ def found_subject(task: TaskLike, metric: str | None = None, direction: str | No
     yield _named(task)
 
 
-def _named(task: object) -> Found:
+def _named(task: object) -> FoundTask:
     if isinstance(task, (DescribedTask, FunctionConfig)):
-        return Found(task)
+        return FoundTask(task)
     if isinstance(task, (str, Path)) and Path(task).suffix == ".toml":
         config = _configuration(Path(task))
         steps, limit, device = config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device
         if isinstance(config.task, FunctionConfig):
             signatures = {slot: load_space(one).signature for slot, one in config.spaces.items()}
             if isinstance(config.space, dict):
-                return Found(config.task, steps, limit, device, signatures)
-            return Found(config.task, steps, limit, device, one_signature=signatures.get("", "dense"))
-        return Found(build_task(config.task), device=device)
+                return FoundTask(config.task, steps, limit, device, signatures)
+            return FoundTask(config.task, steps, limit, device, one_signature=signatures.get("", "dense"))
+        return FoundTask(build_task(config.task), device=device)
     if isinstance(task, (str, Path)):
-        return Found(build_task(str(task)))
+        return FoundTask(build_task(str(task)))
     if isinstance(task, (Mapping, TrainingConfig)):
-        return Found(build_task(task))
+        return FoundTask(build_task(task))
     raise UserError(_REQUIRED, f"{task!r:.80}", "see: lossearch tasks")
 
 

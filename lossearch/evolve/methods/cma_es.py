@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lossearch.errors import UserError
 from lossearch.evolve.cma import CMA, default_population
 from lossearch.evolve.coordinates import Coordinates, with_numbers
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 from lossearch.ir.core.graph import Graph
 from lossearch.search_spaces.joint import AnySpace, JointSpace
 from lossearch.search_spaces.seeds import is_file
@@ -69,12 +69,12 @@ class CMAES(Method):
         self._waiting: dict[int, _Point] = {}
         self._told: list[_Point] = []
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """A point of the distribution."""
         at, graph = self._draw()
         number, self._proposed = self._proposed, self._proposed + 1
         self._waiting[number] = _Point(number, self._group, at)
-        return Candidate(graph, "cma_es", number=number)
+        return Proposal(graph, "cma_es", number=number)
 
     def _draw(self) -> tuple[list[float], Graph]:
         """A point within the bounds with its loss; held at the bounds, or the first of all, where none is drawn."""
@@ -88,7 +88,7 @@ class CMAES(Method):
                 return at, graph
         raise AssertionError("the structure itself is well typed")
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """Learn a score; the distribution changes with the last of its group."""
         super().tell(candidate, score, complexity)
         point = None if candidate.number is None else self._waiting.pop(candidate.number, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lossearch.evolve.method import Candidate, Individual, Method, dump, load
+from lossearch.evolve.method import Individual, Method, Proposal, dump, load
 from lossearch.evolve.offspring import bred
 from lossearch.ir.core.joint import AnyGraph, by_slot
 from lossearch.ir.core.operator import OPERATORS
@@ -46,16 +46,16 @@ class MapElites(Method):
         self.settings = settings
         self.archive: dict[str, Individual] = {}
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """A mutated or crossed elite; a random expression while there are fewer than two, and now and then."""
         if len(self.archive) < 2 or self.rng.random() < self.settings.random_share:
-            return Candidate(self.random_graph(), "random")
+            return Proposal(self.random_graph(), "random")
         return bred(self.breeder, self.rng, self._parent, self.settings.crossover_share)
 
     def _parent(self) -> Individual:
         return self.rng.choice(list(self.archive.values()))
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """A scored candidate takes its cell, if it is better than what is there."""
         super().tell(candidate, score, complexity)
         if score is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lossearch.evolve.dominance import crowding, fronts
-from lossearch.evolve.method import Candidate, Individual, Method, dump, load
+from lossearch.evolve.method import Individual, Method, Proposal, dump, load
 from lossearch.evolve.offspring import bred
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.search_spaces.joint import AnySpace
@@ -46,17 +46,17 @@ class NSGA2(Method):
         self.children: list[Individual] = []
         self._ranked: list[tuple[Individual, int, float]] = []  # parents with front and room
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """A mutated or crossed parent; a random expression while there are none, and now and then."""
         if len(self._ranked) < 2 or self.rng.random() < self.settings.random_share:
-            return Candidate(self.random_graph(), "random")
+            return Proposal(self.random_graph(), "random")
         return bred(self.breeder, self.rng, self._parent, self.settings.crossover_share)
 
     def _parent(self) -> Individual:
         first, second = self.rng.sample(self._ranked, 2)
         return min(first, second, key=lambda ranked: (ranked[1], -ranked[2]))[0]
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """A scored candidate joins the children; a whole generation of them competes with the parents."""
         super().tell(candidate, score, complexity)
         if score is not None:

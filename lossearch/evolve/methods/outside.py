@@ -30,7 +30,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lossearch.errors import UserError
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 from lossearch.evolve.proposers import FileProposer, FunctionProposer, Message, ProcessProposer, Proposer
 from lossearch.ir.core.joint import AnyGraph, by_slot
 from lossearch.ir.forms.joint import format_any
@@ -108,7 +108,7 @@ class Outside(Method):
         self._rows: list[dict[str, Any]] = []
         self._unsent = 0  # of the rows, the last
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """The next formula; asks for more where there is none."""
         for _ in range(self.settings.tries):
             if self._proposed:
@@ -121,7 +121,7 @@ class Outside(Method):
         text, graph = self._proposed.popleft()
         number, self._asked = self._asked, self._asked + 1
         self._waiting[number] = (text, graph.key)
-        return Candidate(graph, "outside", number=number)
+        return Proposal(graph, "outside", number=number)
 
     def _request(self) -> None:
         """Tell what is new, ask for formulas, and keep those that can be read."""
@@ -177,7 +177,7 @@ class Outside(Method):
         excess = len(self._rows) - max(self.settings.history, self._unsent)
         del self._rows[: max(0, excess)]
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """Learn a score, to be sent before the next request."""
         super().tell(candidate, score, complexity)
         number = -1 if candidate.number is None else candidate.number

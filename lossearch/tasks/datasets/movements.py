@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from lossearch.tasks.datasets.dataset import Recordings, Source
+from lossearch.tasks.datasets.dataset import PackageSource, Recordings
 
 SHOULDER_EXERCISES = Recordings(
     name="shoulder_exercises",
@@ -16,7 +16,7 @@ SHOULDER_EXERCISES = Recordings(
     people=10,
     files=MappingProxyType({"watch_dataset.npy": "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"}),
     sizes=MappingProxyType({"watch_dataset.npy": 18_118_091}),
-    source=Source(
+    source=PackageSource(
         package="seglearn",
         version="1.2.5",
         sha256="ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd",
@@ -42,7 +42,7 @@ BASIC_MOTIONS = Recordings(
         }
     ),
     sizes=MappingProxyType({"BasicMotions_TRAIN.ts": 227_790, "BasicMotions_TEST.ts": 227_713}),
-    source=Source(
+    source=PackageSource(
         package="aeon",
         version="1.6.0",
         sha256="d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409",

