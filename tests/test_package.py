@@ -145,7 +145,6 @@ def _check(*command: str) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.thorough
 def test_the_wheel_holds_lossearch_only_and_all_of_it(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as archive:
         names = set(archive.namelist())

@@ -113,7 +113,6 @@ def test_a_function_that_never_calls_its_loss(tmp_path: Path, mistake: Command) 
         ("hangs", 2.0, "not finished after 2 s"),
     ],
 )
-@pytest.mark.thorough
 def test_a_function_that_comes_to_no_metric(
     function: str, limit: float, reason: str, local_ray: None, tmp_path: Path
 ) -> None:

@@ -143,7 +143,6 @@ def calls(notes: Path, node: str) -> list[str]:
     return [path.name for path in notes.glob(f"call-{node}-*")]
 
 
-@pytest.mark.thorough
 def test_a_cluster_without_what_a_training_asks_for_is_told(cluster: Any, tmp_path: Path) -> None:
     config, _ = project(tmp_path)
     with pytest.raises(UserError, match=r"asks for: cpu = 1, gpu = 0\.5; found: nodes with cpu = 1, gpu = 0"):
