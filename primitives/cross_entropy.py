@@ -30,7 +30,7 @@ def true_class_log_probability(logits: Expr, target: Expr) -> Expr:
     return fn.contract(target, fn.log_softmax(logits, "class"), "class")
 
 
-@primitive(family=FAMILY)
+@primitive(family=FAMILY, class_weights="likelihood")
 def cross_entropy(logits: Expr, target: Expr) -> Expr:
     """Negative log-likelihood -⟨t, log softmax(x)⟩: [batch, *space], ≥ 0. Good 1952."""
     return -fn.contract(target, fn.log_softmax(logits, "class"), "class")
@@ -42,7 +42,7 @@ def uniform_cross_entropy(logits: Expr) -> Expr:
     return -fn.mean(fn.log_softmax(logits, "class"), "class")
 
 
-@primitive(family=FAMILY)
+@primitive(family=FAMILY, class_weights="smoothed likelihood")
 def label_smoothed_cross_entropy(logits: Expr, target: Expr, smoothing: Expr) -> Expr:
     """Cross-entropy to (1 - s)·t + s/C: [batch, *space], ≥ 0; smoothing s in [0, 1]. Szegedy et al. 2016."""
     log_p = fn.log_softmax(logits, "class")

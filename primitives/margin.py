@@ -26,7 +26,7 @@ def softplus_margin(value: Expr, margin: Expr) -> Expr:
     return fn.softplus(margin - value)
 
 
-@primitive(family=FAMILY)
+@primitive(family=FAMILY, class_weights="by number")
 def multiclass_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Σ_{c≠y} max(margin - x_y + x_c, 0) / C of logits[batch, class, *space]: [batch, *space], ≥ 0; margin ≥ 0.
 
@@ -38,7 +38,7 @@ def multiclass_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     return (every - margin) / fn.size(logits, "class")
 
 
-@primitive(family=FAMILY)
+@primitive(family=FAMILY, class_weights="by number")
 def squared_multiclass_hinge(logits: Expr, target: Expr, margin: Expr) -> Expr:
     """Σ_{c≠y} max(margin - x_y + x_c, 0)² / C of logits[batch, class, *space]: [batch, *space], ≥ 0; margin ≥ 0.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from lossearch.ir.core.axes import Axes, without
 from lossearch.ir.core.expr import Expr
 from lossearch.ir.core.graph import Graph
+from lossearch.ir.core.operator import OPERATORS, ClassWeights
 from lossearch.ir.core.signature import Input
 from lossearch.ir.operators import functions as fn
 from lossearch.ir.rewriting.lowering import label_input, label_node
@@ -20,13 +21,6 @@ CLASS_WEIGHT = "class_weight"
 def attribute(buffer: str) -> str:
     """What a module calls a tensor that the signature takes at construction: class weights as PyTorch does."""
     return "weight" if buffer == CLASS_WEIGHT else buffer
-
-
-LIKELIHOODS = frozenset({"cross_entropy", "label_smoothed_cross_entropy"})
-"""Primitives that sum log-probabilities over the classes, each of which its class's weight multiplies."""
-
-BY_NUMBER = frozenset({"multiclass_hinge", "squared_multiclass_hinge"})
-"""Primitives whose mean divides by the number of elements even so, as `torch.nn.functional.multi_margin_loss` does."""
 
 
 def one_vs_rest(graph: Graph) -> bool:
@@ -65,16 +59,16 @@ def weighted_inside(graph: Graph, labels: bool) -> Graph | None:
     target = label_input(graph)
     if target is None or has_classes(graph):
         return None
-    smoothed = graph.root.op == "label_smoothed_cross_entropy"
-    if labels and not smoothed and graph.root.op not in BY_NUMBER:
+    way = OPERATORS[graph.root.op].class_weights
+    if labels and way not in ("smoothed likelihood", "by number"):
         return None
     expanded, weight = graph.expanded(), weight_node(graph)
     root = expanded.root
-    if graph.root.op in LIKELIHOODS:
+    if way in _LIKELIHOODS:
         log_p = {node: weight * node for node in expanded.nodes if node.op == "log_softmax"}
         inside = root.substitute(log_p)
     else:
-        within = None if graph.root.op in BY_NUMBER else _into_sum(root, target.node, weight)
+        within = None if way == "by number" else _into_sum(root, target.node, weight)
         inside = root * fn.contract(target.node, weight, target.labels or "") if within is None else within
     return graph.with_roots([inside, *([] if expanded.weight is None else [expanded.weight])])
 
@@ -93,4 +87,7 @@ def _into_sum(root: Expr, target: Expr, weight: Expr) -> Expr | None:
 
 def divides_by_labels(graph: Graph, labels: bool) -> bool:
     """Whether a mean divides by the weights of the labels though they are in the loss already."""
-    return labels and graph.root.op in LIKELIHOODS
+    return labels and OPERATORS[graph.root.op].class_weights in _LIKELIHOODS
+
+
+_LIKELIHOODS: tuple[ClassWeights, ...] = ("likelihood", "smoothed likelihood")

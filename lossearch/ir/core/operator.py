@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lossearch.errors import UserError
 from lossearch.ir.core.interval import EPSILON, REAL, SMALLEST_DENOMINATOR, Interval
@@ -65,6 +65,15 @@ class Helper:
     source: str
 
 
+ClassWeights = Literal["", "likelihood", "smoothed likelihood", "by number"]
+"""How class weights enter a primitive, as PyTorch has it.
+
+"likelihood": they multiply the log-probability of each class, which for an integer label weighs the element.
+"smoothed likelihood": the same, where an integer label has a share of every class.
+"by number": they weigh elements, and the mean divides by the number of these, as `multi_margin_loss` does.
+"""
+
+
 @dataclass(frozen=True)
 class Operator:
     """One elementary operator, or one primitive (a named composition that can be expanded).
@@ -99,6 +108,8 @@ class Operator:
         helper: The function that the emitted expression may call.
         expand: For a primitive, the function that traces its body; None for an elementary operator.
         family: For a primitive, the file's family.
+        class_weights: For a primitive of class scores, how class weights enter it other than as a weight of each
+            element, see `ClassWeights`.
         doc: One line for the docs.
     """
 
@@ -126,6 +137,7 @@ class Operator:
     condition: bool = False
     expand: Callable[..., Expr] | None = None
     family: str = ""
+    class_weights: ClassWeights = ""
 
     def domains(self, *intervals: Interval) -> tuple[Domain, ...]:
         """The domains of the arguments, or nothing where all are free."""

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 
 from lossearch.errors import UserError
 from lossearch.ir.core.expr import Expr, as_expr
-from lossearch.ir.core.operator import OPERATORS, Operator, register
+from lossearch.ir.core.operator import OPERATORS, ClassWeights, Operator, register
 from lossearch.ir.core.types import Type
 from lossearch.registry import Registry
 
@@ -28,12 +28,13 @@ get_primitive = PRIMITIVES.find
 """The primitive of this name; raises `UserError` where there is none."""
 
 
-def primitive(*, family: str, latex: str = "") -> Callable[[Body[P]], Body[P]]:
+def primitive(*, family: str, latex: str = "", class_weights: ClassWeights = "") -> Callable[[Body[P]], Body[P]]:
     """Register a function over nodes as a primitive.
 
     Positional parameters are expressions (numbers are taken as constants); keyword-only parameters are attributes
     (numbers, strings, axes). `latex` writes the call with `{parameter}` placeholders left out: plain LaTeX in the
-    primitive's own parameter names, or empty for a function-call form.
+    primitive's own parameter names, or empty for a function-call form. `class_weights` says how these enter it, see
+    `lossearch.ir.core.operator.ClassWeights`.
     """
 
     def decorate(body: Body[P]) -> Body[P]:
@@ -59,6 +60,7 @@ def primitive(*, family: str, latex: str = "") -> Callable[[Body[P]], Body[P]]:
                 attributes=attributes,
                 expand=body,
                 family=family,
+                class_weights=class_weights,
             )
         )
 
