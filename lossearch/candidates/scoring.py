@@ -19,11 +19,13 @@ from lossearch.ir.core.joint import AnyGraph, JointGraph, by_slot
 from lossearch.meta.constants import check_hypergradients, learned_constants
 from lossearch.tasks.base import Metric
 from lossearch.tasks.described import DescribedTask
+from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.tasks.outcome import Outcome, Status
 from lossearch.training import seeds
 from lossearch.training.device import DeviceName, usable_device
 from lossearch.training.graph_loss import GraphLoss
 from lossearch.training.loss_buffers import loss_buffers
+from lossearch.training.members import check_functions
 from lossearch.training.plan import Promote, Run
 from lossearch.training.scaled_graph import scaled_to
 from lossearch.training.slot_losses import SlotLosses
@@ -148,7 +150,8 @@ class CandidateEvaluator:
         settings: see `EvaluationConfig`.
 
     Raises:
-        UserError: constants are to follow hypergradients, which the task does not allow.
+        UserError: constants are to follow hypergradients, which the task does not allow, or a function among the tasks
+            of a distribution fails before it calls its loss.
     """
 
     def __init__(self, task: DescribedTask, reference: AnyGraph, settings: EvaluationConfig) -> None:
@@ -157,6 +160,8 @@ class CandidateEvaluator:
         self._reference = reference
         if settings.hypergradients:
             check_hypergradients(task)
+        if isinstance(task, DistributionTask):
+            check_functions(task, settings.device or "cpu", train)
         self.buffers = {slot: loss_buffers(task, slot) for slot in task.searched}
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}

@@ -38,6 +38,7 @@ from lossearch.tasks.classification.config import CNNConfig, MLPConfig, TaskConf
 from lossearch.tasks.cross_modal.config import CrossModalConfig
 from lossearch.tasks.detection.config import DetectionConfig
 from lossearch.tasks.distribution.config import DistributionConfig
+from lossearch.tasks.distribution.function_task import FunctionMemberConfig
 from lossearch.tasks.metric_learning.config import MetricLearningConfig
 from lossearch.tasks.regression.config import RegressionConfig
 from lossearch.tasks.restoration.config import RestorationConfig
@@ -155,6 +156,12 @@ _SEARCH = (
             "search": "a table: an axis, and a list of its options",
             "held_out": "a table: an axis, and a list of its options",
         },
+    ),
+    _Table(
+        "[task.axes.AXIS.OPTION]: your own function in a distribution",
+        "An option with `function` is a training function of yours as one of the tasks, with a budget of its own.",
+        FunctionMemberConfig,
+        {"metrics": 'a table: a metric, and `"maximize"` or `"minimize"`'},
     ),
     _Table(
         "[task]: your own function",

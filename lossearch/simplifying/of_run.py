@@ -17,10 +17,10 @@ from lossearch.tasks.user.config import FunctionConfig
 def task_of_run(run: RunDirectory) -> FoundTask:
     """The task of a run: a bundled one with its full budget, a user's function with that of the search."""
     config = load_config(run.config)[0]
+    if config.calls_functions:
+        config = located(continued(run), run)  # paths as the search found them
     if not isinstance(config.task, FunctionConfig):
         return FoundTask(build_task(config.task), device=config.evaluation.device)
-    config = located(continued(run), run)  # paths as the search found them
-    assert isinstance(config.task, FunctionConfig)
     return FoundTask(config.task, config.evaluation.steps, config.evaluation.time_limit_s, config.evaluation.device)
 
 

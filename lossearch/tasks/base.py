@@ -178,7 +178,26 @@ def only_slot(task: Task) -> str:
     return task.searched[0]
 
 
-def require(task: Task, purpose: str, asked: str = "") -> None:
+class HasRights(Protocol):
+    """What is asked of a task whose trainings are to do more than train."""
+
+    @property
+    def name(self) -> str:
+        """As archives and reports call it."""
+        ...
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """The places at which losses stand, by name."""
+        ...
+
+    @property
+    def rights(self) -> Rights:
+        """What trainings allow."""
+        ...
+
+
+def require(task: HasRights, purpose: str, asked: str = "") -> None:
     """Raise `UserError` where a task lacks a right that a purpose, "tune" or "compare", needs.
 
     The message names what has to be added to a training function, and the setting that asked for it.

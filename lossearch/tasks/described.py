@@ -253,7 +253,7 @@ class DescribedTask(ABC):
         return known if len(known) > 1 else next(iter(known.values()))
 
     @property
-    def members(self) -> tuple[DescribedTask, ...]:
+    def members(self) -> tuple[object, ...]:
         """The tasks that are trained on: itself alone, or those of a distribution."""
         return (self,)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lossearch.errors import UserError
-from lossearch.tasks.described import DescribedTask
-from lossearch.tasks.distribution.task import DistributionTask
+from lossearch.tasks.distribution.task import DistributionTask, MemberTask
 from lossearch.tasks.outcome import Outcome, Status
+from lossearch.training.bundled_member import Train
 from lossearch.training.fitness import fitness
 from lossearch.training.graph_loss import GraphLoss
-from lossearch.training.members import Member, Train, members_of, or_worst
+from lossearch.training.member import Member, or_worst
+from lossearch.training.members import members_of
 from lossearch.training.plan import Promote, Run
 from lossearch.training.stacked_models import Device
 
@@ -100,7 +101,7 @@ def train_members(
 
 def _on_task(
     distribution: DistributionTask,
-    member: Member,
+    member: Member[Any],
     losses: Sequence[Mapping[str, GraphLoss]],
     factors: Sequence[float],
     of: Sequence[int],
@@ -128,7 +129,7 @@ def _graphs(run: Run, distribution: DistributionTask) -> dict[str, GraphLoss]:
     return {slot: loss for slot, loss in found.items() if isinstance(loss, GraphLoss)}
 
 
-def _named(outcome: Outcome, task: DescribedTask) -> Outcome:
+def _named(outcome: Outcome, task: MemberTask) -> Outcome:
     """An outcome whose message says on which task it came about."""
     return replace(outcome, message=f"{task.name}: {outcome.message}") if outcome.message else outcome
 

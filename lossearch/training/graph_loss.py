@@ -40,6 +40,9 @@ class GraphLoss:
         buffers: what the signature takes at construction, such as class weights, by name.
         scale: factor on the loss.
 
+    Attributes:
+        graph: with its parameters at their defaults.
+
     Raises:
         UserError: the graph uses a buffer that is not given.
     """
@@ -52,7 +55,7 @@ class GraphLoss:
                 raise UserError(f"{name} for a loss that uses it", "none", f"give {name}, or use another loss")
         self.buffers = {name: given[name] for name in used}
         self.scale = scale
-        frozen = graph.frozen()
+        self.graph = frozen = graph.frozen()
         lowered = lower(frozen, labels=label_input(frozen) is not None)
         self.structure, self.constants = split_constants(frozen.signature, lowered.roots)
 

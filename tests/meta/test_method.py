@@ -146,7 +146,7 @@ def test_losses_are_learned_on_other_tasks_than_those_that_score_them() -> None:
     assert isinstance(scoring, DistributionTask)
     learned = scoring.to_learn_on(4)
     assert len(learned) == 4
-    own = {task.config.model_copy(update={"name": ""}) for task in scoring.members}
+    own = {task.config.model_copy(update={"name": ""}) for task in scoring.bundled}
     assert not own & {task.config.model_copy(update={"name": ""}) for task in learned}
     one = {"axes": {"data": {"digits": {"base": "digits"}}}, "family": "distribution", "tasks": 1}
     with pytest.raises(UserError, match="other tasks to learn on"):

@@ -83,7 +83,7 @@ def test_one_formula_is_another_loss_on_each_task_of_a_distribution() -> None:
     assert isinstance(task, DistributionTask)
     graph = graph_of(ADAPTING)
     (outcome,) = train(task, [Run(GraphLoss(graph, loss_buffers(task, "loss")), 1.0, 0)], 20)
-    for member in task.members:
+    for member in task.bundled:
         own = loss_buffers(member, "loss")
         fixed = graph_of(ADAPTING.replace("noise_rate", repr(float(own["noise_rate"]))))
         (alone,) = train(task, [Run(GraphLoss(fixed), 1.0, 0)], 20)

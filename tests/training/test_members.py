@@ -47,7 +47,7 @@ def runs(task: DistributionTask, loss: str, seeds: Sequence[int] = (0, 1), rate:
 def test_the_reference_gains_nothing_and_ends_as_on_each_task_alone(distribution: DistributionTask) -> None:
     outcomes = train(distribution, runs(distribution, "cross_entropy"), STEPS)
     assert [outcome.metric for outcome in outcomes] == [0.0, 0.0]
-    for member in distribution.members:
+    for member in distribution.bundled:
         found = outcomes[0].metrics[member.name]
         rates = [member.base_learning_rate * 4.0**power for power in range(-3, 4)]
         given = GraphLoss(graph_of("cross_entropy"), loss_buffers(member, "loss"))
@@ -62,7 +62,7 @@ def test_gains_are_differences_in_noise_floors(distribution: DistributionTask) -
     (reference,) = train(distribution, runs(distribution, "cross_entropy", [0]), STEPS)
     calibrating = train(distribution, runs(distribution, "cross_entropy", range(8)), STEPS)
     gains = []
-    for member in distribution.members:
+    for member in distribution.bundled:
         values = [one.metrics[member.name] for one in calibrating]
         floor = 1.96 * np.std(values, ddof=1) * np.sqrt(2 / 8)
         gains.append((outcome.metrics[member.name] - reference.metrics[member.name]) / floor)
@@ -116,7 +116,7 @@ def test_weights_of_classes_are_those_of_each_task() -> None:
     task = made(axes=axes)
     (outcome,) = train(task, runs(task, "weighted_cross_entropy", [0]), STEPS)
     assert outcome.status is Status.OK
-    weights = [member.buffers("loss")["class_weight"] for member in task.members]
+    weights = [member.buffers("loss")["class_weight"] for member in task.bundled]
     assert not weights[0].equal(weights[1])
 
 
@@ -151,7 +151,7 @@ def test_candidates_are_scored_on_all_tasks(distribution: DistributionTask) -> N
     evaluator = CandidateEvaluator(distribution, graph_of("cross_entropy"), settings)
     result = evaluator.evaluate(graph_of("focal").frozen(), 0)
     assert result.status is Status.OK
-    assert result.all_metrics[0].keys() == {"gain", *(member.name for member in distribution.members)}
+    assert result.all_metrics[0].keys() == {"gain", *(member.name for member in distribution.bundled)}
     again = evaluator.evaluate(graph_of("focal").frozen(), 0)
     assert (again.score, again.all_metrics, again.graph) == (result.score, result.all_metrics, result.graph)
 

@@ -29,7 +29,7 @@ def test_of_a_distribution_it_is_that_of_each_member() -> None:
     task = build_task(MEMBERS)
     assert isinstance(task, DistributionTask)
     assert untrained_metrics(task, 1) == {
-        member.name: untrained_metrics(member, 1)[member.metric.name] for member in task.members
+        member.name: untrained_metrics(member, 1)[member.metric.name] for member in task.bundled
     }
 
 

@@ -17,13 +17,21 @@ from typing import Any
 
 from lossearch.archive.run_directory import RunDirectory, describe_environment
 from lossearch.engine.setup.begun_files import Digests, check_unchanged, digests_of
-from lossearch.engine.setup.config import SearchConfig, is_space_file, parse_written, space_field, validate, with_paths
+from lossearch.engine.setup.config import (
+    SearchConfig,
+    functions_of,
+    is_space_file,
+    parse_written,
+    space_field,
+    validate,
+    with_paths,
+)
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
 from lossearch.reading import parse_json, read_text
-from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.function import is_file_reference
 from lossearch.tasks.user.pickled_function import SUFFIX
+from lossearch.tasks.user.task import short_name
 
 _LOG = logging.getLogger(__name__)
 
@@ -217,9 +225,10 @@ def _with_edits(resolved: SearchConfig, given: SearchConfig, edited: SearchConfi
 
 def _only_moved(name: str, given: SearchConfig, edited: SearchConfig) -> bool:
     """Whether a path leads to a file of the same name: that is where the file is now."""
-    if name == "task.function":
-        before, now = given.task, edited.task
-        return isinstance(before, FunctionConfig) and isinstance(now, FunctionConfig) and before.name == now.name
+    table = name.removesuffix(".function")
+    old, new = functions_of(given).get(table), functions_of(edited).get(table)
+    if table != name and table.count(".") in (0, 3) and old is not None and new is not None:
+        return short_name(old.function) == short_name(new.function)
     places = {space_field(slot): (one, edited.spaces.get(slot, "")) for slot, one in given.spaces.items()}
     before, now = places.get(name, ("", ""))
     return is_space_file(now) and Path(before).name == Path(now).name
@@ -266,11 +275,10 @@ def _check_environment(run: RunDirectory, begun: Begun) -> None:
 # Paths
 
 
-def _working_folder(config: SearchConfig, path: str, folders: Sequence[Path]) -> str:
+def _working_folder(function: str, path: str, folders: Sequence[Path]) -> str:
     """Where a training function runs: as seen from the folder in which its file is found, else from the first one."""
-    assert isinstance(config.task, FunctionConfig)
-    place = config.task.function.rpartition(":")[0]
-    file = place if is_file_reference(config.task.function) else f"{place.replace('.', '/')}.py"
+    place = function.rpartition(":")[0]
+    file = place if is_file_reference(function) else f"{place.replace('.', '/')}.py"
     beside = [folder for folder in folders if (folder / file).is_file()]
     places = [os.path.normpath(folder / path) for folder in (*beside, *folders)]
     return next(filter(os.path.isdir, places), places[0])
@@ -285,11 +293,13 @@ def located(config: SearchConfig, run: RunDirectory) -> SearchConfig:
     begun = _read(run)
     folders = [*([] if begun is None else [(run.path / begun.folder).resolve()]), run.path.resolve(), Path.cwd()]
 
+    named = functions_of(config, held_out=True)
+
     def locate(field: str, path: str) -> str:
         if path.endswith(SUFFIX):  # pickled into the run
             return str(run.path.resolve() / Path(path).name)
-        if field == "task.folder":
-            return _working_folder(config, path, folders)
+        if field.startswith("task.") and field.endswith(".folder"):
+            return _working_folder(named[field.removesuffix(".folder")].function, path, folders)
         if field == "method.folder":
             places = [os.path.normpath(folder / path) for folder in folders]
             return next(filter(os.path.isdir, places), places[0])

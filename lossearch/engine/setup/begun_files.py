@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lossearch.engine.setup.config import SearchConfig, is_space_file, space_field
+from lossearch.engine.setup.config import SearchConfig, functions_of, is_space_file, space_field
 from lossearch.errors import UserError
 from lossearch.search_spaces.seeds import is_file
 from lossearch.search_spaces.space import read_space
-from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.script_files import digest, script_files
 
-SCRIPT = "task.function"
-"""The field whose files are the training script and what it imports."""
+
+def script_field(table: str) -> str:
+    """The field whose files are a training script and what it imports, of the table that names the function."""
+    return f"{table}.function"
+
+
+def is_script_field(field: str) -> bool:
+    """Whether a field's files are a training script and what it imports."""
+    return field.startswith("task.") and field.endswith(".function")
+
 
 Digests = Mapping[str, Mapping[str, str]]
 """SHA-256 of files, by the field of the configuration that leads to them and by their names."""
@@ -34,7 +41,7 @@ def files_of(config: SearchConfig) -> dict[str, dict[str, Path]]:
     found = {
         **{space_field(s): _space_files(Path(one)) for s, one in config.spaces.items() if is_space_file(one)},
         "seeds": {Path(seed).name: Path(seed) for seed in config.seeds if is_file(seed)},
-        SCRIPT: script_files(config.task) if isinstance(config.task, FunctionConfig) else {},
+        **{script_field(table): script_files(one) for table, one in functions_of(config).items()},
     }
     return {field: files for field, files in found.items() if files}
 
@@ -58,7 +65,7 @@ def check_unchanged(before: Digests, now: Digests, accept_script: bool) -> list[
         UserError: another file than the script's was changed, or the script was and that is not accepted.
     """
     found = changes(before, now)
-    script = found.pop(SCRIPT, [])
+    script = [what for field in filter(is_script_field, list(found)) for what in found.pop(field)]
     if found:
         told = "; ".join(f"{what} ({field})" for field, parts in found.items() for what in parts)
         raise UserError(

@@ -31,10 +31,13 @@ from lossearch.plain_text import is_name
 from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
 from lossearch.tasks import TrainingConfig, task_config
+from lossearch.tasks.distribution.config import DistributionConfig
+from lossearch.tasks.distribution.function_task import functions_in
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.user.config import FunctionConfig
-from lossearch.tasks.user.function import is_file_reference
+from lossearch.tasks.user.paths import placed
+from lossearch.tasks.user.script_files import NamesFunction
 
 LARGEST_CONFIG = 1_000_000
 """Bytes of a configuration."""
@@ -242,7 +245,7 @@ class SearchConfig(_Config):
     @model_validator(mode="after")
     def _one_call_a_seed(self) -> Self:
         """A user's function trains a candidate as it is, unless the configuration asks for more: each try is a call."""
-        if isinstance(self.task, FunctionConfig):
+        if self.calls_functions:
             object.__setattr__(self, "evaluation", self.evaluation.for_function())
         return self
 
@@ -251,7 +254,12 @@ class SearchConfig(_Config):
         """How the winner of the race is read back, where `race.simplify` does not say it: see there."""
         if not self.race.candidates:
             return "none"
-        return self.race.simplify or ("exact" if isinstance(self.task, FunctionConfig) else "evidence")
+        return self.race.simplify or ("exact" if self.calls_functions else "evidence")
+
+    @property
+    def calls_functions(self) -> bool:
+        """Whether a training calls a function of the user's."""
+        return bool(functions_of(self))
 
     @model_validator(mode="after")
     def _on_its_gpu(self) -> Self:
@@ -324,15 +332,29 @@ def anchored(config: SearchConfig, folder: Path) -> SearchConfig:
 
 def anchored_function(config: FunctionConfig, folder: Path) -> FunctionConfig:
     """A function's configuration with absolute paths."""
-    return _placed(config, lambda field, path: str((folder / path).resolve()))
+    return config.model_copy(update=placed(config, lambda field, path: str((folder / path).resolve())))
+
+
+def functions_of(config: SearchConfig, held_out: bool = False) -> Mapping[str, NamesFunction]:
+    """The training functions that a search calls, by the table that names each: `task`, or one of a distribution.
+
+    Args:
+        config: of the search.
+        held_out: whether functions of a distribution that it never draws are named, too.
+    """
+    if isinstance(config.task, FunctionConfig):
+        return {"task": config.task}
+    if isinstance(config.task, DistributionConfig):
+        return functions_in(config.task.axes) if held_out else config.task.functions
+    return {}
 
 
 def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> SearchConfig:
     """The configuration with other paths: `change` gets each field that is one, by name, and the path."""
     changes: dict[str, Any] = {}
     if any(map(is_file, config.seeds)):
-        placed = (change(f"seeds[{n}]", seed) if is_file(seed) else seed for n, seed in enumerate(config.seeds))
-        changes["seeds"] = tuple(placed)
+        moved = (change(f"seeds[{n}]", seed) if is_file(seed) else seed for n, seed in enumerate(config.seeds))
+        changes["seeds"] = tuple(moved)
     if any(map(is_space_file, config.spaces.values())):
         spaces = {
             slot: change(space_field(slot), space) if is_space_file(space) else space
@@ -340,7 +362,9 @@ def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> Searc
         }
         changes["space"] = spaces if isinstance(config.space, dict) else spaces[""]
     if isinstance(config.task, FunctionConfig):
-        changes["task"] = _placed(config.task, change)
+        changes["task"] = config.task.model_copy(update=placed(config.task, change))
+    elif isinstance(config.task, DistributionConfig):
+        changes["task"] = config.task.with_paths(change)
     if _has_folder(config.method):
         folder = change("method.folder", config.method.settings.get("folder", "."))
         changes["method"] = config.method.model_copy(update={"folder": folder})
@@ -362,14 +386,6 @@ def is_space_file(space: str) -> bool:
 def space_field(slot: str) -> str:
     """The field that names the space of a slot; see `SearchConfig.spaces`."""
     return f"space.{slot}" if slot else "space"
-
-
-def _placed(task: FunctionConfig, change: Callable[[str, str], str]) -> FunctionConfig:
-    changes = {"folder": change("task.folder", task.folder)}
-    place, colon, name = task.function.rpartition(":")
-    if is_file_reference(task.function):
-        changes["function"] = f"{change('task.function', place)}{colon}{name}"
-    return task.model_copy(update=changes)
 
 
 def _required(annotation: Any) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lossearch.engine.setup.begun_files import SCRIPT, files_of
+from lossearch.engine.setup.begun_files import files_of, is_script_field, script_field
 from lossearch.engine.setup.config import SearchConfig, with_paths
 from lossearch.errors import UserError
 
@@ -69,14 +69,14 @@ def unpacked(config: SearchConfig, luggage: Luggage) -> tuple[SearchConfig, Sequ
     root = Path(tempfile.mkdtemp(prefix="lossearch-files-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     places = {piece.path: str(_write(root, piece)) for piece in luggage.pieces}
-    scripts = str(root / SCRIPT)
 
     def place(field: str, path: str) -> str:
-        if field == "task.folder":
-            return path if os.path.isdir(path) else scripts
+        if field.startswith("task.") and field.endswith(".folder"):
+            return path if os.path.isdir(path) else str(root / script_field(field.removesuffix(".folder")))
         return places.get(path, path)
 
-    return with_paths(config, place), [scripts]
+    scripts = dict.fromkeys(piece.folder for piece in luggage.pieces if is_script_field(piece.folder))
+    return with_paths(config, place), [str(root / folder) for folder in scripts]
 
 
 def _write(root: Path, piece: _Piece) -> Path:

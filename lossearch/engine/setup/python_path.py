@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from lossearch.engine.setup.config import SearchConfig
-from lossearch.tasks.user.config import FunctionConfig
+from lossearch.engine.setup.config import SearchConfig, functions_of
 
 
 def python_path(config: SearchConfig) -> tuple[str, ...]:
-    """This process's own folder, and those of the user's function."""
-    folders: Sequence[str] = [str(Path.cwd())]
-    if isinstance(config.task, FunctionConfig):
-        place = Path(config.task.function.rpartition(":")[0])
-        own = [str(place.resolve().parent)] if place.suffix == ".py" else []
-        folders = [*own, str(Path(config.task.folder).resolve()), *folders]
-    return tuple(folders)
+    """Those of the user's functions, and this process's own folder."""
+    folders: list[str] = []
+    for one in functions_of(config).values():
+        place = Path(one.function.rpartition(":")[0])
+        folders += [str(place.resolve().parent)] if place.suffix == ".py" else []
+        folders.append(str(Path(one.folder).resolve()))
+    return tuple(dict.fromkeys([*folders, str(Path.cwd())]))

@@ -10,9 +10,11 @@ from pydantic import Field, model_validator
 
 from lossearch.errors import UserError
 from lossearch.tasks.base import Metric
-from lossearch.tasks.distribution.sampling import Option, different_tasks, drawn_tasks, overlap
+from lossearch.tasks.distribution.function_task import FUNCTION, Place, axes_with_paths, functions_in, is_function
+from lossearch.tasks.distribution.sampling import Drawn, Option, different_tasks, drawn_tasks, overlap
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.training_config import TrainingConfig, config_from
+from lossearch.tasks.user.paths import Change
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -43,7 +45,9 @@ class DistributionConfig(TrainingConfig):
 
     Attributes:
         family: "distribution".
-        axes: by axis the options, by name: values of a task's configuration, one of which names its `base`.
+        axes: by axis the options, by name: values of a task's configuration, one of which names its `base`. An option
+            with `function` is a training function of yours, a task by itself, whatever the options of other axes. Part
+            "held_out" has those functions alone that are held out on an axis that is crossed.
         search: by axis the options that a search draws from; all that are not held out where an axis is not named.
         held_out: by axis the options that no search sees. An axis that is not named is shared by both parts.
         part: which part tasks are drawn from.
@@ -86,7 +90,20 @@ class DistributionConfig(TrainingConfig):
         """A factor on the learning rate of each task at which its reference does best."""
         return 1.0
 
-    def drawn(self) -> list[TrainingConfig]:
+    @property
+    def functions(self) -> dict[str, Place]:
+        """The training functions that may be drawn, by the table of a search configuration that names each."""
+        return functions_in(self._axes_of_part())
+
+    def with_paths(self, change: Change) -> Self:
+        """The distribution with other paths of all training functions, those that are held out included."""
+        return self.model_copy(update={"axes": axes_with_paths(self.axes, change)}) if self._has_functions else self
+
+    @property
+    def _has_functions(self) -> bool:
+        return any(is_function(option) for options in self.axes.values() for option in options.values())
+
+    def drawn(self) -> list[Drawn]:
         """The tasks that are drawn; see `drawn_tasks`."""
         return drawn_tasks(self._axes_of_part(), self.tasks, self.draw_seed, self._common())
 
@@ -95,7 +112,13 @@ class DistributionConfig(TrainingConfig):
         return len(different_tasks(self._axes_of_part(), self.tasks, self.draw_seed, self._common()))
 
     def _axes_of_part(self) -> dict[str, dict[str, Option]]:
-        return {axis: {name: options[name] for name in self.options(axis)} for axis, options in self.axes.items()}
+        found = {axis: {name: options[name] for name in self.options(axis)} for axis, options in self.axes.items()}
+        for axis, options in found.items():
+            if not options:
+                found_here = f"functions alone on axis {axis}, none of them held out on an axis that is crossed"
+                hint = f"hold one of {axis} out, or add an option with a bundled task"
+                raise UserError("held-out tasks other than those that a search sees", found_here, hint)
+        return found
 
     def _common(self) -> Option:
         return {"slot": self.slot, "losses": self.losses} if self.slot is not None else {}
@@ -110,7 +133,10 @@ class DistributionConfig(TrainingConfig):
         if self.part == "held_out" and axis in self.held_out and axis in crossed:
             return self.held_out[axis]
         withheld = self.held_out.get(axis, ())
-        return self.search.get(axis) or tuple(name for name in self.axes[axis] if name not in withheld)
+        names = self.search.get(axis) or tuple(name for name in self.axes[axis] if name not in withheld)
+        if self.part == "search":
+            return names
+        return tuple(name for name in names if not is_function(self.axes[axis][name]))  # a search sees the same task
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -133,6 +159,9 @@ class DistributionConfig(TrainingConfig):
                     raise ValueError(
                         f"{name!r} is no name of letters, digits, '_', '.' and '-' that begins with a letter"
                     )
+        with_functions = [axis for axis, options in self.axes.items() if any(map(is_function, options.values()))]
+        if len(with_functions) > 1:
+            raise ValueError(f"functions are options of one axis, found some on {' and '.join(with_functions)}")
         places = list(self.axes)
         for axis, names in self.held_out.items():
             searched = {name: option for name, option in self.axes[axis].items() if name not in names}
@@ -144,7 +173,10 @@ class DistributionConfig(TrainingConfig):
                         f"{name} of axis {axis} is held out, and its range overlaps that of {other}: a task could be"
                         " drawn of both; let the ranges lie apart"
                     )
-            own = {field for option in self.axes[axis].values() for field in option}
+            functions = {option.get(FUNCTION): name for name, option in searched.items() if is_function(option)}
+            if same := [name for name in names if self.axes[axis][name].get(FUNCTION) in functions]:
+                raise ValueError(f"{same[0]} of axis {axis} is held out, and is the function of another option")
+            own = {field for option in self.axes[axis].values() if not is_function(option) for field in option}
             for later in places[places.index(axis) + 1 :]:
                 if over := sorted(own & {field for option in self.axes[later].values() for field in option}):
                     raise ValueError(f"axis {later} sets {over[0]}, by which the held-out axis {axis} differs")

@@ -26,7 +26,7 @@ def read_distribution(spec: str | Path | Mapping[str, Any] | DistributionConfig,
     if isinstance(spec, DistributionConfig):
         return distribution_config({**spec.model_dump(), **given})
     if isinstance(spec, Mapping):
-        return distribution_config({**spec, **given})
+        return _below(Path.cwd(), distribution_config({**spec, **given}))
     if Path(spec).suffix != ".toml":
         return distribution_config({"base": str(spec), "name": str(spec), **given})
     hint = "give the name of a distribution, see lossearch tasks, or a .toml file"
@@ -37,4 +37,9 @@ def read_distribution(spec: str | Path | Mapping[str, Any] | DistributionConfig,
     if not isinstance(table, Mapping) or not table.keys() & {"axes", "base"}:
         required = "a distribution of tasks: a table with axes, or with the base of one"
         raise UserError(required, f"{spec} without", "see: docs/TASKS.md")
-    return distribution_config({**table, **given})
+    return _below(Path(spec).parent, distribution_config({**table, **given}))
+
+
+def _below(folder: Path, config: DistributionConfig) -> DistributionConfig:
+    """The distribution with absolute paths of its functions, which are relative to a folder."""
+    return config.with_paths(lambda field, path: str((folder / path).resolve()))

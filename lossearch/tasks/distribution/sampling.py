@@ -10,19 +10,26 @@ import numpy as np
 
 from lossearch.errors import UserError
 from lossearch.tasks.catalogue import task_config
+from lossearch.tasks.distribution.function_task import FunctionMemberConfig, function_config, is_function
 from lossearch.tasks.streams import Stream, generator
 from lossearch.tasks.training_config import TrainingConfig
 
 Option = dict[str, Any]
-"""Values of a task's configuration. A table with `low` and `high` is a range, with `log = true` one of magnitudes."""
+"""Values of a task's configuration. A table with `low` and `high` is a range, with `log = true` one of magnitudes.
+
+One with `function` is a training function of the user's, which is a task by itself.
+"""
 
 Axes = Mapping[str, Mapping[str, Option]]
 """By axis the options from which one is taken, by name."""
 
+Drawn = TrainingConfig | FunctionMemberConfig
+"""The configuration of a task that was drawn."""
+
 _TRIES = 1000  # draws in a row that gave nothing new, after which all tasks are taken to have been drawn
 
 
-def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[TrainingConfig]:
+def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[Drawn]:
     """As `different_tasks`; raises `UserError` too where there are fewer."""
     found = different_tasks(axes, count, seed, common)
     if len(found) == count:
@@ -31,11 +38,11 @@ def drawn_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[Train
     raise UserError(f"{count} different tasks of {told}", str(len(found)), f"ask for {len(found)}, or add options")
 
 
-def different_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[TrainingConfig]:
+def different_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[Drawn]:
     """Different tasks, each named after its options; fewer where there are no more.
 
     Every axis goes through its options in a random order before any comes again. Where options of two axes set the same
-    value, that of the later axis counts.
+    value, that of the later axis counts. A training function is the same task whatever the options of other axes.
 
     Args:
         axes: where tasks differ.
@@ -48,13 +55,19 @@ def different_tasks(axes: Axes, count: int, seed: int, common: Option) -> list[T
     """
     draw = generator(seed, Stream.TASKS)
     decks = {axis: _Deck(list(options), draw) for axis, options in axes.items()}
-    found: dict[str, TrainingConfig] = {}
+    found: dict[str, Drawn] = {}
     in_vain = 0
     while len(found) < count and in_vain < _TRIES:
         one = _task({axis: (name := deck.next(), axes[axis][name]) for axis, deck in decks.items()}, draw, common)
-        known = found.setdefault(one.model_copy(update={"name": ""}).model_dump_json(), one)
+        known = found.setdefault(values_of(one), one)
         in_vain = 0 if known is one else in_vain + 1
     return list(found.values())
+
+
+def values_of(config: Drawn) -> str:
+    """All by which tasks differ: everything but the name."""
+    unnamed = config.model_copy(update={"name": ""}) if isinstance(config, TrainingConfig) else config
+    return unnamed.model_dump_json()
 
 
 class _Deck:
@@ -71,12 +84,16 @@ class _Deck:
         return self._left.pop()
 
 
-def _task(chosen: Mapping[str, tuple[str, Option]], draw: np.random.Generator, common: Option) -> TrainingConfig:
+def _task(chosen: Mapping[str, tuple[str, Option]], draw: np.random.Generator, common: Option) -> Drawn:
+    chosen = {axis: one for axis, one in chosen.items() if is_function(one[1])} or chosen
     values, told = dict(common), list[str]()
     for axis, (name, option) in chosen.items():
         settled = {field: _settled(option[field], f"{axis}.{name}.{field}", draw) for field in sorted(option)}
         values |= settled
         told.append("_".join([name, *(f"{settled[field]:g}" for field in settled if _is_range(option[field]))]))
+    (axis, (first, option)), *_ = chosen.items()
+    if is_function(option):
+        return function_config({name: values[name] for name in option}, axis, first).called(told[0])
     try:
         return task_config({**values, "name": "+".join(told)})
     except UserError as error:

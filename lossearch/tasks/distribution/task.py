@@ -14,15 +14,21 @@ from lossearch.tasks.base import Metric, Slot
 from lossearch.tasks.catalogue import FAMILIES, Family, build_task
 from lossearch.tasks.described import Batch, DescribedTask, Model, Phase, Split
 from lossearch.tasks.distribution.config import NAMED, DistributionConfig, distribution_config
+from lossearch.tasks.distribution.function_task import FunctionMemberConfig, FunctionTask
+from lossearch.tasks.distribution.sampling import Drawn, values_of
 from lossearch.tasks.streams import Stream, generator
 from lossearch.zoo.named import graph_of
+
+MemberTask = DescribedTask | FunctionTask
+"""One task of a distribution: a bundled one, or a training function of the user's."""
 
 
 class DistributionTask(DescribedTask):
     """The tasks that a distribution draws, as one task.
 
     Its trainings are those of its members (`lossearch.training.across_tasks`), and its metric is made of theirs. Where
-    losses are looked at without a training, as filters do, the first member stands for all.
+    losses are looked at without a training, as filters do, the first bundled member stands for all. With a training
+    function among them losses are told no facts of tasks, such as class weights, as a function tells none.
 
     Args:
         config: what is drawn.
@@ -44,29 +50,54 @@ class DistributionTask(DescribedTask):
         for one in drawn:
             if isinstance(one, DistributionConfig):
                 raise UserError("single tasks in a distribution", f"the distribution {one.name}", "draw from its axes")
-        self._members = tuple(map(build_task, drawn))
-        self.stackable = self.lead.stackable  # type: ignore[misc]
-        wanted = {name: slot.signature for name, slot in self.lead.slots.items()}
+        self._members = tuple(map(_built, drawn))
+        self._first = (*self.bundled, *self._members)[0]
+        self.stackable = all(member.stackable for member in self.bundled[:1])  # type: ignore[misc]
+        if self.functions:
+            self.tells_progress = self.buffers_vary = False
+            self.ends_late_trainings = True
+        wanted = {name: slot.signature for name, slot in self.slots.items()}
         for member in self.members:
             given = {name: slot.signature for name, slot in member.slots.items()}
-            if given != wanted or member.searched != self.lead.searched:
-                required = f"tasks with the slots of {self.lead.name}: {_told(wanted)}"
-                raise UserError(required, f"{member.name} with {_told(given)}", "leave the option out")
+            if given != wanted or member.searched != self.searched:
+                required = f"tasks with the slots of {self._first.name}: {_told(wanted)}"
+                hint = "leave the option out"
+                if isinstance(member, FunctionTask) and len(wanted) == 1:
+                    hint += f', or set its signature = "{next(iter(wanted.values()))}", if it calls such a loss'
+                raise UserError(required, f"{member.name} with {_told(given)}", hint)
 
     @property
-    def members(self) -> tuple[DescribedTask, ...]:
+    def members(self) -> tuple[MemberTask, ...]:
         """The tasks that were drawn."""
         return self._members
 
     @property
+    def bundled(self) -> tuple[DescribedTask, ...]:
+        """Those members that describe their training."""
+        return tuple(member for member in self._members if isinstance(member, DescribedTask))
+
+    @property
+    def functions(self) -> tuple[FunctionTask, ...]:
+        """Those members that are training functions of the user's."""
+        return tuple(member for member in self._members if isinstance(member, FunctionTask))
+
+    @property
     def ranked_by(self) -> Mapping[str, DescribedTask]:
-        """Each member under its own name, which its metric has among those of a training."""
-        return {member.name: member for member in self.members}
+        """Each bundled member under its own name, which its metric has among those of a training."""
+        return {member.name: member for member in self.bundled}
 
     @property
     def lead(self) -> DescribedTask:
-        """The member that stands for all where nothing is trained."""
-        return self.members[0]
+        """The bundled member that stands for all where nothing is trained.
+
+        Raises:
+            UserError: all members are functions.
+        """
+        if self.bundled:
+            return self.bundled[0]
+        required = "a bundled task among those that a distribution draws: it stands for all where nothing is trained"
+        hint = "add a bundled task to the axes, or raise tasks; over one function alone search without a distribution"
+        raise UserError(required, f"functions alone: {', '.join(one.name for one in self.members)}", hint)
 
     @property
     def fitness(self) -> str:
@@ -93,27 +124,33 @@ class DistributionTask(DescribedTask):
                 raise UserError(
                     f"a panel of signature {one.signature}", f"{name} of {graph.signature.name}", "correct it"
                 )
+            told = [buffer.name for buffer in graph.signature.buffers if graph.uses(buffer.name)]
+            if self.functions and told:
+                required = (
+                    f"a panel without {', '.join(told)}, which the function {self.functions[0].name} does not tell"
+                )
+                raise UserError(required, name, "name another loss")
         return tuple({slot: graph} for graph in graphs.values())
 
     @property
     def slots(self) -> Mapping[str, Slot]:
         """Those of every member."""
-        return self.lead.slots
+        return self._first.slots
 
     @property
     def searched(self) -> tuple[str, ...]:
         """Those of every member."""
-        return self.lead.searched
+        return self._first.searched
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """What ranks losses, then each member's own metric."""
         ranking = self._distribution.ranking_metric()
-        return {ranking.name: ranking, **{name: member.metric for name, member in self.ranked_by.items()}}
+        return {ranking.name: ranking, **{one.name: one.metric for one in self.members}}
 
     @property
     def budget(self) -> int:
-        """Steps of the first member; another number of steps is the same share of each member's own."""
+        """Steps of the first bundled member; another number of steps is the same share of each member's own."""
         return self.lead.budget
 
     @property
@@ -152,14 +189,19 @@ class DistributionTask(DescribedTask):
         Raises:
             UserError: the distribution has no other tasks.
         """
-        scoring, given = set(map(_values, self.members)), self._distribution
+        scoring, given = {values_of(member.config) for member in self.members}, self._distribution
         draw = int(generator(given.draw_seed, Stream.TASKS, 1).integers(2**62))
         update = {"part": "search", "boundary": None, "draw_seed": draw, "tasks": count + len(scoring)}
         wider = given.model_copy(update=update)
         drawn = DistributionTask(wider.model_copy(update={"tasks": wider.available()}))
-        others = [member for member in drawn.members if _values(member) not in scoring]
+        others = [member for member in drawn.members if values_of(member.config) not in scoring][:count]
+        for member in others:
+            if isinstance(member, FunctionTask):
+                found = f"the training function {member.name} among those of {self.name}"
+                hint = "leave its option out, or search with method cma_es, which learns coefficients from scores"
+                raise UserError("tasks that describe their training, to learn on", found, hint)
         if others:
-            return others[:count]
+            return [member for member in others if isinstance(member, DescribedTask)]
         required = f"a distribution with other tasks to learn on than the {len(scoring)} that score losses"
         raise UserError(required, f"{self.name}, all of whose tasks score losses", "lower tasks, or add options")
 
@@ -173,8 +215,8 @@ class DistributionTask(DescribedTask):
         return self.lead.judging_metric
 
     def buffers(self, slot: str) -> Mapping[str, Tensor]:
-        """Those of the first member."""
-        return self.lead.buffers(slot)
+        """Those of the first member; none beside a training function, which tells none."""
+        return {} if self.functions else self.lead.buffers(slot)
 
     def facts(self) -> Mapping[str, Any]:
         """Those of the first member."""
@@ -192,8 +234,8 @@ def single_task_needed(task: DescribedTask) -> UserError:
     return UserError("a single task, with a test split", f"the distribution {task.name}", hint)
 
 
-def _values(task: DescribedTask) -> str:
-    return task.config.model_copy(update={"name": ""}).model_dump_json()
+def _built(config: Drawn) -> MemberTask:
+    return FunctionTask(config) if isinstance(config, FunctionMemberConfig) else build_task(config)
 
 
 def _told(signatures: Mapping[str, str]) -> str:

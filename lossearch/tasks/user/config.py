@@ -120,7 +120,12 @@ class FunctionConfig(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What results with this function depend on, without paths: its name and metric, and its files' digests."""
         files = {name: digest(path) for name, path in script_files(self).items()}
-        return {"function": self.name, "metric": self.metric, "direction": self.direction, "files": files}
+        return {
+            "function": short_name(self.function),
+            "metric": self.metric,
+            "direction": self.direction,
+            "files": files,
+        }
 
 
 def user_task(
