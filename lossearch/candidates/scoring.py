@@ -161,7 +161,7 @@ class CandidateEvaluator:
         if settings.hypergradients:
             check_hypergradients(task)
         if isinstance(task, DistributionTask):
-            check_functions(task, settings.device or "cpu", train)
+            check_functions(task, settings.device or "cpu", train, settings.time_limit_s)
         self.buffers = {slot: loss_buffers(task, slot) for slot in task.searched}
         self._inputs = initial_inputs(task)
         self._wanted = {slot: self._size(slot, loss) for slot, loss in self._losses(reference).items()}

@@ -41,6 +41,11 @@ class FunctionMember(Member[Graph]):
         """Factors on the function's learning rate that are tried: its own alone where it takes none."""
         return RATES if self.task.rights.learning_rate else (1.0,)
 
+    def limit(self, seconds: float | None) -> None:
+        """Bound every call from now on, unless the option has a limit of its own."""
+        if self.task.config.time_limit_s is None:
+            self.task.function.time_limit = seconds
+
     def begin(self) -> FunctionTrainer:
         """What trains with the budget of the option, after a call of the function that shows how it begins.
 
@@ -61,8 +66,7 @@ class FunctionMember(Member[Graph]):
         self, losses: Sequence[Losses], factors: Sequence[float], of: Sequence[int], steps: int, **settings: Any
     ) -> list[Outcome]:
         """As `Member.trained`; the setting `time_limit` bounds a call, unless the option has a limit of its own."""
-        if self.task.config.time_limit_s is None:
-            self.task.function.time_limit = settings.get("time_limit")
+        self.limit(settings.get("time_limit"))
         return super().trained(losses, factors, of, steps, **settings)
 
     def telling(self, steps: int) -> float:

@@ -29,8 +29,8 @@ def members_of(distribution: DistributionTask, device: Device, train: Train) -> 
     return [kept[str(device), place] for place in range(len(distribution.members))]
 
 
-def check_functions(distribution: DistributionTask, device: Device, train: Train) -> None:
-    """Call the functions of a distribution until they call their losses.
+def check_functions(distribution: DistributionTask, device: Device, train: Train, time_limit: float | None) -> None:
+    """Call the functions of a distribution until they call their losses, for at most `time_limit` seconds.
 
     Raises:
         UserError: one fails before, or the reference has no gradient there.
@@ -38,4 +38,5 @@ def check_functions(distribution: DistributionTask, device: Device, train: Train
     if distribution.functions:
         for member in members_of(distribution, device, train):
             if isinstance(member, FunctionMember):
+                member.limit(time_limit)
                 member.begin()

@@ -25,8 +25,7 @@ class FunctionMemberConfig(FunctionConfig):
     Attributes:
         signature: of the loss that it takes.
         steps: budget of a full training, in the function's own units.
-        time_limit_s: seconds for one call; without it `evaluation.time_limit_s`, for all calls but the first, which
-            shows at which predictions the function begins.
+        time_limit_s: seconds for one call; without it `evaluation.time_limit_s`.
     """
 
     signature: str = "dense"
@@ -46,7 +45,7 @@ class FunctionMemberConfig(FunctionConfig):
         return found
 
     def is_available(self) -> bool:
-        """Whether its file is there."""
+        """Whether its file is there, if it is named by one."""
         return not is_file_reference(self.function) or os.path.isfile(self.function.rpartition(":")[0])
 
 
@@ -109,6 +108,8 @@ def function_config(values: Mapping[str, Any], axis: str, option: str) -> Functi
     except ValidationError as error:
         fields = list(FunctionMemberConfig.model_fields)
         raise field_error(error, "the option", lambda path: fields, f"axes.{axis}.{option}") from error
+    except UserError as error:  # the metric's direction
+        raise of_option(error, option) from error
 
 
 Axes = Mapping[str, Mapping[str, Mapping[str, Any]]]
