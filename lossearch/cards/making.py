@@ -18,7 +18,8 @@ from lossearch.cards.trainings import as_default, placed_on
 from lossearch.comparison.conditions import signature_of
 from lossearch.comparison.statistics import noise_floor
 from lossearch.engine.setup.begun import RESOLVED, continued, located
-from lossearch.engine.setup.config import SearchConfig, functions_of, load_config
+from lossearch.engine.setup.config import SearchConfig, load_config
+from lossearch.engine.setup.functions import functions_of
 from lossearch.engine.setup.subject import TaskLike, found_subject
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
@@ -117,7 +118,7 @@ def _of_run(found: Resolved, run: RunDirectory, ranked: Ranked, exported: Path, 
     else:
         if config.calls_functions:
             required = "for a card a loss of bundled tasks, or of one training function"
-            functions = ", ".join(functions_of(config))
+            functions = ", ".join(functions_of(config.task))
             raise UserError(required, f"{functions} among the tasks of {run.path}", "export it without --card")
         task = described_task(task_config(config.task))
     folder = run.comparison.parent if comparison is None else Path(comparison)

@@ -28,14 +28,11 @@ from lossearch.reading import usable_path
 from lossearch.tasks.base import require
 from lossearch.tasks.described import DescribedTask
 from lossearch.tasks.distribution.config import DistributionConfig
-from lossearch.tasks.distribution.function_task import FunctionTask
 from lossearch.tasks.distribution.task import DistributionTask
 from lossearch.zoo.named import hand_designed_loss
 
 FEWEST_SEEDS = 4
 """Below them no noise floor can be estimated."""
-
-_OWN_STEPS = "leave it out, and set steps in the options of the axes"
 
 GAIN_SEEDS = 8
 """Gains are told in noise floors of so many seeds, as in a search, however many are compared with."""
@@ -329,7 +326,9 @@ def compare_across(
     if task.functions and details.get("steps") is not None:
         found = f"steps = {details['steps']}, with {task.functions[0].name} among the tasks"
         raise UserError(
-            "no steps where training functions, with units of their own, are compared on", found, _OWN_STEPS
+            "no steps where training functions, with units of their own, are compared on",
+            found,
+            "set steps in the options of the axes",
         )
     judged, *others = losses
     reference = _reference(distribution, task)
@@ -338,7 +337,7 @@ def compare_across(
         told = None if progress is None else _named(progress, member.name)
         place = None if out is None else Path(out) / member.name
         given = [judged, reference, *others]
-        subject, own = (member, {}) if isinstance(member, DescribedTask) else (member.config, _calls(member))
+        subject, own = (member, {}) if isinstance(member, DescribedTask) else (member.config, member.called)
         comparisons[member.name] = compare(
             subject, given, seeds, baselines=baselines, out=place, progress=told, **{**details, **own}
         )
@@ -346,12 +345,6 @@ def compare_across(
     if out is not None:
         found.save(out)
     return found
-
-
-def _calls(function: FunctionTask) -> dict[str, Any]:
-    """How a function is called in a comparison."""
-    limit = function.config.time_limit_s
-    return {"steps": function.budget} | ({} if limit is None else {"time_limit": limit})
 
 
 def transfer(

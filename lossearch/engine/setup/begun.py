@@ -19,13 +19,13 @@ from lossearch.archive.run_directory import RunDirectory, describe_environment
 from lossearch.engine.setup.begun_files import Digests, check_unchanged, digests_of
 from lossearch.engine.setup.config import (
     SearchConfig,
-    functions_of,
     is_space_file,
     parse_written,
     space_field,
     validate,
     with_paths,
 )
+from lossearch.engine.setup.functions import functions_of
 from lossearch.errors import UserError
 from lossearch.files import write_atomically
 from lossearch.reading import parse_json, read_text
@@ -226,7 +226,7 @@ def _with_edits(resolved: SearchConfig, given: SearchConfig, edited: SearchConfi
 def _only_moved(name: str, given: SearchConfig, edited: SearchConfig) -> bool:
     """Whether a path leads to a file of the same name: that is where the file is now."""
     table = name.removesuffix(".function")
-    old, new = functions_of(given).get(table), functions_of(edited).get(table)
+    old, new = functions_of(given.task).get(table), functions_of(edited.task).get(table)
     if table != name and table.count(".") in (0, 3) and old is not None and new is not None:
         return short_name(old.function) == short_name(new.function)
     places = {space_field(slot): (one, edited.spaces.get(slot, "")) for slot, one in given.spaces.items()}
@@ -293,7 +293,7 @@ def located(config: SearchConfig, run: RunDirectory) -> SearchConfig:
     begun = _read(run)
     folders = [*([] if begun is None else [(run.path / begun.folder).resolve()]), run.path.resolve(), Path.cwd()]
 
-    named = functions_of(config, held_out=True)
+    named = functions_of(config.task, held_out=True)
 
     def locate(field: str, path: str) -> str:
         if path.endswith(SUFFIX):  # pickled into the run

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lossearch.engine.setup.config import SearchConfig, functions_of, is_space_file, space_field
+from lossearch.engine.setup.config import SearchConfig, is_space_file, space_field
+from lossearch.engine.setup.functions import functions_of
 from lossearch.errors import UserError
 from lossearch.search_spaces.seeds import is_file
 from lossearch.search_spaces.space import read_space
@@ -41,7 +42,7 @@ def files_of(config: SearchConfig) -> dict[str, dict[str, Path]]:
     found = {
         **{space_field(s): _space_files(Path(one)) for s, one in config.spaces.items() if is_space_file(one)},
         "seeds": {Path(seed).name: Path(seed) for seed in config.seeds if is_file(seed)},
-        **{script_field(table): script_files(one) for table, one in functions_of(config).items()},
+        **{script_field(table): script_files(one) for table, one in functions_of(config.task).items()},
     }
     return {field: files for field, files in found.items() if files}
 

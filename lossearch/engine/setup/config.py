@@ -24,6 +24,7 @@ from lossearch.archive.store import Retention
 from lossearch.candidates.scoring import EvaluationConfig
 from lossearch.candidates.screen import ScreeningConfig
 from lossearch.comparison.racing import RaceConfig
+from lossearch.engine.setup.functions import functions_of
 from lossearch.errors import UserError
 from lossearch.ir.forms.joint import MOST_SLOTS
 from lossearch.meta.methods import METHODS
@@ -32,12 +33,10 @@ from lossearch.reading import check_values, parse_json, parse_toml, read_text
 from lossearch.search_spaces.seeds import is_file
 from lossearch.tasks import TrainingConfig, task_config
 from lossearch.tasks.distribution.config import DistributionConfig
-from lossearch.tasks.distribution.function_task import functions_in
 from lossearch.tasks.field_error import field_error
 from lossearch.tasks.streams import MAX_SEED
 from lossearch.tasks.user.config import FunctionConfig
 from lossearch.tasks.user.paths import placed
-from lossearch.tasks.user.script_files import NamesFunction
 
 LARGEST_CONFIG = 1_000_000
 """Bytes of a configuration."""
@@ -259,7 +258,7 @@ class SearchConfig(_Config):
     @property
     def calls_functions(self) -> bool:
         """Whether a training calls a function of the user's."""
-        return bool(functions_of(self))
+        return bool(functions_of(self.task))
 
     @model_validator(mode="after")
     def _on_its_gpu(self) -> Self:
@@ -333,20 +332,6 @@ def anchored(config: SearchConfig, folder: Path) -> SearchConfig:
 def anchored_function(config: FunctionConfig, folder: Path) -> FunctionConfig:
     """A function's configuration with absolute paths."""
     return config.model_copy(update=placed(config, lambda field, path: str((folder / path).resolve())))
-
-
-def functions_of(config: SearchConfig, held_out: bool = False) -> Mapping[str, NamesFunction]:
-    """The training functions that a search calls, by the table that names each: `task`, or one of a distribution.
-
-    Args:
-        config: of the search.
-        held_out: whether functions of a distribution that it never draws are named, too.
-    """
-    if isinstance(config.task, FunctionConfig):
-        return {"task": config.task}
-    if isinstance(config.task, DistributionConfig):
-        return functions_in(config.task.axes) if held_out else config.task.functions
-    return {}
 
 
 def with_paths(config: SearchConfig, change: Callable[[str, str], str]) -> SearchConfig:

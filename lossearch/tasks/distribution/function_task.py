@@ -95,6 +95,12 @@ class FunctionTask:
         """What the function allows by the keywords that it takes."""
         return self.function.rights
 
+    @property
+    def called(self) -> dict[str, Any]:
+        """How it is called in a comparison: its budget, and the limit of a call where it has one of its own."""
+        limit = self.config.time_limit_s
+        return {"steps": self.budget} | ({} if limit is None else {"time_limit": limit})
+
 
 def of_option(error: UserError, name: str) -> UserError:
     """The error of a function with the option that names it."""
