@@ -1,6 +1,5 @@
 """A real, tiny search through the command line, and every command on what it found."""
 
-import contextlib
 import json
 import os
 import runpy
@@ -15,11 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from typer.testing import CliRunner
 
 import lossearch as ls
 from lossearch.archive.run_directory import RunDirectory
-from lossearch.cli.main import app
 from lossearch.engine.driver.search import resolve
 from lossearch.engine.setup.config import load_config
 from lossearch.named_losses import as_seed
@@ -28,7 +25,7 @@ from lossearch.search_spaces import load_space
 Command = Callable[..., str]
 
 # One worker searches once, and the other tests of this file share what it found.
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = pytest.mark.xdist_group("cli_end_to_end")
 
 PROGRAM = str(Path(sys.executable).parent / "lossearch")
 CONFIG = """
@@ -84,12 +81,18 @@ def interrupted(folder: Path) -> Session:
 
 
 @pytest.fixture(scope="module")
-def resumed(folder: Path, interrupted: Session, local_ray: None) -> Session:
+def resumed(folder: Path, interrupted: Session) -> Session:
     """The same search, resumed for two generations."""
     generations = str(generation(folder / "runs" / "tiny") + 2)
-    with contextlib.chdir(folder):
-        done = CliRunner().invoke(app, ["resume", "runs/tiny", "--generations", generations])
-    return Session(done.exit_code, done.stdout, done.stderr, evaluations(folder / "runs" / "tiny"))
+    done = subprocess.run(
+        [PROGRAM, "resume", "runs/tiny", "--generations", generations],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return Session(done.returncode, done.stdout, done.stderr, evaluations(folder / "runs" / "tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lossearch.engine.setup.config import SearchConfig, load_config, parse_config, validate
@@ -121,7 +121,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=6), VALUES, max_size=4))
 def test_values_survive_as_toml(values: dict[str, Any]) -> None:
     assert tomllib.loads(to_toml(values)) == values
