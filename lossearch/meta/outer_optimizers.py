@@ -25,7 +25,7 @@ on which nothing depends, such as a factor on the whole loss where its size is t
 _MOST_DRAWS = 100  # of a point within the bounds, before it is held at them
 
 
-class Coordinates(Protocol):
+class Bounds(Protocol):
     """Where coefficients may go, see `lossearch.meta.learnable.Learnable`."""
 
     def held(self, point: Sequence[float]) -> list[float]:
@@ -80,7 +80,7 @@ class Adam:
     """Adam (Kingma and Ba 2015) along the mean of the tasks' hypergradients.
 
     Args:
-        coordinates: bounds of the points.
+        bounds: of the points.
         learning_rate: in coordinates.
         relative: divide the gradient of each task by its objective, which gives tasks of any scale equal weight;
             objectives are then positive. Gradients of ranks have no scale.
@@ -89,15 +89,13 @@ class Adam:
 
     point: Vector
 
-    def __init__(
-        self, coordinates: Coordinates, learning_rate: float = 0.03, relative: bool = True, clip: float = 10.0
-    ) -> None:
-        self._coordinates, self._learning_rate = coordinates, learning_rate
+    def __init__(self, bounds: Bounds, learning_rate: float = 0.03, relative: bool = True, clip: float = 10.0) -> None:
+        self._bounds, self._learning_rate = bounds, learning_rate
         self._relative, self._clip = relative, clip
 
     def restart(self, point: Sequence[float]) -> None:
         """See `OuterOptimizer`."""
-        self.point = np.array(self._coordinates.held(point), dtype=np.float64)
+        self.point = np.array(self._bounds.held(point), dtype=np.float64)
         self._first, self._second = np.zeros_like(self.point), np.zeros_like(self.point)
         self._moves = 0
 
@@ -116,7 +114,7 @@ class Adam:
         first, second = self._first / (1 - 0.9**self._moves), self._second / (1 - 0.99**self._moves)
         size = np.sqrt(second)
         moved = self.point - self._learning_rate * first / (size + _LEAST * size.max() + 1e-12)
-        self.point = np.array(self._coordinates.held(moved.tolist()))
+        self.point = np.array(self._bounds.held(moved.tolist()))
         error = math.nan if variance is None else math.sqrt(float(variance.sum()))
         return Moved(float(np.linalg.norm(gradient)), error)
 
@@ -155,20 +153,20 @@ class Population:
     The point is its mean.
 
     Args:
-        coordinates: bounds of the points.
+        bounds: of the points.
         sigma: first standard deviation, in coordinates.
         count: points of each step, at least two.
     """
 
     point: Vector
 
-    def __init__(self, coordinates: Coordinates, sigma: float, count: int) -> None:
-        self._coordinates, self._sigma, self._count = coordinates, sigma, count
+    def __init__(self, bounds: Bounds, sigma: float, count: int) -> None:
+        self._bounds, self._sigma, self._count = bounds, sigma, count
         self._drawn: tuple[tuple[float, ...], ...] = ()
 
     def restart(self, point: Sequence[float]) -> None:
         """See `OuterOptimizer`."""
-        self._cma = CMA(self._coordinates.held(point), self._sigma)
+        self._cma = CMA(self._bounds.held(point), self._sigma)
         self._see()
 
     def points(self, draw: np.random.Generator) -> tuple[tuple[float, ...], ...]:
@@ -196,13 +194,13 @@ class Population:
         self._see()
 
     def _see(self) -> None:
-        self.point = np.array(self._coordinates.held(self._cma.mean.tolist()), dtype=np.float64)
+        self.point = np.array(self._bounds.held(self._cma.mean.tolist()), dtype=np.float64)
 
     def _inside(self, rng: random.Random) -> tuple[float, ...]:
         drawn, held = list[float](), list[float]()
         for _ in range(_MOST_DRAWS):
             drawn = self._cma.sample(rng).tolist()
-            held = self._coordinates.held(drawn)
+            held = self._bounds.held(drawn)
             if held == drawn:
                 break
         return tuple(held)

@@ -106,7 +106,7 @@ class DescribedTask(ABC):
         config: what defines the task.
     """
 
-    stackable: ClassVar[bool] = True
+    stackable: bool = True
 
     kind: ClassVar[str] = "bundled task"
     """What messages call it."""

@@ -14,6 +14,7 @@ from lossearch.engine.island.loop import IslandLoop
 from lossearch.engine.setup.begun import files_now, located, write_beginning
 from lossearch.engine.setup.begun_files import digests_of
 from lossearch.engine.setup.config import anchored, load_config, parse_written, validate
+from lossearch.engine.setup.functions import functions_of
 from lossearch.engine.setup.luggage import Luggage, unpacked
 from lossearch.engine.setup.parts import build_parts, island_method, island_setting
 from lossearch.engine.setup.state import IslandState
@@ -192,7 +193,7 @@ def test_a_changed_script_is_met_and_a_moved_one_found(folder: Path, tmp_path_fa
         files_now(run, found, changed_script=False)
     assert files_now(run, found, changed_script=True)[1] == ["train.py was changed"]
     elsewhere, (scripts,) = unpacked(config, luggage)
-    (function,) = read_distribution(elsewhere.task).functions.values()  # type: ignore[arg-type]
+    (function,) = functions_of(elsewhere.task).values()
     assert function.function == f"{scripts}/train.py:train"
     assert Path(scripts, "train.py").read_text() == TRAIN
 

@@ -52,7 +52,8 @@ class DistributionTask(DescribedTask):
                 raise UserError("single tasks in a distribution", f"the distribution {one.name}", "draw from its axes")
         self._members = tuple(map(_built, drawn))
         self._first = (*self.bundled, *self._members)[0]
-        self.stackable = all(member.stackable for member in self.bundled[:1])  # type: ignore[misc]
+        if self.bundled:
+            self.stackable = self.lead.stackable
         if self.functions:
             self.tells_progress = self.buffers_vary = False
             self.ends_late_trainings = True
